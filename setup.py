@@ -1,0 +1,51 @@
+"Packaging reads everything from settings.ini; the notebooks of nbs/ ship inside the wheel as upgradeability/notebooks/."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+here = Path(__file__).resolve().parent
+parser = ConfigParser(delimiters=["="])
+parser.read(here/"settings.ini", encoding="utf-8")
+cfg = parser["DEFAULT"]
+lib = cfg["lib_path"]
+statuses = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
+
+def requirements(kind): return cfg.get(f"{kind}_requirements", "").split()
+
+extras = {kind: requirements(kind) for kind in ("text", "recommend", "docs")}
+extras["dev"] = sorted({*requirements("dev"), *(r for rs in extras.values() for r in rs)})   # all that the tests need
+runnable = [f"{name}.ipynb" for name in ("eval", "compare", "curve", "rank")]
+readme = here/"README.md"
+
+setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else cfg["description"],
+    long_description_content_type="text/markdown",
+    keywords=cfg["keywords"].split(),
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    author=cfg["author"],
+    author_email=cfg["author_email"],
+    url=cfg["git_url"],
+    classifiers=[
+        f"Development Status :: {statuses[cfg['status']]}",
+        f"Intended Audience :: {cfg['audience']}",
+        f"Natural Language :: {cfg['language']}",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=find_packages(include=[lib, lib + ".*"]) + [lib + ".notebooks"],
+    package_dir={lib + ".notebooks": cfg["nbs_path"]},
+    package_data={lib + ".notebooks": ["*.ipynb"]},
+    python_requires=">=" + cfg["min_python"],
+    install_requires=cfg["requirements"].split(),
+    extras_require=extras,
+    entry_points={
+        # a bare `eval.ipynb` means the local file, else the packaged one; upgradeability:// always the packaged one
+        "papermill.io": [f"{name} = {lib}.papermill_io:LocalFirst" for name in runnable] + [f"{lib}:// = {lib}.papermill_io:NotebookHandler"],
+        "nbdev": [f"{lib} = {lib}._modidx:d"],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,103 @@
+"The site and a report, as a browser shows them: complete, silent, and without a request that leaves the machine."
+import json, re, subprocess, sys
+
+import pytest
+
+@pytest.fixture(scope="module")
+def site(root, tmp_path_factory):
+    "The site, built with warnings as errors."
+    dest = tmp_path_factory.mktemp("site")/"html"
+    done = subprocess.run([sys.executable, root/"nbs"/"_sphinx"/"build.py", "html", dest], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dest
+
+def requests(chromium):
+    "The addresses that the page asked for since the last call."
+    events = [json.loads(e["message"])["message"] for e in chromium.get_log("performance")]
+    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+def looked_at(chromium, page, query=""):
+    "Open a page; return the requests, the console's entries and the pictures that failed."
+    chromium.get_log("browser"), requests(chromium)
+    chromium.get(page.as_uri() + query)
+    broken = chromium.execute_script("""
+        for (const d of document.querySelectorAll('details')) d.open = true
+        return [...document.images].filter(i => { i.loading = 'eager'; return !(i.complete && i.naturalWidth > 0) }).map(i => i.src.slice(0, 100))""")
+    return requests(chromium), chromium.get_log("browser"), broken
+
+def assert_quiet(chromium, page, query=""):
+    asked, console, broken = looked_at(chromium, page, query)
+    assert asked and all(url.startswith(("file:", "data:")) for url in asked), asked
+    assert console == []
+    assert broken == []
+
+def pages(site): return sorted(p for p in site.glob("*.html") if p.stem not in ("search", "genindex", "py-modindex"))
+
+def test_every_page_is_quiet(site, chromium):
+    for page in pages(site): assert_quiet(chromium, page)
+
+def test_a_request_and_a_broken_picture_would_be_seen(chromium, tmp_path):
+    page = tmp_path/"bad.html"
+    page.write_text('<img src="http://127.0.0.1:9/a.png"><img src="missing.png">')
+    asked, console, broken = looked_at(chromium, page)
+    assert any(url.startswith("http:") for url in asked)
+    assert console and len(broken) == 2
+
+def test_search_finds_a_protocol(site, chromium):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+    assert_quiet(chromium, site/"search.html", "?q=linear_probe")
+    hits = WebDriverWait(chromium, 20).until(lambda d: d.find_elements(By.CSS_SELECTOR, "#search-results li a"))
+    assert any("protocols.html" in a.get_attribute("href") for a in hits)
+    assert chromium.get_log("browser") == []
+
+def test_site_has_every_notebook(site, root):
+    from nbdev.doclinks import _nbpath2html
+    from pathlib import Path
+    want = {Path(_nbpath2html(Path(p.name))).name for p in (root/"nbs").glob("*.ipynb")}
+    assert want <= {p.name for p in site.glob("*.html")}
+
+def test_api_pages_show_public_functions(site, root):
+    "Also those that no cell shows explicitly, with the comments beside their parameters."
+    from upgradeability._modidx import d
+    for module, symbols in d["syms"].items():
+        page = site/f"{module.split('.')[-1]}.html"
+        if not page.exists(): continue
+        text = page.read_text(encoding="utf-8")
+        public = [s for s in symbols if re.fullmatch(re.escape(module) + r"\.[^_.]\w*", s)]
+        assert [s for s in public if f'id="{s}"' not in text] == []
+
+def test_formulas_are_drawn_without_a_script(site):
+    texts = [p.read_text(encoding="utf-8") for p in pages(site)]
+    assert any("<math" in t for t in texts)
+    assert not any("mathjax" in t.lower() for t in texts)
+
+def test_dark_mode(site, chromium):
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dict(features=[dict(name="prefers-color-scheme", value="dark")]))
+    try:
+        chromium.get((site/"index.html").as_uri())
+        red, green, blue = json.loads(chromium.execute_script(
+            "return '[' + getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3) + ']'"))
+        assert max(red, green, blue) < 80
+    finally: chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dict(features=[]))
+
+def test_fits_a_telephone(site, chromium):
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=390, height=800, deviceScaleFactor=1, mobile=True))
+    try:
+        for page in pages(site):
+            chromium.get(page.as_uri())
+            assert chromium.execute_script("return document.documentElement.scrollWidth") <= 400, page.name
+    finally: chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+def test_report_is_quiet_and_shows_its_pictures(report, chromium):
+    page = report.with_suffix(".html")
+    assert_quiet(chromium, page)
+    assert chromium.execute_script("return document.images.length + document.querySelectorAll('main svg').length") >= 3
+    assert chromium.execute_script("return document.scripts.length") == 0
+    assert chromium.execute_script("return document.querySelectorAll('table').length") >= 1
+    assert chromium.execute_script("return [...document.images].filter(i => !i.alt).length") == 0
+
+def test_report_is_one_small_file(report):
+    text = report.with_suffix(".html").read_text(encoding="utf-8")
+    assert len(text) < 3e6
+    assert "<script" not in text and "xFORMULA" not in text
