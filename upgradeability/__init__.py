@@ -1,10 +1,22 @@
-"""How well does a pretrained model carry over to my data, what do I gain, and how sure is that?"""
+"How well does a pretrained model carry over to my data, what do I gain, and how sure is that?"
 __version__ = "0.1.0"
 
-from .tasks import TASKS, Inputs, Task, load_task, make_task
-from .models import MODELS, Backbone, load_backbone, randomize
-from .features import Features, extract
-from .metrics import METRICS, Comparison, Metric, Predictions, Score, compare, gain, relative_gain, score, upgradeability
-from .protocols import PROTOCOLS
-from .transferability import SCORES, h_score, leep, logme, nce, transferability
-from .evaluation import average_seeds, evaluate, gains, read_predictions
+# What is public, by module. Loaded at first use: papermill imports this package at each of its starts, and PyTorch takes seconds.
+_PUBLIC = {
+    "tasks": "TASKS Inputs Task load_task make_task",
+    "models": "MODELS Backbone load_backbone randomize",
+    "features": "Features extract",
+    "metrics": "METRICS Comparison Metric Predictions Score compare gain relative_gain score upgradeability",
+    "protocols": "PROTOCOLS",
+    "transferability": "SCORES h_score leep logme nce transferability",
+    "evaluation": "average_seeds evaluate gains read_predictions",
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+__all__ = list(_HOME)
+
+def __getattr__(name):
+    from importlib import import_module
+    if name not in _HOME: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+def __dir__(): return sorted({*globals(), *__all__})

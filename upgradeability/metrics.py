@@ -11,7 +11,8 @@ from itertools import combinations
 # %% auto #0
 __all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'Score', 'wilson', 'bootstrap',
            'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'holm',
-           'compare_all', 'tie_letters', 'rank_groups', 'per_class', 'per_class_upgradeability', 'calibration', 'ece']
+           'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class', 'per_class_upgradeability',
+           'calibration', 'ece']
 
 # %% ../nbs/04_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -400,7 +401,8 @@ def _by_id(a, b):
 def _aligned(a, b):
     "Both models' predictions row by row for the same examples."
     if not np.array_equal(a.ids, b.ids): a, b = _by_id(a, b)
-    if wrong := int((a.y != b.y).sum()): raise ValueError(f"{wrong} of {len(a)} shared examples have different true classes in the two sets: was one made from another version of the data?")
+    if wrong := int((a.y != b.y).sum()):
+        raise ValueError(f"{wrong} of {len(a)} examples have different true classes in the two sets: was one made from another version of the data?")
     units = [p.ids if p.groups is None else p.groups for p in (a, b)]
     if not np.array_equal(*units): raise ValueError("The two sets of predictions name different `groups` for the same examples.")
     return a, b
@@ -603,6 +605,19 @@ def _best_share(values):
     return (best / best.sum(1, keepdims=True)).mean(0)
 
 # %% ../nbs/04_metrics.ipynb #0c4d4235
+def joint_bootstrap(
+    predictions:list, # Predictions of several models for the same examples
+    metric:str|Metric, # what is worked out on each resample
+    *,
+    n_boot:int=2000, # number of resamples
+    seed:int=0, # of the draws
+) -> np.ndarray: # (n_boot, number of models), one resample per row
+    "The metric of several models on the same resampled units."
+    metric = _metric(metric)
+    tables = _tables(metric, *[_aligned(predictions[0], p)[1] for p in predictions])
+    return _bootstrap(metric, tables, n_boot, seed)
+
+# %% ../nbs/04_metrics.ipynb #0d148add
 def rank_groups(
     predictions:dict, # model name -> Predictions for the same examples
     metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
@@ -615,15 +630,15 @@ def rank_groups(
     "Rank models as far as the data allow: intervals, ties, and the chance of being best."
     if pairs is None: pairs = compare_all(predictions, metric, level=level, n_boot=n_boot, seed=seed)
     metric = _metric(metric or next(iter(predictions.values())).meta.get('metric', 'accuracy'))
-    scores, sign = {name: score(p, metric, level=level, n_boot=n_boot, seed=seed) for name, p in predictions.items()}, 1 if metric.higher_is_better else -1
+    scores = {name: score(p, metric, level=level, n_boot=n_boot, seed=seed) for name, p in predictions.items()}
+    sign = 1 if metric.higher_is_better else -1
     names = sorted(scores, key=lambda name: -sign * scores[name].value)
-    first = predictions[names[0]]
-    tables = _tables(metric, *[_aligned(first, predictions[name])[1] for name in names])
+    draws = joint_bootstrap([predictions[name] for name in names], metric, n_boot=n_boot, seed=seed)
     apart = {frozenset(map(names.index, pair)) for pair in pairs.loc[pairs.p_holm <= 1 - level, ['a', 'b']].itertuples(index=False)}
     return pd.DataFrame(dict(
         model=names, value=[scores[m].value for m in names], low=[scores[m].low for m in names], high=[scores[m].high for m in names],
         top=[{0, i} not in apart for i in range(len(names))], letters=tie_letters(len(names), map(sorted, apart)),
-        p_best=_best_share(sign * _bootstrap(metric, tables, n_boot, seed))))
+        p_best=_best_share(sign * draws)))
 
 # %% ../nbs/04_metrics.ipynb #5b7de448
 def per_class(

@@ -195,7 +195,8 @@ def _assemble(source, module, *, layer, pooling, device):
     b = Backbone(source.spec, 'image' if source.preprocess else 'array', module, source.preprocess, None, None, None, source.classes, key, source.init, source.notes, layer, pooling)
     if source.preprocess is None: return b
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    return complete(b, torch.stack([source.preprocess(p) for p in (grey, grey.rotate(90))]))
+    try: return complete(b, torch.stack([source.preprocess(p) for p in (grey, grey.rotate(90))]))
+    except RuntimeError: return b # takes pictures of one size only: known at the first batch
 
 # %% ../nbs/02_models.ipynb #55cf2e9a
 IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])

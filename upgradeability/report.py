@@ -5,11 +5,13 @@
 # %% ../nbs/08_report.ipynb #bd8b416e
 from __future__ import annotations
 import os, platform, re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from html import escape
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 
 # %% auto #0
 __all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'headlines', 'read_headline', 'compared',
@@ -19,7 +21,7 @@ __all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', '
            'write_report']
 
 # %% ../nbs/08_report.ipynb #d17e1844
-import matplotlib.pyplot as plt, numpy as np, pandas as pd
+import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -75,7 +77,7 @@ def _range(value, low, high, sign=''): return f'{value:{sign}.3f} [{low:.3f}, {h
 
 def _triple(row, name): return tuple(float(row[k]) for k in (name, f'{name}_low', f'{name}_high'))
 
-def _short(spec): return re.sub(r'^(bundled|torchvision|timm|hub|st|hf|file|object|folder):', '', str(spec))
+def _short(spec): return re.sub(r'^[a-z]+:', '', str(spec)).rpartition('/')[2] # the source and the folders left out
 
 def _amount(gain): return _range(abs(gain[0]), *sorted(abs(g) for g in gain[1:])) if compared(*gain) in ('better', 'worse') else _range(*gain)
 
@@ -114,9 +116,9 @@ def _reaches(row):
     return (f"**`{row.protocol}` on `{row.model}` reaches {_axis_name(row.metric)} {row.test:.3f}** on {int(row.n_test):,} unseen examples of `{row.task}` "
             f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} labels.")
 
-def _axis_name(metric):
-    up = METRICS[metric].higher_is_better if metric in METRICS else True
-    return str(metric).replace('_', ' ') + ('' if up else ' (lower is better)')
+def _is_up(metric): return metric not in METRICS or METRICS[metric].higher_is_better
+def _axis_name(metric): return str(metric).replace('_', ' ') + ('' if _is_up(metric) else ' (lower is better)')
+def _u_name(metric): return 'U = test − train' if _is_up(metric) else 'U = train − test'
 
 # %% ../nbs/08_report.ipynb #4a41f064
 def _kept(row):
@@ -124,22 +126,30 @@ def _kept(row):
     u = _triple(row, 'upgradeability')
     if not np.isfinite(u[0]): return ''
     if _kind(row.protocol) in LEFT_OUT: return f"Its {row.train:.3f} on train is also that of examples it was not fitted on, so the two say nothing of overfitting."
-    said = {'worse': 'less than', 'better': 'more than', 'undecided': 'which is not told apart from'}[compared(*u)]
-    amount = '' if compared(*u) == 'undecided' else f' {abs(u[0]):.3f}'
-    return f"On new examples it shows{amount} {said} the {row.train:.3f} on those it was fitted on (U = {_range(*u)})."
+    said = {'worse': f'does {abs(u[0]):.3f} worse than', 'better': f'does {abs(u[0]):.3f} better than', 'undecided': 'is not told apart from what it does'}[compared(*u)]
+    return f"On new examples it {said} on those it was fitted on ({row.train:.3f}; U = {_range(*u)})."
 
 # %% ../nbs/08_report.ipynb #872d6c86
 def _errors(df):
-    "{message: rows} of what could not be run."
+    "For each message of what could not be run: which rows it is about, in short."
     rows = df[df.error.notna() & df.error.astype(str).str.len().gt(0)]
-    return {message: [f'`{p}` on `{_short(m)}`' for p, m in zip(part.protocol, part.model)] for message, part in rows.groupby('error', sort=False)}
-
-def _failures(df):
-    return '\n'.join(f"- Not complete: {', '.join(rows[:4])}{', …' if len(rows) > 4 else ''}. {_first_line(message)}" for message, rows in _errors(df).items())
+    for message, part in rows.groupby('error', sort=False):
+        by_model = [f"{', '.join(f'`{p}`' for p in dict.fromkeys(o.protocol))} on `{_short(m)}`" for m, o in part.groupby('model', sort=False)]
+        yield ', '.join(by_model[:4]) + (', …' if len(by_model) > 4 else ''), message
 
 def _first_line(text, width=400):
     line = str(text).strip().splitlines()[0]
     return line if len(line) <= width else line[:width - 1] + '…'
+
+# %% ../nbs/08_report.ipynb #8349f546
+def _failures(df): return '\n'.join(f'- Not complete: {who}. {escape(_portable(_first_line(message)), quote=False)}' for who, message in _errors(df))
+
+def _portable(value):
+    "Text without the folders of this machine."
+    if isinstance(value, dict): return {k: _portable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [_portable(v) for v in value]
+    if not isinstance(value, (str, Path)): return value
+    return str(value).replace(f'{Path.cwd()}{os.sep}', '').replace(str(Path.home()), '~')
 
 # %% ../nbs/08_report.ipynb #8dd73bf1
 def verdict(
@@ -162,7 +172,7 @@ def raise_if_all_failed(
     asked = df[df.protocol != 'majority']
     rows = asked if len(asked) else df
     if rows.test.notna().any(): return
-    raise RuntimeError('Nothing could be evaluated. ' + '\n'.join(f"{', '.join(who)}: {message}" for message, who in _errors(rows).items()))
+    raise RuntimeError('Nothing could be evaluated. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(rows)))
 
 # %% ../nbs/08_report.ipynb #294a8ce3
 def _varying(df):
@@ -184,9 +194,9 @@ def show_table(
     df:pd.DataFrame, # the results table
 ) -> pd.DataFrame: # text, one row per row of the table
     "The results table for readers."
-    cells = lambda name, sign='': [_range(*_triple(r, name), sign) if np.isfinite(r[name]) else '' for _, r in df.iterrows()]
+    cells = lambda name, sign='': [_range(*_triple(r, name), sign).replace(' ', '\N{NO-BREAK SPACE}') if np.isfinite(r[name]) else '' for _, r in df.iterrows()]
     metric = ', '.join(str(m).replace('_', ' ') for m in df.metric.dropna().unique())
-    table = {f'{metric} on train': cells('train'), f'{metric} on test': cells('test'), 'U = test − train': cells('upgradeability', '+'),
+    table = {f'{metric} on train': cells('train'), f'{metric} on test': cells('test'), _u_name(df.metric.iloc[0]): cells('upgradeability', '+'),
              'gain': cells('gain', '+'), 'over': df.baseline.fillna('').map(_short), 'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
     if (errors := df.error.fillna('').astype(str)).any(): table['not complete because'] = [_first_line(e, 60) if e else '' for e in errors]
     return pd.DataFrame(table).set_axis(_labels(df))
@@ -202,9 +212,12 @@ STYLE = {'figure.dpi': 110, 'savefig.dpi': 160, 'font.size': 9.5, 'axes.titlesiz
 
 # %% ../nbs/08_report.ipynb #02acc3aa
 @contextmanager
-def style():
+def style() -> Iterator[None]:
     "The look of the package's pictures: `with style(): …`."
-    with plt.rc_context(STYLE): yield
+    with plt.rc_context(STYLE):
+        yield
+        live = plt.isinteractive() # a notebook's first figure switches this on, and it must stay on
+    matplotlib.interactive(live)
 
 # %% ../nbs/08_report.ipynb #55b3570a
 def keep(
@@ -221,11 +234,15 @@ def keep(
     return drawn
 
 # %% ../nbs/08_report.ipynb #ab725b37
-def _rows_axes(ax, n, width=7.2):
-    "An axis with n lines from top to bottom."
-    if ax is None: ax = plt.subplots(figsize=(width, .9 + .42 * n))[1]
-    ax.set(ylim=(n - .45, -.6), yticks=range(n))
+def _rows_axes(ax, labels):
+    "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
+    n = len(labels)
+    if ax is None: ax = plt.subplots(figsize=(5.4 + .075 * max(map(len, labels), default=0), 1 + .42 * n))[1]
+    ax.set(ylim=(n - .45, -.6))
+    ax.set_yticks(range(n), labels)
     return ax
+
+def _wrap(text): return '\n'.join(wrap(text, 62))
 
 # %% ../nbs/08_report.ipynb #0bb8f7ae
 def _point(ax, y, row, name, colour, marker, size, hollow=False):
@@ -262,7 +279,7 @@ def _score_legend(ax, df):
     out = df.protocol.map(_kind).isin(LEFT_OUT) & df.test.notna()
     if not out.any(): entries.pop('train, example left out')
     if (df.test.notna() & ~out).sum() == 0: entries.pop('train')
-    ax.legend([Line2D([], [], **e) for e in entries.values()], entries, loc='lower left', bbox_to_anchor=(0, 1), ncols=3, title=_setting(df),
+    ax.legend([Line2D([], [], **e) for e in entries.values()], entries, loc='lower left', bbox_to_anchor=(0, 1), ncols=3, title=_wrap(_setting(df)),
               alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2, title_fontproperties={'weight': 'bold', 'size': 10})
 
 # %% ../nbs/08_report.ipynb #5a123c3b
@@ -273,13 +290,12 @@ def plot_scores(
 ) -> Axes: # one line per row of the table
     "Performance on train and on test with intervals, and the distance between them."
     with style():
-        ax = _rows_axes(ax, len(df))
+        ax = _rows_axes(ax, _labels(df))
         for y, ((_, row), colour) in enumerate(zip(df.iterrows(), _colours(df))):
             if np.isfinite(row.test): _dumbbell(ax, y, row, colour)
             else: _side(ax, y, 'could not be run', WORSE, style='italic')
-        for chance in df[df.protocol == 'majority'].test.dropna().unique()[:1]: ax.axvline(chance, color=GREY, lw=1, ls=':', zorder=0)
-        _side(ax, -.5, 'U = test − train', weight='bold')
-        ax.set_yticks(range(len(df)), _labels(df))
+        for chance in df[df.protocol == 'majority'].test.dropna()[:1] if df.task.nunique() == 1 else (): ax.axvline(chance, color=GREY, lw=1, ls=':', zorder=0)
+        _side(ax, -.5, _u_name(df.metric.iloc[0]), weight='bold')
         ax.set_xlabel(_axis_name(df.metric.iloc[0]))
         _score_legend(ax, df)
     return ax
@@ -293,15 +309,15 @@ def plot_gains(
     "Each gain over each baseline with its interval."
     over = over[over.gain.notna()]
     with style():
-        ax = _rows_axes(ax, len(over))
+        ax = _rows_axes(ax, [f'{a} over {_short(b)}' for a, b in zip(_labels(over), over.baseline)])
         look = {'better': (BLUE, False), 'worse': (WORSE, False), 'undecided': (GREY, True)}
         for y, (_, row) in enumerate(over.iterrows()):
             colour, hollow = look[compared(*_triple(row, 'gain'))]
             _point(ax, y, row, 'gain', colour, 'o', 6.5, hollow)
             _side(ax, y, _range(*_triple(row, 'gain'), '+'))
         ax.axvline(0, color='black', lw=.8, zorder=0)
-        ax.set_yticks(range(len(over)), [f'{a} over {_short(b)}' for a, b in zip(_labels(over), over.baseline)])
-        ax.set(xlabel=f'gain in {str(over.metric.iloc[0]).replace("_", " ")} (right of the line: better)' if len(over) else 'no gain to show', title=_setting(over) if len(over) else '')
+        ax.set(xlabel=f'gain in {str(over.metric.iloc[0]).replace("_", " ")} (right of the line: better)' if len(over) else 'there is no gain to show')
+        ax.set_title(_wrap(_setting(over)) if len(over) else '')
     return ax
 
 # %% ../nbs/08_report.ipynb #d62b24fc
@@ -327,15 +343,15 @@ def plot_per_class(
     known = found[found.upgradeability.notna()].sort_values('upgradeability', kind='stable')
     rows, remark = _ends(known, most)
     with style():
-        ax = _rows_axes(ax, len(rows))
+        ax = _rows_axes(ax, [_clip(c) for c in rows['class']])
         for y, (_, row) in enumerate(rows.iterrows()):
             _point(ax, y, row.rename({'low': 'upgradeability_low', 'high': 'upgradeability_high'}), 'upgradeability', BLUE, 'o', 6)
             _side(ax, y, f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}')
         ax.axvline(0, color='black', lw=.8, zorder=0)
         if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
         _side(ax, -.75, 'recall train → test', weight='bold')
-        ax.set_yticks(range(len(rows)), [_clip(c) for c in rows['class']])
-        ax.set(xlabel='U of the class: recall on test − recall on train' + (f'\n{remark}' if remark else ''), title=_about(test))
+        ax.set_xlabel('U of the class: recall on test − recall on train' + (f'\n{remark}' if remark else ''))
+        ax.set_title(_wrap(_about(test)), pad=22)
     return ax
 
 # %% ../nbs/08_report.ipynb #ea322d90
@@ -362,6 +378,7 @@ def confused_pairs(
 
 # %% ../nbs/08_report.ipynb #922956a9
 def _draw_matrix(ax, counts, names):
+    if ax is None: ax = plt.subplots(figsize=(1.9 + .42 * len(counts), 1.3 + .42 * len(counts)))[1]
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap='Blues', vmin=0, vmax=1)
     for i, j in zip(*np.nonzero(counts)):
@@ -370,14 +387,16 @@ def _draw_matrix(ax, counts, names):
     ax.set_xticks(range(len(names)), names, rotation=40 if turn else 0, ha='right' if turn else 'center', rotation_mode='anchor' if turn else None)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel='predicted', ylabel='true')
+    return ax
 
 # %% ../nbs/08_report.ipynb #edb2983b
 def _draw_pairs(ax, pairs, n_mistakes):
+    ax = _rows_axes(ax, [f'{_clip(a)} → {_clip(b)}' for a, b in zip(pairs.true, pairs.predicted)])
     ax.barh(range(len(pairs)), pairs.n, color=WORSE, height=.6)
     for y, (n, share) in enumerate(zip(pairs.n, pairs.share)): _side(ax, y, f'{n} ({share:.0%} of the class)')
-    ax.set_yticks(range(len(pairs)), [f'{_clip(a)} → {_clip(b)}' for a, b in zip(pairs.true, pairs.predicted)])
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel(f'test examples (true class → answer); these are {pairs.n.sum()} of {n_mistakes} mistakes')
+    return ax
 
 # %% ../nbs/08_report.ipynb #4d5b6893
 def plot_confusion(
@@ -387,16 +406,11 @@ def plot_confusion(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a matrix or bars
     "Which classes are taken for which."
-    counts = confusion(test)
+    counts, pairs = confusion(test), confused_pairs(test)
+    names = [_clip(str(c), 18) for c in test.meta.get('classes', range(len(counts)))]
     with style():
-        if len(counts) <= most:
-            if ax is None: ax = plt.subplots(figsize=(1.9 + .42 * len(counts), 1.3 + .42 * len(counts)))[1]
-            _draw_matrix(ax, counts, [_clip(str(c), 18) for c in test.meta.get('classes', range(len(counts)))])
-        else:
-            pairs = confused_pairs(test)
-            ax = _rows_axes(ax, min(most, max(1, len(pairs))))
-            _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
-        ax.set_title(_about(test))
+        ax = _draw_matrix(ax, counts, names) if len(counts) <= most else _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
+        ax.set_title(_wrap(_about(test)))
     return ax
 
 # %% ../nbs/08_report.ipynb #1555516a
@@ -454,14 +468,14 @@ def plot_epochs(
     curves, chosen = pd.DataFrame(predictions.meta['epochs']), predictions.meta.get('choices', {})
     with style():
         ax = plt.subplots(figsize=(5, 3))[1] if ax is None else ax
-        for (lr, part), colour in zip(curves.groupby('lr'), COLOURS * len(curves)):
-            ax.plot(part.epoch, part.train, color=colour, ls='--', lw=1.3)
-            ax.plot(part.epoch, part.valid, color=colour, lw=1.8, label=f'{lr:g}')
+        for (lr, part), shade in zip(curves.groupby('lr'), plt.cm.Blues(np.linspace(.4, 1, curves.lr.nunique()))):
+            ax.plot(part.epoch, part.train, color=shade, ls='--', lw=1.3)
+            ax.plot(part.epoch, part.valid, color=shade, lw=1.8, label=f'{lr:g}')
             hit = part[(part.epoch == chosen.get('epoch')) & (lr == chosen.get('lr'))]
-            ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec='black', mew=1.4, zorder=4)
+            ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(title='learning rate', loc='lower right')
-        ax.set(xlabel='epoch', ylabel='accuracy: valid, dashed train', title=predictions.meta.get('protocol', ''))
+        ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
+        ax.set(xlabel='epoch', ylabel='accuracy (dashed: train)', title=predictions.meta.get('protocol', ''))
     return ax
 
 # %% ../nbs/08_report.ipynb #8bdf75ad
@@ -482,6 +496,7 @@ def plot_training(
         fig, axes = plt.subplots(1, len(trained), figsize=(1 + 3.6 * len(trained), 3), sharey=True, squeeze=False)
         for ax, p in zip(axes[0], trained): plot_epochs(p, ax=ax)
         for ax in axes[0, 1:]: ax.set_ylabel('')
+        for ax in axes[0, :-1]: ax.get_legend().remove()
     return fig
 
 # %% ../nbs/08_report.ipynb #b58529ea
@@ -495,7 +510,7 @@ def findings(
         if not np.isfinite(row.test): continue
         found += [f'`{label}`: {note}' for note in read_predictions(df.attrs['out_dir'], row.key)['test'].meta.get('notes', ())]
     if len(headlines(df)) and (few := few_units(read_headline(df)['test'])): found.append(few)
-    return '\n'.join(f'- {o}' for o in found + _failures(df).removeprefix('- ').split('\n- ') if o) or 'Nothing out of the ordinary was found.'
+    return '\n'.join(f'- {o}' for o in found) or 'Nothing out of the ordinary was found.'
 
 # %% ../nbs/08_report.ipynb #762200bb
 def _leaks(df, task):
@@ -506,14 +521,6 @@ def _leaks(df, task):
     if not len(rows): return
     clean = score(test.take(~np.isin(test.ids, rows)), row.metric)
     yield f'Without them `{row.protocol}` reaches {_range(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'
-
-# %% ../nbs/08_report.ipynb #9448069a
-def _portable(value):
-    "Text without the folders of this machine."
-    if isinstance(value, dict): return {k: _portable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [_portable(v) for v in value]
-    if not isinstance(value, (str, Path)): return value
-    return str(value).replace(f'{Path.cwd()}{os.sep}', '').replace(str(Path.home()), '~')
 
 # %% ../nbs/08_report.ipynb #9947a04a
 def _run(row, out_dir):
@@ -595,7 +602,7 @@ table { border-collapse: collapse; border: 0; font-size: .9rem; font-variant-num
 th, td { border: 0; padding: .25rem .7rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
-pre { padding: .6rem .8rem; overflow-x: auto } math { font-size: 1.08em }
+pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }
 @media print { main { max-width: none } .output_area { break-inside: avoid } }
 """
 
@@ -618,6 +625,19 @@ def _aside(nb) -> list: # the formulas, in order
             data['text/markdown'] = _formulas_out(''.join(data['text/markdown']), found)
     return found
 
+# %% ../nbs/08_report.ipynb #e715a77b
+def _up_to_error(
+    nb, # an executed notebook
+) -> None: # changed in place
+    "End the page at a cell that failed, with its message only."
+    nb.cells = [c for c in nb.cells if 'papermill-error-cell-tag' not in c.metadata.get('tags', [])]
+    for i, c in enumerate(nb.cells):
+        c.update(outputs=[o for o in c.outputs if o.get('name') != 'stderr']) if c.cell_type == 'code' else None
+        if failed := next((o for o in c.get('outputs', ()) if o.output_type == 'error'), None):
+            failed.traceback = [f'The run stopped here.\n\n{failed.ename}: {failed.evalue}']
+            nb.cells = nb.cells[:i + 1]
+            return
+
 # %% ../nbs/08_report.ipynb #bf440ae3
 def _name_pictures(nb):
     "Give the pictures of each cell the heading above as their alternative text, in place."
@@ -637,6 +657,7 @@ def to_html(
     notebook = Path(notebook)
     nb = nbformat.read(notebook, as_version=4)
     heading = next((m[1] for c in nb.cells if (m := re.match(r'# +(.+)', c.source))), notebook.stem)
+    _up_to_error(nb)
     _name_pictures(nb)
     found = _aside(nb)
     exporter = HTMLExporter(template_name='basic', exclude_input=True, exclude_output_prompt=True, embed_images=True, exclude_anchor_links=True)

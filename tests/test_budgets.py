@@ -1,0 +1,157 @@
+"Learning curves and rankings within a budget: known laws, known crossings, and choices that never see the test set."
+from dataclasses import replace
+import json
+import numpy as np, pandas as pd, pytest, torch
+from sklearn.datasets import load_digits
+from torch import nn
+from upgradeability.budgets import (_chances, _ill_behaved, _labels_for, check_ranking, crossings, fit_power_law, learning_curve, plan_halving, power_law, rank_models)
+from upgradeability.models import load_backbone
+from upgradeability.tasks import load_task
+
+N = np.array([50, 100, 200, 400, 800, 1600])
+
+
+@pytest.fixture(scope='module')
+def arrays():
+    d = load_digits()
+    x = (d.images / 16).astype(np.float32)
+    return x[:900].reshape(900, -1), d.target[:900], x[900:].reshape(-1, 64), d.target[900:]
+
+
+def mlp(seed, width=64):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+@pytest.mark.parametrize('law', [(0, 1, .3), (.05, 3, .8), (.2, .5, 1.5), (0, .9, .06)])
+def test_power_law_is_recovered(law):
+    assert np.allclose(power_law(fit_power_law(N, power_law(law, N)), N), power_law(law, N), atol=2e-3)
+
+
+def test_power_law_is_the_least_squares_fit_on_its_grid():
+    from scipy.optimize import nnls
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        e = np.abs(rng.normal(.3, .1, 6))
+        ours = ((power_law(fit_power_law(N, e), N) - e)**2).sum()
+        slow = min(nnls(np.column_stack([np.ones(6), N**-c]), e)[1]**2 for c in np.linspace(.02, 2, 100))
+        assert ours == pytest.approx(slow, rel=1e-6, abs=1e-12)
+
+
+def test_power_law_parameters_stay_in_bounds_and_few_sizes_are_refused():
+    laws = fit_power_law(N, np.random.default_rng(0).random((50, 6)))
+    assert (laws[:, :2] >= 0).all() and (laws[:, 2] > 0).all() and (laws[:, 2] <= 2).all()
+    with pytest.raises(ValueError, match='at least 4'): fit_power_law([1, 2, 3, 3], [.1, .2, .3, .3])
+
+
+def test_labels_needed():
+    assert _labels_for([10, 100], [.5, .9], .4) == 10
+    assert _labels_for([10, 1000], [.5, .9], .7) == pytest.approx(100)
+    assert _labels_for([10, 100], [.5, .6], .7) == np.inf
+
+
+def test_a_falling_curve_is_called_ill_behaved():
+    n, steady = np.array([10, 20, 40]), np.random.default_rng(0).normal(0, .001, (200, 3))
+    assert 'falls from 20 to 40' in _ill_behaved(n, np.array([.5, .7, .6]), steady, True)
+    assert _ill_behaved(n, np.array([.5, .6, .7]), steady, True) == ''
+    assert _ill_behaved(n, np.array([.5, .4, .3]), steady, False) == ''
+
+
+def test_crossing_of_two_known_curves():
+    rng = np.random.default_rng(0)
+    noisy = lambda b, c: 1 - power_law([0, b, c], N) + .005 * rng.normal(size=(300, 6))
+    found = crossings({'a': (N, noisy(4.5, .5)), 'b': (N, noisy(1., .2))}).iloc[0]
+    assert found.low < 4.5**(1 / .3) < found.high and found.share > .99
+    assert np.isnan(crossings({'a': (N, noisy(1, .2)), 'b': (N, noisy(2, .2))}).n[0])
+
+
+def test_learning_curve(arrays, tmp_path):
+    backbone = load_backbone(mlp(0))
+    df = learning_curve(backbone, arrays, sizes='20,50,100,200,400', seeds=(0, 1), out_dir=tmp_path)
+    measured, beyond = df[df.kind == 'measured'], df[df.kind == 'extrapolated']
+    assert measured.n_train.tolist() == [20, 50, 100, 200, 400] and beyond.n_train.max() <= 1600
+    assert ((measured.test_low <= measured.test) & (measured.test <= measured.test_high)).all()
+    cells = df.attrs['cells']
+    for n, g in cells[cells.protocol == 'linear_probe'].groupby('n_train'):
+        assert measured.set_index('n_train').test[n] == pytest.approx(g.test.mean())
+    assert df.attrs['summary'].label_efficiency[0] <= 400
+    again = learning_curve(backbone, arrays, sizes=[20, 50, 100, 200, 400], seeds=(0, 1), out_dir=tmp_path)
+    pd.testing.assert_frame_equal(df, again)
+
+
+def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
+    df = learning_curve(mlp(0), arrays, sizes=[20, 50, 100], seeds=[0], out_dir=tmp_path)
+    assert set(df.kind) == {'measured'} and 'fewer than 4' in df.attrs['summary'].remark[0]
+
+
+@pytest.mark.parametrize('m,budget', [(1, 10), (2, 10), (8, 100), (50, 1000)])
+def test_plan_fits_its_budget(m, budget):
+    plan = plan_halving({str(i): .01 * (1 + i % 3) for i in range(m)}, budget, smallest=10, largest=10**6)
+    assert plan.seconds.sum() <= budget * (1 + 1e-9) and plan.models.iloc[0] == m and plan.models.iloc[-1] == 1
+    assert plan.examples.is_monotonic_increasing
+
+
+def test_plan_never_asks_for_more_than_there_is():
+    plan = plan_halving({'a': .001, 'b': .002}, 10**6, smallest=10, largest=300)
+    assert plan.examples.max() == 300 and plan.examples.iloc[0] <= 300
+
+
+def test_chances_sum_to_one_and_equal_models_share():
+    same = [dict(rung=0, model=m, score=.5, se=.1) for m in 'abcd']
+    p = _chances(same, 0)
+    assert sum(p.values()) == pytest.approx(1) and all(abs(v - .25) < .02 for v in p.values())
+
+
+def random_labels_net():
+    "Ten outputs that say nothing: constant features with a little noise that the labels do not know."
+    net = mlp(3, 64)
+    with torch.no_grad(): net[0].weight.mul_(1e-4 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))
+    return net
+
+
+@pytest.fixture(scope='module')
+def candidates(arrays):
+    torch.manual_seed(0)
+    good = mlp(0)
+    opt = torch.optim.Adam(good.parameters(), 3e-3)
+    x, y = torch.as_tensor(arrays[0]), torch.as_tensor(arrays[1])
+    for _ in range(150):
+        loss = nn.functional.cross_entropy(good(x), y); opt.zero_grad(); loss.backward(); opt.step()
+    return {'trained': load_backbone(good), 'narrow': load_backbone(mlp(1, 2)), 'tiny': load_backbone(mlp(2, 1)), 'thin': load_backbone(mlp(4, 3))}
+
+
+def test_the_right_model_comes_first_and_a_rerun_decides_the_same(arrays, candidates, tmp_path):
+    task = load_task(arrays)
+    first = rank_models(candidates, task, budget=60, smallest=100, out_dir=tmp_path)
+    assert first.model[0] == 'trained' and first.p_best.sum() == pytest.approx(1) and first.p_best[0] > .9
+    plan = json.loads((tmp_path/'plan.json').read_text())
+    again = rank_models(candidates, task, budget=60, smallest=100, out_dir=tmp_path)
+    assert json.loads((tmp_path/'plan.json').read_text()) == plan
+    pd.testing.assert_frame_equal(first.drop(columns='seconds'), again.drop(columns='seconds'))
+
+
+def test_test_labels_change_no_choice(arrays, candidates, tmp_path):
+    task = load_task(arrays)
+    y = task.y.copy(); y[task.splits['test']] = np.random.default_rng(0).permutation(y[task.splits['test']])
+    a = rank_models(candidates, task, budget=60, smallest=100, out_dir=tmp_path/'a')
+    b = rank_models(candidates, replace(task, y=y), budget=60, smallest=100, out_dir=tmp_path/'b')
+    assert a.set_index('model').score[a.model[a.rung == 0]].equals(b.set_index('model').score[a.model[a.rung == 0]])
+    assert a.model[0] == b.model[0]
+
+
+def test_without_time_every_model_is_still_seen_once(arrays, candidates, tmp_path):
+    df = rank_models(candidates, load_task(arrays), budget=1e-6, smallest=100, out_dir=tmp_path)
+    assert len(df) == 4 and df.score.notna().all() and 'over the budget' in df.attrs['remark']
+
+
+def test_a_broken_model_is_named_and_the_others_ranked(arrays, candidates, tmp_path):
+    broken = load_backbone(nn.Sequential(nn.Linear(7, 10)))
+    df = rank_models({**candidates, 'broken': broken}, load_task(arrays), budget=30, smallest=100, out_dir=tmp_path)
+    assert df.model.iloc[-1] == 'broken' and 'Error' in df.status.iloc[-1] and df['rank'].notna().sum() == 4
+
+
+def test_check_ranking():
+    r = pd.DataFrame(dict(rank=[1, 2, 3], model=['a', 'b', 'c'])); r.attrs['saved'] = .5
+    perfect, wrong = check_ranking(r, dict(a=.9, b=.8, c=.7)), check_ranking(r, dict(a=.7, b=.8, c=.9))
+    assert perfect.weighted_tau == pytest.approx(1) and perfect.regret == 0
+    assert wrong.weighted_tau == pytest.approx(-1) and wrong.regret == pytest.approx(.2)
