@@ -10,7 +10,7 @@ from pathlib import Path
 
 # %% auto #0
 __all__ = ['EXPONENTS', 'fit_power_law', 'power_law', 'learning_curve', 'crossings', 'plan_halving', 'rank_models',
-           'check_ranking']
+           'check_ranking', 'judge_ranking']
 
 # %% ../nbs/08_budgets.ipynb #00f1ff44
 import numpy as np, pandas as pd
@@ -298,7 +298,9 @@ def rank_models(
     if not plan: plan = dict(key=key, budget=budget, **_make_plan(models, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
     steps, late = _climb(plan, models, task, rows, budget, settings, plan.get('steps'))
     if 'steps' not in plan: write_json(path, {**plan, 'steps': [[s['rung'], s['model']] for s in steps]})
-    return _ranking(steps, plan, len(rows), late, path.parent, seed)
+    df = _ranking(steps, plan, len(rows), late, path.parent, seed)
+    df.attrs['settings'] = dict(task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
+    return df
 
 # %% ../nbs/08_budgets.ipynb #a41679f9
 def _named(models):
@@ -344,3 +346,15 @@ def check_ranking(
     true = ranked.model.map(performance)
     tau = weightedtau(-ranked['rank'], true).statistic
     return pd.Series(dict(weighted_tau=tau, regret=regret(-ranked['rank'].to_numpy(float), true.to_numpy(float)), best=max(performance, key=performance.get), first=ranked.model.iloc[0], saved=ranking.attrs['saved']))
+
+# %% ../nbs/08_budgets.ipynb #9b0f47ec
+def judge_ranking(
+    ranking:pd.DataFrame, # from `rank_models`
+    models, # the same as there
+    task, # the same as there
+    **options, # passed on to `evaluate`
+) -> pd.Series: # as `check_ranking`
+    "Evaluate all ranked models in full and judge the ranking by that."
+    named = _named(models)
+    runs = {name: evaluate(model, task, protocols='linear_probe', **options) for name, model in named.items() if name in set(ranking.model[ranking['rank'].notna()])}
+    return check_ranking(ranking, {name: df.test[0] for name, df in runs.items()})

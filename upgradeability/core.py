@@ -4,14 +4,14 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, json, os, sys, tempfile, warnings
+import ast, difflib, hashlib, importlib, json, os, re, sys, tempfile, warnings
 from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import parse_qsl
+from pathlib import Path, PurePath
+from urllib.parse import parse_qsl, quote
 
 # %% auto #0
-__all__ = ['nearest', 'unknown', 'need', 'Spec', 'parse_spec', 'refuse_path', 'read_list', 'check_parameters', 'fingerprint',
-           'cache_dir', 'write_atomic', 'write_json', 'progress']
+__all__ = ['FILES', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path', 'read_list',
+           'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
@@ -50,6 +50,21 @@ def need(
         raise ImportError(f"{module!r} is not installed ({e}). Install it with: pip install 'upgradeability[{extra}]'") from e
 
 # %% ../nbs/00_core.ipynb #b071c5db
+def _exponents(value):
+    "Numbers such as 1e-4, which YAML leaves as text."
+    if isinstance(value, list): return [_exponents(o) for o in value]
+    return float(value) if isinstance(value, str) and re.fullmatch(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+', value) else value
+
+# %% ../nbs/00_core.ipynb #31bae302
+def read_value(
+    text:str, # one value, as somebody wrote it
+): # a number, a truth value, None, a list or dict in brackets, or the text itself
+    "Read one value from text."
+    try: value = _exponents(yaml.safe_load(text))
+    except yaml.YAMLError: return text
+    return value if isinstance(value, (int, float)) or value is None and text.strip() or text.lstrip().startswith(('[', '{')) else text.strip().strip('\'"')
+
+# %% ../nbs/00_core.ipynb #d86f9f0f
 @dataclass(frozen=True)
 class Spec:
     "A parsed `source:name?key=value`."
@@ -58,31 +73,40 @@ class Spec:
     options: dict = field(default_factory=dict) # what follows the question mark, values read as YAML
 
     def __str__(self):
-        opts = '&'.join(f'{k}={v}' for k, v in self.options.items())
+        opts = '&'.join(f'{k}={_written(v)}' for k, v in self.options.items())
         return (f'{self.source}:' if self.source else '') + self.name + (f'?{opts}' if opts else '')
 
-# %% ../nbs/00_core.ipynb #40c0ee28
+# %% ../nbs/00_core.ipynb #9282f5a1
+def _written(value):
+    "Text that `read_value` reads as `value`."
+    text = 'null' if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return quote(text, safe="/:,.[]{}()'- ")
+
+# %% ../nbs/00_core.ipynb #100784bc
 def parse_spec(
     text:str, # such as 'torchvision:resnet50:IMAGENET1K_V2' or 'csv:reviews.csv?text=body'
     sources, # the sources that exist
 ) -> Spec: # source is '' where `text` is a bare name
     "Split a spec; a word before the colon that is no source is an error."
-    head, mark, query = text.partition('?')
-    if mark and '=' not in query: head, query = text, ''
+    head, _, query = text.strip().rpartition('?')
+    if not re.fullmatch(r'[A-Za-z_]\w*=[^&]*(&[A-Za-z_]\w*=[^&]*)*', query): head, query = text.strip(), ''
     source, colon, name = head.partition(':')
-    if not colon: source, name = '', head
+    if not colon or set(source) & set('/\\~.') or re.match(r'[A-Za-z]:[/\\]', head): source, name = '', head # a path may hold a colon
     elif source not in sources: raise unknown('source', source, sources)
     if not name.strip(): raise ValueError(f"The spec {text!r} names nothing: it should read source:name.")
-    return Spec(source, name, {k: yaml.safe_load(v) for k, v in parse_qsl(query, keep_blank_values=True)})
+    return Spec(source, name, {k: read_value(v) for k, v in parse_qsl(query, keep_blank_values=True)})
 
 # %% ../nbs/00_core.ipynb #3a3e9dfd
+FILES = set('.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .json .jsonl .parquet .conll .zip .tar .gz .npz .npy .ipynb .py'.split()) # what files end in; `.lvd142m` is a tag of timm
+
+# %% ../nbs/00_core.ipynb #7db7e5df
 def refuse_path(
     kind:str, # 'model' or 'task'
     text:str, # the bare name
     readings:tuple, # specs that it could have meant, with `{}` for the name
 ) -> None: # raises where `text` looks like a path
     "An error for a path without a source."
-    if any(s in text for s in ('/', '\\', '~')) or text.startswith('.') or Path(text).suffix or Path(text).exists():
+    if set(text) & set('/\\~') or text.startswith('.') or PurePath(text).suffix.lower() in FILES or os.path.exists(text):
         raise ValueError(f"{text!r} looks like a path. Say which kind of {kind} it is: " + ' or '.join(repr(r.format(text)) for r in readings) + '.')
 
 # %% ../nbs/00_core.ipynb #ffbe1cd4
@@ -91,17 +115,23 @@ def read_list(
 ) -> list: # None gives an empty list
     "Read what was meant as a list."
     if value is None: return []
-    if isinstance(value, (list, tuple, set)): return list(value)
-    if not isinstance(value, str): return [value]
-    text = value.strip()
-    if text.startswith('['): return list(yaml.safe_load(text))
-    return [yaml.safe_load(o) for o in text.split(',') if o.strip()]
+    if isinstance(value, (set, frozenset)): return sorted(value, key=str)
+    if isinstance(value, (list, tuple, range)): return list(value)
+    if isinstance(value, np.ndarray): return np.atleast_1d(value).tolist()
+    return _read_list_text(value.strip()) if isinstance(value, str) else [value]
+
+# %% ../nbs/00_core.ipynb #5153f2a4
+def _read_list_text(text):
+    "A YAML list, in brackets or with a dash per line, or items between commas; commas within brackets divide nothing."
+    if not text.startswith(('[', '- ')): return [read_value(o) for o in re.split(r',(?![^\[\](){}]*[\])}])', text) if o.strip()]
+    try: return _exponents(yaml.safe_load(text))
+    except yaml.YAMLError as e: raise ValueError(f"{text!r} is no list: it should read [a, b, c] or a, b, c ({str(e).splitlines()[0]}).") from e
 
 # %% ../nbs/00_core.ipynb #c31cf3b8
 def _assigned(src):
-    nodes = [n for n in ast.walk(ast.parse(src)) if isinstance(n, (ast.Assign, ast.AnnAssign))]
-    targets = [t for n in nodes for t in (n.targets if isinstance(n, ast.Assign) else [n.target])]
-    return {t.id for t in targets if isinstance(t, ast.Name)}
+    "Names that a cell sets; lines for IPython are passed over."
+    plain = '\n'.join(line for line in src.splitlines() if not line.lstrip().startswith(('%', '!')))
+    return {n.id for n in ast.walk(ast.parse(plain)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 # %% ../nbs/00_core.ipynb #9140c899
 def check_parameters(
@@ -115,18 +145,21 @@ def check_parameters(
 
 # %% ../nbs/00_core.ipynb #891fe6c6
 def _feed(h, part):
+    if isinstance(part, np.generic): part = part.item()
     if isinstance(part, np.ndarray):
-        h.update(f'array {part.dtype.str} {part.shape} '.encode())
-        if part.dtype == object: _feed(h, part.tolist())
-        else: h.update(np.ascontiguousarray(part).view(np.uint8).data if part.size else b'')
-    elif isinstance(part, (bytes, bytearray, memoryview)): h.update(b'bytes '); h.update(part)
-    elif isinstance(part, dict):
-        h.update(b'dict ')
-        for k in sorted(part, key=str): _feed(h, (k, part[k]))
+        h.update(f'array {part.dtype.newbyteorder("<").descr} {part.shape} '.encode())
+        if part.dtype.hasobject: _feed(h, part.tolist())
+        else: h.update(np.ascontiguousarray(part, part.dtype.newbyteorder('<')).reshape(-1).view(np.uint8).data if part.size else b'')
+    elif isinstance(part, (bytes, bytearray, memoryview)): h.update(f'bytes {len(part)} '.encode()); h.update(part)
+    elif isinstance(part, (dict, set, frozenset)):
+        items = part.items() if isinstance(part, dict) else part
+        h.update(b'dict ' if isinstance(part, dict) else b'set '); _feed(h, sorted(items, key=fingerprint))
     elif isinstance(part, (list, tuple)):
         h.update(f'list {len(part)} '.encode())
         for o in part: _feed(h, o)
-    else: h.update(f'{type(part).__name__} {part!r} '.encode())
+    elif isinstance(part, PurePath): h.update(b'path '); _feed(h, part.as_posix())
+    elif part is None or isinstance(part, (str, bool, int, float, complex)): h.update(f'{type(part).__name__} {len(repr(part))} {part!r} '.encode())
+    else: raise TypeError(f"A {type(part).__name__} has no fingerprint; give arrays, bytes, numbers, text, and lists, dicts or sets of them.")
 
 # %% ../nbs/00_core.ipynb #33ea95df
 def fingerprint(
@@ -140,7 +173,7 @@ def fingerprint(
 # %% ../nbs/00_core.ipynb #1b2b556a
 def cache_dir() -> Path: # exists and can be written to, or the error says what to do
     "The folder for features, downloads and runs without an `out_dir`."
-    path = Path(os.environ.get('UPGRADEABILITY_CACHE') or platformdirs.user_cache_dir('upgradeability'))
+    path = Path(os.environ.get('UPGRADEABILITY_CACHE') or platformdirs.user_cache_dir('upgradeability')).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path): pass
@@ -162,7 +195,8 @@ def write_atomic(
         os.replace(tmp, path)
     except OSError as e:
         raise OSError(e.errno, f"{e.strerror or e}: nothing was left half-written. Free some space or choose another folder", str(path)) from e
-    finally: tmp.unlink(missing_ok=True)
+    finally:
+        if tmp.exists(): tmp.unlink()
     return path
 
 # %% ../nbs/00_core.ipynb #9447da5f

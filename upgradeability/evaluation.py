@@ -4,17 +4,18 @@
 
 # %% ../nbs/07_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import json, platform, sys, time, warnings
+import inspect, json, platform, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOL_VERSION', 'SERIAL', 'COLUMNS', 'CONTROLS', 'write_predictions', 'read_predictions', 'Cell', 'versions',
-           'figures', 'evaluate', 'gains', 'average_seeds']
+__all__ = ['PROTOCOL_VERSION', 'CONTROLS', 'SERIAL', 'COLUMNS', 'write_predictions', 'read_predictions', 'Cell', 'versions',
+           'figures', 'evaluate', 'gains', 'average_seeds', 'verify']
 
 # %% ../nbs/07_evaluation.ipynb #f34ac568
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, yaml
@@ -22,10 +23,10 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/07_evaluation.ipynb #eff5ff6d
-from .core import cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
-from .models import Backbone, check_spec, load_backbone
+from .models import Backbone, check_spec, hash_weights, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .tasks import Task, leaked, load_task
 
@@ -47,7 +48,9 @@ def write_predictions(
     table = pa.concat_tables([pa.table(_columns(p)) for p in parts.values()])
     meta = json.dumps(parts['test'].meta, default=_plain)
     table = table.replace_schema_metadata({'upgradeability': meta})
-    return write_atomic(Path(out_dir)/'predictions'/f'{key}.parquet', lambda f: pq.write_table(table, f))
+    return write_atomic(_file(out_dir, key), lambda f: pq.write_table(table, f))
+
+def _file(out_dir, key): return Path(out_dir)/'predictions'/f'{key}.parquet'
 
 # %% ../nbs/07_evaluation.ipynb #0f92e63b
 def read_predictions(
@@ -55,7 +58,7 @@ def read_predictions(
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "A cell's predictions."
-    path = Path(out_dir)/'predictions'/f'{key}.parquet'
+    path = _file(out_dir, key)
     if not path.is_file(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
     table = pq.read_table(path)
     meta = json.loads(table.schema.metadata[b'upgradeability'])
@@ -82,13 +85,26 @@ class Cell:
     key: str = '' # name of the file of predictions
     seconds: float = np.nan # that the cell took when it was computed
     error: str = '' # why there are none
+    place: tuple = () # in the grid of the call
 
 # %% ../nbs/07_evaluation.ipynb #0d40c6c6
 PROTOCOL_VERSION = 1 # raised when a protocol begins to give other predictions
 
 # %% ../nbs/07_evaluation.ipynb #6c8b5312
+def _code(f):
+    "What stands for the code of a protocol."
+    if getattr(f, '__module__', '').startswith(__package__ or 'upgradeability'): return PROTOCOL_VERSION
+    code = getattr(f, '__code__', None)
+    return repr(type(f)) if code is None else fingerprint(code.co_code, [repr(c) for c in code.co_consts if not inspect.iscode(c)], code.co_names)
+
+# %% ../nbs/07_evaluation.ipynb #e2733b62
 def _key(backbone, task, protocol, options, seed, dtype, batch_size):
-    return fingerprint(backbone.fingerprint, backbone.spec, task.fingerprint, task.splits['train'], task.splits['valid'], protocol, options, seed, dtype, batch_size, PROTOCOL_VERSION)
+    rows = [task.splits['train'], task.splits['valid']]
+    random = randomize(backbone, seed).fingerprint if protocol in CONTROLS.values() and backbone.init and backbone.spec.startswith('object:') else ''
+    return fingerprint(backbone.fingerprint, backbone.spec, random, task.fingerprint, *rows, protocol, options, _code(PROTOCOLS[protocol]), seed, dtype, batch_size)
+
+# %% ../nbs/07_evaluation.ipynb #fd317c83
+CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the same protocol on random weights
 
 # %% ../nbs/07_evaluation.ipynb #66652f00
 def versions() -> dict: # name -> version
@@ -110,24 +126,53 @@ def _compute_cell(backbone, task, features, protocol, options, seed, facts):
     return {k: replace(p, meta=complete(p.meta)) for k, p in parts.items()}
 
 # %% ../nbs/07_evaluation.ipynb #ec78cf72
-def _run_cell(backbone, task, protocol, *, n_train, seed, metric, out_dir, features, class_map, dtype, batch_size):
-    name, options = _options(protocol, class_map, dtype)
-    cell = Cell(backbone.spec, task.name, str(protocol), n_train or task.n_train, seed, metric or task.metric)
-    try:
-        sampled, resolved = task.sample(n_train, seed), resolve_dtype(dtype, backbone)
-        key = _key(backbone, sampled, name, options, seed, resolved, batch_size)
-        if not (Path(out_dir)/'predictions'/f'{key}.parquet').is_file():
-            facts = dict(model=cell.model, task=cell.task, protocol=cell.protocol, n_train=sampled.n_train, seed=seed, dtype=resolved, batch_size=batch_size,
-                sizes={k: len(v) for k, v in sampled.splits.items()}, origin=task.origin, leaked=len(leaked(sampled)))
-            write_predictions(out_dir, key, _compute_cell(backbone, sampled, lambda b: features(b, sampled), name, options, seed, facts))
-        return replace(cell, n_train=sampled.n_train, key=key)
-    except Exception as e: return replace(cell, error=f'{type(e).__name__}: {e}')
+@dataclass(frozen=True, eq=False)
+class _Run:
+    "What all cells of one call have in common."
+    out_dir: Path; features: Callable; metric: str|None; class_map: dict|None
+    dtype: str; batch_size: int; device: object; n_jobs: int; bar: object
 
 # %% ../nbs/07_evaluation.ipynb #a7bdd575
+def _stored(out_dir, key):
+    "Whether the predictions of a cell are there and whole."
+    if not _file(out_dir, key).is_file(): return False
+    try: return bool(read_predictions(out_dir, key))
+    except Exception as e: warnings.warn(f"The predictions {key} cannot be read ({e}); they are computed again.", stacklevel=2)
+    return False
+
+# %% ../nbs/07_evaluation.ipynb #0251915b
+def _run_cell(run, backbone, task, place):
+    "Make sure that the predictions of one cell are on disk."
+    _, _, protocol, n, seed = place
+    cell = _cell(run, backbone.spec, task, place)
+    try:
+        sampled, dtype = task.sample(n, seed), resolve_dtype(run.dtype, backbone)
+        options = _options(protocol, run.class_map, dtype)
+        key = _key(backbone, sampled, protocol.name, options, seed, dtype, run.batch_size)
+        if not _stored(run.out_dir, key):
+            facts = _facts(cell, sampled) | dict(dtype=dtype, batch_size=run.batch_size)
+            parts = _compute_cell(backbone, sampled, lambda b: run.features(b, sampled), protocol.name, options, seed, facts)
+            write_predictions(run.out_dir, key, parts)
+        return replace(cell, n_train=sampled.n_train, key=key)
+    except Exception as e: return replace(cell, error=_said(e))
+
+# %% ../nbs/07_evaluation.ipynb #9eed8655
+def _said(e): return f'{type(e).__name__}: {e}'
+
+def _cell(run, model, task, place, **more):
+    _, _, protocol, n, seed = place
+    return Cell(model, task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
+
+def _facts(cell, task):
+    "What the file of predictions says about itself."
+    sizes = {k: len(v) for k, v in task.splits.items()}
+    return dict(model=cell.model, task=cell.task, protocol=cell.protocol, n_train=task.n_train, seed=cell.seed, sizes=sizes, origin=task.origin, leaked=len(leaked(task)))
+
+# %% ../nbs/07_evaluation.ipynb #c6601b8a
 def _options(protocol, class_map, dtype):
-    "A protocol's name and all its options."
+    "A protocol's options, with what the call adds to them."
     extra = {'class_map': class_map} if protocol.name == 'as_is' and class_map else {'dtype': dtype} if protocol.name in SERIAL else {}
-    return protocol.name, {**extra, **protocol.options}
+    return {**extra, **protocol.options}
 
 # %% ../nbs/07_evaluation.ipynb #e30dab44
 SERIAL = ('fine_tune', 'from_scratch') # protocols that never run side by side
@@ -147,24 +192,26 @@ def _shared_features(batch_size, dtype):
     return features
 
 # %% ../nbs/07_evaluation.ipynb #71293e45
-def _run_model(model, tasks, protocols, n_trains, seeds, bar, *, n_jobs, device, **settings):
-    "All cells of one model, in the order of the arguments."
-    grid = [(t, p, n, s) for t in tasks for n in n_trains for s in seeds for p in protocols]
-    try: backbone = load_backbone(model, device=device)
+def _run_model(run, number, model, tasks, grid):
+    "All cells of one model, in the order of the grid."
+    places = [(number, *g) for g in grid]
+    try: backbone = load_backbone(model, device=run.device)
     except Exception as e:
-        bar.update(len(grid))
-        return [Cell(_spec_of(model), t.name, str(p), n or t.n_train, s, settings['metric'] or t.metric, error=f'{type(e).__name__}: {e}') for t, p, n, s in grid]
-    def run(t, p, n, s):
-        cell = _run_cell(backbone, t, p, n_train=n, seed=s, **settings)
-        bar.update(1)
+        run.bar.update(len(grid))
+        return [_cell(run, _spec_of(model), tasks[p[1]], p, error=_said(e)) for p in places]
+    def one(place):
+        cell = _run_cell(run, backbone, tasks[place[1]], place)
+        run.bar.update(1)
         return cell
-    side_by_side = Parallel(n_jobs or 1, prefer='threads')(delayed(run)(*g) for g in grid if g[1].name not in SERIAL)
-    done = dict(zip([g for g in map(_hashable, grid) if g[1] not in SERIAL], side_by_side))
-    return [done[_hashable(g)] if g[1].name not in SERIAL else run(*g) for g in grid]
+    side = [i for i, (_, _, protocol, *_) in enumerate(places) if protocol.name not in SERIAL]
+    cells = dict(zip(side, Parallel(run.n_jobs, prefer='threads')(delayed(one)(places[i]) for i in side)))
+    return [cells[i] if i in cells else one(place) for i, place in enumerate(places)]
 
 # %% ../nbs/07_evaluation.ipynb #819c5290
-def _hashable(g): return (id(g[0]), g[1].name, str(g[1]), *g[2:])
-def _spec_of(model): return model if isinstance(model, str) else getattr(model, 'spec', f'object:{type(model).__name__}')
+def _spec_of(model):
+    "What a model is called before it is loaded."
+    if isinstance(model, nn.Module): return f'object:{type(model).__name__}:{hash_weights(model)[:8]}'
+    return getattr(model, 'spec', model)
 
 # %% ../nbs/07_evaluation.ipynb #79ab1ed4
 COLUMNS = ('model task protocol n_train seed metric train train_low train_high test test_low test_high upgradeability upgradeability_low upgradeability_high '
@@ -189,55 +236,121 @@ def _row(cell, baseline, out_dir):
     "A cell's row; `baseline` is the cell to compare with, or None on a baseline's own row."
     row = dict(vars(cell), baseline=None if baseline is None else _label(baseline, cell))
     if cell.error: return row
-    parts, other = read_predictions(out_dir, cell.key), None
-    if baseline is not None:
-        if baseline.error: row['error'] = f'no gain, since the baseline {_label(baseline, cell)} failed: {baseline.error}'
-        else: other = read_predictions(out_dir, baseline.key)['test']
-    try: return {**row, 'seconds': parts['test'].meta['seconds'], **figures(parts, cell.metric, other)}
-    except ValueError as e: return {**row, 'error': f'{type(e).__name__}: {e}'}
+    try:
+        parts = read_predictions(out_dir, cell.key)
+        row |= {'seconds': parts['test'].meta['seconds'], **figures(parts, cell.metric)}
+        return row if baseline is None else row | _gain_of(parts['test'], baseline, cell, out_dir)
+    except Exception as e: return row | {'error': _said(e)}
 
-def _label(baseline, cell): return baseline.protocol if baseline.model == cell.model else baseline.model
+def _label(baseline, cell): return baseline.protocol if baseline.place[0] == cell.place[0] else baseline.model
+
+# %% ../nbs/07_evaluation.ipynb #733afbf2
+def _gain_of(test, baseline, cell, out_dir):
+    "The columns of the gain, or why there is none."
+    if baseline.error: return {'error': f'no gain, since the baseline {_label(baseline, cell)} failed: {baseline.error}'}
+    return _three('gain', gain(test, read_predictions(out_dir, baseline.key)['test'], cell.metric))
 
 # %% ../nbs/07_evaluation.ipynb #be96b89e
-def _protocols(given):
-    "Parsed protocols, such as `fine_tune?epochs=3`."
-    specs = [parse_spec(str(p), ()) for p in read_list(given)]
-    for s in specs:
-        if s.name not in PROTOCOLS: raise unknown('protocol', s.name, PROTOCOLS)
-    return specs
+def _protocol(given):
+    "A parsed protocol, such as `fine_tune?epochs=3`, with a name and options that exist."
+    spec = parse_spec(str(given).strip(), ())
+    if spec.name not in PROTOCOLS: raise unknown('protocol', spec.name, PROTOCOLS)
+    takes = inspect.signature(PROTOCOLS[spec.name]).parameters.values()
+    known = [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.name != 'seed']
+    if any(p.kind is p.VAR_KEYWORD for p in takes): return spec
+    for option in spec.options:
+        if option not in known: raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
+    return spec
 
+def _protocols(given): return list({str(s): s for s in map(_protocol, read_list(given))}.values())
+
+# %% ../nbs/07_evaluation.ipynb #4da93bdd
 def _many(given, is_one):
     "A list of what may be one thing or several."
     return [given] if is_one(given) else read_list(given)
 
-# %% ../nbs/07_evaluation.ipynb #4da93bdd
 def _tasks(given, **options):
-    arrays = lambda o: isinstance(o, tuple) and any(hasattr(a, 'shape') for a in o)
-    return [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or arrays(o))]
+    arrays = lambda o: isinstance(o, (tuple, list)) and any(hasattr(a, 'shape') for a in o)
+    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or arrays(o))]
+    if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
+    return list({(t.name, t.fingerprint): t for t in tasks}.values())
 
+# %% ../nbs/07_evaluation.ipynb #681099f2
 def _models(given):
     models = _many(given, lambda o: isinstance(o, (nn.Module, Backbone)))
     if not models: raise ValueError("No model given: name at least one, such as 'bundled:efficientnet_lite0'.")
     for m in models:
         if isinstance(m, str): check_spec(m)
-    return models
-
-# %% ../nbs/07_evaluation.ipynb #681099f2
-def _default_out_dir(*call):
-    return cache_dir()/'runs'/fingerprint(*[str(o) for o in call])
-
-def _as_dict(class_map):
-    class_map = yaml.safe_load(class_map) if isinstance(class_map, str) else class_map
-    if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={class_map!r} should read {{task class: [head classes]}}.")
-    return class_map
+        elif not isinstance(m, (nn.Module, Backbone)): raise TypeError(f"{m!r} is no model: give a spec, an nn.Module or a Backbone.")
+    return list(dict.fromkeys(models))
 
 # %% ../nbs/07_evaluation.ipynb #a397120f
-def _check_metric(metric):
-    if isinstance(metric, Metric): METRICS.setdefault(metric.name, metric)
-    elif metric is not None and metric not in METRICS: raise unknown('metric', metric, METRICS)
-    return getattr(metric, 'name', metric)
+def _whole(name, given, least):
+    "A list of whole numbers."
+    numbers = list(given) if isinstance(given, (range, np.ndarray)) else read_list(given)
+    for n in numbers:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least: raise ValueError(f"{name}={n!r} should be a whole number from {least}, or a list of such.")
+    return list(dict.fromkeys(map(int, numbers)))
 
 # %% ../nbs/07_evaluation.ipynb #7ad65463
+def _class_map(given):
+    "A class map, perhaps as YAML text."
+    class_map = yaml.safe_load(given) if isinstance(given, str) else given
+    if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
+    return class_map
+
+BUILT_IN = tuple(METRICS)
+
+def _metric(given):
+    "The name of a metric; one of the user's own becomes known by its name."
+    if isinstance(given, str) and given not in METRICS: raise unknown('metric', given, METRICS)
+    if not isinstance(given, Metric): return given
+    if given.name in BUILT_IN and given != METRICS[given.name]: raise ValueError(f"A metric called {given.name!r} comes with the package: give yours another name.")
+    METRICS[given.name] = given
+    return given.name
+
+# %% ../nbs/07_evaluation.ipynb #322376a4
+def _with_baseline(protocols, models, baseline):
+    "Protocols and models with those that the baseline needs, and which of the two it is."
+    is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in PROTOCOLS
+    own = _protocol(baseline if is_protocol else 'majority')
+    protocols = list({str(s): s for s in [*protocols, _protocol('majority'), own]}.values())
+    if baseline is None or is_protocol: return protocols, models, str(own)
+    try: models = list(dict.fromkeys([*models, *_models(baseline)]))
+    except ValueError as e: raise ValueError(f"The baseline {baseline!r} is neither a protocol ({', '.join(PROTOCOLS)}) nor a model: {e}") from e
+    return protocols, models, models.index(_models(baseline)[0])
+
+def _baseline_of(cell, against, by_place):
+    "The cell that `cell` is compared with; None where that is itself."
+    number, task, protocol, *rest = cell.place
+    other = by_place[(against, task, protocol, *rest) if isinstance(against, int) else (number, task, against, *rest)]
+    return None if other is cell or (other.key and other.key == cell.key) else other
+
+# %% ../nbs/07_evaluation.ipynb #ce4619e9
+def _out_dir(given, models, tasks, *asked):
+    "The folder for results, made and tried."
+    names = [getattr(m, 'fingerprint', None) or _spec_of(m) for m in models]
+    folder = Path(given).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder): pass
+    except OSError as e: raise OSError(f"The results cannot be written to the folder {str(folder)!r} ({e.strerror}). Choose another out_dir.") from e
+    return folder
+
+# %% ../nbs/07_evaluation.ipynb #fec013b1
+def _table(cells, against, out_dir):
+    "The results table, written into `out_dir`."
+    by_place, once = {c.place: c for c in cells}, {c.key or c.place: c for c in reversed(cells)}
+    rows = [_row(c, _baseline_of(c, against, by_place), out_dir) for c in reversed(once.values())]
+    df = pd.DataFrame(rows).reindex(columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
+    write_atomic(out_dir/'results.csv', lambda f: df.to_csv(f, index=False))
+    write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
+    df.attrs['out_dir'] = str(out_dir)
+    failed = df.error[df.error != '']
+    if len(failed): warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
+    return df
+
+# %% ../nbs/07_evaluation.ipynb #461543cf
 def evaluate(
     models, # a spec, an `nn.Module`, a `Backbone`, or several of them
     tasks, # a spec, arrays `(X_train, y_train, X_test, y_test)`, a `Task`, or several of them
@@ -246,7 +359,7 @@ def evaluate(
     n_train=None, # labels to learn from, train and valid together; None: all; a list: each
     seeds=(0,), # training subset and training noise
     metric=None, # name in `METRICS` or a `Metric`; None: the task's own
-    baseline:str|None=None, # what `gain` is over: a protocol or a model; None: 'majority'
+    baseline=None, # what `gain` is over: a protocol or a model; None: 'majority'
     out_dir=None, # folder for results and predictions; None: in the cache
     n_jobs:int|None=None, # protocols on frozen features that run side by side; None: one
     class_map=None, # {task class: [head classes]} for `as_is`
@@ -257,71 +370,122 @@ def evaluate(
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> pd.DataFrame: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
-    protocols, metric, class_map = _protocols(protocols), _check_metric(metric), _as_dict(class_map)
-    models, against = _models(models), baseline or 'majority'
-    if against.partition('?')[0] in PROTOCOLS: protocols += [s for s in _protocols([against]) if str(s) not in map(str, protocols)]
-    elif against not in models: check_spec(against); models = [*models, against]
-    tasks = _tasks(tasks, split_seed=split_seed, root=root)
-    n_trains, seeds = read_list(n_train) or [None], [int(s) for s in read_list(seeds)]
     resolve_dtype(dtype, None)
-    out_dir = Path(out_dir or _default_out_dir(*map(_spec_of, models), *[t.fingerprint for t in tasks], *protocols, n_trains, seeds))
-    run = partial(_run_model, tasks=tasks, protocols=protocols, n_trains=n_trains, seeds=seeds, n_jobs=n_jobs, device=device, metric=metric, out_dir=out_dir,
-        features=_shared_features(batch_size, dtype), class_map=class_map, dtype=dtype, batch_size=batch_size)
-    with progress(len(models) * len(tasks) * len(n_trains) * len(seeds) * len(protocols), 'Evaluating', 'cell') as bar:
-        by_model = {i: run(m, bar=bar) for i, m in enumerate(models)}
-    return _table(by_model, models, against, out_dir)
+    protocols, models, against = _with_baseline(_protocols(protocols), _models(models), baseline)
+    metric, class_map, n_trains, seeds = _metric(metric), _class_map(class_map), _whole('n_train', n_train, 1) or [None], _whole('seed', seeds, 0) or [0]
+    tasks = _tasks(tasks, split_seed=split_seed, root=root)
+    out_dir = _out_dir(out_dir, models, tasks, *protocols, n_trains, seeds, class_map, dtype, batch_size, device)
+    grid = [(t, p, n, s) for t, n, s, p in product(range(len(tasks)), n_trains, seeds, protocols)]
+    with progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+        run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
+        cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
+    return _table(cells, against, out_dir)
 
-# %% ../nbs/07_evaluation.ipynb #322376a4
-def _table(by_model, models, against, out_dir):
-    "The results table, written into `out_dir`."
-    cells = [c for part in by_model.values() for c in part]
-    is_model = against in models
-    rival = by_model[models.index(against)][0].model if is_model else None
-    place = {(c.model, c.task, c.protocol, c.n_train, c.seed): c for c in cells}
-    def base(c):
-        other = place.get((rival, c.task, c.protocol, c.n_train, c.seed) if is_model else (c.model, c.task, against, c.n_train, c.seed))
-        return None if other is c else other
-    df = pd.DataFrame([_row(c, base(c), out_dir) for c in cells]).reindex(columns=COLUMNS)
-    df = df.astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
-    write_atomic(out_dir/'results.csv', lambda f: df.to_csv(f, index=False))
-    write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
-    df.attrs['out_dir'] = str(out_dir)
-    if failed := int((df.error != '').sum()): warnings.warn(f"{failed} of {len(df)} rows have an error, the first: {df.error[df.error != ''].iloc[0]}", stacklevel=3)
-    return df
+# %% ../nbs/07_evaluation.ipynb #6c9e4bb4
+def _with_identity(df, out_dir):
+    "The rows that have predictions, these predictions, and columns with the hashes of model and task: names may be shared."
+    rows = df[df.key != ''].copy()
+    parts = {key: read_predictions(out_dir, key) for key in rows.key}
+    for which in ('model', 'task'): rows[f'{which}_hash'] = [parts[key]['test'].meta['fingerprints'][which] for key in rows.key]
+    return rows, parts
 
-# %% ../nbs/07_evaluation.ipynb #fd317c83
-CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the same protocol on random weights
-
-# %% ../nbs/07_evaluation.ipynb #746e1714
+# %% ../nbs/07_evaluation.ipynb #f383718b
 def _baselines(row, rows):
-    "Rows that `row` can be compared with."
+    "Rows that `row` can be compared with: the baselines of its model, its control under the same options, and its own baseline."
     name = row.protocol.partition('?')[0]
-    same = rows[(rows.model == row.model) & (rows.key != row.key)]
-    names = same.protocol.str.partition('?')[0]
-    controls = same[names.isin({'majority', 'as_is', CONTROLS.get(name)}) & ~((name == 'as_is') & (names != 'majority'))]
-    rivals = rows[(rows.model != row.model) & (rows.model == row.baseline) & (rows.protocol == row.protocol)]
-    return pd.concat([controls, rivals]) if name != 'majority' else rows[:0]
+    if name == 'majority': return rows[:0]
+    control = row.protocol.replace(name, CONTROLS.get(name, ''), 1)
+    wanted = {'majority', 'as_is', control, row.baseline} - ({control} if name == 'as_is' else set())
+    same = (rows.model_hash == row.model_hash) & (rows.key != row.key) & rows.protocol.isin(wanted)
+    rival = (rows.model_hash != row.model_hash) & (rows.model == row.baseline) & (rows.protocol == row.protocol)
+    return rows[same | rival]
 
-# %% ../nbs/07_evaluation.ipynb #5e206418
+# %% ../nbs/07_evaluation.ipynb #4625bd92
 def gains(
     out_dir, # folder of a run
 ) -> pd.DataFrame: # one row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, gain_low, gain_high, key
     "The gain over every baseline that was run."
-    df, out = pd.read_parquet(Path(out_dir)/'results.parquet'), []
-    for _, rows in df[df.key != ''].groupby(['task', 'n_train', 'seed'], sort=False):
-        for row in rows.itertuples():
-            for base in _baselines(row, rows).itertuples():
-                g = gain(read_predictions(out_dir, row.key)['test'], read_predictions(out_dir, base.key)['test'], row.metric)
-                label = base.protocol if base.model == row.model else base.model
-                out.append({k: getattr(row, k) for k in COLUMNS[:6]} | {'baseline': label} | _three('gain', g) | {'key': row.key})
+    df, out = _read_results(out_dir), []
+    rows, parts = _with_identity(df[df.test.notna()], out_dir)
+    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
+        for row in together.itertuples():
+            for base in _baselines(row, together).itertuples():
+                own = {k: getattr(row, k) for k in COLUMNS[:6]} | {'baseline': base.protocol if base.model_hash == row.model_hash else base.model}
+                out.append(own | _three('gain', gain(parts[row.key]['test'], parts[base.key]['test'], row.metric)) | {'key': row.key})
     return pd.DataFrame(out, columns=[*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key'])
+
+# %% ../nbs/07_evaluation.ipynb #8ea3c25e
+def _read_results(out_dir):
+    path = Path(out_dir)/'results.parquet'
+    if not path.is_file(): raise FileNotFoundError(f"There is no {path.name} in {str(out_dir)!r}: give the folder of a run, `df.attrs['out_dir']`.")
+    return pd.read_parquet(path)
 
 # %% ../nbs/07_evaluation.ipynb #1667c28e
 def average_seeds(
     df:pd.DataFrame, # results table
 ) -> pd.DataFrame: # one row per model, task, protocol and n_train: means, number of seeds, and `test_seed_sd` (NaN for one seed)
     "Means over seeds, and the spread of the test performance between them."
-    ok = df[df.error == '']
+    ok = df[df.test.notna()]
     groups = ok.groupby(['model', 'task', 'protocol', 'n_train', 'metric'], sort=False)
     means = groups[['train', 'test', 'upgradeability', 'gain', 'seconds']].mean()
     return means.assign(test_seed_sd=groups.test.std(ddof=1), n_seeds=groups.size()).reset_index()
+
+# %% ../nbs/07_evaluation.ipynb #ddc5a3ce
+def _differ(a, b):
+    "Whether two entries of a table differ, beyond rounding."
+    if isinstance(a, str) or isinstance(b, str) or a is None or b is None: return not (a == b or (pd.isna(a) and pd.isna(b)))
+    return not np.isclose(a, b, rtol=0, atol=1e-9, equal_nan=True)
+
+def _findings(key, stored, recomputed):
+    "One entry per column that differs."
+    return [dict(key=key, column=k, stored=stored[k], recomputed=v) for k, v in recomputed.items() if _differ(stored[k], v)]
+
+# %% ../nbs/07_evaluation.ipynb #7b7bf850
+def _again(row, parts):
+    "The figures of a row worked out anew; where that fails, as it did for the table, there are none."
+    facts = {k: parts['test'].meta[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed')}
+    try: return facts | {'seconds': parts['test'].meta['seconds'], **figures(parts, row.metric)}
+    except Exception as e: return facts | {k: np.nan if pd.isna(row.test) else _said(e) for k in ('train', 'test', 'upgradeability')}
+
+# %% ../nbs/07_evaluation.ipynb #98d8d34f
+def _verify_gain(row, parts, rows):
+    "What recomputing the gain changes, given the rows that share its task, number of labels and seed."
+    if not isinstance(row.baseline, str): again = [dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan)]
+    else:
+        bases = [o for o in _baselines(row, rows).itertuples() if row.baseline == (o.protocol if o.model_hash == row.model_hash else o.model)]
+        again = [_three('gain', gain(parts[row.key]['test'], parts[o.key]['test'], row.metric)) for o in bases if pd.notna(row.test)]
+    if not again and pd.notna(row.gain): again = [dict(gain=f'there are no predictions of the baseline {row.baseline}')]
+    return min([_findings(row.key, row._asdict(), a) for a in again], key=len, default=[])
+
+# %% ../nbs/07_evaluation.ipynb #444226f9
+def _verify_labels(rows, parts):
+    "Where predictions of one task contradict each other or themselves."
+    for _, same in rows.groupby('task_hash', sort=False):
+        known, ids = {}, set(parts[same.key.iloc[0]]['test'].ids)
+        for key in same.key.drop_duplicates():
+            train, test = parts[key]['train'], parts[key]['test']
+            labels = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
+            wrong = sum(known.setdefault(i, y) != y for i, y in labels)
+            if wrong: yield dict(key=key, column='y', stored=f'{wrong} labels', recomputed='other labels of the same examples in another cell')
+            if shared := len(set(train.ids) & set(test.ids)): yield dict(key=key, column='id', stored=f'{shared} examples in train and in test', recomputed=0)
+            if set(test.ids) != ids: yield dict(key=key, column='id', stored=f'{len(test)} test examples', recomputed=f'{len(ids)}, not the same, in another cell')
+
+# %% ../nbs/07_evaluation.ipynb #39d5db03
+def _unreadable(df, out_dir):
+    "Figures without predictions, and predictions that cannot be read."
+    for row in df[(df.key == '') & df.test.notna()].itertuples(): yield dict(key='', column='test', stored=row.test, recomputed=np.nan)
+    for key in df.key[df.key != ''].drop_duplicates():
+        try: read_predictions(out_dir, key)
+        except Exception as e: yield dict(key=key, column='predictions', stored=f'{key}.parquet', recomputed=_said(e))
+
+# %% ../nbs/07_evaluation.ipynb #da067eac
+def verify(
+    out_dir, # folder of a run, `df.attrs['out_dir']`
+) -> pd.DataFrame: # key, column, stored, recomputed: one row per figure that differs; empty where all is well
+    "Recompute the results table from the stored predictions and say where it differs."
+    df = _read_results(out_dir)
+    found = list(_unreadable(df, out_dir))
+    rows, parts = _with_identity(df[~df.key.isin([f['key'] for f in found])], out_dir)
+    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
+        for row in together.itertuples(): found += _findings(row.key, row._asdict(), _again(row, parts[row.key])) + _verify_gain(row, parts, together)
+    return pd.DataFrame([*found, *_verify_labels(rows, parts)], columns=['key', 'column', 'stored', 'recomputed']).astype(object)

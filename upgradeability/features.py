@@ -23,7 +23,7 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 # %% ../nbs/03_features.ipynb #9422418f
 from .core import cache_dir, fingerprint, progress, unknown, write_atomic
 from .models import Backbone, complete, load_backbone
-from .tasks import Inputs, Task, array_pictures, digest, load_task
+from .tasks import Inputs, Task, as_pictures, digest, load_task
 
 # %% ../nbs/03_features.ipynb #df21460f
 def model_inputs(
@@ -31,12 +31,11 @@ def model_inputs(
     task:Task, # its examples
 ) -> Inputs: # `inputs[i]` is a tensor
     "The task's examples as this backbone takes them."
-    inputs, is_array = task.inputs, isinstance(task.inputs.items, np.ndarray)
     if backbone.preprocess is None:
-        if not is_array: raise ValueError(f"{backbone.spec!r} has no preprocessing and {task.name!r} holds pictures: give preprocess= (picture -> tensor (c, h, w)).")
-        return replace(inputs, read=lambda row: torch.as_tensor(np.asarray(row, np.float32)))
+        if not isinstance(task.inputs.items, np.ndarray): raise ValueError(f"{backbone.spec!r} has no preprocessing and {task.name!r} holds pictures: give preprocess= (picture -> tensor (c, h, w)).")
+        return replace(task.inputs, read=lambda row: torch.as_tensor(np.asarray(row, np.float32)))
     if task.modality not in ('image', 'array'): raise ValueError(f"{backbone.spec!r} takes pictures; {task.name!r} holds {task.modality}.")
-    pictures = array_pictures(inputs.items) if is_array else inputs
+    pictures = as_pictures(task.inputs)
     return replace(pictures, read=lambda item: backbone.preprocess(pictures.read(item)))
 
 # %% ../nbs/03_features.ipynb #d74373ce
@@ -60,12 +59,17 @@ def batches(
 # %% ../nbs/03_features.ipynb #2b8002f2
 def _stack(inputs, rows, size):
     tensors = [_read(inputs, int(i)) for i in rows]
-    if len({t.shape for t in tensors}) > 1: raise ValueError(f"The preprocessing gives tensors of different shapes, such as {tuple(tensors[0].shape)} and {tuple(next(t.shape for t in tensors if t.shape != tensors[0].shape))}: crop or resize to one size.")
+    odd = next((j for j, t in enumerate(tensors) if t.shape != tensors[0].shape), None)
+    if odd is not None: raise ValueError(f"The preprocessing gives tensors of different shapes, {tuple(tensors[0].shape)} for {_name(inputs, rows[0])} and {tuple(tensors[odd].shape)} for {_name(inputs, rows[odd])}: crop or resize to one size.")
     return torch.stack(tensors + tensors[-1:] * (size - len(tensors)))
 
 def _read(inputs, i):
     try: return inputs[i]
-    except OSError as e: raise OSError(f"Example {i} ({inputs.items[i]}) cannot be read: {e}") from e
+    except Exception as e: raise type(e if type(e) in (OSError, ValueError, TypeError) else ValueError())(f"{_name(inputs, i).capitalize()} cannot be read or preprocessed: {type(e).__name__}: {e}") from e
+
+def _name(inputs, i):
+    "An example as a reader may find it."
+    return f'example {int(i)}' + (f' ({inputs.items[int(i)]})' if isinstance(inputs.items[int(i)], (str, Path)) else '')
 
 # %% ../nbs/03_features.ipynb #9c6d8b87
 def resolve_dtype(
@@ -105,15 +109,22 @@ def _write_shard(folder, rows, arrays):
 # %% ../nbs/03_features.ipynb #e3261997
 def _read_shard(path):
     "The arrays of a shard, or None where it is damaged; the damaged file is removed."
-    data = path.read_bytes()
-    if _checksum(data) == path.stem.rpartition('-')[2]: return load_tensors(data)
-    warnings.warn(f"The cached features in {path.name} are damaged; their rows are computed again.", stacklevel=2)
-    path.unlink(missing_ok=True)
+    try: data = path.read_bytes()
+    except FileNotFoundError: return None # another process found it damaged
+    return load_tensors(data) if _checksum(data) == path.stem.rpartition('-')[2] else _discard(path)
 
 def _shard_rows(path):
+    "The rows that a shard holds; none where it is damaged."
     try:
-        with safe_open(path, 'np') as f: return f.get_tensor('rows')
-    except Exception: return np.zeros(0, np.int64) # damaged: found when read, and its rows count as missing
+        with safe_open(path, 'np') as f: rows = f.get_tensor('rows')
+        if fingerprint(rows) == path.stem.partition('-')[0]: return rows
+    except Exception: pass
+    _discard(path)
+    return np.zeros(0, np.int64)
+
+def _discard(path):
+    if path.exists(): warnings.warn(f"The cached features in {path.name} are damaged; their rows are computed again.", stacklevel=4)
+    path.unlink(missing_ok=True)
 
 # %% ../nbs/03_features.ipynb #35409687
 def _gather(folder, rows):
@@ -132,7 +143,11 @@ def _gather(folder, rows):
     return out, rows[~have]
 
 def _mapped(folder, dtype, shape):
-    with TemporaryFile(dir=folder) as f: return np.memmap(f, dtype, 'w+', shape=shape)
+    with TemporaryFile(dir=folder) as f:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        try: getattr(os, 'posix_fallocate', lambda *_: None)(f.fileno(), 0, max(1, size))
+        except OSError as e: raise OSError(e.errno, f"{e.strerror}: the features need {size / 1e6:,.0f} MB for a moment. Free some space or set UPGRADEABILITY_CACHE to a larger disk", str(folder)) from e
+        return np.memmap(f, dtype, 'w+', shape=shape)
 
 # %% ../nbs/03_features.ipynb #10e07dc1
 @dataclass(frozen=True, eq=False)
@@ -181,9 +196,7 @@ def _compute(backbone, inputs, rows, folder, *, batch_size, dtype, desc):
 def _check_finite(x, rows, inputs):
     bad = ~np.isfinite(x).all(1)
     if bad.any():
-        i = int(rows[bad.argmax()])
-        name = f' ({inputs.items[i]})' if isinstance(inputs.items[i], (str, Path)) else ''
-        raise ValueError(f"The features of example {i}{name} are NaN or infinite ({int(bad.sum())} such in its batch). Look at the example, or try dtype='float32'.")
+        raise ValueError(f"The features of {_name(inputs, rows[bad.argmax()])} are NaN or infinite ({int(bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
 
 # %% ../nbs/03_features.ipynb #a3d43ed2
 def extract(
@@ -195,7 +208,7 @@ def extract(
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
-    rows = np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')]) if rows is None else np.asarray(rows, np.int64)
+    rows = _check_rows(np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')]) if rows is None else rows, task)
     inputs, dtype = model_inputs(backbone, task), resolve_dtype(dtype, backbone)
     if backbone.encode is None: backbone = complete(backbone, torch.stack([_read(inputs, int(i)) for i in rows[:2]]))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
@@ -209,3 +222,11 @@ def extract(
     splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
     meta = dict(key=key, dtype=dtype, batch_size=batch_size, computed=len(missing), seconds=time.perf_counter() - start)
     return Features(arrays['x'], task.y[rows], rows, None, splits, arrays.get('probs'), meta)
+
+# %% ../nbs/03_features.ipynb #18a2f17b
+def _check_rows(rows, task):
+    rows, n = np.atleast_1d(np.asarray(rows, np.int64)), len(task.inputs)
+    if not len(rows): raise ValueError(f"No rows of {task.name!r} were asked for.")
+    if rows.min() < 0 or rows.max() >= n: raise ValueError(f"Row {int(rows.max() if rows.max() >= n else rows.min())} does not exist: {task.name!r} has {n} examples, counted from 0.")
+    if len(np.unique(rows)) < len(rows): raise ValueError(f"Row {int(np.bincount(rows).argmax())} of {task.name!r} is asked for twice; index the result instead.")
+    return rows

@@ -12,7 +12,7 @@ from itertools import combinations
 __all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'Score', 'wilson', 'bootstrap',
            'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'holm',
            'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class', 'per_class_upgradeability',
-           'calibration', 'ece']
+           'class_flips', 'broken', 'calibration', 'ece']
 
 # %% ../nbs/04_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -676,6 +676,34 @@ def per_class_upgradeability(
         a, b = _recall(train, c, level), _recall(test, c, level)
         rows.append((name, int((train.y == c).sum()), int((test.y == c).sum()), a.value, b.value, *map(float, _square_and_add(a, b))))
     return pd.DataFrame(rows, columns=['class', 'n_train', 'n_test', 'train', 'test', 'upgradeability', 'low', 'high'])
+
+# %% ../nbs/04_metrics.ipynb #19ca554e
+def class_flips(
+    a:Predictions, # the incumbent
+    b:Predictions, # the candidate, for the same examples
+) -> pd.DataFrame: # one row per class: class, n, negative, positive (counts), net (share of the class), p, p_holm; most broken first
+    "Flips class by class, with a corrected test."
+    a, b = _aligned(a, b)
+    rows = []
+    for c, name in enumerate(max(_class_names(a), _class_names(b), key=len)):
+        before, after = (p.pred[a.y == c] == c for p in (a, b))
+        rows.append((name, len(before), int((before & ~after).sum()), int((~before & after).sum())))
+    df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])
+    df = df[df.n > 0].assign(net=lambda d: (d.positive - d.negative) / d.n, p=lambda d: [_mcnemar(*x) for x in zip(d.negative, d.positive)])
+    return df.assign(p_holm=holm(df.p)).sort_values('net', kind='stable', ignore_index=True)
+
+# %% ../nbs/04_metrics.ipynb #0adef291
+def broken(
+    a:Predictions, # the incumbent
+    b:Predictions, # the candidate, for the same examples
+) -> pd.DataFrame: # id, true, predicted (by the candidate), confidence (NaN without probabilities); the most confident first
+    "The examples that the incumbent had right and the candidate has wrong."
+    a, b = _aligned(a, b)
+    b = b.take((a.pred == a.y) & (b.pred != b.y))
+    names = np.array(_class_names(b), dtype=object)
+    sure = np.full(len(b), np.nan) if b.scores is None else b.scores[np.arange(len(b)), b.pred]
+    df = pd.DataFrame({'id': b.ids, 'true': names[b.y], 'predicted': names[b.pred], 'confidence': sure})
+    return df.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../nbs/04_metrics.ipynb #9a6c1016
 def _confidence(p, n_bins):

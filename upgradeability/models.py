@@ -4,12 +4,16 @@
 
 # %% ../nbs/02_models.ipynb #0be9a0e5
 from __future__ import annotations
-import copy, importlib.util, inspect, re, sys
+import copy, importlib.util, inspect, os, re, sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import FunctionType, MethodType
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 # %% auto #0
 __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'Source', 'complete',
@@ -36,13 +40,14 @@ class Tap:
 
 # %% ../nbs/02_models.ipynb #feb587d6
 def pool(
-    x:torch.Tensor, # (n, d), (n, positions, d) or (n, d, height, width)
+    x:torch.Tensor, # (n, d), (n, positions, d), (n, d, height, width) or (n, height, width, d)
     how:str, # 'flat': one position or all of them side by side; 'mean': over positions; 'cls': the first token
 ) -> torch.Tensor: # (n, d)
     "One vector per example."
     if x.ndim == 2 or how == 'flat': return x.flatten(1)
     if how == 'cls' and x.ndim == 3: return x[:, 0]
     if how != 'mean': raise ValueError(f"pooling={how!r} does not fit an output of shape {tuple(x.shape)}; use 'mean', 'flat' or, for tokens, 'cls'.")
+    if x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]: x = x.flatten(1, 2)
     return x.mean(1) if x.ndim == 3 else x.flatten(2).mean(2)
 
 # %% ../nbs/02_models.ipynb #319f7b58
@@ -59,8 +64,13 @@ def _is_head(candidate, out):
     for how in ('flat', 'mean', 'cls'):
         try: pooled, rectified = pool(candidate, how), pool(candidate.relu(), how)
         except ValueError: continue
-        for squash, t in [('softmax', pooled), ('none', pooled.softmax(1)), ('exp', pooled.log_softmax(1)), ('softmax', rectified)]:
-            if t.shape == out.shape and torch.allclose(t, out, atol=1e-5, rtol=1e-4): return how, squash
+        ways = [('softmax', pooled), ('none', pooled.softmax(1)), ('exp', pooled.log_softmax(1))] + [('softmax', rectified)] * (how == 'mean')
+        for squash, t in ways:
+            if t.shape == out.shape and torch.allclose(t, out, atol=1e-7, rtol=1e-4): return how, squash
+
+def _positions(module, x):
+    "What a linear layer reads or gives, with all positions in one dimension."
+    return x.flatten(1, -2) if isinstance(module, nn.Linear) and x.ndim > 3 else x
 
 # %% ../nbs/02_models.ipynb #972f01a5
 def find_tap(
@@ -72,7 +82,7 @@ def find_tap(
     "Find the features by a dry run."
     modules, calls, hooks = dict(module.named_modules()), [], []
     if layer is not None and layer not in modules: raise unknown('layer', layer, [k for k in modules if k])
-    def record(name): return lambda m, args, out: calls.append((name, out.detach()))
+    def record(name): return lambda m, args, out: calls.append((name, _positions(m, out).detach().clone())) # a copy: what follows may work in place
     for name, m in modules.items():
         if isinstance(m, nn.Linear) or isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1): hooks.append(m.register_forward_hook(record(name)))
     try:
@@ -96,14 +106,15 @@ def encode(
     tap:Tap, # where the features are
 ) -> tuple: # features (n, d) and head probabilities (n, S) or None, both float32
     "Features and head probabilities in one pass."
-    seen = []
-    where = module.get_submodule(tap.layer)
-    keep = (lambda m, args: seen.append(args[0])) if tap.side == 'input' else (lambda m, args, out: seen.append(_main(out)))
-    hook = (where.register_forward_pre_hook if tap.side == 'input' else where.register_forward_hook)(keep)
+    seen, where = [], module.get_submodule(tap.layer)
+    def keep(x): seen[:] = [pool(_positions(where, x).float(), tap.pooling)] # pooled at once: what follows may work in place
+    if tap.side == 'input': hook = where.register_forward_pre_hook(lambda m, args, kwargs: keep([*args, *kwargs.values()][0]), with_kwargs=True)
+    else: hook = where.register_forward_hook(lambda m, args, out: keep(_main(out)))
     try: out = _main(module(batch)).float().flatten(1)
     finally: hook.remove()
+    if not seen: raise ValueError(f"The layer {tap.layer!r} is not used when the network runs, so it has no output; name another.")
     probs = {'softmax': lambda: out.softmax(1), 'exp': out.exp, 'none': lambda: out, '': lambda: None}[tap.squash]()
-    return pool(seen[-1].float(), tap.pooling), probs
+    return seen[0], probs
 
 # %% ../nbs/02_models.ipynb #de7be125
 @dataclass(frozen=True, eq=False)
@@ -136,25 +147,55 @@ class Backbone:
     def __repr__(self): return f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, {self.n_params / 1e6:.1f} M parameters, {self.fingerprint})"
 
 # %% ../nbs/02_models.ipynb #17858de9
+LIBRARIES = ('torch', 'torchvision', 'timm') # the code of their classes goes by name
+
+def _describe(o, depth=0):
+    "What distinguishes a value, in a form that has a fingerprint; None where that is unknown."
+    if depth > 8: return None # a function may hold itself
+    inside = partial(_describe, depth=depth + 1)
+    if isinstance(o, torch.Tensor): return [str(o.dtype), list(o.shape), o.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if o.numel() else b'']
+    if isinstance(o, (FunctionType, MethodType)): return [o.__qualname__, _describe_code(o.__code__), inside(o.__defaults__), [inside(c.cell_contents) for c in o.__closure__ or ()]]
+    if isinstance(o, (list, tuple)): return [inside(v) for v in o]
+    if isinstance(o, dict): return {str(k): inside(v) for k, v in o.items()}
+    if isinstance(o, partial): return ['partial', inside(o.func), inside(o.args), inside(o.keywords)]
+    if isinstance(o, (str, bytes, int, float, complex, np.generic, np.ndarray)): return o
+    return getattr(o, '__qualname__', None) if callable(o) and not isinstance(o, nn.Module) else None
+
+def _describe_code(code): return [code.co_code, [_describe_code(c) if inspect.iscode(c) else repr(c) for c in code.co_consts], list(code.co_names)]
+
+# %% ../nbs/02_models.ipynb #454546a1
+def _describe_part(module):
+    "A part of a network without the parts below it."
+    own = {k: v for k, v in vars(module).items() if not k.startswith('_') and k not in ('training', 'default_cfg', 'pretrained_cfg')}
+    hooks = [_describe(list(h.values())) for h in (module._forward_hooks, module._forward_pre_hooks)]
+    tensors = {k: _describe(v) for store in (module._parameters, module._buffers) for k, v in store.items() if v is not None}
+    return [type(module).__qualname__, _plain(module.extra_repr()), _describe(own), hooks, tensors]
+
+def _describe_class(cls):
+    "The code of a class that is not a library's, down to the first that is."
+    own = [c for c in cls.__mro__ if c.__module__.partition('.')[0] not in (*LIBRARIES, 'builtins')]
+    plain = lambda f: getattr(f, '__func__', getattr(f, 'fget', f)) # behind staticmethod, classmethod and property
+    return [cls.__qualname__, [{k: _describe(plain(f)) for k, f in vars(c).items() if not k.startswith('__') or k == '__call__'} for c in own]]
+
+def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
+
+# %% ../nbs/02_models.ipynb #d6d5e16b
 def hash_weights(
     module:nn.Module, # any network
 ) -> str: # 16 hexadecimal digits
     "A hash of a network's weights and structure."
-    state = {k: v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for k, v in module.state_dict().items() if isinstance(v, torch.Tensor) and v.numel()}
-    code = sorted({f'{type(m).__qualname__} {fingerprint(type(m).forward.__code__.co_code, _constants(type(m).forward.__code__))}' for m in module.modules() if hasattr(type(m).forward, '__code__')})
-    return fingerprint(state, [f'{k} {v.dtype} {tuple(v.shape)}' for k, v in module.state_dict().items() if isinstance(v, torch.Tensor)], _plain(repr(module)), code)
+    classes = {type(m) for m in module.modules()}
+    return fingerprint({k: _describe_part(m) for k, m in module.named_modules()}, [fingerprint(_describe_class(c)) for c in sorted(classes, key=str)])
 
-# %% ../nbs/02_models.ipynb #454546a1
-def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
-def _constants(code): return [repr(c) for c in code.co_consts if not inspect.iscode(c)] + list(code.co_names)
-
+# %% ../nbs/02_models.ipynb #17e30ae9
 def _hash_preprocess(f):
     if f is None: return 'as given'
     probe = Image.fromarray((np.add.outer(np.arange(97) * 2, np.arange(131))[..., None] * [1, 2, 3] % 256).astype(np.uint8))
-    try: outs = [np.asarray(f(probe)) for _ in range(2)]
-    except Exception: return _plain(repr(f))
-    if not np.array_equal(*outs): raise ValueError("The preprocessing gives two different results for one picture. Evaluation needs a deterministic one, without random crops or flips.")
-    return fingerprint(outs[0])
+    try: outs = [f(probe) for _ in range(8)]
+    except Exception: return fingerprint(_plain(repr(f)), _describe(f)) # takes pictures of other sizes only
+    if not isinstance(outs[0], torch.Tensor): raise TypeError(f"The preprocessing gives a {type(outs[0]).__name__}; it should give a tensor (c, h, w), for instance by ending in torchvision.transforms.ToTensor().")
+    if not all(torch.equal(o, outs[0]) for o in outs): raise ValueError("The preprocessing gives different results for one picture. Evaluation needs a deterministic one, without random crops or flips.")
+    return fingerprint(_describe(outs[0]))
 
 # %% ../nbs/02_models.ipynb #e3ae44b3
 @dataclass(frozen=True)
@@ -183,20 +224,30 @@ def complete(
 ) -> Backbone: # knows its features
     "Find out by a first batch where a backbone's features are."
     if backbone.encode is not None: return backbone
-    tap = find_tap(backbone.module, batch.to(backbone.device), backbone.layer, backbone.pooling)
-    with _evaluating(backbone.module), torch.inference_mode(): x, _ = encode(backbone.module, batch.to(backbone.device), tap)
+    batch = (batch if len(batch) > 1 else torch.cat([batch, batch])).to(backbone.device)
+    tap = find_tap(backbone.module, batch, backbone.layer, backbone.pooling)
+    with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch, tap)
     head = tap.layer if tap.side == 'input' else ('output' if tap.squash else None)
-    return replace(backbone, encode=partial(encode, tap=tap), dim=x.shape[1], head=head, fingerprint=fingerprint(backbone.fingerprint, repr(tap)))
+    names = backbone.head_classes if probs is not None else None
+    if names and len(names) != probs.shape[1]: raise ValueError(f"{backbone.spec!r}: {len(names)} class names are given and the head has {probs.shape[1]} outputs.")
+    return _tapped(replace(backbone, head_classes=names), tap, x.shape[1], head)
 
 # %% ../nbs/02_models.ipynb #6852dd4b
-def _assemble(source, module, *, layer, pooling, device):
-    module = module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+def _tapped(backbone, tap, dim, head):
+    return replace(backbone, encode=partial(encode, tap=tap), dim=dim, head=head, fingerprint=fingerprint(backbone.fingerprint, repr(tap)))
+
+# %% ../nbs/02_models.ipynb #e4e72fda
+def _assemble(source, module, *, layer, pooling, device, like=None):
+    if not isinstance(module, nn.Module): raise TypeError(f"{source.spec!r} gives a {type(module).__name__}, not an nn.Module.")
+    module = module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).float().eval().requires_grad_(False)
+    if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
     key = fingerprint(hash_weights(module), _hash_preprocess(source.preprocess), layer or '', pooling)
     b = Backbone(source.spec, 'image' if source.preprocess else 'array', module, source.preprocess, None, None, None, source.classes, key, source.init, source.notes, layer, pooling)
+    if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
     if source.preprocess is None: return b
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     try: return complete(b, torch.stack([source.preprocess(p) for p in (grey, grey.rotate(90))]))
-    except RuntimeError: return b # takes pictures of one size only: known at the first batch
+    except (RuntimeError, AssertionError, TypeError): return b # takes pictures of one size only: known at the first batch
 
 # %% ../nbs/02_models.ipynb #55cf2e9a
 IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])
@@ -221,17 +272,24 @@ BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
 def _load_bundled(name):
     if name not in BUNDLED: raise unknown('bundled model', name, BUNDLED)
     build = partial(timm.create_model, f'tf_{name}')
-    return Source(f'bundled:{name}', lambda: _fill_in_order(build(), _bundled_weights(name)), _seeded(build), _timm_transform(build()), IMAGENET)
+    return Source(f'bundled:{name}', lambda: _fill_in_order(build(), _bundled_weights(name)), _seeded(build), _timm_transform(f'tf_{name}'), IMAGENET)
 
 # %% ../nbs/02_models.ipynb #9503cfc9
-def _timm_transform(module):
-    config = timm.data.resolve_data_config(model=module)
-    return timm.data.create_transform(**config, is_training=False)
+def _timm_config(name):
+    "What timm knows about weights and their preprocessing, without making the network."
+    config = timm.models.get_pretrained_cfg(name)
+    return config.to_dict() if config else {}
+
+def _timm_transform(name):
+    return timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=_timm_config(name)), is_training=False)
 
 # %% ../nbs/02_models.ipynb #aa0d3266
-def _missing_weights(spec, file, folder, error):
+def _missing_weights(spec, file, folder, error, how=''):
     return OSError(f"The weights of {spec!r} are not on this machine and could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-        f"Missing: the file {file!r}; it belongs into {str(folder)!r}. Without network 'bundled:efficientnet_lite0' runs, or file:PATH:ARCH with a checkpoint of yours.")
+        f"Missing: the file {file!r}; it belongs into {str(folder)!r}{how}. Without network 'bundled:efficientnet_lite0' runs, or file:PATH:ARCH with a checkpoint of yours.")
+
+def _unreadable(path, error):
+    return ValueError(f"{str(path)!r} is refused: it is damaged, or a pickle that holds more than tensors and could run code ({str(error).splitlines()[0][:160]}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
 
 def _vision_models(): return torchvision.models.list_models(module=torchvision.models)
 
@@ -242,12 +300,17 @@ def _load_torchvision(name):
     known = torchvision.models.get_model_weights(name)
     if wanted and wanted not in known.__members__: raise unknown(f'weights of {name}', wanted, [*known.__members__, 'DEFAULT'])
     weights = known[wanted or 'DEFAULT']
-    spec, build = f'torchvision:{name}:{weights.name}', partial(torchvision.models.get_model, name, weights=None)
+    spec, file = f'torchvision:{name}:{weights.name}', Path(torch.hub.get_dir())/'checkpoints'/weights.url.rsplit('/', 1)[-1]
+    def build(weights=None):
+        net = torchvision.models.get_model(name, weights=weights, progress=False)
+        if hasattr(net, 'transform_input'): net.transform_input = True # Inception and GoogLeNet turn this on with their weights
+        return net
     def load():
-        folder = Path(torch.hub.get_dir())/'checkpoints'
-        try: state = weights.get_state_dict(progress=False, check_hash=True)
-        except OSError as e: raise _missing_weights(spec, weights.url.rsplit('/', 1)[-1], folder, e) from e
-        return fit_weights(build(), state, spec)
+        try: state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        except OSError as e: raise _missing_weights(spec, file.name, file.parent, e) from e
+        except Exception as e: raise _unreadable(file, e) from e
+        try: return build(weights)
+        except RuntimeError: return fit_weights(build(), state, spec) # says what does not fit
     return Source(spec, load, _seeded(build), weights.transforms(), tuple(weights.meta['categories']))
 
 # %% ../nbs/02_models.ipynb #87671656
@@ -268,22 +331,44 @@ def fit_weights(
 # %% ../nbs/02_models.ipynb #0b2f2aae
 def _load_timm(name):
     if not timm.is_model(name): raise unknown('timm model', name, timm.list_models())
-    build = partial(timm.create_model, name, pretrained=False)
-    net = build()
-    config = net.pretrained_cfg
-    arch, tag = config.get('architecture') or name.split('.')[0], config.get('tag')
-    if '.' in name and tag != name.partition('.')[2]: raise unknown('timm model', name, timm.list_pretrained(f"{name.split('.')[0]}*"))
+    try: config = _timm_config(name)
+    except RuntimeError: raise unknown('timm model', name, timm.list_pretrained(f"{name.partition('.')[0]}.*")) from None
+    arch, tag = config.get('architecture') or name, config.get('tag')
     spec = f'timm:{arch}' + (f'.{tag}' if tag else '')
     def load():
         if not (config.get('hf_hub_id') or config.get('url') or config.get('file')): raise ValueError(f"timm has no pretrained weights for {name!r}; see timm.list_pretrained(). For random weights write {spec}?random=0.")
+        if config.get('hf_hub_id'): return _from_hub_cache(name, spec, config)
         try: return timm.create_model(name, pretrained=True)
-        except Exception as e: raise _missing_weights(spec, f"model.safetensors of {config.get('hf_hub_id') or config.get('url')}", "the Hugging Face cache (HF_HOME)", e) from e
-    return Source(spec, load, _seeded(build), _timm_transform(net), _timm_classes(net))
+        except OSError as e: raise _missing_weights(spec, str(config['url']).rpartition('/')[2], Path(torch.hub.get_dir())/'checkpoints', e) from e
+    return Source(spec, load, _seeded(partial(timm.create_model, name, pretrained=False)), _timm_transform(name), _timm_classes(config))
 
 # %% ../nbs/02_models.ipynb #37557430
-def _timm_classes(net):
-    if names := net.pretrained_cfg.get('label_names'): return tuple(names)
-    return IMAGENET if timm.data.infer_imagenet_subset(net) == 'imagenet-1k' else None
+def _timm_classes(config):
+    if names := config.get('label_names'): return tuple(names)
+    return IMAGENET if timm.data.infer_imagenet_subset(config) == 'imagenet-1k' else None
+
+# %% ../nbs/02_models.ipynb #753c1bb2
+def _from_hub_cache(name, spec, config):
+    "A timm network with the weights of the Hugging Face cache, filled from the network if there is one."
+    from huggingface_hub import constants, hf_hub_download
+    repo = config['hf_hub_id']
+    for file in dict.fromkeys([config.get('hf_hub_filename') or 'model.safetensors', 'model.safetensors', 'pytorch_model.bin']):
+        try: path = hf_hub_download(repo, file, local_files_only=True)
+        except OSError: continue
+        try: return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={'file': path})
+        except Exception as e: raise _unreadable(path, e) from e
+    try:
+        _knock(constants.ENDPOINT)
+        return timm.create_model(name, pretrained=True)
+    except OSError as e: raise _missing_weights(spec, file if config.get('hf_hub_filename') else 'model.safetensors', Path(constants.HF_HUB_CACHE)/f"models--{repo.replace('/', '--')}", e,
+        f" (on a machine with network: hf download {repo})") from e
+
+def _knock(address):
+    "An OSError where nobody answers within ten seconds."
+    from huggingface_hub import constants
+    if constants.HF_HUB_OFFLINE: raise OSError("HF_HUB_OFFLINE is set")
+    try: urlopen(Request(address, method='HEAD'), timeout=10).close()
+    except HTTPError: pass # an answer
 
 # %% ../nbs/02_models.ipynb #ff02e7a6
 def _hub_folder(repo, trust_repo):
@@ -292,36 +377,70 @@ def _hub_folder(repo, trust_repo):
     if repo.startswith(('.', '/', '~')): raise FileNotFoundError(f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
     if trust_repo is not True: raise ValueError(f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the spec.")
     try: torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
-    except OSError as e: raise OSError(f"The repository {repo!r} is neither in {torch.hub.get_dir()!r} nor could it be fetched ({e}). Put a copy there, or use hub:/local/folder:ENTRY.") from e
-    found = sorted(Path(torch.hub.get_dir()).glob(repo.replace('/', '_').replace(':', '_') + ('' if ':' in repo else '_*')))
-    return found[0]
+    except (OSError, RuntimeError) as e: raise OSError(f"The repository {repo!r} is neither in {torch.hub.get_dir()!r} nor could it be fetched ({e}). Put a copy there, or use hub:/local/folder:ENTRY.") from e
+    base = Path(torch.hub.get_dir())/repo.replace('/', '_').replace(':', '_')
+    return next(p for p in (base, base.with_name(base.name + '_main'), base.with_name(base.name + '_master')) if p.is_dir())
 
+# %% ../nbs/02_models.ipynb #8e385759
+_hub_modules = {} # folder -> {name: module} of what its hubconf.py has imported
+
+@contextmanager
+def _importable(folder):
+    "The folder's own modules can be imported, and those of another repository with the same names cannot get in between."
+    own, before = _hub_modules.setdefault(folder, {}), set(sys.modules)
+    hidden = {k: sys.modules.pop(k) for k in own if k in sys.modules}
+    sys.modules.update(own); sys.path.insert(0, str(folder))
+    try: yield
+    finally:
+        sys.path.remove(str(folder))
+        new = {k: m for k, m in sys.modules.items() if k not in before and _lies_in(m, folder)}
+        own.update(new)
+        for k in own: sys.modules.pop(k, None)
+        sys.modules.update(hidden)
+
+def _lies_in(module, folder):
+    file = getattr(module, '__file__', None) or next(iter(getattr(module, '__path__', [])), None)
+    return bool(file) and folder in Path(file).resolve().parents and 'site-packages' not in file
+
+# %% ../nbs/02_models.ipynb #f960f7a1
 def _hub_entries(folder):
     "The functions of a hubconf.py."
     if not (folder/'hubconf.py').is_file(): raise FileNotFoundError(f"{str(folder)!r} has no hubconf.py, so it is no hub repository.")
     spec = importlib.util.spec_from_file_location('hubconf', folder/'hubconf.py')
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))
-    try: spec.loader.exec_module(module)
-    finally: sys.path.remove(str(folder))
+    try:
+        with _importable(folder): spec.loader.exec_module(module)
+    except ImportError as e: raise ImportError(f"The hubconf.py of {str(folder)!r} needs a module that is not installed: {e}.") from e
     return {k: f for k, f in vars(module).items() if callable(f) and not k.startswith('_')}
 
-# %% ../nbs/02_models.ipynb #8e385759
+# %% ../nbs/02_models.ipynb #5e5fe4f3
 def _load_hub(name, *, trust_repo=None, **options):
     repo, _, entry = name.rpartition(':')
     if not repo: raise ValueError(f"hub:{name} should read hub:OWNER/REPO[:REF]:ENTRY or hub:/local/folder:ENTRY.")
-    entries = _hub_entries(_hub_folder(repo, trust_repo))
+    folder = _hub_folder(repo, trust_repo)
+    entries = _hub_entries(folder)
     if entry not in entries: raise unknown(f'entry of {repo}', entry, entries)
-    call, takes = entries[entry], inspect.signature(entries[entry]).parameters
-    real = {'weights': 'DEFAULT'} if 'weights' in takes else {'pretrained': True} if 'pretrained' in takes else {}
-    if not real and not options: raise ValueError(f"hub:{name} takes neither `weights` nor `pretrained`, so it might return random weights. Say what it shall be called with: hub:{name}?key=value (it takes {', '.join(takes) or 'nothing'}).")
-    random = {'weights': None} if 'weights' in takes else {'pretrained': False}
+    takes = inspect.signature(entries[entry]).parameters
+    real, random = _hub_weights(name, takes, options)
     spec = str(Spec('hub', name, options))
+    def call(**given):
+        with _importable(folder): return entries[entry](**given)
     def load():
-        try: return call(**(options or real))
+        try: return call(**real, **options)
         except OSError as e: raise _missing_weights(spec, getattr(e, 'filename', None) or 'its checkpoint', Path(torch.hub.get_dir())/'checkpoints', e) from e
-    init = _seeded(lambda: call(**(options | random))) if real else None
-    return Source(spec, load, init, imagenet_transform(), None, ("preprocessing assumed: ImageNet at 224 pixels",))
+    notes = ["preprocessing assumed: ImageNet at 224 pixels"] + ['random weights were asked for'] * (options.items() >= random.items() if random else False)
+    return Source(spec, load, _seeded(lambda: call(**{**options, **random})) if random else None, imagenet_transform(), None, tuple(notes))
+
+# %% ../nbs/02_models.ipynb #8b829e67
+def _hub_weights(name, takes, options):
+    "What an entry must be given for its real weights and for random ones."
+    for o in options:
+        if o not in takes and all(p.kind != p.VAR_KEYWORD for p in takes.values()): raise unknown(f'argument of hub:{name}', o, takes)
+    key = next((k for k in ('pretrained', 'weights') if k in takes or k in options), None)
+    if key is None and not options: raise ValueError(f"hub:{name} takes neither `weights` nor `pretrained`, so it might return random weights. Say what it shall be called with: hub:{name}?key=value (it takes {', '.join(takes) or 'nothing'}).")
+    said = bool({'pretrained', 'weights'} & set(options))
+    real = {} if said or key is None else {'pretrained': True} if key == 'pretrained' else {'weights': 'DEFAULT'}
+    return real, {} if key is None else {'pretrained': False} if key == 'pretrained' else {'weights': None}
 
 # %% ../nbs/02_models.ipynb #ada46024
 def imagenet_transform() -> Callable: # picture -> tensor (3, 224, 224)
@@ -332,22 +451,25 @@ def imagenet_transform() -> Callable: # picture -> tensor (3, 224, 224)
 def _read_state(path):
     "Parameter name -> tensor, without running anything."
     if not path.is_file(): raise FileNotFoundError(f"There is no checkpoint {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    if path.suffix == '.safetensors':
-        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
-    try: state = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise ValueError(f"{str(path)!r} is refused: it is damaged or a pickle that holds more than tensors and could run code ({str(e).splitlines()[0][:160]}). Save it anew as safetensors, or torch.save(model.state_dict(), path).") from e
+    try: state = _read_safetensors(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as e: raise _unreadable(path, e) from e
     for k in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(state, dict) and isinstance(state.get(k), dict): state = state[k]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()): raise ValueError(f"{str(path)!r} holds no state dict (parameter name -> tensor).")
-    return {k.removeprefix('module.'): v for k, v in state.items()}
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()): raise ValueError(f"{str(path)!r} holds no state dict (parameter name -> tensor).")
+    for prefix in ('module.', '_orig_mod.'): # of DataParallel and of torch.compile
+        if all(k.startswith(prefix) for k in state): state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return state
+
+def _read_safetensors(path):
+    with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
 
 # %% ../nbs/02_models.ipynb #432f0f43
 def _architecture(name):
     "num_classes -> network, and its preprocessing; timm's or torchvision's name."
     source, _, arch = name.rpartition('.') if name.startswith(('timm.', 'torchvision.')) else ('', '', name)
     if source != 'timm' and arch in _vision_models(): return lambda n: torchvision.models.get_model(arch, weights=None, num_classes=n), imagenet_transform(), ("preprocessing assumed: ImageNet at 224 pixels",)
-    if not timm.is_model(arch): raise unknown('architecture', arch, [*_vision_models(), *timm.list_models()])
-    return lambda n: timm.create_model(arch, num_classes=n), _timm_transform(timm.create_model(arch)), (f"preprocessing assumed: timm's for {arch}",)
+    if source == 'torchvision' or not timm.is_model(arch): raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
+    return lambda n: timm.create_model(arch, num_classes=n), _timm_transform(arch), (f"preprocessing assumed: timm's for {arch}",)
 
 # %% ../nbs/02_models.ipynb #80f6497a
 def _load_file(name):
@@ -355,10 +477,9 @@ def _load_file(name):
     if not path or '/' in arch or Path(arch).suffix in ('.pth', '.pt', '.bin', '.safetensors'): raise ValueError(f"file:{name} does not say which architecture the weights belong to: write file:{name}:ARCH, for instance file:{name}:resnet50.")
     build, preprocess, notes = _architecture(arch)
     state = _read_state(Path(path).expanduser())
-    n_classes = next((v.shape[0] for k, v in reversed(state.items()) if k.endswith('weight') and v.ndim == 2), 1000)
-    classes = IMAGENET if n_classes == 1000 else None
+    n_classes = next((v.shape[0] for k, v in reversed(state.items()) if k.endswith('weight') and (v.ndim == 2 or v.shape[2:] == (1, 1))), 1000)
     spec = f'file:{path}:{arch}'
-    return Source(spec, lambda: fit_weights(build(n_classes), state, spec), _seeded(lambda: build(n_classes)), preprocess, classes, notes)
+    return Source(spec, lambda: fit_weights(build(n_classes), state, spec), _seeded(lambda: build(n_classes)), preprocess, None, notes)
 
 # %% ../nbs/02_models.ipynb #b5a2d0c3
 def _from_module(module, preprocess, classes, init):
@@ -366,7 +487,10 @@ def _from_module(module, preprocess, classes, init):
     except Exception as e: raise TypeError(f"This {type(module).__name__} cannot be copied ({e}); the original must stay unchanged, so give a module that copy.deepcopy can copy.") from e
     return Source(f'object:{type(module).__name__}:{hash_weights(module)[:8]}', lambda: own, init and (lambda seed=0: _seeded(lambda: _call_init(init, seed))(seed)), preprocess, classes and tuple(classes))
 
-def _call_init(init, seed): return init(seed) if inspect.signature(init).parameters else init()
+def _call_init(init, seed):
+    "`init(seed)` where it takes one, `init()` where all it takes has defaults."
+    takes = inspect.signature(init).parameters
+    return init(seed) if 'seed' in takes or any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in takes.values()) else init()
 
 # %% ../nbs/02_models.ipynb #6c577314
 MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _load_timm, 'hub': _load_hub, 'file': _load_file}
@@ -406,17 +530,28 @@ def load_backbone(
     init:Callable|None=None, # for a module: makes it anew with random weights, for `random_probe` and `from_scratch`
 ) -> Backbone: # ready to encode
     "Load a pretrained model by its spec, or wrap a network of your own."
-    if isinstance(spec, Backbone): return spec
+    if isinstance(spec, Backbone):
+        if layer or preprocess or classes or init: raise ValueError("A Backbone is complete: layer=, preprocess=, classes= and init= belong to the call that made it.")
+        return spec
     if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
     else:
         parsed = _resolve(str(spec))
         options = dict(parsed.options)
-        random = options.pop('random', None)
-        try: source = MODELS[parsed.source](parsed.name, **options)
-        except TypeError as e: raise ValueError(f"{parsed} has options that its source does not know: {e}") from e
-        source = replace(source, classes=tuple(classes) if classes else source.classes, preprocess=preprocess or source.preprocess)
+        random = _check_options(parsed, options)
+        source = MODELS[parsed.source](parsed.name, **options)
+        source = replace(source, classes=tuple(classes) if classes else source.classes, preprocess=preprocess or source.preprocess, init=init or source.init)
         if random is not None: return _assemble(_random_source(source, random), source.init(random), layer=layer, pooling=pooling, device=device)
     return _assemble(source, source.load(), layer=layer, pooling=pooling, device=device)
+
+# %% ../nbs/02_models.ipynb #a2108985
+def _check_options(spec, options):
+    "The seed of `?random=SEED`, taken out of the options; the others must be known to the source."
+    takes = inspect.signature(MODELS[spec.source]).parameters
+    known = ['random', *(k for k, p in takes.items() if p.kind == p.KEYWORD_ONLY)]
+    for o in options:
+        if o not in known and all(p.kind != p.VAR_KEYWORD for p in takes.values()): raise unknown(f'option of {spec.source} models', o, known)
+    if 'random' in options and type(options['random']) is not int: raise ValueError(f"random={options['random']!r} is no seed; write ?random=0, for instance.")
+    return options.pop('random', None)
 
 # %% ../nbs/02_models.ipynb #d354abe2
 def _random_source(source, seed):
@@ -430,4 +565,10 @@ def randomize(
 ) -> Backbone: # same architecture and preprocessing
     "The same architecture with random weights."
     source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.notes), seed)
-    return _assemble(source, backbone.init(seed), layer=backbone.layer, pooling=backbone.pooling, device=backbone.device)
+    module = backbone.init(seed)
+    if (a := _shapes(module)) != (b := _shapes(backbone.module)): raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {min(set(a.items()) ^ set(b.items()), key=str)[0]} differs.")
+    if a and 'random=' not in backbone.spec and hash_weights(module) == hash_weights(backbone.module): raise ValueError(f"init= gives {backbone.spec!r} its pretrained weights again; it should make random ones.")
+    return _assemble(source, module, layer=backbone.layer, pooling=backbone.pooling, device=backbone.device, like=backbone)
+
+# %% ../nbs/02_models.ipynb #5cd43629
+def _shapes(module): return {k: tuple(v.shape) for k, v in module.state_dict().items() if isinstance(v, torch.Tensor)}

@@ -6,12 +6,15 @@
 from __future__ import annotations
 import copy, time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'CS', 'both', 'fit_rows', 'majority', 'class_columns', 'as_is', 'neighbours',
-           'vote', 'choose_k', 'knn', 'standardiser', 'choice_folds', 'choose_C', 'fit_probe', 'linear_probe',
-           'random_probe', 'Adapted', 'train_network', 'fine_tune', 'from_scratch']
+__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'both', 'fit_rows', 'majority', 'class_columns', 'as_is',
+           'neighbours', 'vote', 'choose_k', 'knn', 'standardiser', 'logistic', 'fit_logistic', 'excess',
+           'choice_folds', 'choose_C', 'fit_probe', 'linear_probe', 'random_probe', 'Adapted', 'train_network',
+           'predict_network', 'fine_tune', 'from_scratch']
 
 # %% ../nbs/05_protocols.ipynb #8eda1894
 import numpy as np, torch
@@ -24,7 +27,7 @@ from .core import progress, read_list, unknown
 from .features import batches, model_inputs, resolve_dtype
 from .metrics import Predictions
 from .models import IMAGENET, Backbone, complete, encode, randomize
-from .tasks import Task
+from .tasks import Task, nested_order
 
 # %% ../nbs/05_protocols.ipynb #2a2ecd17
 PROTOCOLS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
@@ -53,11 +56,14 @@ def fit_rows(
     return np.concatenate([task.splits['train'], task.splits['valid']])
 
 # %% ../nbs/05_protocols.ipynb #36e7c521
-def _arrays(features, task):
-    "x and y of the rows to fit and of the test rows."
+def _rows_of(features, values, rows):
+    "The entries of `values`, which has one per row of the features, for these rows of the task."
     at = {int(r): i for i, r in enumerate(features.ids)}
-    x, y = (features.x[[at[int(r)] for r in rows]] for rows in (fit_rows(task), task.splits['test'])), task.y[fit_rows(task)]
-    return (*x, y)
+    return values[[at[int(r)] for r in rows]]
+
+def _arrays(features, task):
+    "x of the rows to fit, x of the test rows, y of the rows to fit: no test label is handed out."
+    return _rows_of(features, features.x, fit_rows(task)), _rows_of(features, features.x, task.splits['test']), task.y[fit_rows(task)]
 
 # %% ../nbs/05_protocols.ipynb #2fbb5b33
 def majority(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
@@ -71,7 +77,37 @@ PROTOCOLS['majority'] = majority
 # %% ../nbs/05_protocols.ipynb #72522e4d
 def _words(name): return str(name).lower().replace('_', ' ').replace('-', ' ').strip()
 
+def _by_name(head_classes):
+    "Three lookups from names to outputs, the strictest first."
+    spelled, loose, parts = {}, {}, {}
+    for i, name in enumerate(head_classes or ()):
+        spelled.setdefault(str(name), []).append(i)
+        loose.setdefault(_words(name), []).append(i)
+        for part in {_words(o) for o in str(name).split(',')}: parts.setdefault(part, []).append(i)
+    return spelled, loose, parts
+
 # %% ../nbs/05_protocols.ipynb #868798b8
+def _outputs(name, lookups):
+    "The outputs that have this name; None where there are none."
+    spelled, loose, parts = lookups
+    found = spelled.get(str(name)) or loose.get(_words(name))
+    if found and len(found) > 1: raise ValueError(f"{str(name)!r} is the name of {len(found)} outputs of the head, {', '.join(map(str, found))}: say which by its number in class_map.")
+    return found or parts.get(_words(name))
+
+# %% ../nbs/05_protocols.ipynb #d1bc2c91
+def _wanted(entry, lookups, head_classes, n_head):
+    "The outputs that one entry of a class map asks for: a name, a number, or a list of them."
+    columns = set()
+    for c in entry if isinstance(entry, (list, tuple, set, range, np.ndarray)) else [] if entry is None else [entry]:
+        is_number = isinstance(c, (int, np.integer)) and not isinstance(c, bool)
+        if is_number and not 0 <= c < n_head: raise ValueError(f"class_map asks for output {c} of a head that has outputs 0 to {n_head - 1}.")
+        if not is_number and not head_classes: raise ValueError(f"class_map asks for {c!r}, but the names of this head's classes are not known: give numbers from 0 to {n_head - 1}.")
+        found = [int(c)] if is_number else _outputs(c, lookups)
+        if not found: raise unknown('head class', c, head_classes)
+        columns.update(found)
+    return sorted(columns)
+
+# %% ../nbs/05_protocols.ipynb #546c862e
 def class_columns(
     classes:tuple, # the task's classes
     head_classes:tuple|None, # the head's classes; None: not known
@@ -79,26 +115,27 @@ def class_columns(
     class_map:dict|None=None, # {task class: [names or numbers of head classes]}; [] for a class that the head does not know
 ) -> list: # for each task class the columns of the head that mean it
     "Which outputs of a head mean which class of the task."
-    by_name = {}
-    for i, name in enumerate(head_classes or ()):
-        for part in {_words(name), *map(_words, str(name).split(','))}: by_name.setdefault(part, []).append(i)
-    def column(c):
-        if isinstance(c, (int, np.integer)) and 0 <= c < n_head: return [int(c)]
-        if _words(c) in by_name: return by_name[_words(c)]
-        raise unknown('head class', c, head_classes or [f'0 … {n_head - 1}'])
-    if class_map and (strange := set(map(str, class_map)) - set(classes)): raise unknown('class in class_map', sorted(strange)[0], classes)
-    wanted = {str(k): v for k, v in (class_map or {}).items()}
-    columns = [sorted({i for h in wanted[c] for i in column(h)}) if c in wanted else by_name.get(_words(c)) for c in classes]
+    class_map, lookups = {str(k): v for k, v in (class_map or {}).items()}, _by_name(head_classes)
+    if strange := sorted(set(class_map) - set(classes)): raise unknown('class in class_map', strange[0], classes)
+    columns = [_wanted(class_map[c], lookups, head_classes, n_head) if c in class_map else _outputs(c, lookups) for c in classes]
     _refuse_unmapped(classes, columns, head_classes, n_head)
+    _refuse_shared(classes, columns)
     return columns
 
-# %% ../nbs/05_protocols.ipynb #d1bc2c91
+# %% ../nbs/05_protocols.ipynb #4d98a6c2
 def _refuse_unmapped(classes, columns, head_classes, n_head):
     lost = [c for c, cols in zip(classes, columns) if cols is None]
     if not lost and any(columns): return
     lost = lost or list(classes)
-    raise ValueError(f"The head's {n_head} classes" + ('' if head_classes else ', whose names are not known,') + f" do not include {len(lost)} of the task's {len(classes)} ({', '.join(lost[:5])}{', …' if len(lost) > 5 else ''}). "
-        f"Say what they correspond to by class_map={{{lost[0]!r}: [{'head class' if head_classes else 'head index'}, …]}} ([] for a class that the head does not know), or use linear_probe, which learns a new head.")
+    raise ValueError(f"The head's {n_head} classes{'' if head_classes else ', whose names are not known,'} do not include {len(lost)} of the task's {len(classes)} "
+        f"({', '.join(lost[:5])}{', …' if len(lost) > 5 else ''}). Say what they correspond to by class_map={{{lost[0]!r}: [{'head class' if head_classes else 'head index'}, …]}} "
+        "([] for a class that the head does not know), or use linear_probe, which learns a new head.")
+
+def _refuse_shared(classes, columns):
+    owner = {}
+    for name, cols in zip(classes, columns):
+        for i in cols:
+            if owner.setdefault(i, name) != name: raise ValueError(f"Output {i} of the head is mapped to both {owner[i]!r} and {name!r}, which it could then never tell apart: give it to one of them.")
 
 # %% ../nbs/05_protocols.ipynb #2b07508b
 CIFAR10_IN_IMAGENET = { # CIFAR-10 class: positions among the 1,000 ImageNet classes; behind it the synset in WordNet 3.0
@@ -115,40 +152,65 @@ CIFAR10_IN_IMAGENET = { # CIFAR-10 class: positions among the 1,000 ImageNet cla
 }
 
 # %% ../nbs/05_protocols.ipynb #996b23b0
-def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0, class_map:dict|None=None) -> dict:
+def _class_map(backbone, task, class_map):
+    "The class map to use, and in words where it is from."
+    if class_map: return class_map, 'by class_map'
+    if set(task.classes) == set(CIFAR10_IN_IMAGENET) and backbone.head_classes == IMAGENET: return CIFAR10_IN_IMAGENET, 'by the table from ImageNet to CIFAR-10'
+    return None, 'by name'
+
+# %% ../nbs/05_protocols.ipynb #f1edfe3b
+def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
+    class_map:dict|None=None, # {task class: [names or numbers of head classes]}; None: by name
+) -> dict: # predictions, with the `ceiling` in `meta`
     "The model's own head, its classes mapped to the task's."
     f = features(backbone)
     if f.source_probs is None: raise ValueError(f"{backbone.spec!r} has no head, so it cannot be asked as it is; use linear_probe.")
-    known = class_map is None and set(task.classes) == set(CIFAR10_IN_IMAGENET) and backbone.head_classes == IMAGENET
-    columns = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], CIFAR10_IN_IMAGENET if known else class_map)
-    probs = np.stack([f.source_probs[:, c].sum(1) for c in columns], 1)
-    can = np.array([len(c) > 0 for c in columns])
-    at = {int(r): i for i, r in enumerate(f.ids)}
-    def answer(rows): p = probs[[at[int(r)] for r in rows]]; return np.where(can, p, -1).argmax(1), p
-    ceiling = float(can[task.y[task.splits['test']]].mean())
-    notes = [f"classes mapped by {'the table from ImageNet to CIFAR-10' if known else 'class_map' if class_map else 'name'}"]
+    class_map, origin = _class_map(backbone, task, class_map)
+    columns = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map)
+    probs, can = np.stack([f.source_probs[:, c].sum(1) for c in columns], 1), np.array([len(c) > 0 for c in columns])
+    def answer(rows): p = _rows_of(f, probs, rows); return np.where(can, p, -1).argmax(1), p
+    ceiling, notes = float(can[task.y[task.splits['test']]].mean()), [f'classes mapped {origin}']
     if ceiling < 1: notes.append(f"never predicted: {', '.join(c for c, ok in zip(task.classes, can) if not ok)}; no accuracy above {ceiling:.3f} can be reached")
     return both(task, answer(fit_rows(task)), answer(task.splits['test']), in_sample=False, notes=notes, ceiling=ceiling)
 
 PROTOCOLS['as_is'] = as_is
 
 # %% ../nbs/05_protocols.ipynb #b40a6645
+class _one_thread:
+    "One BLAS thread as long as anybody is inside: the limit is the process's, and protocols run side by side."
+    lock, inside, limit = Lock(), 0, None
+    def __enter__(self):
+        with self.lock:
+            if not _one_thread.inside: _one_thread.limit = threadpool_limits(1, user_api='blas')
+            _one_thread.inside += 1
+    def __exit__(self, *_):
+        with self.lock:
+            _one_thread.inside -= 1
+            if not _one_thread.inside: _one_thread.limit.restore_original_limits()
+
+def _blas(work): return _one_thread() if work < 1e9 else nullcontext() # small products: threads would only wait for each other
+
+# %% ../nbs/05_protocols.ipynb #aab0a54d
 def neighbours(
     x:np.ndarray, # (n, d) features to search among
     queries:np.ndarray|None, # (m, d); None: each row of `x`, itself left out
-    k:int, # how many
-    chunk:int=2048, # queries at a time
+    k:int, # how many; as many as there are where that is fewer
+    chunk:int|None=None, # queries at a time; None: such that their similarities take about 64 MB
 ) -> np.ndarray: # (m, k) rows of `x`, nearest first
     "The k nearest rows by cosine similarity."
-    unit = lambda a: np.asarray(a, np.float32) / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12).astype(np.float32)
-    x = unit(x)
-    q, out = x if queries is None else unit(queries), []
+    x, q, out = _unit(x), _unit(x if queries is None else queries), []
+    n, chunk = len(x), chunk or max(1, 2**24 // len(x))
+    k = min(k, n - (queries is None))
     for i in range(0, len(q), chunk):
-        s = q[i:i + chunk] @ x.T # (chunk, n)
+        with _blas(q[i:i + chunk].size * n): s = q[i:i + chunk] @ x.T # (chunk, n)
         if queries is None: s[np.arange(len(s)), np.arange(i, i + len(s))] = -np.inf
-        top = np.argpartition(-s, min(k, len(x) - 1), axis=1)[:, :k] if k < len(x) else np.tile(np.arange(len(x)), (len(s), 1))
+        top = np.sort(np.argpartition(s, n - k, axis=1)[:, n - k:], axis=1)
         out.append(np.take_along_axis(top, np.argsort(-np.take_along_axis(s, top, 1), axis=1, kind='stable'), 1))
     return np.concatenate(out)
+
+def _unit(a):
+    "Rows of length one, float32."
+    return np.asarray(a, np.float32) / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12).astype(np.float32)
 
 # %% ../nbs/05_protocols.ipynb #76da8b15
 def vote(
@@ -164,6 +226,7 @@ def vote(
 
 # %% ../nbs/05_protocols.ipynb #7523f4d6
 KS = (1, 3, 5, 10, 20, 50)
+DEFAULT = 'default: one label per class leaves nothing to choose by'
 
 # %% ../nbs/05_protocols.ipynb #624f72e4
 def choose_k(
@@ -173,12 +236,13 @@ def choose_k(
     n_classes:int, # number of classes
 ) -> dict: # the chosen k, the accuracy of each, and how it was chosen
     "The number of neighbours that does best inside train."
-    ks = [k for k in KS if k < n_train] or [1]
-    found = neighbours(x[:n_train], x[n_train:] if n_train < len(x) else None, max(ks))
-    true = y[n_train:] if n_train < len(x) else y
+    if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=DEFAULT)
+    has_valid, ks = n_train < len(x), [k for k in KS if k < n_train] or [1]
+    found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks))
+    true = y[n_train:] if has_valid else y
     tried = {k: float((vote(y[found[:, :k]], n_classes).argmax(1) == true).mean()) for k in ks}
-    best = max(ks, key=lambda k: (tried[k], k)) if np.unique(y, return_counts=True)[1].max() > 1 else 1
-    return dict(k=best, tried=len(ks), by='valid accuracy' if n_train < len(x) else 'leave-one-out accuracy', accuracy=tried)
+    best = max(ks, key=lambda k: (tried[k], k))
+    return dict(k=best, tried=len(ks), by='valid accuracy' if has_valid else 'leave-one-out accuracy', accuracy=tried)
 
 # %% ../nbs/05_protocols.ipynb #bb151610
 def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
@@ -186,11 +250,16 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     x, x_test, y = _arrays(features(backbone), task)
     choices = choose_k(x, y, len(task.splits['train']), len(task.classes))
     def answer(queries):
-        p = vote(y[neighbours(x, queries, min(choices['k'], len(x) - 1))], len(task.classes))
+        p = vote(y[neighbours(x, queries, choices['k'])], len(task.classes))
         return p.argmax(1), p
-    return both(task, answer(None), answer(x_test), choices=choices, in_sample=False)
+    return both(task, answer(None), answer(x_test), choices=choices, in_sample=False, notes=_default_note(choices))
 
 PROTOCOLS['knn'] = knn
+
+# %% ../nbs/05_protocols.ipynb #873cf7c5
+def _default_note(choices):
+    "A note where nothing could be chosen."
+    return [] if choices['tried'] else [f"nothing was chosen ({choices['by']})"]
 
 # %% ../nbs/05_protocols.ipynb #c92f9642
 def standardiser(
@@ -199,19 +268,47 @@ def standardiser(
     "Centre and scale by the rows being fitted; features that do not vary are dropped."
     x = np.asarray(x, np.float64)
     mean, sd = x.mean(0), x.std(0)
-    keep = sd > 1e-6 * np.median(sd[sd > 0]) if (sd > 0).any() else np.zeros(len(sd), bool)
+    varies = sd > 1e-12 * np.abs(x).max(0)
+    keep = varies & (sd > 1e-6 * np.median(sd[varies])) if varies.any() else varies
     if not keep.any(): raise ValueError(f"None of the {x.shape[1]} features varies over the {len(x)} training rows: all examples look alike to this model.")
     return (lambda a: (np.asarray(a[:, keep], np.float64) - mean[keep]) / sd[keep]), int((~keep).sum())
 
 # %% ../nbs/05_protocols.ipynb #0951a237
-def _fit_logistic(model, x, y, C):
-    "Bring `model` to its optimum at C, from where it stands; one thread for small problems, where more only wait for each other."
-    n_classes = len(np.unique(y))
-    tol = np.sqrt(2e-8 / (C * len(x))) / np.sqrt(x.shape[1] * n_classes)
-    with threadpool_limits(1 if x.size * n_classes < 1e9 else None): return model.set_params(C=C, tol=tol).fit(x, y)
+def logistic(
+    y:np.ndarray, # (n,) class codes
+    d:int, # number of features
+) -> LogisticRegression: # whose next `fit` starts from the class shares
+    "A probe that knows only how frequent each class is."
+    model, shares = LogisticRegression(max_iter=20_000, warm_start=True), np.log(np.unique(y, return_counts=True)[1])
+    model.intercept_ = shares - shares.mean() if len(shares) > 2 else shares[1:] - shares[:1]
+    model.coef_ = np.zeros((len(model.intercept_), d))
+    return model
 
-def _logistic(): return LogisticRegression(max_iter=20_000, warm_start=True)
+# %% ../nbs/05_protocols.ipynb #00688586
+def fit_logistic(
+    model:LogisticRegression, # from `logistic`, or fitted at a stronger penalty
+    x:np.ndarray, # (n, d) standardised features
+    y:np.ndarray, # (n,) class codes
+    C:float, # strength, in scikit-learn's units
+) -> LogisticRegression: # the same object, fitted
+    "Bring a probe to its optimum, from where it stands."
+    size = x.size * len(np.unique(y))
+    with _blas(size): return model.set_params(C=C, tol=min(1e-5, np.sqrt(2e-8 / (C * size)))).fit(x, y)
 
+# %% ../nbs/05_protocols.ipynb #1b8df63b
+def excess(
+    model:LogisticRegression, # a fitted probe
+    x:np.ndarray, # (n, d) standardised features that it was fitted on
+    y:np.ndarray, # (n,) class codes
+    C:float, # strength
+) -> float: # in nats per example
+    "At most how far the objective lies above its minimum over the weights."
+    n, codes = len(x), np.searchsorted(model.classes_, y)
+    error = model.predict_proba(x) - np.eye(len(model.classes_))[codes] # (n, classes)
+    gradient = error[:, -len(model.coef_):].T @ x / n + model.coef_ / (C * n)
+    return float(C * n / 2 * (gradient**2).sum())
+
+# %% ../nbs/05_protocols.ipynb #d03a70c5
 def _probabilities(model, x, n_classes):
     p = np.zeros((len(x), n_classes))
     p[:, model.classes_] = model.predict_proba(x)
@@ -239,29 +336,39 @@ CS = tuple(10. ** e for e in range(-6, 5))
 class _Path:
     "Log-loss on the judged rows as a function of C, each fit warm-started from the one before."
     def __init__(self, x, y, folds, n_classes):
-        self.parts = []
+        self.parts, self.n_classes, self.losses = [], n_classes, {}
         for fit, judge in folds:
             scale, _ = standardiser(x[fit])
-            self.parts.append((_logistic(), scale(x[fit]), y[fit], scale(x[judge]), y[judge]))
-        self.n_classes, self.losses = n_classes, {}
+            self.parts.append((logistic(y[fit], scale(x[:1]).shape[1]), scale(x[fit]), y[fit], scale(x[judge]), y[judge]))
 
     def __call__(self, C):
         losses = []
         for model, x, y, x_judge, y_judge in self.parts:
-            losses.append(_log_loss(_probabilities(_fit_logistic(model, x, y, C), x_judge, self.n_classes), y_judge))
+            if C < min(self.losses, default=0): model = logistic(y, x.shape[1]) # the grid is widened: start anew
+            losses.append(_log_loss(_probabilities(fit_logistic(model, x, y, C), x_judge, self.n_classes), y_judge))
         self.losses[C] = float(np.concatenate(losses).mean())
         return self.losses[C]
 
 # %% ../nbs/05_protocols.ipynb #2add712d
-def _walk(loss, grid, patience):
-    "Evaluate along the grid until `patience` values in a row bring nothing better."
-    best, worse = np.inf, 0
-    for C in grid:
-        value = loss(C)
-        best, worse = (value, 0) if value < best else (best, worse + 1)
-        if worse >= patience: return
+TIE = 1e-6
+
+def _strongest_best(losses): return min(C for C, loss in losses.items() if loss <= min(losses.values()) + TIE)
 
 # %% ../nbs/05_protocols.ipynb #3602a155
+def _walk(loss, grid, patience):
+    "Evaluate along the grid until the lowest value lies `patience` steps back."
+    values = []
+    for C in grid:
+        values.append(round(loss(C), 6))
+        if 0 < np.argmin(values) < len(values) - patience: return
+
+def _widen(path):
+    "Two more decades at the end where the best lies, if it lies at one."
+    best, low, high = _strongest_best(path.losses), min(path.losses), max(path.losses)
+    more = (low / 10, low / 100) if best == low else (high * 10, high * 100) if best == high else ()
+    for C in more: path(C)
+
+# %% ../nbs/05_protocols.ipynb #09ebff3c
 def choose_C(
     x:np.ndarray, # (n, d) features: train first, then valid
     y:np.ndarray, # (n,) class codes
@@ -269,20 +376,17 @@ def choose_C(
     n_classes:int, # number of classes
     *,
     grid=CS, # strengths, strongest first
-    patience:int=3, # values without improvement that end the walk
+    patience:int=5, # values without improvement that end the walk
 ) -> dict: # the chosen C, the log-loss of each tried, whether it lies at the boundary
     "The strength of the penalty that does best inside train."
     folds = choice_folds(y, n_train)
-    if not folds: return dict(C=1., tried=0, by='default: one label per class leaves nothing to choose by', boundary=False)
-    loss = _Path(x, y, folds, n_classes)
-    _walk(loss, grid, patience)
-    for _ in range(2):
-        best, low, high = min(loss.losses, key=lambda C: (loss.losses[C], C)), min(loss.losses), max(loss.losses)
-        if best == low: _walk(loss, (low / 10, low / 100), 2)
-        elif best == high: _walk(loss, (high * 10, high * 100), 2)
-    best = min(loss.losses, key=lambda C: (loss.losses[C], C))
+    if not folds: return dict(C=1., tried=0, by=DEFAULT, boundary=False)
+    path = _Path(x, y, folds, n_classes)
+    _walk(path, grid, patience)
+    for _ in range(2): _widen(path)
+    best, losses = _strongest_best(path.losses), dict(sorted(path.losses.items()))
     by = 'valid log-loss' if n_train < len(y) else f'log-loss in {len(folds)}-fold cross-validation'
-    return dict(C=best, tried=len(loss.losses), by=by, boundary=best in (min(loss.losses), max(loss.losses)), log_loss=dict(sorted(loss.losses.items())))
+    return dict(C=best, tried=len(losses), by=by, boundary=best in (min(losses), max(losses)), log_loss=losses)
 
 # %% ../nbs/05_protocols.ipynb #f44bc301
 def fit_probe(
@@ -290,11 +394,12 @@ def fit_probe(
     y:np.ndarray, # (n,) class codes
     C:float, # strength, in scikit-learn's units
     n_classes:int, # number of classes
-) -> tuple: # (function from features to probabilities (m, C), what is to be known about the fit)
+) -> tuple: # (function from features to probabilities (m, C), facts: converged, dropped_features, excess)
     "The probe at one strength, at its optimum."
     scale, dropped = standardiser(x)
-    model = _fit_logistic(_logistic(), scale(x), y, C)
-    facts = dict(converged=bool(np.max(model.n_iter_) < model.max_iter), dropped_features=dropped)
+    model = fit_logistic(logistic(y, scale(x[:1]).shape[1]), scale(x), y, C)
+    bound = excess(model, scale(x), y, C)
+    facts = dict(converged=bool(bound < 1e-6), dropped_features=dropped, excess=bound)
     return (lambda a: _probabilities(model, scale(a), n_classes)), facts
 
 # %% ../nbs/05_protocols.ipynb #585abc8a
@@ -303,18 +408,27 @@ def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0)
     x, x_test, y = _arrays(features(backbone), task)
     choices = choose_C(x, y, len(task.splits['train']), len(task.classes))
     predict, facts = fit_probe(x, y, choices['C'], len(task.classes))
-    notes = [] if facts['converged'] else ['the optimiser stopped before the optimum']
-    if choices['boundary']: notes.append(f"the best strength C={choices['C']:g} lies at the boundary of those tried")
+    notes = [*_default_note(choices), *_probe_notes(choices, facts)]
     def answer(a): p = predict(a); return p.argmax(1), p
-    return both(task, answer(x), answer(x_test), choices={**choices, **facts}, notes=notes)
+    choices |= {k: facts[k] for k in ('converged', 'dropped_features')}
+    return both(task, answer(x), answer(x_test), choices=choices, notes=notes, excess=facts['excess'])
 
 PROTOCOLS['linear_probe'] = linear_probe
+
+# %% ../nbs/05_protocols.ipynb #6a728f40
+def _probe_notes(choices, facts):
+    "What the reader of a probe's figures should know."
+    if facts['dropped_features']: yield f"{facts['dropped_features']} features that do not vary over the training rows were dropped"
+    if choices['boundary']: yield f"the best strength C={choices['C']:g} lies at the boundary of those tried"
+    if not facts['converged']: yield f"the mean loss of the fit may lie up to {facts['excess']:.1g} above its minimum"
 
 # %% ../nbs/05_protocols.ipynb #bb5c3a88
 def random_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "The linear probe on the same architecture with random weights."
     out = linear_probe(randomized := randomize(backbone, seed), task, features)
-    return {k: replace(p, meta={**p.meta, 'notes': (*p.meta['notes'], 'random weights, BatchNorm statistics at their defaults'), 'fingerprints': {'random': randomized.fingerprint}}) for k, p in out.items()}
+    more = {'fingerprints': {'random': randomized.fingerprint}}
+    note = 'random weights, BatchNorm statistics at their defaults'
+    return {k: replace(p, meta={**p.meta, **more, 'notes': (*p.meta['notes'], note)}) for k, p in out.items()}
 
 PROTOCOLS['random_probe'] = random_probe
 
@@ -341,12 +455,29 @@ def _schedule(steps, warmup=.1):
     return lambda i: (i + 1) / first if i < first else .5 * (1 + np.cos(np.pi * (i - first) / max(1, steps - first)))
 
 # %% ../nbs/05_protocols.ipynb #93149ed6
-def _epoch_batches(rows, batch_size, rng):
-    "The rows in a new order, without a last batch of one (BatchNorm cannot take it)."
+def _epoch_order(rows, batch_size, rng):
+    "The rows in a new order, without a last batch of one."
     order = rng.permutation(rows)
     return order[:-1] if len(order) > 1 and len(order) % batch_size == 1 else order
 
+@contextmanager
+def _noise(seed, device):
+    "PyTorch's generators seeded for a while, and then as they were."
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(seed)
+        yield
+
 # %% ../nbs/05_protocols.ipynb #88a801ab
+class _Diverged(ValueError): "Training whose loss is no longer a finite number."
+
+def _loss(net, batch, y, dtype):
+    device = net.head.weight.device
+    batch, y = batch.to(device), torch.as_tensor(y).to(device)
+    if batch.ndim == 4: batch = batch.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): out = net(batch)
+    return nn.functional.cross_entropy(out.float(), y)
+
+# %% ../nbs/05_protocols.ipynb #b1b123a1
 def train_network(
     net:Adapted, # trained in place
     inputs, # `inputs[i]` is a tensor
@@ -359,61 +490,103 @@ def train_network(
     batch_size:int=32, # examples per step
     dtype:str='float32', # numeric type of the passes; weights stay float32
     seed:int=0, # order of the examples, dropout
-    after_epoch:Callable=lambda epoch: None, # called with the number of epochs done
+    after_epoch:Callable=lambda net, epoch: None, # called with the network and the number of epochs done
     bar=None, # progress bar, counted in images
 ) -> Adapted: # the same object
     "Train all weights by the fixed recipe."
-    rng, device = np.random.default_rng(seed), net.head.weight.device
-    steps = epochs * -(-len(rows) // batch_size)
+    rng, steps = np.random.default_rng(seed), epochs * -(-len(rows) // batch_size)
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(steps))
-    for epoch in range(stop):
-        _train_mode(net, min(batch_size, len(rows)))
-        for these, batch in batches(inputs, _epoch_batches(rows, batch_size, rng), batch_size, fill=False):
-            loss = _loss(net, batch.to(device), torch.as_tensor(y[these]).to(device), dtype)
-            optimiser.zero_grad(); loss.backward(); optimiser.step(); schedule.step()
-            if not torch.isfinite(loss): raise ValueError(f"The loss became {float(loss)} in epoch {epoch + 1} at a learning rate of {lr:g}; try a smaller one (?lrs=1e-5) or dtype='float32'.")
-            if bar is not None: bar.update(len(these))
-        after_epoch(epoch + 1)
+    with _noise(seed, net.head.weight.device):
+        for epoch in range(1, stop + 1):
+            _train_mode(net, min(batch_size, len(rows)))
+            for these, batch in batches(inputs, _epoch_order(rows, batch_size, rng), batch_size, fill=False):
+                loss = _loss(net, batch, y[these], dtype)
+                if not torch.isfinite(loss): raise _Diverged(f"The loss became {float(loss)} in epoch {epoch} at a learning rate of {lr:g}; try a smaller one, such as fine_tune?lrs={lr / 10:g}, or dtype='float32'.")
+                optimiser.zero_grad(); loss.backward(); optimiser.step(); schedule.step()
+                if bar is not None: bar.update(len(these))
+            after_epoch(net, epoch)
     return net
 
-# %% ../nbs/05_protocols.ipynb #b1b123a1
-def _loss(net, batch, y, dtype):
-    if batch.ndim == 4: batch = batch.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): out = net(batch)
-    return nn.functional.cross_entropy(out.float(), y)
-
+# %% ../nbs/05_protocols.ipynb #b1f70f9c
 @torch.inference_mode()
-def _answer(net, inputs, rows, dtype, batch_size=64):
-    "(pred, probabilities) in evaluation mode."
-    net.eval(); out = []
+def predict_network(
+    net:Adapted, # left in evaluation mode
+    inputs, # `inputs[i]` is a tensor
+    rows:np.ndarray, # examples to predict
+    *,
+    dtype:str='float32', # numeric type of the passes
+    batch_size:int=64, # examples per pass
+) -> tuple: # (classes (n,), probabilities (n, C))
+    "Predictions of an adapted network."
+    device, out = net.head.weight.device, []
+    net.eval()
     for _, batch in batches(inputs, rows, batch_size, fill=False):
-        with torch.autocast(net.head.weight.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): out.append(net(batch.to(net.head.weight.device)).float().softmax(1).cpu().numpy())
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): logits = net(batch.to(device))
+        out.append(logits.float().softmax(1).cpu().numpy())
     p = np.concatenate(out)
+    if not np.isfinite(p).all(): raise _Diverged("The trained network gives probabilities that are no numbers; try a smaller learning rate or dtype='float32'.")
     return p.argmax(1), p
 
 # %% ../nbs/05_protocols.ipynb #6e2c3f37
-def _try_rate(make, inputs, task, lr, *, epochs, batch_size, dtype, seed, bar):
-    "One row per epoch: performance on train and valid."
-    rows, seen = [], task.splits['train'][:max(256, len(task.splits['valid']))]
-    def after(epoch):
-        (a, _), (b, p) = _answer(net, inputs, seen, dtype), _answer(net, inputs, task.splits['valid'], dtype)
-        valid_y = task.y[task.splits['valid']]
-        rows.append(dict(lr=lr, epoch=epoch, train=float((a == task.y[seen]).mean()), valid=float((b == valid_y).mean()), valid_log_loss=float(_log_loss(p, valid_y).mean())))
-    net = make()
-    train_network(net, inputs, task.y, task.splits['train'], lr=lr, epochs=epochs, stop=epochs, batch_size=batch_size, dtype=dtype, seed=seed, after_epoch=after, bar=bar)
-    return rows
+@dataclass(frozen=True, eq=False)
+class _Training:
+    "What all trainings of one call have in common."
+    backbone: Backbone; task: Task; inputs: object; epochs: int; batch_size: int; dtype: str; seed: int
+
+    def start(self):
+        "The start weights, the same every time."
+        with _noise(self.seed, torch.device('cpu')): return Adapted(self.backbone, len(self.task.classes))
+
+    def run(self, rows, lr, stop, **more):
+        same = dict(epochs=self.epochs, batch_size=self.batch_size, dtype=self.dtype, seed=self.seed)
+        return train_network(self.start(), self.inputs, self.task.y, rows, lr=lr, stop=stop, **same, **more)
+
+    def answer(self, net, rows): return predict_network(net, self.inputs, rows, dtype=self.dtype)
 
 # %% ../nbs/05_protocols.ipynb #de22db45
-def _seconds(make, inputs, task, batch_size, dtype, images):
-    "How long `images` training examples will take, from one step on a copy."
-    net, rows = make(), fit_rows(task)[:batch_size]
-    for _ in range(2):
-        start = time.perf_counter()
-        train_network(net, inputs, task.y, rows, lr=1e-5, epochs=1, stop=1, batch_size=batch_size, dtype=dtype)
-    return (time.perf_counter() - start) / len(rows) * images
+def _try_rate(training, lr, bar):
+    "One row per epoch: performance on train and valid."
+    task, rows = training.task, []
+    train, valid = task.splits['train'], task.splits['valid']
+    seen = train[nested_order(task.y[train], 0)[:max(256, len(valid))]]
+    def after(net, epoch):
+        a, (b, p) = training.answer(net, seen)[0], training.answer(net, valid)
+        rows.append(dict(lr=lr, epoch=epoch, train=float((a == task.y[seen]).mean()), valid=float((b == task.y[valid]).mean()), valid_log_loss=float(_log_loss(p, task.y[valid]).mean())))
+    training.run(train, lr, training.epochs, after_epoch=after, bar=bar)
+    return rows
 
 # %% ../nbs/05_protocols.ipynb #f061776f
+def _try_rates(training, lrs, bar):
+    "The rows of all rates that stayed finite, and notes on the others."
+    rows, notes = [], []
+    for lr in lrs:
+        try: rows += _try_rate(training, lr, bar)
+        except _Diverged as e: notes.append(f'learning rate {lr:g} was given up: {e}'); error = e
+    if not rows: raise error
+    return rows, notes
+
+# %% ../nbs/05_protocols.ipynb #cf54ac9a
+def _seconds(training, images):
+    "How long training on so many images will take, from one step on a copy."
+    net, rows = training.start(), fit_rows(training.task)[:training.batch_size]
+    for _ in range(2): # the first step also pays for warming up
+        start = time.perf_counter()
+        train_network(net, training.inputs, training.task.y, rows, lr=1e-5, epochs=1, stop=1, batch_size=training.batch_size, dtype=training.dtype)
+    return (time.perf_counter() - start) / len(rows) * images
+
+# %% ../nbs/05_protocols.ipynb #f201513b
+def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed):
+    "Everything checked before the first step."
+    lrs = [float(lr) for lr in read_list(lrs)]
+    if not lrs or min(lrs) <= 0: raise ValueError(f"lrs={lrs} should be one or several learning rates above 0, such as 1e-4.")
+    for name, value in [('epochs', epochs), ('batch_size', batch_size)]:
+        if not isinstance(value, int) or value < 1: raise ValueError(f"{name}={value!r} should be a whole number from 1.")
+    inputs = model_inputs(backbone, task)
+    backbone = complete(backbone, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
+    return _Training(backbone, task, inputs, epochs, batch_size, resolve_dtype(dtype, backbone), seed), lrs
+
+# %% ../nbs/05_protocols.ipynb #2642141c
 def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
@@ -421,29 +594,34 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     dtype:str='auto', # numeric type of the passes
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train all weights and a new head; learning rate and epoch are chosen on valid."
-    inputs, lrs = model_inputs(backbone, task), [float(lr) for lr in read_list(lrs)]
-    backbone = complete(backbone, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
-    dtype = resolve_dtype(dtype, backbone)
-    def make():
-        with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); return Adapted(backbone, len(task.classes))
-    n, n_train, can_choose = task.n_train, len(task.splits['train']), len(task.splits['valid']) > 0
-    images = epochs * (n + (len(lrs) * n_train if can_choose else 0))
-    print(f"{backbone.spec}: training on {images:,} images, about {_seconds(make, inputs, task, batch_size, dtype, images):,.0f} seconds")
-    rows = []
-    with progress(images, f'Training {backbone.spec}') as bar, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for lr in lrs if can_choose else []: rows += _try_rate(make, inputs, task, lr, epochs=epochs, batch_size=batch_size, dtype=dtype, seed=seed, bar=bar)
-        best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss'])) if rows else dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs)
-        net = train_network(make(), inputs, task.y, fit_rows(task), lr=best['lr'], epochs=epochs, stop=best['epoch'], batch_size=batch_size, dtype=dtype, seed=seed, bar=bar)
+    training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed)
+    can_choose = len(task.splits['valid']) > 0
+    images = epochs * (task.n_train + can_choose * len(lrs) * len(task.splits['train']))
+    print(f"{backbone.spec}: training on {images:,} images, about {_seconds(training, images):,.0f} seconds")
+    with progress(images, f'Training {backbone.spec}') as bar:
+        rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
+        best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
+        net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
     choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by='valid accuracy, then log-loss' if rows else 'default: fewer than five labels in some class')
-    notes = [f"BatchNorm statistics {'kept' if min(batch_size, n) < 8 else 'trained'}"]
-    return both(task, _answer(net, inputs, fit_rows(task), dtype), _answer(net, inputs, task.splits['test'], dtype), choices=choices, notes=notes, epochs=rows)
+    answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
+    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_norm_note(training)], epochs=rows)
 
 PROTOCOLS['fine_tune'] = fine_tune
 
+# %% ../nbs/05_protocols.ipynb #10cbe4c6
+def _norm_note(training):
+    "What became of BatchNorm's statistics, where there are any."
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in training.backbone.module.modules()):
+        yield f"BatchNorm statistics {'kept' if min(training.batch_size, len(training.task.splits['train'])) < 8 else 'trained'}"
+
 # %% ../nbs/05_protocols.ipynb #cd45d391
-def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0, **options) -> dict:
+def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
+    epochs:int=10, # of the schedule
+    batch_size:int=32, # examples per step
+    lrs=(1e-4, 3e-4, 1e-3), # learning rates to choose from
+    dtype:str='auto', # numeric type of the passes
+) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Fine-tuning from random weights, under the same budget."
-    return fine_tune(randomize(backbone, seed), task, features, seed=seed, **options)
+    return fine_tune(randomize(backbone, seed), task, features, seed=seed, epochs=epochs, batch_size=batch_size, lrs=lrs, dtype=dtype)
 
 PROTOCOLS['from_scratch'] = from_scratch

@@ -120,6 +120,13 @@ def _is_up(metric): return metric not in METRICS or METRICS[metric].higher_is_be
 def _axis_name(metric): return str(metric).replace('_', ' ') + ('' if _is_up(metric) else ' (lower is better)')
 def _u_name(metric): return 'U = test − train' if _is_up(metric) else 'U = train − test'
 
+# %% ../nbs/08_report.ipynb #a4304f0f
+def _surpassed(row, df):
+    "Which other protocols, controls aside, reach more."
+    same = df[(df[['model', 'task', 'n_train', 'seed']] == row[['model', 'task', 'n_train', 'seed']]).all(axis=1) & df.test.notna()]
+    more = [o for _, o in same.iterrows() if not _is_control(o.protocol) and (o.test > row.test if _is_up(row.metric) else o.test < row.test)]
+    return f"More is reached by {' and '.join(f'`{o.protocol}`: ' + _range(*_triple(o, 'test')) for o in more)}." if more else ''
+
 # %% ../nbs/08_report.ipynb #4a41f064
 def _kept(row):
     "How close train and test are."
@@ -159,7 +166,7 @@ def verdict(
     "What the evaluation found, in words."
     if over is None and df.attrs.get('out_dir'): over = gains(df.attrs['out_dir'])
     rows = [r for _, r in headlines(df).iterrows()]
-    said = [' '.join(filter(None, [_reaches(r), _gained(r, over).strip(), _kept(r)])) for r in rows]
+    said = [' '.join(filter(None, [_reaches(r), _gained(r, over).strip(), _kept(r), _surpassed(r, df)])) for r in rows]
     if not rows: said = ['**Nothing could be evaluated.**']
     elif all(_is_control(r.protocol) for r in rows): said.append('**Only controls ran: this says nothing about the pretrained model.**')
     return '\n\n'.join([*said, _failures(df)]).strip()
@@ -222,7 +229,7 @@ def style() -> Iterator[None]:
 # %% ../nbs/08_report.ipynb #55b3570a
 def keep(
     drawn:Axes|Figure|None, # a figure or one of its axes; None: nothing was drawn
-    out_dir, # folder of the run
+    out_dir:str|Path, # folder of the run
     name:str, # file name without its ending
 ) -> Axes|Figure|None: # what was given
     "Store a figure as SVG and as PNG."
@@ -305,9 +312,9 @@ def plot_gains(
     over:pd.DataFrame, # of `gains`
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # one line per pair
+) -> Axes: # one line per pair, those of the controls left out
     "Each gain over each baseline with its interval."
-    over = over[over.gain.notna()]
+    over = over[over.gain.notna() & ~over.protocol.map(_is_control)]
     with style():
         ax = _rows_axes(ax, [f'{a} over {_short(b)}' for a, b in zip(_labels(over), over.baseline)])
         look = {'better': (BLUE, False), 'worse': (WORSE, False), 'undecided': (GREY, True)}
@@ -378,7 +385,7 @@ def confused_pairs(
 
 # %% ../nbs/08_report.ipynb #922956a9
 def _draw_matrix(ax, counts, names):
-    if ax is None: ax = plt.subplots(figsize=(1.9 + .42 * len(counts), 1.3 + .42 * len(counts)))[1]
+    if ax is None: ax = plt.subplots(figsize=(max(5, 1.9 + .42 * len(counts)), 1.3 + .42 * len(counts)))[1]
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap='Blues', vmin=0, vmax=1)
     for i, j in zip(*np.nonzero(counts)):
@@ -552,7 +559,7 @@ def keep_provenance(
 def _choices(choices):
     "What was chosen, in short: the plain values that are no bookkeeping."
     plain = {k: v for k, v in choices.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ('tried', 'dropped_features', 'epochs')}
-    return ', '.join(f'{k} = {v:g}' for k, v in plain.items()) + (f" by {choices['by']}" if plain and 'by' in choices else '')
+    return ', '.join(f'{k} = {v:g}' for k, v in plain.items()) + (f" by {choices['by'].partition(',')[0]}" if plain and 'by' in choices else '')
 
 # %% ../nbs/08_report.ipynb #c6b69481
 def resolved(
@@ -563,7 +570,7 @@ def resolved(
     return f"Resolved: {specs}. Made with " + ', '.join(f'{k} {v}' for k, v in versions().items()) + '.'
 
 # %% ../nbs/08_report.ipynb #6c0edece
-_MATH = re.compile(r'(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?!\s)(?P<inline>[^$\n]+?)(?<!\s)\$(?!\d)', re.S)
+_MATH = re.compile(r'(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?!\s)(?P<inline>[^$`\n]+?)(?<!\s)\$(?!\d)', re.S)
 
 def _formulas_out(
     text:str, # Markdown
@@ -599,7 +606,7 @@ a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
 table { border-collapse: collapse; border: 0; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { border: 0; padding: .25rem .7rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
+tbody th { white-space: nowrap } th, td { border: 0; padding: .25rem .7rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }

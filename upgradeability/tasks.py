@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['PICTURES', 'TASKS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'array_pictures', 'encode_labels', 'nested_order',
-           'split_valid', 'split_test', 'Task', 'make_task', 'picture_files', 'load_task', 'leaked']
+__all__ = ['PICTURES', 'SETS', 'TASKS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'array_pictures', 'as_pictures',
+           'encode_labels', 'nested_order', 'split_valid', 'split_test', 'Task', 'make_task', 'picture_files',
+           'read_picture', 'load_task', 'leaked']
 
 # %% ../nbs/01_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
 from PIL import Image, ImageOps
 
 # %% ../nbs/01_tasks.ipynb #488e18c5
-from .core import cache_dir, fingerprint, parse_spec, progress, refuse_path, unknown, write_json
+from .core import Spec, cache_dir, fingerprint, parse_spec, progress, refuse_path, unknown, write_json
 
 # %% ../nbs/01_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,7 @@ def to_rgb(
 ) -> Image.Image: # mode RGB, 8 bits per channel
     "Convert a picture by fixed rules: rotation applied, 16 bits scaled, transparency over white."
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode == 'RGB': return picture
-    if picture.mode.startswith('I'): picture = Image.fromarray((np.asarray(picture, np.uint32).clip(0, 65535) / 257).round().astype(np.uint8))
+    if picture.mode.startswith('I'): picture = Image.fromarray((np.asarray(picture, np.int64).clip(0, 65535) / 257).round().astype(np.uint8))
     if picture.mode == 'F': raise ValueError("A picture of floating-point pixels has no known range: store it with 8 or 16 bits.")
     if picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info:
         picture = picture.convert('RGBA')
@@ -64,8 +64,9 @@ def array_inputs(
 ) -> Inputs: # `inputs[i]` is the i-th row, unchanged
     "Rows of an array as examples."
     x = np.asarray(x)
-    if x.dtype == object or x.ndim < 2: raise ValueError(f"An array of examples needs one numeric row per example; got shape {x.shape}, type {x.dtype}.")
-    return Inputs(x, lambda row: row, np.array([digest(np.ascontiguousarray(r).data) for r in x], np.uint64))
+    if x.dtype.kind not in 'buif' or x.ndim < 2 or not x.size: raise ValueError(f"An array of examples needs one numeric row per example; got shape {x.shape}, type {x.dtype}.")
+    form = f'{x.dtype.str} {x.shape[1:]} '.encode() # the same bytes in another shape are another example
+    return Inputs(x, lambda row: row, np.array([digest(form + r.tobytes()) for r in x], np.uint64))
 
 # %% ../nbs/01_tasks.ipynb #db690e63
 def _picture_problem(x):
@@ -73,7 +74,7 @@ def _picture_problem(x):
     if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[3] not in (1, 3, 4): return "channels come first: use x.transpose(0, 2, 3, 1)"
     if x.ndim not in (3, 4) or x.ndim == 4 and x.shape[3] not in (1, 3, 4): return "pictures have the shape (n, h, w) or (n, h, w, 1|3|4)"
     if x.dtype == np.uint8: return None
-    if x.dtype.kind != 'f': return f"{x.dtype} values have no known range: use x.astype('uint8')"
+    if x.dtype.kind != 'f': return f"{x.dtype} values have no known range: bring them to 0 … 255 and use x.astype('uint8')"
     low, high = float(np.min(x)), float(np.max(x))
     if not np.isfinite(low + high): return "there are NaN or infinite values"
     if low < 0 or high > 1: return f"floats reach from {low:.3g} to {high:.3g}, pictures from 0 to 1: rescale, for instance x / 255"
@@ -83,11 +84,22 @@ def array_pictures(
     x:np.ndarray, # (n, h, w) or (n, h, w, 1|3|4), uint8 or floats in [0, 1]
 ) -> Inputs: # `inputs[i]` is an RGB picture
     "Rows of an array as pictures, for models that bring their own preprocessing."
+    return as_pictures(array_inputs(x))
+
+# %% ../nbs/01_tasks.ipynb #370556d8
+def as_pictures(
+    inputs:Inputs, # rows of an array, or pictures already
+) -> Inputs: # `inputs[i]` is an RGB picture; the digests stay
+    "The same examples, read as pictures."
+    x = inputs.items
+    if not isinstance(x, np.ndarray): return inputs
     if problem := _picture_problem(x): raise ValueError(f"This array of shape {x.shape} and type {x.dtype} holds no pictures: {problem}.")
-    def read(row):
-        if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
-        return to_rgb(Image.fromarray(row[..., 0] if row.ndim == 3 and row.shape[2] == 1 else row))
-    return replace(array_inputs(x), read=read)
+    return replace(inputs, read=_row_picture)
+
+# %% ../nbs/01_tasks.ipynb #9c0ef1bf
+def _row_picture(row):
+    if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
+    return to_rgb(Image.fromarray(row[..., 0] if row.ndim == 3 and row.shape[2] == 1 else row))
 
 # %% ../nbs/01_tasks.ipynb #4942fa6c
 def encode_labels(
@@ -95,15 +107,23 @@ def encode_labels(
     classes=None, # names in the wanted order; None: sorted as found
 ) -> tuple: # (n,) int64 codes and the tuple of class names
     "Labels as codes into class names."
-    values = pd.Series(np.asarray(labels) if not isinstance(labels, list) else labels)
+    values = pd.Series(labels if isinstance(labels, list) else _one_column(np.asarray(labels)))
+    if not len(values): raise ValueError("There are no labels: a task needs examples of at least two classes.")
     if missing := list(np.flatnonzero(values.isna())[:5]): raise ValueError(f"{int(values.isna().sum())} labels are missing, the first at rows {[int(i) for i in missing]}.")
-    if values.dtype.kind == 'f': raise ValueError(f"Labels are {values.dtype} (such as {values.iloc[0]!r}); classes are integers or text: use y.astype(int).")
+    if values.dtype.kind == 'f' or isinstance(values.iloc[0], float): raise ValueError(f"Labels are floats (such as {float(values.iloc[0])}); classes are integers or text: use y.astype(int).")
     found = pd.unique(values)
+    if len({isinstance(v, str) for v in found}) > 1: raise ValueError(f"Labels mix text and numbers, such as {found[0]!r} and {next(v for v in found if isinstance(v, str) != isinstance(found[0], str))!r}: make them all text.")
     names = list(classes) if classes is not None else sorted(found)
-    if len(names) < 2: raise ValueError(f"Only one class, {names[0]!r}: there is nothing to tell apart.")
+    if len(names) < 2: raise ValueError(f"Only one class, {str(names[0])!r}: there is nothing to tell apart.")
     codes = pd.Index(names).get_indexer(values)
     if (codes < 0).any(): raise unknown('label', values[codes < 0].iloc[0], names)
     return codes.astype(np.int64), tuple(str(c) for c in names)
+
+# %% ../nbs/01_tasks.ipynb #d446f02d
+def _one_column(labels):
+    if labels.ndim == 2 and labels.shape[1] == 1: return labels[:, 0]
+    if labels.ndim != 1: raise ValueError(f"Labels have the shape {labels.shape}: one label per example is needed; for one-hot rows use y.argmax(1).")
+    return labels
 
 # %% ../nbs/01_tasks.ipynb #b30880a4
 def nested_order(
@@ -136,7 +156,6 @@ def split_test(
 ) -> np.ndarray: # (n,) True where the row is for testing
     "A stratified test set."
     counts = np.bincount(y)
-    if 1 in counts: raise ValueError(f"Class {int(np.flatnonzero(counts == 1)[0])} has a single example, which cannot be both in train and in test.")
     order, test = nested_order(y, seed), np.zeros(len(y), bool)
     test[order] = _rank_within(y[order]) < np.maximum(1, np.round(counts * share))[y[order]]
     return test
@@ -171,12 +190,15 @@ class Task:
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from."
         if n is None: return self
+        if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
+        n = int(n)
         pool = self.splits['train'] if self.origin['valid'] == 'official' else np.sort(np.r_[self.splits['train'], self.splits['valid']])
         present = len(np.unique(self.y[pool]))
         if n > len(pool): raise ValueError(f"n_train={n} is more than the {len(pool)} training labels of {self.name!r}.")
         if n < present: raise ValueError(f"n_train={n} is fewer than the {present} classes of {self.name!r}: one label of each is the least.")
         rows = pool[nested_order(self.y[pool], seed)[:n]]
         valid = split_valid(self.y[rows])
+        _check_learned(self.name, self.y, rows, self.splits['test'], self.classes)
         return replace(self, splits=dict(self.splits, train=rows[~valid], valid=rows[valid]), origin=dict(self.origin, train='drawn', valid='drawn'))
 
 # %% ../nbs/01_tasks.ipynb #8f407b58
@@ -193,9 +215,9 @@ def make_task(
     "Put a task together, drawing the splits that the data do not bring."
     y, classes = encode_labels(labels, classes)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
-    rows = {k: np.asarray(v, np.int64) for k, v in splits.items()}
-    rows.setdefault('train', np.setdiff1d(np.arange(len(y)), np.concatenate([*rows.values(), []])))
+    rows = _official_rows(name, splits, len(inputs), len(y))
     if 'test' not in rows:
+        _check_single(name, y[rows['train']], classes)
         test = split_test(y[rows['train']], split_seed)
         rows['train'], rows['test'] = rows['train'][~test], rows['train'][test]
     if 'valid' not in rows:
@@ -208,14 +230,34 @@ def make_task(
     return Task(name, 'classification', modality, inputs, y, rows, classes, 'accuracy', print_, origin)
 
 # %% ../nbs/01_tasks.ipynb #e0ff76f7
-def _check_classes(name, y, rows, classes):
+def _official_rows(name, splits, n, n_labels):
+    "The given splits as disjoint rows; what they leave is train."
+    if n != n_labels: raise ValueError(f"There are {n} examples and {n_labels} labels.")
+    if strange := set(splits) - {'train', 'valid', 'test'}: raise unknown('split', sorted(strange)[0], ['train', 'valid', 'test'])
+    rows = {k: np.asarray(v, np.int64) for k, v in splits.items()}
+    taken = np.concatenate([np.zeros(0, np.int64), *rows.values()])
+    if len(taken) and (taken.min() < 0 or taken.max() >= n): raise ValueError(f"A split names row {int(taken.max() if taken.max() >= n else taken.min())} of {n}.")
+    if len(twice := np.flatnonzero(np.bincount(taken, minlength=1) > 1)): raise ValueError(f"Row {int(twice[0])} is named twice in the splits ({len(twice)} such): splits are disjoint.")
+    rows = {'train': np.setdiff1d(np.arange(n), taken), **rows}
     for k in ('train', 'test'):
-        if len(rows[k]) == 0: raise ValueError(f"The {k} split of {name!r} is empty.")
-    learned, tested = np.unique(y[np.r_[rows['train'], rows['valid']]]), np.unique(y[rows['test']])
-    if len(lost := np.setdiff1d(tested, learned)):
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. Add training examples or leave it out.")
-    if len(lost := np.setdiff1d(learned, tested)):
+        if k in rows and not len(rows[k]): raise ValueError(f"The {k} split of {name!r} is empty.")
+    return rows
+
+# %% ../nbs/01_tasks.ipynb #d22913fd
+def _check_single(name, y, classes):
+    counts = np.bincount(y, minlength=len(classes))
+    if 1 in counts: raise ValueError(f"In {name!r} the class {classes[int(np.flatnonzero(counts == 1)[0])]!r} has a single example ({int((counts == 1).sum())} such), which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
+
+def _check_classes(name, y, rows, classes):
+    learned = np.r_[rows['train'], rows['valid']]
+    _check_learned(name, y, learned, rows['test'], classes)
+    if len(lost := np.setdiff1d(y[learned], y[rows['test']])):
         warnings.warn(f"In {name!r} the class {classes[lost[0]]!r} is in train but not in test ({len(lost)} such): nothing can be said about it.", stacklevel=4)
+
+def _check_learned(name, y, learned, tested, classes):
+    if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
+    if len(lost := np.setdiff1d(y[tested], y[learned])):
+        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. Add training examples or leave it out.")
 
 # %% ../nbs/01_tasks.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
@@ -255,18 +297,28 @@ def picture_files(
     files, # paths of pictures
 ) -> Inputs: # read when asked for
     "Pictures in files, each checked to be readable."
-    with ThreadPoolExecutor() as pool: digests = np.array(list(pool.map(lambda f: digest(Path(f).read_bytes()), files)), np.uint64)
-    inputs = Inputs(list(files), lambda f: to_rgb(Image.open(f)), digests)
+    def one(f):
+        try: return digest(Path(f).read_bytes())
+        except OSError: return 0 # reported with the undecodable ones
+    with ThreadPoolExecutor() as pool: digests = np.array(list(pool.map(one, files)), np.uint64)
+    inputs = Inputs(list(files), read_picture, digests)
     _check_readable(inputs)
     return inputs
 
 # %% ../nbs/01_tasks.ipynb #affa6abb
+def read_picture(
+    path, # of a picture file
+) -> Image.Image: # mode RGB
+    "Read and convert a picture; the file is closed again."
+    with Image.open(path) as picture: return to_rgb(picture)
+
+# %% ../nbs/01_tasks.ipynb #3e0d71c6
 def _check_readable(inputs):
     mark = cache_dir()/'readable'/f'{inputs.fingerprint}.json'
-    if mark.exists(): return
+    if mark.exists() and 0 not in inputs.digests: return
     def problem(f):
-        try: to_rgb(Image.open(f)); return None
-        except Exception as e: return f'{f} ({type(e).__name__}: {e})'
+        try: read_picture(f)
+        except Exception as e: return f"{f} ({type(e).__name__}: {str(e).replace(str(f), 'the file')})"
     bad = []
     with ThreadPoolExecutor() as pool, progress(len(inputs), 'Checking pictures') as bar:
         for p in pool.map(problem, inputs.items): bar.update(1); bad += [p] if p else []
@@ -274,70 +326,99 @@ def _check_readable(inputs):
     write_json(mark, {'n': len(inputs)})
 
 # %% ../nbs/01_tasks.ipynb #100ba88e
+SETS = '''CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST Flowers102 Food101 GTSRB
+          ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365 QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS'''.split()
+
+# %% ../nbs/01_tasks.ipynb #9959a1fa
 def _squeeze(name): return name.lower().replace('_', '').replace('-', '')
 
 def _torchvision_sets():
-    "{small name: class} of the data sets that can be downloaded or found under `root`."
+    "{small name: class} of torchvision's classification sets."
     from torchvision import datasets
-    found = {n: getattr(datasets, n) for n in datasets.__all__}
-    return {_squeeze(n): c for n, c in found.items() if isinstance(c, type) and {'root'} < set(inspect.signature(c.__init__).parameters) and n not in ('ImageFolder', 'DatasetFolder', 'FakeData')}
-
-# %% ../nbs/01_tasks.ipynb #9959a1fa
-def _open_set(cls, root, **which):
-    "One split of a torchvision data set, downloaded where that is needed and possible."
-    if 'download' not in inspect.signature(cls.__init__).parameters: return cls(root, **which)
-    try: return cls(root, download=False, **which)
-    except RuntimeError: pass
-    try: return cls(root, download=True, **which)
-    except (OSError, RuntimeError) as e:
-        files = [Path(str(o[0])).name for k in ('resources', '_RESOURCES', 'train_list') for o in getattr(cls, k, []) if isinstance(o, (list, tuple))] or [getattr(cls, 'filename', cls.__name__)]
-        raise OSError(f"The data set {cls.__name__} is not under {str(root)!r} and could not be downloaded ({e}). Put its files ({', '.join(map(str, files))}) where torchvision looks for them below that folder, or give root=. Without network 'digits' and 'folder:PATH' work.") from e
+    return {_squeeze(n): getattr(datasets, n) for n in SETS if hasattr(datasets, n)}
 
 # %% ../nbs/01_tasks.ipynb #c8625c3e
-def _set_splits(cls, root):
-    "{split: data set} in the terms of this package."
+def _open_set(cls, root, **which):
+    "One split of a torchvision data set, downloaded where that is needed and possible."
+    from torchvision.datasets import MNIST
+    if 'download' not in inspect.signature(cls.__init__).parameters and not issubclass(cls, MNIST): downloads = {}
+    else: downloads = {'download': False}
+    try: return cls(root, **downloads, **which)
+    except (RuntimeError, FileNotFoundError) as e: problem = e
+    if downloads:
+        try: return cls(root, download=True, **which)
+        except (OSError, RuntimeError) as e: problem = e
+    raise OSError(f"The data set {cls.__name__} is not under {str(root)!r} and could not be downloaded ({' '.join(str(problem).split())[:300]}). {_missing_files(cls, root)} "
+        "Without network 'digits' and 'folder:PATH' work.") from problem
+
+# %% ../nbs/01_tasks.ipynb #f9a0a2f0
+def _missing_files(cls, root):
+    "What torchvision looks for, and where."
+    from torchvision.datasets import MNIST
+    listed = [o for k in ('resources', 'train_list', 'test_list') for o in getattr(cls, k, []) if isinstance(o, (list, tuple))]
+    files = [Path(str(o[0])).name for o in listed] + ([f'or {cls.filename}'] if isinstance(getattr(cls, 'filename', None), str) else [])
+    folder = Path(root)/(f'{cls.__name__}/raw' if issubclass(cls, MNIST) else getattr(cls, 'base_folder', ''))
+    if not listed: return f"Put its files, as torchvision's page on {cls.__name__} describes them, below {str(folder)!r}, or give root=."
+    return f"Put its files ({', '.join(dict.fromkeys(files))}) into {str(folder)!r}, or give root=."
+
+# %% ../nbs/01_tasks.ipynb #01a8b38e
+def _set_splits(cls, root, options):
+    "{split: data set} in the terms of this package; '' where the set has no splits."
     known = inspect.signature(cls.__init__).parameters
-    if 'train' in known: return {'train': _open_set(cls, root, train=True), 'test': _open_set(cls, root, train=False)}
-    if 'split' not in known: return {'': _open_set(cls, root)}
+    if cls.__name__ == 'EMNIST': options = {'split': 'balanced', **options}
+    if 'train' in known or cls.__name__ == 'EMNIST': return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}
+    if 'split' not in known: return {'': _open_set(cls, root, **options)}
     parts = {}
-    for ours, theirs in [('train', 'train'), ('train', 'trainval'), ('test', 'test'), ('valid', 'val'), ('valid', 'valid')]:
+    for ours, theirs in [('train', 'train'), ('train', 'trainval'), ('train', 'train-standard'), ('test', 'test'), ('valid', 'val'), ('valid', 'valid')]:
         if ours in parts: continue
-        try: parts[ours] = _open_set(cls, root, split=theirs)
+        try: parts[ours] = _open_set(cls, root, split=theirs, **options)
         except ValueError: pass # this set has no split of that name
     if 'test' not in parts: parts['test'] = parts.pop('valid')
     return parts
 
-# %% ../nbs/01_tasks.ipynb #f9a0a2f0
+# %% ../nbs/01_tasks.ipynb #364b65c4
 def _set_labels(ds):
     for k in ('targets', 'labels', '_labels', 'y'):
         if (v := getattr(ds, k, None)) is not None: return [int(o) for o in v]
     pairs = getattr(ds, '_samples', None) or getattr(ds, 'samples', None)
-    return [p[1] for p in pairs] if pairs else [ds[i][1] for i in range(len(ds))]
+    return [int(p[1]) for p in pairs] if pairs else [int(ds[i][1]) for i in range(len(ds))]
 
+def _set_classes(ds, labels):
+    "Names of the classes; equal ones (ImageNet has two cranes) are told apart by their number."
+    names = getattr(ds, 'classes', None) or getattr(ds, 'categories', None) or [str(i) for i in range(max(labels) + 1)]
+    names = [', '.join(n) if isinstance(n, tuple) else str(n) for n in names]
+    return [f'{n} ({i})' if names.count(n) > 1 else n for i, n in enumerate(names)]
+
+# %% ../nbs/01_tasks.ipynb #bfb479ac
 def _set_digests(ds, name):
-    paths = next((v for k in ('_image_files', '_images') if isinstance(v := getattr(ds, k, None), list)), None)
+    if hasattr(data := getattr(ds, 'data', None), 'shape') and len(data) == len(ds): return list(array_inputs(np.asarray(data)).digests)
+    paths = next((v for k in ('_image_files', '_images') if isinstance(v := getattr(ds, k, None), list)), None) or [p[0] for p in getattr(ds, 'samples', [])]
+    def one(i):
+        if len(paths) == len(ds): return digest(Path(paths[i]).read_bytes())
+        picture = to_rgb(ds[i][0])
+        return digest(f'{picture.size} '.encode() + picture.tobytes())
     with ThreadPoolExecutor() as pool, progress(len(ds), f'Reading {name}') as bar:
-        def one(i): bar.update(1); return digest(Path(paths[i]).read_bytes() if paths and len(paths) == len(ds) else ds[i][0].tobytes())
-        return list(pool.map(one, range(len(ds))))
+        return [d for d in pool.map(one, range(len(ds))) if bar.update(1) or True]
 
-# %% ../nbs/01_tasks.ipynb #01a8b38e
-def _load_torchvision(name, *, split_seed=0, root=None):
+# %% ../nbs/01_tasks.ipynb #83094660
+def _load_torchvision(name, *, split_seed=0, root=None, **options):
     sets = _torchvision_sets()
     if _squeeze(name) not in sets: raise unknown('torchvision data set', name, sets)
-    parts = _set_splits(sets[_squeeze(name)], str(root or cache_dir()/'data'))
+    parts = _set_splits(sets[_squeeze(name)], str(Path(root).expanduser() if root else cache_dir()/'data'), options)
     items, labels, digests, splits = [], [], [], {}
     for k, ds in parts.items():
         if k: splits[k] = range(len(items), len(items) + len(ds))
         items += [(ds, i) for i in range(len(ds))]; labels += _set_labels(ds); digests += _set_digests(ds, name)
-    names = getattr(next(iter(parts.values())), 'classes', None)
-    labels = labels if names is None else [str(names[int(l)]) for l in labels]
+    names = _set_classes(next(iter(parts.values())), labels)
     inputs = Inputs(items, lambda o: to_rgb(o[0][o[1]][0]), np.array(digests, np.uint64))
-    return make_task(f'torchvision:{name}', inputs, labels, splits, classes=names and [str(n) for n in names], split_seed=split_seed)
+    return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed)
 
 # %% ../nbs/01_tasks.ipynb #7c7fcd7d
 def _load_arrays(arrays, *, split_seed=0):
+    form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
+    if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
     if len(arrays) not in (2, 4) or any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])):
-        raise ValueError(f"Arrays are given as (X, y) or (X_train, y_train, X_test, y_test) with equal lengths; got lengths {[len(a) for a in arrays]}.")
+        raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
     xs, ys = [np.asarray(x) for x in arrays[::2]], [np.asarray(y) for y in arrays[1::2]]
     if len({(x.shape[1:], x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
     x, y = np.concatenate(xs), np.concatenate(ys)
@@ -361,13 +442,20 @@ def load_task(
     if isinstance(spec, Task): return spec.sample(n_train)
     if not isinstance(spec, (str, Path)): return _load_arrays(spec, split_seed=split_seed).sample(n_train)
     parsed = parse_spec(str(spec), TASKS)
-    if not parsed.source:
-        refuse_path('task', parsed.name, ('folder:{}',))
-        source = parsed.name if parsed.name in TASKS else 'torchvision'
-        if source == 'torchvision' and _squeeze(parsed.name) not in _torchvision_sets():
-            raise unknown('task', parsed.name, ['digits', *_torchvision_sets(), *(f'{s}:' for s in TASKS if s not in ('digits', 'torchvision'))])
-        parsed = replace(parsed, source=source)
-    return TASKS[parsed.source](parsed.name, split_seed=split_seed, root=root, **parsed.options).sample(n_train)
+    if not parsed.source: parsed = replace(parsed, source=_task_source(parsed.name))
+    load, takes = TASKS[parsed.source], inspect.signature(TASKS[parsed.source]).parameters
+    if not any(p.kind == p.VAR_KEYWORD for p in takes.values()):
+        for o in parsed.options:
+            if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
+    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
+
+# %% ../nbs/01_tasks.ipynb #ad8a4981
+def _task_source(name):
+    "A bare name is looked up in digits and torchvision, in that order."
+    if name in TASKS and name not in ('torchvision', 'folder'): return name
+    if _squeeze(name) in _torchvision_sets(): return 'torchvision'
+    refuse_path('task', name, ('folder:{}',))
+    raise unknown('task', name, ['digits', *_torchvision_sets(), *(f'{s}:' for s in TASKS if s not in ('digits', 'torchvision'))])
 
 # %% ../nbs/01_tasks.ipynb #08e1b90c
 def leaked(
