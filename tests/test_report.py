@@ -7,8 +7,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
-from upgradeability.report import (compared, confused_pairs, confusion, findings, headlines, keep, keep_provenance, mistakes, plot_confusion, plot_epochs,
-    plot_gains, plot_mistakes, plot_per_class, plot_scores, plot_training, provenance, raise_if_all_failed, show_table, style, to_html, verdict, write_report)
+from upgradeability.plots import (compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class,
+    plot_scores, plot_training, style)
+from upgradeability.report import findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, write_report
 from upgradeability.tasks import load_task
 
 NAN3 = dict.fromkeys(["test", "test_low", "test_high"], np.nan)
@@ -45,12 +46,12 @@ VERDICTS = {
     "nothing ran": (table(failed("majority"), failed("knn")), None, ["Nothing could be evaluated", "no head", "`majority`, `knn` on `vit_tiny`"], ["reaches"]),
     "only majority": (table(MAJORITY), None, ["says nothing about the pretrained model", "0.100"], ["better than", "It is"]),
     "no figure for the gain": (table(MAJORITY, row("knn", gain=nothing(3), baseline="resnet18", error="no gain, since the baseline resnet18 failed")), None,
-                               ["not compared with `resnet18`", "could not be run", "since the baseline resnet18 failed"], ["nan", "beyond doubt"]),
+                               ["not compared with `resnet18`", "could not be run", "since the baseline resnet18 failed"], ["nan", "excludes"]),
     "worse than the baseline": (table(MAJORITY, row("as_is", test=.05, gain=(-.05, -.09, -.01))), None, ["0.050 [0.010, 0.090] **worse** than always saying"], ["better"]),
-    "not told apart": (table(MAJORITY, row("knn", gain=(.01, -.02, .04))), None, ["not told apart from always saying", "0.010 [−0.020, 0.040]"], ["beyond doubt", "better"]),
-    "pretraining helped": (table(MAJORITY, row("linear_probe")), CONTROL(.3, .2, .4), ["The pretraining bought 0.300 [0.200, 0.400]", "beyond doubt"], ["harm"]),
-    "pretraining undecided": (table(MAJORITY, row("linear_probe")), CONTROL(.01, -.1, .1), ["Nothing shows that the pretraining helped"], ["beyond doubt", "bought"]),
-    "pretraining harmed": (table(MAJORITY, row("linear_probe")), CONTROL(-.3, -.4, -.2), ["did harm", "0.300 [0.200, 0.400] better"], ["bought"]),
+    "not told apart": (table(MAJORITY, row("knn", gain=(.01, -.02, .04))), None, ["not told apart from always saying", "0.010 [−0.020, 0.040]"], ["excludes", "better"]),
+    "pretraining helped": (table(MAJORITY, row("linear_probe")), CONTROL(.3, .2, .4), ["The pretraining bought 0.300 [0.200, 0.400]", "interval excludes 0"], ["not help"]),
+    "pretraining undecided": (table(MAJORITY, row("linear_probe")), CONTROL(.01, -.1, .1), ["Nothing shows that the pretraining helped", "holds 0"], ["excludes", "bought"]),
+    "pretraining harmed": (table(MAJORITY, row("linear_probe")), CONTROL(-.3, -.4, -.2), ["did not help", "0.300 [0.200, 0.400] better"], ["bought"]),
     "train left out": (table(MAJORITY, row("knn", train=.9)), None, ["examples it was not fitted on"], ["U ="]),
     "carries over wholly": (table(MAJORITY, row("linear_probe", train=.805)), None, ["is not told apart from what it does on those it was fitted on"], ["worse than on"]),
     "better on test": (table(MAJORITY, row("linear_probe", train=.7)), None, ["does 0.100 better than on those it was fitted on"], ["worse"]),
@@ -68,6 +69,11 @@ def test_verdict_is_true(case):
 def test_verdict_of_several_models():
     df = table(row("linear_probe"), row("linear_probe", test=.6, model="timm:resnet18"), MAJORITY)
     assert verdict(df).count("reaches accuracy") == 2
+
+def test_verdict_names_what_reaches_more():
+    df = table(MAJORITY, row("fine_tune", test=.5), row("linear_probe", test=.7), row("knn", test=.4), row("random_probe", test=.9))
+    assert verdict(df).endswith("More is reached by `linear_probe`: 0.700 [0.680, 0.720].")
+    assert "More is reached" not in verdict(df.assign(metric="log_loss")[df.protocol != "knn"])
 
 def test_headline_does_not_depend_on_test():
     rows = [row("knn", test=.99), row("linear_probe", test=.5), row("fine_tune?epochs=3", test=.3), row("from_scratch", test=.999)]
@@ -191,7 +197,7 @@ def test_style_leaves_a_notebook_interactive():
     try:
         with style(): plt.ion() # what the first figure in a notebook does
         assert plt.isinteractive()
-    finally: plt.interactive(was) if hasattr(plt, "interactive") else (plt.ion if was else plt.ioff)()
+    finally: (plt.ion if was else plt.ioff)()
 
 def test_kept_figures(tmp_path):
     df = table(row("knn"), row("linear_probe"))

@@ -83,7 +83,7 @@ def _imbalance(task):
 def _absent(task):
     what = {'test': 'nothing can be said about it', 'train': 'it cannot be learned', 'valid': 'choices do not consider it'}
     rows = {k: task.y[_fit_rows(task) if k == 'train' else task.splits[k]] for k in what}
-    gone = {k: [c for i, c in enumerate(task.classes) if i not in set(y)] for k, y in rows.items() if len(y)}
+    gone = {k: [task.classes[c] for c in np.setdiff1d(np.arange(len(task.classes)), y)] for k, y in rows.items() if len(y)}
     return [Finding('missing_class', 'warning', len(v), f"Not in {k}: {_names(v)}; {what[k]}.", NO_ROWS) for k, v in gone.items() if v]
 
 def _few(task, at_least=5):
@@ -333,7 +333,7 @@ def _ramp(size, axis):
 def _share(ramp, black, white, axis):
     "Which part of the ramp is left, from the slope in the middle half."
     channel = int((white - black).abs().mean((1, 2)).argmax())
-    v = ((ramp - black)[channel] / (white - black)[channel]).mean(1 - axis).numpy()
+    v = ((ramp - black)[channel] / (white - black)[channel]).nanmean(1 - axis).numpy() # padding is NaN
     n = len(v)
     return float((v[3 * n // 4] - v[n // 4]) / (3 * n // 4 - n // 4) * n)
 
@@ -372,6 +372,7 @@ def _views(preprocess, sizes):
 def check_view(task, backbone=None, features=None) -> list|None: # of findings; None without pictures or preprocessing
     "Pictures that reach the network enlarged, cut, squeezed or out of range."
     if task.modality != 'image' or backbone is None or backbone.preprocess is None: return None
+    if torch.as_tensor(backbone.preprocess(_ramp((64, 64), 0))).ndim != 3: return None
     rows = _used_rows(task)
     v, n = _views(backbone.preprocess, looks(task).size[rows]), len(rows)
     zoom, squeeze = np.sqrt(v.zoom_x * v.zoom_y), np.exp(abs(np.log(v.zoom_x / v.zoom_y)))
@@ -445,7 +446,11 @@ def count_flops(
     batch:torch.Tensor, # (n, …) as it takes them
 ) -> int: # of matrix products, convolutions and attention, for the whole batch
     "Floating-point operations of one forward pass."
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: module(batch)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False) # one fused operation, which PyTorch's counter takes for nothing
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter: module(batch)
+    finally: torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops()
 
 # %% ../nbs/09_checks.ipynb #4ac4d3ff
@@ -474,7 +479,7 @@ def cost(
 ) -> dict: # model, parameters, flops (per example), examples_per_second, input, batch_size, device, dtype
     "What it costs to run a network."
     backbone = load_backbone(backbone)
-    batch = _example(backbone, example)[None].repeat(batch_size, *[1] * _example(backbone, example).ndim).to(backbone.device)
+    batch = torch.stack([_example(backbone, example)] * batch_size).to(backbone.device)
     backbone, dtype = complete(backbone, batch[:2]), resolve_dtype(dtype, backbone)
     device = torch.cuda.get_device_name(backbone.device) if backbone.device.type == 'cuda' else f'{backbone.device.type}, {torch.get_num_threads()} threads'
     return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(backbone.module, batch[:1]), examples_per_second=_speed(backbone, batch, dtype, n_batches),

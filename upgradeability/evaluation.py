@@ -448,14 +448,21 @@ def _again(row, parts):
     except Exception as e: return facts | {k: np.nan if pd.isna(row.test) else _said(e) for k in ('train', 'test', 'upgradeability')}
 
 # %% ../nbs/07_evaluation.ipynb #98d8d34f
+def _own_baseline(row, rows):
+    "Rows that may be the baseline which `row` names."
+    same = rows.model_hash == row.model_hash
+    return rows[(rows.key != row.key) & (same & (rows.protocol == row.baseline) | ~same & (rows.model == row.baseline) & (rows.protocol == row.protocol))]
+
+def _gain_again(row, parts, base):
+    try: return _three('gain', gain(parts[row.key]['test'], parts[base]['test'], row.metric))
+    except Exception as e: return {'gain': _said(e)}
+
+# %% ../nbs/07_evaluation.ipynb #98a4783c
 def _verify_gain(row, parts, rows):
     "What recomputing the gain changes, given the rows that share its task, number of labels and seed."
-    if not isinstance(row.baseline, str): again = [dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan)]
-    else:
-        bases = [o for o in _baselines(row, rows).itertuples() if row.baseline == (o.protocol if o.model_hash == row.model_hash else o.model)]
-        again = [_three('gain', gain(parts[row.key]['test'], parts[o.key]['test'], row.metric)) for o in bases if pd.notna(row.test)]
-    if not again and pd.notna(row.gain): again = [dict(gain=f'there are no predictions of the baseline {row.baseline}')]
-    return min([_findings(row.key, row._asdict(), a) for a in again], key=len, default=[])
+    if not isinstance(row.baseline, str) or pd.isna(row.gain) and row.error: again = [dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan)]
+    else: again = [_gain_again(row, parts, base) for base in _own_baseline(row, rows).key] or [{'gain': f'there are no predictions of the baseline {row.baseline}'}]
+    return min([_findings(row.key, row._asdict(), a) for a in again], key=len)
 
 # %% ../nbs/07_evaluation.ipynb #444226f9
 def _verify_labels(rows, parts):

@@ -65,7 +65,8 @@ def _stack(inputs, rows, size):
 
 def _read(inputs, i):
     try: return inputs[i]
-    except Exception as e: raise type(e if type(e) in (OSError, ValueError, TypeError) else ValueError())(f"{_name(inputs, i).capitalize()} cannot be read or preprocessed: {type(e).__name__}: {e}") from e
+    except OSError as e: raise OSError(f"{_name(inputs, i)} cannot be read: {e}") from e
+    except Exception as e: raise ValueError(f"{_name(inputs, i)} cannot be read or preprocessed ({type(e).__name__}: {e}).") from e
 
 def _name(inputs, i):
     "An example as a reader may find it."

@@ -502,7 +502,7 @@ def train_network(
             _train_mode(net, min(batch_size, len(rows)))
             for these, batch in batches(inputs, _epoch_order(rows, batch_size, rng), batch_size, fill=False):
                 loss = _loss(net, batch, y[these], dtype)
-                if not torch.isfinite(loss): raise _Diverged(f"The loss became {float(loss)} in epoch {epoch} at a learning rate of {lr:g}; try a smaller one, such as fine_tune?lrs={lr / 10:g}, or dtype='float32'.")
+                if not torch.isfinite(loss): raise _Diverged(f"The loss became {loss.item()} in epoch {epoch} at a learning rate of {lr:g}; try a smaller one, such as fine_tune?lrs={lr / 10:g}, or dtype='float32'.")
                 optimiser.zero_grad(); loss.backward(); optimiser.step(); schedule.step()
                 if bar is not None: bar.update(len(these))
             after_epoch(net, epoch)

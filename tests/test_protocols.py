@@ -1,0 +1,556 @@
+"Protocols against independent answers: scikit-learn, slow loops, by-hand sums; and that choices see train only."
+import copy, re
+from dataclasses import replace
+from functools import partial
+import numpy as np, pytest, torch
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from upgradeability import protocols as pr
+from upgradeability.features import Features, extract, model_inputs
+from upgradeability.metrics import score
+from upgradeability.models import IMAGENET, load_backbone
+from upgradeability.protocols import (CIFAR10_IN_IMAGENET, CS, PROTOCOLS, as_is, choose_C, choose_k, class_columns, excess, fine_tune, fit_logistic,
+                                      fit_probe, fit_rows, from_scratch, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote)
+from upgradeability.tasks import load_task
+
+
+# --- tasks whose examples are their own features
+
+def blobs(n, d, classes, sep, seed):
+    rng = np.random.default_rng(seed)
+    y = np.r_[np.tile(np.arange(classes), 2), rng.integers(classes, size=n - 2 * classes)]
+    x = rng.normal(size=(n, d)) * rng.lognormal(size=d) + sep * rng.normal(size=(classes, d))[y]
+    return x, y
+
+
+def array_task(n=150, d=12, classes=3, sep=.6, seed=0, n_test=90):
+    x, y = blobs(n + n_test, d, classes, sep, seed)
+    x = x.astype(np.float32)
+    return load_task((x[:n], y[:n], x[n:], y[n:]))
+
+
+def given(task, x=None):
+    "The features function of a network that returns what it is given."
+    x = task.inputs.items if x is None else x
+    f = Features(np.asarray(x, np.float32), task.y, np.arange(len(task.y)), None, task.splits, None, {})
+    return lambda backbone: f
+
+
+def with_splits(task, train, valid): return replace(task, splits=dict(task.splits, train=np.asarray(train), valid=np.asarray(valid, np.int64)))
+
+
+def same(a, b, atol=0):
+    for split in ('train', 'test'):
+        assert np.array_equal(a[split].pred, b[split].pred)
+        np.testing.assert_allclose(a[split].scores, b[split].scores, rtol=0, atol=atol)
+
+
+# --- the probe's optimum
+
+def objective(x, y, C):
+    "Mean log-loss and penalty as scikit-learn defines them, with the gradient, from the formula."
+    (n, d), k = x.shape, y.max() + 1
+    rows = 1 if k == 2 else k
+    def f(v):
+        w = v.reshape(rows, d + 1)
+        z = x @ w[:, :d].T + w[:, d]
+        z = np.c_[np.zeros(n), z] if rows == 1 else z
+        top = z.max(1, keepdims=True)
+        log_p = z - top - np.log(np.exp(z - top).sum(1, keepdims=True))
+        r = (np.exp(log_p) - np.eye(k)[y])[:, -rows:] / n
+        grad = np.c_[r.T @ x + w[:, :d] / (C * n), r.sum(0)]
+        return -log_p[np.arange(n), y].mean() + (w[:, :d]**2).sum() / (2 * C * n), grad.ravel()
+    return f, rows * (d + 1)
+
+
+def reached(model, x, y, C): return objective(x, y, C)[0](np.c_[model.coef_, model.intercept_].ravel())[0]
+
+
+@pytest.mark.parametrize('n, d, classes, sep', [(80, 10, 2, .5), (30, 60, 2, .3), (120, 15, 5, .4), (60, 90, 6, 1.)])
+def test_probe_reaches_the_optimum(n, d, classes, sep):
+    x, y = blobs(n, d, classes, sep, seed=n)
+    x, warm = standardiser(x)[0](x), logistic(y, d)
+    for C in CS:
+        fit_logistic(warm, x, y, C)
+        ours, cold = reached(warm, x, y, C), reached(fit_logistic(logistic(y, d), x, y, C), x, y, C)
+        theirs = reached(LogisticRegression(C=C, solver='newton-cg', tol=1e-10, max_iter=1000).fit(x, y), x, y, C)
+        f, size = objective(x, y, C)
+        start = np.c_[warm.coef_, warm.intercept_].ravel()
+        best = min(theirs, minimize(f, start, jac=True, method='L-BFGS-B', options=dict(maxiter=3000, gtol=1e-10, ftol=0)).fun)
+        assert max(ours, cold) - best < 1e-6, C
+        assert excess(warm, x, y, C) < 1e-6
+
+
+@pytest.mark.parametrize('C', [1e-10, 1e-6, 1e-3])
+def test_strong_penalty_leaves_the_class_shares(C):
+    "The intercept is not penalised: without weights the probabilities are the shares, however rare a class."
+    y = np.repeat([0, 1, 2], [2, 5, 53])
+    x = np.random.default_rng(0).normal(size=(60, 8))
+    x = standardiser(x)[0](x)
+    model = fit_logistic(logistic(y, 8), x, y, C)
+    np.testing.assert_allclose(model.predict_proba(x).mean(0), np.bincount(y) / 60, atol=2e-4)
+    theirs = LogisticRegression(C=C, solver='newton-cg', tol=1e-12, max_iter=1000).fit(x, y)
+    assert reached(model, x, y, C) - reached(theirs, x, y, C) < 1e-8
+
+
+def test_certificate_bounds_the_true_excess():
+    x, y = blobs(90, 12, 3, .3, seed=1)
+    x = standardiser(x)[0](x)
+    best = reached(fit_logistic(logistic(y, 12), x, y, 10.), x, y, 10.)
+    for tol in (1e-1, 1e-2, 1e-3):
+        careless = LogisticRegression(C=10., tol=tol).fit(x, y)
+        true = reached(careless, x, y, 10.) - best
+        assert true - 1e-7 <= excess(careless, x, y, 10.) + 1e-5 # the bound speaks of the weights; intercepts add their mite
+    assert not fit_probe_with(tol=1e-1, x=x, y=y)['converged']
+
+
+def fit_probe_with(tol, x, y):
+    "The facts of a probe whose optimiser stops early."
+    true, pr.fit_logistic = pr.fit_logistic, lambda model, x, y, C: LogisticRegression(C=C, tol=tol).fit(x, y)
+    try: return fit_probe(x, y, 100., 3)[1]
+    finally: pr.fit_logistic = true
+
+
+def test_linear_probe_is_scikit_learn_on_train_and_valid():
+    "Chosen C, then fitted anew on the union, standardised anew."
+    task = array_task(seed=3)
+    out = linear_probe(None, task, given(task))
+    rows, x = fit_rows(task), task.inputs.items.astype(float)
+    assert len(task.splits['valid']) and np.array_equal(out['train'].ids, rows)
+    scaler = StandardScaler().fit(x[rows])
+    theirs = LogisticRegression(C=out['test'].meta['choices']['C'], solver='newton-cg', tol=1e-10, max_iter=1000).fit(scaler.transform(x[rows]), task.y[rows])
+    for split, r in [('train', rows), ('test', task.splits['test'])]:
+        np.testing.assert_allclose(out[split].scores, theirs.predict_proba(scaler.transform(x[r])), atol=1e-4)
+
+
+# --- the choice of C
+
+def test_early_end_of_the_walk_changes_no_choice():
+    for seed in range(36):
+        rng = np.random.default_rng(seed)
+        n, d, classes = int(rng.choice([30, 60, 90])), int(rng.choice([5, 20, 60])), int(rng.choice([2, 3, 4]))
+        x, y = blobs(n, d, classes, rng.choice([.1, .3, 1, 3]), seed)
+        n_train = n if seed % 9 == 0 else int(.8 * n)
+        short, full = choose_C(x, y, n_train, classes), choose_C(x, y, n_train, classes, patience=99)
+        assert short['C'] == full['C'], (seed, short, full)
+        assert short['tried'] <= full['tried'] and set(short['log_loss']) <= set(full['log_loss'])
+
+
+def test_grid_is_widened_at_both_ends_and_the_boundary_recorded():
+    rng = np.random.default_rng(0)
+    noise, y = rng.normal(size=(100, 30)), np.arange(100) % 2
+    low = choose_C(noise, y, 80, 2)
+    assert (low['C'], low['boundary']) == (pytest.approx(1e-10), True)
+    clear = choose_C(noise[:, :2] * .01 + y[:, None], y, 80, 2)
+    assert clear['C'] > 1e4 and max(clear['log_loss']) == pytest.approx(1e6) and not clear['boundary']
+    hidden = choose_C(np.c_[noise[:, 0], noise[:, 0] + 1e-2 * y], y, 80, 2) # only huge weights can tell these two features apart
+    assert (hidden['C'], hidden['boundary']) == (pytest.approx(1e8), True)
+    middle = choose_C(*blobs(100, 20, 2, .5, 0), 80, 2)
+    assert not middle['boundary'] and 1e-6 < middle['C'] < 1e4
+
+
+def test_boundary_is_noted():
+    outs = [linear_probe(None, t, given(t))['test'].meta for t in (array_task(sep=0, d=30, seed=seed) for seed in range(6))]
+    assert {m['choices']['boundary'] for m in outs} == {True, False}
+    for m in outs: assert m['choices']['boundary'] == any('boundary' in n for n in m['notes'])
+
+
+def test_ties_go_to_the_stronger_penalty():
+    assert pr._strongest_best({1e-2: .7, .1: .5000004, 1.: .5, 10.: .6}) == .1
+    assert pr._strongest_best({.1: .50001, 1.: .5}) == 1.
+
+
+def test_log_loss_judges_valid_only_by_a_fit_on_train_only():
+    x, y = blobs(100, 10, 3, .5, 2)
+    n_train, C = 75, .1
+    scaler = StandardScaler().fit(x[:n_train])
+    theirs = LogisticRegression(C=C, solver='newton-cg', tol=1e-10).fit(scaler.transform(x[:n_train]), y[:n_train]).predict_proba(scaler.transform(x[n_train:]))
+    assert choose_C(x, y, n_train, 3)['log_loss'][C] == pytest.approx(-np.log(theirs[np.arange(25), y[n_train:]]).mean(), abs=1e-5)
+
+
+def test_few_labels_are_cross_validated():
+    task = array_task(n=12, classes=3, sep=2)
+    assert len(task.splits['valid']) == 0
+    for protocol, words in [(linear_probe, '-fold cross-validation'), (knn, 'leave-one-out')]:
+        choices = protocol(None, task, given(task))['test'].meta['choices']
+        assert words in choices['by'] and choices['tried'] > 1
+
+
+def test_every_label_but_the_single_ones_is_judged_once():
+    y = np.array([0, 1, 1, 2, 2, 2, 0, 0, 3, 1, 2, 2, 2])
+    folds = pr.choice_folds(y, len(y))
+    judged = np.concatenate([j for _, j in folds])
+    assert sorted(judged) == [i for i in range(len(y)) if y[i] != 3] and len(folds) == 5
+    for fit, judge in folds: assert set(fit) | set(judge) == set(range(len(y))) and not set(fit) & set(judge) and set(y[fit]) == {0, 1, 2, 3}
+
+
+def test_one_label_per_class_is_the_default_and_a_note():
+    task = array_task(classes=3, sep=3)
+    one = with_splits(task, [np.flatnonzero(task.y[:150] == c)[0] for c in range(3)], [])
+    for protocol, default in [(linear_probe, ('C', 1.)), (knn, ('k', 1))]:
+        meta = protocol(None, one, given(one))['test'].meta
+        assert meta['choices'][default[0]] == default[1] and meta['choices']['tried'] == 0
+        assert any('one label per class' in n for n in meta['notes'])
+
+
+def test_dead_features_are_dropped_and_counted():
+    task, rng = array_task(), np.random.default_rng(0)
+    x = task.inputs.items
+    dead = np.c_[x, np.full((len(x), 2), .1), 1e-9 * rng.normal(size=(len(x), 1))]
+    out, plain = linear_probe(None, task, given(task, dead)), linear_probe(None, task, given(task))
+    assert out['test'].meta['choices']['dropped_features'] == 3 and any(n.startswith('3 features') for n in out['test'].meta['notes'])
+    same(out, plain)
+
+
+@pytest.mark.parametrize('value', [0, .1, 1 / 3, 1e6])
+def test_constant_features_are_an_error(value):
+    task = array_task()
+    with pytest.raises(ValueError, match='None of the 7 features varies over the 1'): linear_probe(None, task, given(task, np.full((len(task.y), 7), value)))
+
+
+def test_probe_does_not_depend_on_scale_offset_or_order():
+    task, rng = array_task(seed=7), np.random.default_rng(0)
+    plain = linear_probe(None, task, given(task))
+    scaled = linear_probe(None, task, given(task, task.inputs.items * rng.uniform(.1, 10, 12) + rng.normal(size=12)))
+    assert scaled['test'].meta['choices']['C'] == plain['test'].meta['choices']['C']
+    same(scaled, plain, atol=1e-3)
+    shuffled = with_splits(task, rng.permutation(task.splits['train']), rng.permutation(task.splits['valid']))
+    other = linear_probe(None, shuffled, given(shuffled))
+    assert other['test'].meta['choices']['C'] == plain['test'].meta['choices']['C']
+    np.testing.assert_allclose(other['test'].scores, plain['test'].scores, atol=1e-3)
+
+
+# --- what may be looked at
+
+def tiny(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(.1), nn.Linear(24, 4))
+
+
+def image_task(n=60, n_test=40, seed=0, classes=3):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n + n_test) % classes
+    x = rng.normal(size=(n + n_test, 1, 8, 8)).astype(np.float32) * .7
+    for c in range(classes): x[y == c, :, 2 * c:2 * c + 2] += 1
+    return load_task((x[:n], y[:n], x[n:], y[n:]))
+
+
+@pytest.fixture(scope='module')
+def mine(): return load_backbone(tiny(), init=lambda seed: tiny(seed + 100), device='cpu')
+
+
+def choices_of(protocol, backbone, task, features): return protocol(backbone, task, features)['test'].meta
+
+
+@pytest.mark.parametrize('name', ['knn', 'linear_probe', 'fine_tune'])
+def test_test_examples_change_no_choice(name, mine):
+    "Shuffled test labels and other test examples: same choices, same notes, same answers on train."
+    protocol, rng = PROTOCOLS[name], np.random.default_rng(0)
+    if name == 'fine_tune':
+        protocol, task, f = partial(fine_tune, epochs=2, lrs='1e-3,1e-2'), image_task(), lambda task: None
+        other = load_task((task.inputs.items[:60], task.y[:60], rng.normal(size=(40, 1, 8, 8)).astype(np.float32), rng.permutation(task.y[60:])))
+    else:
+        task, f = array_task(), given
+        other = load_task((task.inputs.items[:150], task.y[:150], rng.normal(size=(90, 12)).astype(np.float32), rng.permutation(task.y[150:])))
+    assert not np.array_equal(task.y, other.y)
+    a, b = protocol(mine, task, f(task)), protocol(mine, other, f(other))
+    assert a['test'].meta['choices'] == b['test'].meta['choices'] and a['test'].meta['notes'] == b['test'].meta['notes']
+    assert np.array_equal(a['train'].scores, b['train'].scores) and not np.array_equal(a['test'].scores, b['test'].scores)
+
+
+def test_valid_labels_do_change_choices():
+    "Else the test above would be empty."
+    task = array_task(sep=1)
+    y = task.y.copy()
+    y[task.splits['valid']] = np.random.default_rng(0).permutation(y[task.splits['valid']])
+    a, b = (choices_of(linear_probe, None, t, given(t)) for t in (task, replace(task, y=y)))
+    assert a['choices']['C'] != b['choices']['C']
+
+
+# --- neighbours
+
+def test_knn_is_scikit_learn():
+    task = array_task(n=200, d=8, classes=4, sep=.4, seed=11)
+    x, y, rows = task.inputs.items, task.y, fit_rows(task)
+    for k in (1, 3, 7):
+        theirs = KNeighborsClassifier(k, metric='cosine').fit(x[rows], y[rows])
+        ids = neighbours(x[rows], x[task.splits['test']], k)
+        assert np.array_equal(ids, theirs.kneighbors(x[task.splits['test']], return_distance=False))
+        share = theirs.predict_proba(x[task.splits['test']])
+        clear = np.sort(share, 1)[:, -1] > np.sort(share, 1)[:, -2]
+        assert clear.sum() > 40 and np.array_equal(vote(y[rows][ids], 4).argmax(1)[clear], share.argmax(1)[clear])
+
+
+def test_knn_leaves_out_the_example_itself():
+    task = array_task(n=60, d=6, sep=.5, seed=2)
+    out, x, y, rows = knn(None, task, given(task)), task.inputs.items, task.y, fit_rows(task)
+    k, loop = out['train'].meta['choices']['k'], []
+    for i, r in enumerate(rows):
+        others = np.delete(rows, i)
+        cosine = [x[r] @ x[o] / np.linalg.norm(x[r]) / np.linalg.norm(x[o]) for o in others]
+        loop.append(vote(y[others][np.argsort(-np.array(cosine))[:k]][None], 3)[0])
+    np.testing.assert_allclose(out['train'].scores, loop, atol=1e-12)
+    assert not out['train'].meta['in_sample']
+
+
+def test_knn_chooses_k_by_the_slow_loop_too():
+    x, y = blobs(80, 6, 3, .5, 4)
+    found = choose_k(x, y, 60, 3)
+    by_hand = {k: np.mean([vote(y[:60][neighbours(x[:60], x[60:], k)], 3).argmax(1) == y[60:]]) for k in pr.KS}
+    assert found['accuracy'] == by_hand and found['k'] == max(k for k in by_hand if by_hand[k] == max(by_hand.values()))
+
+
+def test_chunks_of_queries_do_not_matter():
+    x = np.random.default_rng(0).normal(size=(50, 5))
+    for queries in (None, x[:33] + .1):
+        whole = neighbours(x, queries, 7)
+        for chunk in (1, 7, 49): assert np.array_equal(neighbours(x, queries, 7, chunk), whole)
+
+
+def test_more_neighbours_than_examples():
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assert neighbours(x, None, 50).shape == (5, 4) and neighbours(x, x[:2], 50).shape == (2, 5)
+    assert not (neighbours(x, None, 50) == np.arange(5)[:, None]).any()
+    assert np.array_equal(neighbours(x, x[:2], 50)[:, 0], [0, 1])
+
+
+def test_equally_near_neighbours_come_in_the_order_of_their_rows():
+    x = np.tile([[1., 0], [0, 1]], (10, 1))
+    assert neighbours(x, np.array([[1., 0]]), 10)[0].tolist() == list(range(0, 20, 2))
+
+
+def test_a_vote_is_never_overruled_by_nearness():
+    labels = np.random.default_rng(0).integers(3, size=(500, 9))
+    counts = np.stack([(labels == c).sum(1) for c in range(3)], 1)
+    won = vote(labels, 3).argmax(1)
+    assert (counts[np.arange(500), won] == counts.max(1)).all()
+    nearest = [next(l for l in row if c[l] == c.max()) for row, c in zip(labels, counts)]
+    assert np.array_equal(won, nearest)
+
+
+# --- as it is
+
+BAD_MAPS = [({'cat': ['tabby']}, "Unknown head class 'tabby'"), ({'cat': [4]}, 'outputs 0 to 3'), ({'cat': -1}, 'outputs 0 to 3'),
+            ({'cow': ['car']}, "Unknown class in class_map 'cow'"), ({'cat': ['car'], 'dog': [3]}, "both 'cat' and 'dog'"),
+            ({'cat': [], 'dog': []}, 'use linear_probe'), ({'dog': ['beagle']}, r"\(cat\)"), ({'cat': 'CAR', 'dog': 'CARS'}, "'CARS'")]
+
+@pytest.mark.parametrize('class_map, words', BAD_MAPS, ids=[w for _, w in BAD_MAPS])
+def test_class_maps_that_make_no_sense(class_map, words):
+    with pytest.raises(ValueError, match=words): class_columns(('cat', 'dog'), ('siamese', 'poodle', 'beagle', 'car'), 4, class_map)
+
+
+@pytest.mark.parametrize('class_map, columns', [
+    ({'cat': ['siamese'], 'dog': ['poodle', 'beagle']}, [[0], [1, 2]]), ({'cat': 0, 'dog': [1, 'Beagle', 2]}, [[0], [1, 2]]), ({'cat': 'siamese', 'dog': None}, [[0], []]),
+    ({'cat': range(2), 'dog': []}, [[0, 1], []])])
+def test_class_maps_by_name_and_number(class_map, columns):
+    assert class_columns(('cat', 'dog'), ('siamese', 'poodle', 'beagle', 'car'), 4, class_map) == columns
+
+
+def test_head_without_names_is_mapped_by_numbers_only():
+    assert class_columns(('0', '1'), None, 5, {0: [3, 4], '1': [0]}) == [[3, 4], [0]]
+    with pytest.raises(ValueError, match='names are not known.*head index'): class_columns(('0', '1'), None, 5)
+    with pytest.raises(ValueError, match='give numbers from 0 to 4'): class_columns(('0', '1'), None, 5, {'0': ['zero'], '1': [1]})
+
+
+def test_names_are_found_in_any_spelling_but_never_guessed_between():
+    assert class_columns(('sea_lion', 'Ice-Cream'), ('ice cream', 'sea-lion, seal'), 2) == [[1], [0]]
+    assert class_columns(('Cardigan', 'tench'), IMAGENET, 1000) == [[264], [0]]
+    with pytest.raises(ValueError, match='2 outputs of the head, 264, 474'): class_columns(('CARDIGAN', 'tench'), IMAGENET, 1000)
+
+
+def test_thousand_classes_on_ten_labels(mine):
+    task = array_task(classes=4, sep=1)
+    f = given(task)(None)
+    probs = np.full((len(task.y), 1000), 1e-3, np.float32)
+    wide = replace(mine, head_classes=IMAGENET)
+    with pytest.raises(ValueError, match=r"1000 classes do not include 4 of the task's 4 \(0, 1, 2, 3\).*class_map.*linear_probe"):
+        as_is(wide, task, lambda b: replace(f, source_probs=probs))
+    with pytest.raises(ValueError, match='has no head'): as_is(wide, task, lambda b: f)
+
+
+def test_as_is_by_hand_on_a_module_of_ones_own(mine):
+    task = image_task()
+    out = as_is(mine, task, partial(extract, task=task), class_map={'0': [0, 2], '1': [], '2': [3]})
+    with torch.inference_mode(): p = torch.stack([mine.module(torch.tensor(task.inputs.items[i])[None])[0].softmax(0) for i in task.splits['test']]).numpy()
+    np.testing.assert_allclose(out['test'].scores, np.stack([p[:, 0] + p[:, 2], 0 * p[:, 0], p[:, 3]], 1), atol=1e-6)
+    assert np.array_equal(out['test'].pred, np.where(p[:, 0] + p[:, 2] >= p[:, 3], 0, 2)) and not (out['test'].pred == 1).any()
+    assert out['test'].meta['ceiling'] == pytest.approx((task.y[task.splits['test']] != 1).mean())
+    assert any('never predicted: 1' in n for n in out['test'].meta['notes']) and not out['test'].meta['in_sample']
+
+
+def test_a_class_that_is_mapped_to_nothing_is_never_predicted_even_where_all_else_is_zero(mine):
+    task = image_task()
+    f = replace(given(task)(None), x=np.zeros((100, 2), np.float32), source_probs=np.zeros((100, 4), np.float32))
+    out = as_is(mine, task, lambda b: f, class_map={'0': [], '1': [1], '2': [2]})
+    assert (out['test'].pred == 1).all()
+
+
+def test_the_table_from_imagenet_to_cifar10():
+    used = [i for v in CIFAR10_IN_IMAGENET.values() for i in v]
+    assert len(used) == len(set(used)) and list(CIFAR10_IN_IMAGENET) == sorted(CIFAR10_IN_IMAGENET)
+    for name, some in [('airplane', 'airliner'), ('automobile', 'sports car'), ('bird', 'robin'), ('cat', 'Egyptian cat'), ('dog', 'golden retriever'),
+                       ('frog', 'bullfrog'), ('horse', 'sorrel'), ('ship', 'container ship'), ('truck', 'tow truck')]:
+        assert some in {IMAGENET[i] for i in CIFAR10_IN_IMAGENET[name]}
+
+
+def test_as_is_on_cifar10_by_hand(shared_data, tmp_path):
+    "The bundled model asked picture by picture, in float32; deer are never predicted, so .9 is the ceiling."
+    for part, n in [('train', 1), ('test', 5)]:
+        for source in sorted((shared_data/'cifar10-jpeg'/part).iterdir()):
+            (tmp_path/part/source.name).mkdir(parents=True)
+            for f in sorted(source.iterdir())[:n]: (tmp_path/part/source.name/f.name).symlink_to(f)
+    task, net = load_task(f'folder:{tmp_path}'), load_backbone('bundled:efficientnet_lite0', device='cpu')
+    out = as_is(net, task, partial(extract, task=task, dtype='float32'))['test']
+    inputs, right = model_inputs(net, task), []
+    for i, p, said in zip(out.ids, out.scores, out.pred):
+        with torch.inference_mode(): head = net.module(inputs[int(i)][None])[0].softmax(0).numpy()
+        by_hand = [head[CIFAR10_IN_IMAGENET[c]].sum() for c in task.classes]
+        np.testing.assert_allclose(p, by_hand, atol=1e-5)
+        right.append(np.argmax(by_hand) == task.y[i])
+    assert len(right) == 50 and float(score(out, 'accuracy')) == np.mean(right) > .2
+    assert out.meta['ceiling'] == .9 and any('no accuracy above 0.900' in n for n in out.meta['notes'])
+
+
+# --- fine-tuning
+
+def state(module): return {k: v.clone() for k, v in module.state_dict().items()}
+def equal_states(a, b): return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_fine_tune_repeats_itself_and_leaves_everything_as_it_was(mine, capsys):
+    task, before, generator = image_task(), state(mine.module), torch.get_rng_state()
+    modes = [(m.training, p.requires_grad) for m in mine.module.modules() for p in m.parameters()]
+    run = lambda seed: fine_tune(mine, task, None, seed=seed, epochs=2, lrs=[1e-2])
+    a, b, c = run(0), run(0), run(1)
+    same(a, b); assert a['test'].meta['epochs'] == b['test'].meta['epochs']
+    assert not np.array_equal(a['test'].scores, c['test'].scores)
+    assert equal_states(before, state(mine.module)) and torch.equal(generator, torch.get_rng_state())
+    assert modes == [(m.training, p.requires_grad) for m in mine.module.modules() for p in m.parameters()]
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in mine.module.modules())
+    n = 2 * (60 + len(task.splits['train']))
+    assert re.search(rf'training on {n} images, about \d+ seconds', capsys.readouterr().out)
+
+
+def test_dropout_does_not_depend_on_how_many_rates_were_tried(mine):
+    "The refit is the same, whichever rates lost."
+    task = image_task()
+    few, many = (fine_tune(mine, task, None, epochs=2, lrs=lrs) for lrs in ([1e-2], [1e-7, 1e-2]))
+    assert many['test'].meta['choices']['lr'] == 1e-2
+    if few['test'].meta['choices']['epoch'] == many['test'].meta['choices']['epoch']: same(few, many)
+
+
+def test_rate_and_epoch_are_those_best_on_valid(mine):
+    out = fine_tune(mine, image_task(), None, epochs=3, lrs='1e-4, 1e-2')['test'].meta
+    rows, choices = out['epochs'], out['choices']
+    assert [(r['lr'], r['epoch']) for r in rows] == [(lr, e) for lr in (1e-4, 1e-2) for e in (1, 2, 3)] and choices['tried'] == 6
+    best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']))
+    assert (choices['lr'], choices['epoch']) == (best['lr'], best['epoch'])
+
+
+def test_refit_is_the_start_weights_trained_on_train_and_valid_up_to_the_chosen_epoch(mine):
+    task = image_task()
+    out = fine_tune(mine, task, None, epochs=4, lrs=[3e-2])
+    stop, inputs = out['test'].meta['choices']['epoch'], model_inputs(mine, task)
+    full = pr.complete(mine, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
+    with torch.random.fork_rng(): torch.manual_seed(0); net = pr.Adapted(full, 3)
+    pr.train_network(net, inputs, task.y, fit_rows(task), lr=3e-2, epochs=4, stop=stop)
+    np.testing.assert_array_equal(out['test'].scores, pr.predict_network(net, inputs, task.splits['test'])[1])
+
+
+def test_schedule_of_a_stopped_training_is_the_full_one(mine):
+    "Stopping after one of four epochs is not the same as training for one."
+    task = image_task(); inputs = model_inputs(mine, task)
+    full = pr.complete(mine, torch.stack([inputs[0], inputs[1]]))
+    weights = []
+    for epochs in (1, 4):
+        with torch.random.fork_rng(): torch.manual_seed(0); net = pr.Adapted(full, 3)
+        weights.append(pr.train_network(net, inputs, task.y, fit_rows(task), lr=1e-2, epochs=epochs, stop=1, batch_size=8).head.weight)
+    assert not torch.equal(*weights)
+    factor = pr._schedule(1000)
+    assert max(map(factor, range(1000))) == 1 and factor(0) == .01 and factor(99) == 1 and factor(999) < 1e-5
+
+
+@pytest.mark.parametrize('batch_size, trained', [(7, False), (8, True)])
+def test_batch_norm_statistics(mine, batch_size, trained):
+    task = image_task(); inputs = model_inputs(mine, task)
+    net = pr.Adapted(pr.complete(mine, torch.stack([inputs[0], inputs[1]])), 3)
+    before = net.module[1].running_mean.clone()
+    pr.train_network(net, inputs, task.y, fit_rows(task), lr=1e-3, epochs=1, stop=1, batch_size=batch_size)
+    assert torch.equal(before, net.module[1].running_mean) != trained
+    note = fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=batch_size)['test'].meta['notes'][-1]
+    assert note == f"BatchNorm statistics {'trained' if trained else 'kept'}"
+
+
+def test_batches_of_one(mine):
+    "A batch size of one, and a last batch that would be one."
+    task = image_task(n=40)
+    fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=1)
+    odd = with_splits(task, fit_rows(task)[:33], fit_rows(task)[33:])
+    fine_tune(mine, odd, None, epochs=1, lrs=[1e-3])
+    rng = np.random.default_rng(0)
+    orders = [pr._epoch_order(np.arange(33), 32, rng) for _ in range(50)]
+    assert {len(o) for o in orders} == {32} and set(np.concatenate(orders)) == set(range(33))
+    assert len(pr._epoch_order(np.arange(1), 32, rng)) == 1 and len(pr._epoch_order(np.arange(5), 1, rng)) == 5
+
+
+def test_a_rate_that_diverges_is_out_of_the_race_and_all_of_them_an_error(mine):
+    task = image_task()
+    out = fine_tune(mine, task, None, epochs=2, lrs=[1e-2, 1e30])['test'].meta
+    assert out['choices']['lr'] == 1e-2 and {r['lr'] for r in out['epochs']} == {1e-2}
+    assert any(n.startswith('learning rate 1e+30 was given up') for n in out['notes'])
+    with pytest.raises(ValueError, match='try a smaller'): fine_tune(mine, task, None, epochs=2, lrs=[1e30])
+
+
+def test_without_valid_the_defaults_are_used_and_noted(mine):
+    task = image_task(n=9)
+    assert len(task.splits['valid']) == 0
+    out = fine_tune(mine, task, None, epochs=2)['test'].meta
+    assert out['choices'] == dict(lr=3e-4, epoch=2, epochs=2, tried=0, by='default: fewer than five labels in some class')
+    assert out['epochs'] == [] and any('nothing was chosen' in n for n in out['notes'])
+
+
+@pytest.mark.parametrize('options, words', [(dict(epochs=0), 'epochs=0'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'),
+                                            (dict(lrs=''), 'learning rates above 0'), (dict(lrs=[-1e-3]), 'learning rates above 0'), (dict(dtype='float16'), "Unknown dtype 'float16'")])
+def test_options_that_make_no_sense(mine, options, words):
+    with pytest.raises(ValueError, match=words): fine_tune(mine, image_task(), None, **options)
+
+
+def test_train_curve_is_of_all_classes(mine):
+    "An official train split may be sorted by class; the rows for the curve are not its first few."
+    task, seen = image_task(n=600, n_test=30), []
+    by_class = with_splits(task, np.argsort(task.y[:480], kind='stable'), np.arange(480, 600))
+    true = pr.predict_network
+    def spy(net, inputs, rows, **more): seen.append(np.asarray(rows)); return true(net, inputs, rows, **more)
+    pr.predict_network = spy
+    try: fine_tune(mine, by_class, None, epochs=1, lrs=[1e-3])
+    finally: pr.predict_network = true
+    assert len(seen[0]) == 256 and set(np.bincount(task.y[seen[0]])) <= {85, 86}
+
+
+def test_controls_need_random_weights(mine):
+    task, bare = image_task(), load_backbone(tiny(), device='cpu')
+    for protocol in (random_probe, from_scratch):
+        with pytest.raises(ValueError, match='Give init='): protocol(bare, task, partial(extract, task=task))
+    control = random_probe(mine, task, partial(extract, task=task), seed=1)['test']
+    by_hand = linear_probe(None, task, lambda b: extract(load_backbone(tiny(101), device='cpu'), task))['test']
+    assert np.array_equal(control.scores, by_hand.scores) and any('random weights' in n for n in control.meta['notes'])
+
+
+def test_from_scratch_is_fine_tune_of_random_weights(mine):
+    task = image_task()
+    a = from_scratch(mine, task, None, seed=2, epochs=1, lrs=[1e-2])
+    b = fine_tune(load_backbone(tiny(102), device='cpu'), task, None, seed=2, epochs=1, lrs=[1e-2])
+    same(a, b)
+
+
+@pytest.mark.parametrize('name', ['test_resnet.r160_in1k', 'test_vit.r160_in1k'])
+def test_a_real_architecture_from_end_to_end(name):
+    task = load_task('digits', n_train=50)
+    net = load_backbone(f'timm:{name}?random=0', device='cpu')
+    before = state(net.module)
+    out = fine_tune(net, replace(task, splits=dict(task.splits, test=task.splits['test'][:20])), None, epochs=1, lrs=[1e-3], dtype='float32')
+    assert out['test'].scores.shape == (20, 10) and np.allclose(out['test'].scores.sum(1), 1, atol=1e-5)
+    assert equal_states(before, state(net.module)) and len(out['test'].meta['epochs']) == 1
