@@ -4,7 +4,7 @@ import json
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.datasets import load_digits
 from torch import nn
-from upgradeability.budgets import (_chances, _ill_behaved, _labels_for, check_ranking, crossings, fit_power_law, learning_curve, plan_halving, power_law, rank_models)
+from upgradeability.budgets import (_chances, _ill_behaved, _labels_for, check_ranking, crossings, curve_cells, curve_summary, fit_power_law, learning_curve, plan_halving, power_law, rank_models)
 from upgradeability.models import load_backbone
 from upgradeability.tasks import load_task
 
@@ -71,17 +71,18 @@ def test_learning_curve(arrays, tmp_path):
     measured, beyond = df[df.kind == 'measured'], df[df.kind == 'extrapolated']
     assert measured.n_train.tolist() == [20, 50, 100, 200, 400] and beyond.n_train.max() <= 1600
     assert ((measured.test_low <= measured.test) & (measured.test <= measured.test_high)).all()
-    cells = df.attrs['cells']
+    cells = curve_cells(df)
     for n, g in cells[cells.protocol == 'linear_probe'].groupby('n_train'):
         assert measured.set_index('n_train').test[n] == pytest.approx(g.test.mean())
-    assert df.attrs['summary'].label_efficiency[0] <= 400
+    assert curve_summary(df).label_efficiency[0] <= 400
     again = learning_curve(backbone, arrays, sizes=[20, 50, 100, 200, 400], seeds=(0, 1), out_dir=tmp_path)
     pd.testing.assert_frame_equal(df, again)
+    pd.concat([df[:2], df[2:]])
 
 
 def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
     df = learning_curve(mlp(0), arrays, sizes=[20, 50, 100], seeds=[0], out_dir=tmp_path)
-    assert set(df.kind) == {'measured'} and 'fewer than 4' in df.attrs['summary'].remark[0]
+    assert set(df.kind) == {'measured'} and 'fewer than 4' in curve_summary(df).remark[0]
 
 
 @pytest.mark.parametrize('m,budget', [(1, 10), (2, 10), (8, 100), (50, 1000)])

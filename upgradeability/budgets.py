@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['EXPONENTS', 'fit_power_law', 'power_law', 'learning_curve', 'crossings', 'plan_halving', 'rank_models',
-           'check_ranking', 'judge_ranking']
+__all__ = ['EXPONENTS', 'fit_power_law', 'power_law', 'learning_curve', 'curve_summary', 'curve_crossings', 'curve_cells',
+           'crossings', 'plan_halving', 'rank_models', 'check_ranking', 'judge_ranking']
 
 # %% ../nbs/08_budgets.ipynb #00f1ff44
 import numpy as np, pandas as pd
@@ -40,8 +40,8 @@ def _edges(u, e):
 
 # %% ../nbs/08_budgets.ipynb #3271cb86
 def fit_power_law(
-    n, # (s,) numbers of labels, at least 4 different ones
-    error, # (s,) or (k, s) errors; k curves are fitted at once
+    n:np.ndarray, # (s,) numbers of labels, at least 4 different ones
+    error:np.ndarray, # (s,) or (k, s) errors; k curves are fitted at once
 ) -> np.ndarray: # (3,) or (k, 3): a, b, c
     "Least-squares fit of error = a + b n^-c."
     n, error = np.asarray(n, float), np.asarray(error, float)
@@ -56,7 +56,7 @@ def fit_power_law(
 # %% ../nbs/08_budgets.ipynb #79b91edf
 def power_law(
     law:np.ndarray, # (..., 3): a, b, c
-    n, # (s,) numbers of labels
+    n:np.ndarray, # (s,) numbers of labels
 ) -> np.ndarray: # (..., s) errors
     "The error that a law gives at n labels."
     a, b, c = np.moveaxis(np.asarray(law), -1, 0)[..., None]
@@ -102,18 +102,18 @@ def _ill_behaved(n, mean, draws, higher_is_better):
 
 # %% ../nbs/08_budgets.ipynb #807542f0
 def learning_curve(
-    models, # a spec, an object, or several
-    task, # a spec, arrays or a `Task`
+    models:str|list|Backbone, # a spec, an object, or several
+    task:str|tuple|Task, # a spec, arrays or a `Task`
     protocol:str='linear_probe', # how the models are adapted
     *,
-    sizes, # numbers of labels, train and valid together
-    seeds=(0, 1, 2), # draws of the training subset
-    metric=None, # name in `METRICS`; None: the task's own
-    out_dir=None, # folder for results and predictions; None: in the cache
+    sizes:int|str|list, # numbers of labels, train and valid together
+    seeds:int|str|list|tuple=(0, 1, 2), # draws of the training subset
+    metric:str|None=None, # name in `METRICS`; None: the task's own
+    out_dir:str|Path|None=None, # folder for results and predictions; None: in the cache
     level:float=.95, # of the bands
     n_boot:int=500, # resamples of seeds and test units
     **options, # passed on to `evaluate`
-) -> pd.DataFrame: # rows of kind 'measured', 'fit' and 'extrapolated'; `attrs`: 'summary', 'crossings', 'cells', 'out_dir'
+) -> pd.DataFrame: # rows of kind 'measured', 'fit' and 'extrapolated'; see `curve_summary`, `curve_crossings`, `curve_cells`
     "Performance by number of labels, with a band, a fitted power law and what follows from it."
     sizes = sorted({int(n) for n in read_list(sizes)})
     cells = evaluate(models, task, protocols=[protocol], n_train=sizes, seeds=seeds, metric=metric, out_dir=out_dir, **options)
@@ -123,8 +123,29 @@ def learning_curve(
     df = pd.concat([rows for rows, _, _ in parts.values()], ignore_index=True)
     draws = {m: (rows[rows.kind == 'measured'].n_train.to_numpy(), d) for m, (rows, _, d) in parts.items()}
     summary = _add_best(pd.DataFrame([s for _, s, _ in parts.values()]), df, ok.metric.iloc[0])
-    df.attrs = dict(out_dir=out_dir, cells=cells, summary=summary, crossings=crossings(draws), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0])
+    df.attrs = dict(out_dir=out_dir, summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0])
     return df
+
+# %% ../nbs/08_budgets.ipynb #986d360e
+def curve_summary(
+    df:pd.DataFrame, # of `learning_curve`
+) -> pd.DataFrame: # one row per model: labels needed with their interval, the largest size and what is reached there, the law, a remark
+    "What each curve says."
+    return pd.DataFrame(df.attrs['summary'])
+
+def curve_crossings(
+    df:pd.DataFrame, # of `learning_curve`
+) -> pd.DataFrame: # one row per pair, as of `crossings`
+    "Where the curves cross."
+    return pd.DataFrame(df.attrs['crossings'], columns=['a', 'b', 'n', 'low', 'high', 'share'])
+
+def curve_cells(
+    df:pd.DataFrame, # of `learning_curve`
+) -> pd.DataFrame: # the results table, one row per model, size and seed
+    "The single runs behind the points."
+    cells = pd.read_parquet(Path(df.attrs['out_dir'])/'results.parquet')
+    cells.attrs['out_dir'] = df.attrs['out_dir']
+    return cells
 
 # %% ../nbs/08_budgets.ipynb #ca47b9cd
 def _one_curve(model, cells, out_dir, level, n_boot):
@@ -273,18 +294,18 @@ def _chances(steps, seed, draws=20_000):
 
 # %% ../nbs/08_budgets.ipynb #e26bca6a
 def rank_models(
-    models, # specs, or objects by name in a dict
-    task, # a spec, arrays or a `Task`
+    models:str|list|dict, # specs, or objects by name in a dict
+    task:str|tuple|Task, # a spec, arrays or a `Task`
     *,
     budget:float, # seconds, the warm-up included
     smallest:int=128, # examples of the first rung, at least two per class
     keep:int=2, # models in the last rung
-    out_dir=None, # folder for the plan and the ranking; None: in the cache
+    out_dir:str|Path|None=None, # folder for the plan and the ranking; None: in the cache
     seed:int=0, # order of the training examples, and of the folds
-    device=None, # None: the GPU if there is one
+    device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass
     dtype:str='auto', # numeric type of the passes
-    root=None, # folder for downloaded data
+    root:str|Path|None=None, # folder for downloaded data
 ) -> pd.DataFrame: # best first: model, score, se, logme, examples, rung, p_best, seconds, status; `attrs`: 'plan', 'spent', 'saved', 'remark'
     "Rank models by successive halving on training examples, within a time budget."
     models = _named(models)
@@ -332,7 +353,7 @@ def _ranking(steps, plan, n_rows, late, out_dir, seed):
     used = float((frame.groupby('model').examples.max() * cost).sum() + plan['warm_up'])
     spent = plan['warm_up'] + float(frame.seconds.sum())
     remark = '; '.join([f"time ran out: some steps were left out"] * late + [f"{spent - plan['budget']:.0f} seconds over the budget"] * (spent > plan['budget']))
-    df.attrs = dict(plan=pd.DataFrame(plan['rungs']), budget=plan['budget'], spent=spent, saved=1 - used / float(cost.sum() * n_rows), remark=remark, out_dir=str(out_dir))
+    df.attrs = dict(plan=plan['rungs'], budget=plan['budget'], spent=spent, saved=1 - used / float(cost.sum() * n_rows), remark=remark, out_dir=str(out_dir))
     write_atomic(Path(out_dir)/'ranking.csv', lambda f: df.to_csv(f, index=False))
     return df
 
@@ -350,8 +371,8 @@ def check_ranking(
 # %% ../nbs/08_budgets.ipynb #9b0f47ec
 def judge_ranking(
     ranking:pd.DataFrame, # from `rank_models`
-    models, # the same as there
-    task, # the same as there
+    models:str|list|dict, # the same as there
+    task:str|tuple, # the same as there
     **options, # passed on to `evaluate`
 ) -> pd.Series: # as `check_ranking`
     "Evaluate all ranked models in full and judge the ranking by that."

@@ -90,7 +90,8 @@ def _few(task, at_least=5):
     test = task.splits['test']
     counts = np.bincount(task.y[test], minlength=len(task.classes))
     few = np.flatnonzero((counts > 0) & (counts < at_least))
-    text = f"Fewer than {at_least} test examples in {_part(len(few), len(counts))} classes ({_names([task.classes[c] for c in few])}): figures that weigh all classes alike are uncertain."
+    text = (f"Fewer than {at_least} test examples in {_part(len(few), len(counts))} classes ({_names([task.classes[c] for c in few])}): "
+            "figures that weigh all classes alike are uncertain.")
     return [Finding('few_test_examples', 'warning', len(few), text, test[np.isin(task.y[test], few)])] if len(few) else []
 
 # %% ../nbs/09_checks.ipynb #4c44e634
@@ -128,7 +129,8 @@ def exact_copies(
 def check_repeated(task, backbone=None, features=None) -> list: # of findings
     "Equal bytes in train and in test, or with different labels."
     pairs = exact_copies(task)
-    return [*_leak('exact_duplicates', pairs[np.isin(pairs[:, 0], leaked(task))], task, 'are also in train, byte by byte'), *_conflict(pairs, task, 'have equal bytes')]
+    leaks = pairs[np.isin(pairs[:, 0], leaked(task))]
+    return [*_leak('exact_duplicates', leaks, task, 'are also in train, byte by byte'), *_conflict(pairs, task, 'have equal bytes')]
 
 CHECKS['repeated'] = check_repeated
 
@@ -305,7 +307,8 @@ def check_alike(task, backbone=None, features=None) -> list|None: # of findings;
 CHECKS['alike'] = check_alike
 
 # %% ../nbs/09_checks.ipynb #81725ffd
-def _of_pictures(check, rows, of, text, share): return [Finding(check, _weight(len(rows), of, share), len(rows), f'{_part(len(rows), of)} pictures {text}', rows)] if len(rows) else []
+def _of_pictures(check, rows, of, text, share):
+    return [Finding(check, _weight(len(rows), of, share), len(rows), f'{_part(len(rows), of)} pictures {text}', rows)] if len(rows) else []
 
 # %% ../nbs/09_checks.ipynb #abf48921
 def check_pictures(task, backbone=None, features=None) -> list|None: # of findings; None where there are no pictures
@@ -318,7 +321,8 @@ def check_pictures(task, backbone=None, features=None) -> list|None: # of findin
     if len(grey) == n: found.append(Finding('grey', 'info', n, 'All pictures are grey; networks for photographs have seen colours.', NO_ROWS))
     if not .2 < light < .8:
         kind = 'dark' if light < .5 else 'light'
-        found.append(Finding('brightness', 'info', n, f'The pictures are mostly {kind} (mean brightness {light:.2f}; photographs: about .45). Inverting them may suit a network for photographs better.', NO_ROWS))
+        text = f'The pictures are mostly {kind} (mean brightness {light:.2f}; photographs: about .45). Inverting them may suit a network for photographs better.'
+        found.append(Finding('brightness', 'info', n, text, NO_ROWS))
     return found
 
 CHECKS['pictures'] = check_pictures
@@ -349,7 +353,7 @@ class View:
 
 # %% ../nbs/09_checks.ipynb #30f32078
 def view(
-    preprocess, # picture -> tensor (c, h, w)
+    preprocess:Callable, # picture -> tensor (c, h, w)
     size:tuple, # (width, height) of the pictures, in pixels
 ) -> View: # measured on four artificial pictures
     "What a preprocessing leaves of pictures of this size."
@@ -379,7 +383,8 @@ def check_view(task, backbone=None, features=None) -> list|None: # of findings; 
     found = _of_pictures('small', rows[zoom > 2], n, f'are enlarged for this network, {np.median(zoom):.1f} times in the middle: it sees them blurred.', .5)
     found += _of_pictures('cut', rows[v.width.clip(0, 1) * v.height.clip(0, 1) < .5], n, 'are cut so that the network sees less than half of them.', .1)
     found += _of_pictures('squeezed', rows[squeeze > 4 / 3], n, 'are squeezed by more than a third to the shape that the network takes.', .1)
-    if v.largest.max() > 10: found.append(Finding('range', 'warning', n, f'Values up to {v.largest.max():.0f} reach the network, usual are 1 to 3: is the division by 255 missing in its preprocessing?', NO_ROWS))
+    text = f'Values up to {v.largest.max():.0f} reach the network, usual are 1 to 3: is the division by 255 missing in its preprocessing?'
+    if v.largest.max() > 10: found.append(Finding('range', 'warning', n, text, NO_ROWS))
     return found
 
 CHECKS['view'] = check_view
@@ -390,10 +395,13 @@ def check_features(task, backbone=None, features=None) -> list|None: # of findin
     if features is None: return None
     x, ids = (features.x, features.ids) if isinstance(features, Features) else (np.asarray(features), np.arange(len(features)))
     fine, found = np.isfinite(x).all(1), []
-    if not fine.all(): found = [Finding('broken_features', 'warning', int((~fine).sum()), f"{_part(int((~fine).sum()), len(x))} examples have NaN or infinite features. Look at them, or try dtype='float32'.", ids[~fine])]
+    broken = int((~fine).sum())
+    text = f"{_part(broken, len(x))} examples have NaN or infinite features. Look at them, or try dtype='float32'."
+    if broken: found = [Finding('broken_features', 'warning', broken, text, ids[~fine])]
     spread = np.ptp(x[fine], axis=0) if fine.any() else np.zeros(0)
     constant = int((spread <= 1e-6 * np.median(spread)).sum()) if len(spread) else 0
-    if constant: found.append(Finding('constant_features', _weight(constant, x.shape[1], .5), constant, f'{_part(constant, x.shape[1])} features are the same for all examples and say nothing.', NO_ROWS))
+    text = f'{_part(constant, x.shape[1])} features are the same for all examples and say nothing.'
+    if constant: found.append(Finding('constant_features', _weight(constant, x.shape[1], .5), constant, text, NO_ROWS))
     return found
 
 CHECKS['features'] = check_features
@@ -411,7 +419,7 @@ def leaked_rows(
 # %% ../nbs/09_checks.ipynb #f82db7a1
 def without(
     predictions:Predictions, # of one split
-    rows, # ids to leave out
+    rows:np.ndarray, # ids to leave out
 ) -> Predictions: # of the others
     "Predictions without some of the examples."
     return predictions.take(~np.isin(predictions.ids, rows))
@@ -428,7 +436,7 @@ def _both(parts, rows, metric):
 
 # %% ../nbs/09_checks.ipynb #452957e9
 def scores_without_leaks(
-    results, # the `out_dir` of an evaluation, or {'train': Predictions, 'test': Predictions}
+    results:pd.DataFrame, # the `out_dir` of an evaluation, or {'train': Predictions, 'test': Predictions}
     findings:pd.DataFrame, # of `check_task` for the same task
     metric:str|Metric|None=None, # None: that of the results
 ) -> pd.DataFrame: # one row per cell: what it is, metric, left_out, test and without with their intervals
@@ -437,8 +445,8 @@ def scores_without_leaks(
     if isinstance(results, dict): return pd.DataFrame([_both(results, rows, metric or results['test'].meta.get('metric', 'accuracy'))])
     df = pd.read_parquet(Path(results)/'results.parquet')
     df = df[df.test.notna() & (df.task == findings.attrs.get('task', df.task))]
-    cells = [dict(zip(['model', 'task', 'protocol', 'n_train', 'seed'], r[:5])) | _both(read_predictions(results, r.key), rows, metric or r.metric) for r in df.itertuples(index=False)]
-    return pd.DataFrame(cells)
+    about = df[['model', 'task', 'protocol', 'n_train', 'seed']].to_dict('records')
+    return pd.DataFrame([who | _both(read_predictions(results, key), rows, metric or own) for who, key, own in zip(about, df.key, df.metric)])
 
 # %% ../nbs/09_checks.ipynb #e9e7155d
 def count_flops(
@@ -465,14 +473,15 @@ def _speed(backbone, batch, dtype, n_batches, warm_up=2):
 
 def _example(backbone, example):
     if example is not None: return torch.as_tensor(example)
-    if backbone.preprocess is None: raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")
+    if backbone.preprocess is None:
+        raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")
     return backbone.preprocess(Image.new('RGB', (256, 256), 'grey'))
 
 # %% ../nbs/09_checks.ipynb #6e78e9a2
 def cost(
-    backbone, # a `Backbone`, or what `load_backbone` takes
+    backbone:str|Backbone, # a `Backbone`, or what `load_backbone` takes
     *,
-    example=None, # one input as a tensor, without the batch dimension; None: a picture through its preprocessing
+    example:torch.Tensor|None=None, # one input as a tensor, without the batch dimension; None: a picture through its preprocessing
     batch_size:int=32, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
     n_batches:int=5, # timed passes, of which the median counts
@@ -482,12 +491,12 @@ def cost(
     batch = torch.stack([_example(backbone, example)] * batch_size).to(backbone.device)
     backbone, dtype = complete(backbone, batch[:2]), resolve_dtype(dtype, backbone)
     device = torch.cuda.get_device_name(backbone.device) if backbone.device.type == 'cuda' else f'{backbone.device.type}, {torch.get_num_threads()} threads'
-    return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(backbone.module, batch[:1]), examples_per_second=_speed(backbone, batch, dtype, n_batches),
-                input=' x '.join(map(str, batch.shape[1:])), batch_size=batch_size, device=device, dtype=dtype)
+    return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(backbone.module, batch[:1]),
+                examples_per_second=_speed(backbone, batch, dtype, n_batches), input=' x '.join(map(str, batch.shape[1:])), batch_size=batch_size, device=device, dtype=dtype)
 
 # %% ../nbs/09_checks.ipynb #3241b6f0
 def costs(
-    models, # specs, networks or `Backbone`s
+    models:list, # specs, networks or `Backbone`s
     **options, # of `cost`
 ) -> pd.DataFrame: # one row per model, the columns of `cost`
     "What it costs to run each of several networks."

@@ -5,8 +5,11 @@
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
 import ast, difflib, hashlib, importlib, json, os, re, sys, tempfile, warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from types import ModuleType
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 # %% auto #0
@@ -20,7 +23,7 @@ from tqdm import tqdm
 # %% ../nbs/00_core.ipynb #eb992d99
 def nearest(
     value:str, # what was given
-    known, # iterable of names that would do
+    known:Iterable, # names that would do
 ) -> str|None: # the known name closest in spelling, None where none is close
     "The known name that `value` was probably meant to be."
     known = sorted({str(k) for k in known})
@@ -30,8 +33,8 @@ def nearest(
 # %% ../nbs/00_core.ipynb #07e518f1
 def unknown(
     kind:str, # what was looked up: 'model', 'metric', …
-    value, # what was given
-    known, # the names that would do
+    value:Any, # what was given
+    known:Iterable, # the names that would do
 ) -> ValueError: # to be raised by the caller
     "An error that says what is unknown, what was probably meant, and what there is."
     known = sorted(str(k) for k in known)
@@ -43,7 +46,7 @@ def unknown(
 def need(
     module:str, # name to import, such as 'transformers'
     extra:str, # the extra of this package that installs it
-):
+) -> ModuleType: # the module
     "Import `module`, or say which extra brings it."
     try: return importlib.import_module(module)
     except ImportError as e:
@@ -58,7 +61,7 @@ def _exponents(value):
 # %% ../nbs/00_core.ipynb #31bae302
 def read_value(
     text:str, # one value, as somebody wrote it
-): # a number, a truth value, None, a list or dict in brackets, or the text itself
+) -> Any: # a number, a truth value, None, a list or dict in brackets, or the text itself
     "Read one value from text."
     try: value = _exponents(yaml.safe_load(text))
     except yaml.YAMLError: return text
@@ -85,7 +88,7 @@ def _written(value):
 # %% ../nbs/00_core.ipynb #100784bc
 def parse_spec(
     text:str, # such as 'torchvision:resnet50:IMAGENET1K_V2' or 'csv:reviews.csv?text=body'
-    sources, # the sources that exist
+    sources:Iterable, # the sources that exist
 ) -> Spec: # source is '' where `text` is a bare name
     "Split a spec; a word before the colon that is no source is an error."
     head, _, query = text.strip().rpartition('?')
@@ -111,7 +114,7 @@ def refuse_path(
 
 # %% ../nbs/00_core.ipynb #ffbe1cd4
 def read_list(
-    value, # a list, a tuple, a YAML list as text, a comma-separated text, or one item
+    value:Any, # a list, a tuple, a YAML list as text, a comma-separated text, or one item
 ) -> list: # None gives an empty list
     "Read what was meant as a list."
     if value is None: return []
@@ -183,8 +186,8 @@ def cache_dir() -> Path: # exists and can be written to, or the error says what 
 
 # %% ../nbs/00_core.ipynb #7bb9e604
 def write_atomic(
-    path, # where the file shall be; missing folders are made
-    write, # called with the open binary file
+    path:str|Path, # where the file shall be; missing folders are made
+    write:Callable, # called with the open binary file
 ) -> Path: # the path, whole
     "Write a file so that it is either complete or not there."
     path = Path(path)
@@ -201,8 +204,8 @@ def write_atomic(
 
 # %% ../nbs/00_core.ipynb #9447da5f
 def write_json(
-    path, # where the file shall be
-    data, # numbers, text, lists and dicts; other values are written as text
+    path:str|Path, # where the file shall be
+    data:Any, # numbers, text, lists and dicts; other values are written as text
 ) -> Path: # the path, whole
     "Write JSON atomically."
     text = json.dumps(data, indent=1, default=lambda o: o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else str(o))

@@ -40,7 +40,7 @@ def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else
 
 # %% ../nbs/07_evaluation.ipynb #617c4e3a
 def write_predictions(
-    out_dir, # folder of the run
+    out_dir:str|Path, # folder of the run
     key:str, # of the cell
     parts:dict, # {'train': Predictions, 'test': Predictions}, which share their `meta`
 ) -> Path: # out_dir/predictions/<key>.parquet
@@ -54,7 +54,7 @@ def _file(out_dir, key): return Path(out_dir)/'predictions'/f'{key}.parquet'
 
 # %% ../nbs/07_evaluation.ipynb #0f92e63b
 def read_predictions(
-    out_dir, # folder of the run, `df.attrs['out_dir']`
+    out_dir:str|Path, # folder of the run, `df.attrs['out_dir']`
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "A cell's predictions."
@@ -352,20 +352,20 @@ def _table(cells, against, out_dir):
 
 # %% ../nbs/07_evaluation.ipynb #461543cf
 def evaluate(
-    models, # a spec, an `nn.Module`, a `Backbone`, or several of them
-    tasks, # a spec, arrays `(X_train, y_train, X_test, y_test)`, a `Task`, or several of them
+    models:str|list|nn.Module|Backbone, # a spec, an `nn.Module`, a `Backbone`, or several of them
+    tasks:str|tuple|Task|list, # a spec, arrays `(X_train, y_train, X_test, y_test)`, a `Task`, or several of them
     *,
-    protocols=('majority', 'knn', 'linear_probe'), # names in `PROTOCOLS`, options behind a question mark: 'fine_tune?epochs=3'
-    n_train=None, # labels to learn from, train and valid together; None: all; a list: each
-    seeds=(0,), # training subset and training noise
-    metric=None, # name in `METRICS` or a `Metric`; None: the task's own
-    baseline=None, # what `gain` is over: a protocol or a model; None: 'majority'
-    out_dir=None, # folder for results and predictions; None: in the cache
+    protocols:str|list|tuple=('majority', 'knn', 'linear_probe'), # names in `PROTOCOLS`, options behind a question mark: 'fine_tune?epochs=3'
+    n_train:int|str|list|None=None, # labels to learn from, train and valid together; None: all; a list: each
+    seeds:int|str|list|tuple=(0,), # training subset and training noise
+    metric:str|Metric|None=None, # name in `METRICS` or a `Metric`; None: the task's own
+    baseline:str|nn.Module|Backbone|None=None, # what `gain` is over: a protocol or a model; None: 'majority'
+    out_dir:str|Path|None=None, # folder for results and predictions; None: in the cache
     n_jobs:int|None=None, # protocols on frozen features that run side by side; None: one
-    class_map=None, # {task class: [head classes]} for `as_is`
+    class_map:dict|str|None=None, # {task class: [head classes]} for `as_is`
     split_seed:int=0, # draws the splits that a task does not bring
-    root=None, # folder for downloaded data; None: in the cache
-    device=None, # None: the GPU if there is one
+    root:str|Path|None=None, # folder for downloaded data; None: in the cache
+    device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass of the network
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> pd.DataFrame: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
@@ -402,7 +402,7 @@ def _baselines(row, rows):
 
 # %% ../nbs/07_evaluation.ipynb #4625bd92
 def gains(
-    out_dir, # folder of a run
+    out_dir:str|Path, # folder of a run
 ) -> pd.DataFrame: # one row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, gain_low, gain_high, key
     "The gain over every baseline that was run."
     df, out = _read_results(out_dir), []
@@ -487,7 +487,7 @@ def _unreadable(df, out_dir):
 
 # %% ../nbs/07_evaluation.ipynb #da067eac
 def verify(
-    out_dir, # folder of a run, `df.attrs['out_dir']`
+    out_dir:str|Path, # folder of a run, `df.attrs['out_dir']`
 ) -> pd.DataFrame: # key, column, stored, recomputed: one row per figure that differs; empty where all is well
     "Recompute the results table from the stored predictions and say where it differs."
     df = _read_results(out_dir)

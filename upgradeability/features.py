@@ -6,6 +6,7 @@
 from __future__ import annotations
 import os, time, warnings
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def batches(
     *,
     fill:bool=True, # repeat the last row until the last batch is full
     ahead:int=3, # batches prepared in advance
-):
+) -> Iterator: # of (rows, tensor (n, …))
     "Yield (rows, tensor) batch by batch, prepared in threads."
     groups = deque(rows[i:i + batch_size] for i in range(0, len(rows), batch_size))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -204,7 +205,7 @@ def extract(
     backbone:Backbone, # from `load_backbone`
     task:Task, # from `load_task`
     *,
-    rows=None, # rows of the task; None: those of its splits
+    rows:Sequence|None=None, # rows of the task; None: those of its splits
     batch_size:int=64, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> Features: # in the order of `rows`

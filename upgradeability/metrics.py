@@ -83,7 +83,7 @@ class Predictions:
 
     def take(
         self,
-        rows, # boolean mask (n,) or row numbers
+        rows:np.ndarray, # boolean mask (n,) or row numbers
     ) -> Predictions: # the same model on fewer (or reordered) examples
         "The predictions for some of the rows."
         pick = lambda x: None if x is None else x[rows]
@@ -103,7 +103,7 @@ class Metric:
 # %% ../nbs/04_metrics.ipynb #04e26190
 def per_unit(
     predictions:Predictions, # whose `groups` say which rows belong together
-    stats, # (n, k) one row of statistics per example, dense or sparse
+    stats:np.ndarray, # (n, k) one row of statistics per example, dense or sparse
 ) -> sparse.csr_array: # (n_units, k) in sorted order of the groups
     "Add up the rows of each independent unit."
     stats = sparse.csr_array(stats, dtype=np.float64)
@@ -553,7 +553,7 @@ def compare(
 
 # %% ../nbs/04_metrics.ipynb #6eadbba8
 def holm(
-    p, # (m,) p-values
+    p:np.ndarray, # (m,) p-values
 ) -> np.ndarray: # (m,) adjusted p-values in the same order
     "Holm's adjustment: the chance of any false alarm stays below the level."
     p = np.asarray(p, float)
@@ -586,7 +586,7 @@ def compare_all(
 # %% ../nbs/04_metrics.ipynb #f07103b3
 def tie_letters(
     n:int, # number of models, best first
-    separated, # pairs (i, j) of positions that differ
+    separated:Iterable[tuple], # pairs (i, j) of positions that differ
 ) -> list[str]: # (n,) letters; two models share one exactly when they are not separated
     "Compact letter display of the groups of models that cannot be told apart."
     groups = {frozenset(range(n))}

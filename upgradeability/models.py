@@ -5,7 +5,7 @@
 # %% ../nbs/02_models.ipynb #0be9a0e5
 from __future__ import annotations
 import copy, importlib.util, inspect, random, re, sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -532,13 +532,13 @@ def check_spec(
 
 # %% ../nbs/02_models.ipynb #72c8a56d
 def load_backbone(
-    spec, # a spec ('resnet50', 'timm:vit_tiny_patch16_224', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
+    spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:vit_tiny_patch16_224', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
     *,
     layer:str|None=None, # take the output of this module as features; None: what the head reads
     pooling:str='mean', # of that output: 'mean', 'flat' or 'cls'
-    device=None, # None: the GPU if there is one
+    device:str|torch.device|None=None, # None: the GPU if there is one
     preprocess:Callable|None=None, # for a module: picture -> tensor (c, h, w); None: float32 tensors as given
-    classes=None, # names of the head's classes, where the source does not know them
+    classes:Sequence|None=None, # names of the head's classes, where the source does not know them
     init:Callable|None=None, # for a module: makes it anew with random weights, for `random_probe` and `from_scratch`
 ) -> Backbone: # ready to encode
     "Load a pretrained model by its spec, or wrap a network of your own."

@@ -575,8 +575,8 @@ def plot_calibration(
         if ax is None: ax = plt.subplots(figsize=(4.4, 4.6))[1]
         _draw_reliability(ax, df)
         _draw_confidences(ax, df)
-        about = [] if isinstance(test, pd.DataFrame) else wrap(about_run(test), 46)
-        ax.set_title('\n'.join([*about, f"calibration error {df.attrs['ece']:.3f} (calibrated: {df.attrs['reference']:.3f})", f"Brier score {df.attrs['brier']:.3f}"]))
+        lines = [] if isinstance(test, pd.DataFrame) else wrap(about_run(test), 46)
+        ax.set_title('\n'.join([*lines, f"calibration error {df.attrs['ece']:.3f} (calibrated: {df.attrs['reference']:.3f})", f"Brier score {df.attrs['brier']:.3f}"]))
     return ax
 
 # %% ../nbs/10_plots.ipynb #efd8b92b

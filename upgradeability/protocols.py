@@ -40,7 +40,7 @@ def both(
     *,
     choices:dict=None, # what was chosen and how
     in_sample:bool=True, # False: the performance on train is that of unseen examples
-    notes=(), # what the reader should know
+    notes:Iterable[str]=(), # what the reader should know
     **more, # further entries of `meta`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "Predictions on what was learned from and on test."
@@ -375,7 +375,7 @@ def choose_C(
     n_train:int, # rows of train; n: there is no valid
     n_classes:int, # number of classes
     *,
-    grid=CS, # strengths, strongest first
+    grid:Iterable[float]=CS, # strengths, strongest first
     patience:int=5, # values without improvement that end the walk
 ) -> dict: # the chosen C, the log-loss of each tried, whether it lies at the boundary
     "The strength of the penalty that does best inside train."
@@ -442,7 +442,11 @@ class Adapted(nn.Module):
         super().__init__()
         self.module, self.tap = copy.deepcopy(backbone.module).requires_grad_(True), backbone.encode.keywords['tap']
         self.head = nn.Linear(backbone.dim, n_classes).to(backbone.device)
-    def forward(self, batch): return self.head(encode(self.module, batch, self.tap)[0])
+    def forward(self,
+        batch:torch.Tensor, # (n, …) as the network takes them
+    ) -> torch.Tensor: # (n, n_classes) logits
+        "What the new head says."
+        return self.head(encode(self.module, batch, self.tap)[0])
 
 # %% ../nbs/05_protocols.ipynb #53247b9e
 def _train_mode(net, batch_size):
@@ -480,7 +484,7 @@ def _loss(net, batch, y, dtype):
 # %% ../nbs/05_protocols.ipynb #b1b123a1
 def train_network(
     net:Adapted, # trained in place
-    inputs, # `inputs[i]` is a tensor
+    inputs:Inputs, # `inputs[i]` is a tensor
     y:np.ndarray, # class codes of all examples
     rows:np.ndarray, # examples to train on
     *,
@@ -491,7 +495,7 @@ def train_network(
     dtype:str='float32', # numeric type of the passes; weights stay float32
     seed:int=0, # order of the examples, dropout
     after_epoch:Callable=lambda net, epoch: None, # called with the network and the number of epochs done
-    bar=None, # progress bar, counted in images
+    bar:object=None, # progress bar, counted in images
 ) -> Adapted: # the same object
     "Train all weights by the fixed recipe."
     rng, steps = np.random.default_rng(seed), epochs * -(-len(rows) // batch_size)
@@ -512,7 +516,7 @@ def train_network(
 @torch.inference_mode()
 def predict_network(
     net:Adapted, # left in evaluation mode
-    inputs, # `inputs[i]` is a tensor
+    inputs:Inputs, # `inputs[i]` is a tensor
     rows:np.ndarray, # examples to predict
     *,
     dtype:str='float32', # numeric type of the passes
@@ -590,7 +594,7 @@ def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed):
 def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
-    lrs=(1e-4, 3e-4, 1e-3), # learning rates to choose from
+    lrs:str|list|tuple=(1e-4, 3e-4, 1e-3), # learning rates to choose from
     dtype:str='auto', # numeric type of the passes
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train all weights and a new head; learning rate and epoch are chosen on valid."
@@ -618,7 +622,7 @@ def _norm_note(training):
 def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
-    lrs=(1e-4, 3e-4, 1e-3), # learning rates to choose from
+    lrs:str|list|tuple=(1e-4, 3e-4, 1e-3), # learning rates to choose from
     dtype:str='auto', # numeric type of the passes
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Fine-tuning from random weights, under the same budget."

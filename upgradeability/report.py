@@ -18,6 +18,7 @@ __all__ = ['read_headline', 'verdict', 'raise_if_all_failed', 'show_table', 'tes
 import numpy as np, pandas as pd
 
 # %% ../nbs/11_report.ipynb #ec18f27c
+from .budgets import curve_crossings, curve_summary
 from .core import unknown, write_atomic, write_json
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
@@ -186,11 +187,11 @@ def verdict_curve(
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is odd about them."
     said, most = [], int(df[df.kind == 'measured'].n_train.max())
-    for s in df.attrs['summary'].itertuples():
+    for s in curve_summary(df).itertuples():
         needs = f"needs about **{s.label_efficiency:,.0f}** labels [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
         best = '' if len(df.attrs['summary']) == 1 or not np.isfinite(s.labels_to_95_of_best) and np.isnan(s.labels_to_95_of_best) else f"; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {most:,}')
         said.append(f'- `{short_name(s.model)}` {needs}{best}.' + (f' *Caution: {s.remark}.*' if s.remark else ''))
-    for c in df.attrs['crossings'].itertuples():
+    for c in curve_crossings(df).itertuples():
         pair = f'`{short_name(c.a)}` and `{short_name(c.b)}`'
         said.append(f'- {pair} cross near {c.n:,.0f} labels [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
     return '\n'.join(said)
@@ -215,7 +216,7 @@ def keep_ranking(
 ) -> pd.Series: # what it was made of, in short
     "Store `provenance.json` beside the ranking."
     a = ranking.attrs
-    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), plan=a['plan'].to_dict('records'), ranking=_portable(ranking.to_dict('records')),
+    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), plan=a['plan'], ranking=_portable(ranking.to_dict('records')),
                 **{k: a[k] for k in ('budget', 'spent', 'saved', 'remark', 'settings')})
     write_json(Path(a['out_dir'])/'provenance.json', made)
     return pd.Series({**a['settings'], 'models': len(ranking), 'tried': int(ranking.score.notna().sum()), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)})
@@ -224,9 +225,11 @@ def keep_ranking(
 def findings(
     df:pd.DataFrame, # the results table of `evaluate`
     task:Task|None=None, # the task, to look for test examples that are also in train
+    checked:pd.DataFrame|None=None, # of `check_task`: what was found in the data
 ) -> str: # Markdown, a list
     "What a reader of the figures should know."
     found = [] if task is None or headlines(df).empty else [*_leaks(df, task)]
+    if checked is not None: found += [f'**{m}**' if s == 'warning' else m for s, m in zip(checked.severity, checked.message)]
     for label, (_, row) in zip(row_labels(df), df.iterrows()):
         if not np.isfinite(row.test): continue
         found += [f'`{label}`: {note}' for note in read_predictions(df.attrs['out_dir'], row.key)['test'].meta.get('notes', ())]

@@ -20,7 +20,7 @@ import numpy as np, pandas as pd
 from PIL import Image, ImageOps
 
 # %% ../nbs/01_tasks.ipynb #488e18c5
-from .core import Spec, cache_dir, fingerprint, parse_spec, progress, refuse_path, unknown, write_json
+from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown, write_json
 
 # %% ../nbs/01_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,8 @@ def _row_picture(row):
 
 # %% ../nbs/01_tasks.ipynb #4942fa6c
 def encode_labels(
-    labels, # (n,) integers, booleans or text
-    classes=None, # names in the wanted order; None: sorted as found
+    labels:Sequence, # (n,) integers, booleans or text
+    classes:Sequence|None=None, # names in the wanted order; None: sorted as found
 ) -> tuple: # (n,) int64 codes and the tuple of class names
     "Labels as codes into class names."
     values = pd.Series(labels if isinstance(labels, list) else _one_column(np.asarray(labels)))
@@ -205,11 +205,11 @@ class Task:
 def make_task(
     name:str, # resolved spec
     inputs:Inputs, # n examples
-    labels, # (n,) integers or text
+    labels:Sequence, # (n,) integers or text
     splits:dict, # official rows: 'train', perhaps 'valid' and 'test'; empty: all drawn
     *,
     modality:str='image', # what kind of examples they are
-    classes=None, # class names in order; None: sorted as found
+    classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
@@ -290,11 +290,12 @@ def _load_folder(name, *, split_seed=0, root=None):
         for c, found in _class_files(d).items():
             if k: splits[k] = splits.get(k, []) + list(range(len(files), len(files) + len(found)))
             files += found; labels += [c] * len(found)
+    encode_labels(labels) # too few classes are said before all pictures are read
     return make_task(f'folder:{name}', picture_files(files), labels, splits, split_seed=split_seed)
 
 # %% ../nbs/01_tasks.ipynb #05d78de7
 def picture_files(
-    files, # paths of pictures
+    files:Sequence, # paths of pictures
 ) -> Inputs: # read when asked for
     "Pictures in files, each checked to be readable."
     def one(f):
@@ -307,7 +308,7 @@ def picture_files(
 
 # %% ../nbs/01_tasks.ipynb #affa6abb
 def read_picture(
-    path, # of a picture file
+    path:str|Path, # of a picture file
 ) -> Image.Image: # mode RGB
     "Read and convert a picture; the file is closed again."
     with Image.open(path) as picture: return to_rgb(picture)
@@ -432,11 +433,11 @@ TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _lo
 
 # %% ../nbs/01_tasks.ipynb #597d2466
 def load_task(
-    spec, # a spec ('digits', 'cifar10', 'folder:PATH'), a tuple of arrays, or a `Task`
+    spec:str|Path|tuple|Task, # a spec ('digits', 'cifar10', 'folder:PATH'), a tuple of arrays, or a `Task`
     *,
     n_train:int|None=None, # labels to learn from, train and valid together; None: all
     split_seed:int=0, # draws the splits that the data do not bring
-    root=None, # folder for downloads; None: in the cache
+    root:str|Path|None=None, # folder for downloads; None: in the cache
 ) -> Task: # complete and checked
     "Load a task by its spec, or make one of arrays."
     if isinstance(spec, Task): return spec.sample(n_train)
@@ -455,7 +456,8 @@ def _task_source(name):
     if name in TASKS and name not in ('torchvision', 'folder'): return name
     if _squeeze(name) in _torchvision_sets(): return 'torchvision'
     refuse_path('task', name, ('folder:{}',))
-    raise unknown('task', name, ['digits', *_torchvision_sets(), *(f'{s}:' for s in TASKS if s not in ('digits', 'torchvision'))])
+    guess = nearest(name, ['digits', *_torchvision_sets()])
+    raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are 'digits' and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: folder:PATH, or arrays.")
 
 # %% ../nbs/01_tasks.ipynb #08e1b90c
 def leaked(

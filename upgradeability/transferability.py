@@ -39,8 +39,8 @@ def _labels(y, n):
 
 # %% ../nbs/06_transferability.ipynb #fd3277d6
 def nce(
-    source_labels, # (n,) the class that the model's own head predicts, integers or text
-    y, # (n,) labels of the new task, integers or text
+    source_labels:np.ndarray, # (n,) the class that the model's own head predicts, integers or text
+    y:np.ndarray, # (n,) labels of the new task, integers or text
 ) -> float: # nats, from -H(y) (nothing known) to 0 (everything known)
     "Negative conditional entropy of the labels given the source classes."
     source = pd.factorize(np.asarray(source_labels))[0]
@@ -50,7 +50,7 @@ def nce(
 
 # %% ../nbs/06_transferability.ipynb #5a23952d
 def label_entropy(
-    y, # (n,) labels, integers or text
+    y:np.ndarray, # (n,) labels, integers or text
 ) -> float: # nats; ln C for C balanced classes
     "Entropy of the labels as they are distributed."
     share = np.unique(np.asarray(y), return_counts=True)[1] / len(y)
@@ -59,7 +59,7 @@ def label_entropy(
 # %% ../nbs/06_transferability.ipynb #6db8f7f7
 def label_information(
     score:float, # a value of `leep` or `nce`, nats
-    y, # (n,) the labels that it was computed from
+    y:np.ndarray, # (n,) the labels that it was computed from
 ) -> float: # nats of information about the label; 0 is none
     "LEEP or NCE plus the entropy of the labels."
     return score + label_entropy(y)
@@ -75,8 +75,8 @@ def _probabilities(p):
 
 # %% ../nbs/06_transferability.ipynb #afeed648
 def leep(
-    source_probs, # (n, S) probabilities of the model's own head, rows summing to 1
-    y, # (n,) labels, integers or text
+    source_probs:np.ndarray, # (n, S) probabilities of the model's own head, rows summing to 1
+    y:np.ndarray, # (n,) labels, integers or text
 ) -> float: # nats, from about -H(y) (nothing known) to 0 (everything known)
     "Log expected empirical prediction: mean log-probability of the labels, read through the source classes."
     p = _probabilities(source_probs)
@@ -99,7 +99,7 @@ class Spectrum:
     d: int # number of features before the decomposition
 
     def take(self,
-        rows, # which examples
+        rows:np.ndarray, # which examples
     ) -> Spectrum: # centred anew
         "The spectrum of some of the examples, by a Gram matrix: four times faster, blind below a millionth of the strongest direction."
         x = self.u[rows] * np.sqrt(self.s2)
@@ -119,7 +119,7 @@ def _decompose(x, d, eps):
 
 # %% ../nbs/06_transferability.ipynb #ce12901b
 def spectrum(
-    x, # (n, d) features; their type says how far they were rounded
+    x:np.ndarray, # (n, d) features; their type says how far they were rounded
 ) -> Spectrum: # at most min(n - 1, d) directions
     "Decompose features once for all scores."
     x = _features(x)
@@ -149,8 +149,8 @@ def _h_weights(s, shrinkage):
 
 # %% ../nbs/06_transferability.ipynb #2fe3da2a
 def h_score(
-    x, # (n, d) features
-    y, # (n,) labels, integers or text
+    x:np.ndarray, # (n, d) features
+    y:np.ndarray, # (n,) labels, integers or text
     *,
     shrinkage:bool=True, # False: the plain score, which is C - 1 for anything once d reaches n - 1
 ) -> float: # from 0 to the smaller of C - 1 and the rank of x; not calibrated
@@ -160,8 +160,8 @@ def h_score(
 
 # %% ../nbs/06_transferability.ipynb #80b80feb
 def h_score_null(
-    x, # (n, d) features
-    y, # (n,) labels, integers or text
+    x:np.ndarray, # (n, d) features
+    y:np.ndarray, # (n,) labels, integers or text
     *,
     shrinkage:bool=True, # as in `h_score`
 ) -> float: # mean of the score over all permutations of the labels
@@ -217,8 +217,8 @@ def _logme(s, labels): return np.array([_max_evidence(s, codes)[0].mean() / (len
 
 # %% ../nbs/06_transferability.ipynb #fd9f7e86
 def logme(
-    x, # (n, d) features
-    y, # (n,) labels, integers or text
+    x:np.ndarray, # (n, d) features
+    y:np.ndarray, # (n,) labels, integers or text
 ) -> float: # nats per example; compares models on one task, never tasks
     "Log of the maximum evidence for a linear model of the labels, intercept projected out."
     s = spectrum(x)
@@ -250,8 +250,8 @@ def _probe(s, labels, n_splits=5, seed=0):
 
 # %% ../nbs/06_transferability.ipynb #c20551d1
 def probe_score(
-    x, # (n, d) features; a few thousand rows are enough
-    y, # (n,) labels, integers or text
+    x:np.ndarray, # (n, d) features; a few thousand rows are enough
+    y:np.ndarray, # (n,) labels, integers or text
     *,
     n_splits:int=5, # folds
     seed:int=0, # draws the folds
@@ -298,11 +298,11 @@ def _figures(value, null, halves, share, mean=None):
 
 # %% ../nbs/06_transferability.ipynb #04fe1511
 def transferability(
-    x, # (n, d) features of training examples
-    y, # (n,) their labels, integers or text
+    x:np.ndarray, # (n, d) features of training examples
+    y:np.ndarray, # (n,) their labels, integers or text
     *,
-    source_probs=None, # (n, S) probabilities of the model's own head; None: no LEEP and NCE
-    scores=None, # names in `SCORES`, a list or comma-separated; None: all that the given arrays allow
+    source_probs:np.ndarray|None=None, # (n, S) probabilities of the model's own head; None: no LEEP and NCE
+    scores:str|list|None=None, # names in `SCORES`, a list or comma-separated; None: all that the given arrays allow
     n_null:int=30, # permutations of the labels
     n_subsample:int=10, # halves of the examples
     max_rows:int|None=2000, # of more rows, so many are drawn, classes in proportion; None: all are used
@@ -347,8 +347,8 @@ def _table(wanted, data, codes, n_null, n_subsample, seed):
 
 # %% ../nbs/06_transferability.ipynb #42cf1c89
 def regret(
-    scores, # (k,) score of each model, higher is better
-    performance, # (k,) what each model reached once adapted, higher is better
+    scores:np.ndarray, # (k,) score of each model, higher is better
+    performance:np.ndarray, # (k,) what each model reached once adapted, higher is better
 ) -> float: # in units of `performance`; 0 where the best model was put first
     "The best performance minus that of the model which the score puts first."
     scores, performance = np.asarray(scores, float), np.asarray(performance, float)
