@@ -2,6 +2,10 @@
 import importlib, inspect, re
 from configparser import ConfigParser
 from pathlib import Path
+from unittest.mock import patch
+
+import myst_parser.mdit_to_docutils.base as myst_base
+from myst_parser.mdit_to_docutils.base import DocutilsRenderer
 
 here = Path(__file__).resolve().parent
 _p = ConfigParser(delimiters=["="]); _p.read(here.parent.parent/"settings.ini", encoding="utf-8"); cfg = _p["DEFAULT"]
@@ -80,6 +84,15 @@ def docments_to_fields(app, what, name, obj, options, lines):
     if fields and not any(l.startswith(":param") for l in lines):
         if lines and lines[-1]: lines.append("")
         lines += fields + [""]
+
+def render_at_line_zero(self, token, original=DocutilsRenderer.render_restructuredtext):
+    """Parse an `eval-rst` block without the blank lines that MyST puts before it to keep line numbers right.
+
+    MyST-NB numbers the lines of cell k from 10,000 k on, so that each block of a long notebook would be parsed behind a million of them.
+    """
+    with patch.object(myst_base, "token_line", lambda *_, **__: 0): return original(self, token)
+
+DocutilsRenderer.render_restructuredtext = render_at_line_zero
 
 def setup(app):
     app.add_html_math_renderer("mathml", (math_visitor("inline"), None), (math_visitor("block"), None))
