@@ -496,7 +496,7 @@ def cost(
 
 # %% ../nbs/09_checks.ipynb #3241b6f0
 def costs(
-    models:list, # specs, networks or `Backbone`s
+    models:list, # specs, networks or backbones
     **options, # passed on to cost
 ) -> pd.DataFrame: # one row per model, the columns of `cost`
     "What it costs to run each of several networks."
