@@ -416,7 +416,7 @@ def broken(a, row, value):
     (X + 1j, Y, TypeError, 'complex128'),
     (X, Y[:9], ValueError, '10 rows .* 9 labels'),
     (X, np.zeros(10, int), ValueError, 'Only one class'),
-    (X, Y + .5, ValueError, 'float64'),
+    (X, Y + .5, ValueError, 'floats'),
     (X, Y.astype(float), ValueError, 'astype'),
     (X, [None] + list('abcabcabc'), ValueError, 'missing'),
 ])
