@@ -29,6 +29,7 @@ from .evaluation import read_predictions
 from .features import Features, encode_batch, resolve_dtype
 from .metrics import Metric, Predictions, score
 from .models import Backbone, complete, load_backbone
+from .protocols import fit_rows
 from .tasks import Task, array_pictures, leaked
 
 # %% ../nbs/09_checks.ipynb #00032650
@@ -66,15 +67,14 @@ def check_task(
     return df
 
 # %% ../nbs/09_checks.ipynb #91b42f44
-def _fit_rows(task): return np.concatenate([task.splits['train'], task.splits['valid']])
-def _used_rows(task): return np.concatenate([_fit_rows(task), task.splits['test']])
+def _used_rows(task): return np.concatenate([fit_rows(task), task.splits['test']])
 
 # %% ../nbs/09_checks.ipynb #62d9afb8
 def _imbalance(task):
-    counts = np.bincount(task.y[_fit_rows(task)], minlength=len(task.classes))
+    counts = np.bincount(task.y[fit_rows(task)], minlength=len(task.classes))
     least, most = int(np.where(counts, counts, counts.max()).argmin()), int(counts.argmax())
     if counts[most] < 3 * counts[least]: return []
-    rows = _fit_rows(task)[task.y[_fit_rows(task)] == least]
+    rows = fit_rows(task)[task.y[fit_rows(task)] == least]
     text = (f"The class {task.classes[most]!r} has {counts[most]:,} training labels and {task.classes[least]!r} has {counts[least]:,}. "
             "Look at balanced_accuracy or macro_f1 beside accuracy.")
     return [Finding('imbalance', 'warning' if counts[most] >= 10 * counts[least] else 'info', len(rows), text, rows)]
@@ -82,7 +82,7 @@ def _imbalance(task):
 # %% ../nbs/09_checks.ipynb #7a35a556
 def _absent(task):
     what = {'test': 'nothing can be said about it', 'train': 'it cannot be learned', 'valid': 'choices do not consider it'}
-    rows = {k: task.y[_fit_rows(task) if k == 'train' else task.splits[k]] for k in what}
+    rows = {k: task.y[fit_rows(task) if k == 'train' else task.splits[k]] for k in what}
     gone = {k: [task.classes[c] for c in np.setdiff1d(np.arange(len(task.classes)), y)] for k, y in rows.items() if len(y)}
     return [Finding('missing_class', 'warning', len(v), f"Not in {k}: {_names(v)}; {what[k]}.", NO_ROWS) for k, v in gone.items() if v]
 
@@ -299,7 +299,7 @@ def check_alike(task, backbone=None, features=None) -> list|None: # of findings;
     "Pictures in train and in test, or with different labels, that look alike."
     if task.modality != 'image': return None
     pairs, chance = near_copies(task)
-    leaks = pairs[np.isin(pairs[:, 0], task.splits['test']) & np.isin(pairs[:, 1], _fit_rows(task))]
+    leaks = pairs[np.isin(pairs[:, 0], task.splits['test']) & np.isin(pairs[:, 1], fit_rows(task))]
     how = f'look like one in train ({len(leaks):,} pairs; mirrored, as copies of none, {chance:,} pairs)'
     found = [*_leak('near_duplicates', leaks, task, how), *_conflict(pairs, task, 'look like another')]
     return [replace(f, severity='info') for f in found] if 2 * chance > len(leaks) else found
