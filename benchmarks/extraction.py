@@ -8,7 +8,7 @@ import numpy as np, torch
 from PIL import Image, ImageFilter
 from upgradeability.features import batches, encode_batch, extract, model_inputs, resolve_dtype
 from upgradeability.models import load_backbone
-from upgradeability.tasks import load_task
+from upgradeability.datasets import load_task
 
 
 def photos(folder, n, size=(500, 375)):

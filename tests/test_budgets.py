@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from upgradeability.budgets import (_chances, _ill_behaved, _labels_for, check_ranking, crossings, curve_cells, curve_summary, fit_power_law, learning_curve, plan_halving, power_law, rank_models)
 from upgradeability.models import load_backbone
-from upgradeability.tasks import load_task
+from upgradeability.datasets import load_task
 
 N = np.array([50, 100, 200, 400, 800, 1600])
 

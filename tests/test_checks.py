@@ -1,4 +1,4 @@
-"Checks of the data, leaks left out, costs: what the notebook 09_checks does not show."
+"Checks of the data, leaks left out, costs: what the notebook 13_checks does not show."
 import io, os
 from functools import lru_cache
 
@@ -14,7 +14,8 @@ from upgradeability.checks import (ALIKE, CHECKS, Finding, candidates, check_tas
                                    looks, near_copies, near_pairs, scores_without_leaks, view, waves, without)
 from upgradeability.metrics import Predictions, score
 from upgradeability.models import load_backbone
-from upgradeability.tasks import Inputs, array_pictures, digest, load_task, make_task
+from upgradeability.datasets import load_task
+from upgradeability.tasks import Inputs, array_pictures, digest, make_task
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch): monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path/"cache"))

@@ -11,7 +11,8 @@ from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate
 from upgradeability.metrics import METRICS, Metric, Predictions, gain, per_unit, ratio, score, upgradeability
 from upgradeability.models import MODELS, Source, load_backbone
 from upgradeability.protocols import PROTOCOLS, both, fit_rows
-from upgradeability.tasks import TASKS, load_task, make_task
+from upgradeability.datasets import TASKS, load_task
+from upgradeability.tasks import make_task
 
 FIGURES = COLUMNS[6:15] + COLUMNS[16:19]
 

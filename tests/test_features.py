@@ -12,7 +12,7 @@ from torchvision import transforms as T
 from upgradeability import features as F
 from upgradeability.features import batches, cache_key, encode_batch, extract, model_inputs, resolve_dtype
 from upgradeability.models import load_backbone
-from upgradeability.tasks import load_task
+from upgradeability.datasets import load_task
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from upgradeability.metrics import Predictions
 from upgradeability.plots import (compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class,
     plot_scores, plot_training, style)
 from upgradeability.report import findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, write_report
-from upgradeability.tasks import load_task
+from upgradeability.datasets import load_task
 
 NAN3 = dict.fromkeys(["test", "test_low", "test_high"], np.nan)
 

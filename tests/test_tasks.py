@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upgradeability.tasks import array_inputs, array_pictures, encode_labels, leaked, load_task, make_task, nested_order, split_test, split_valid, to_rgb
+from upgradeability.datasets import load_task
+from upgradeability.tasks import array_inputs, array_pictures, encode_labels, leaked, make_task, nested_order, split_test, split_valid, to_rgb
 
 def arrays(counts, seed=0, size=4):
     "(X, y) with so many examples per class, shuffled."

@@ -3,7 +3,8 @@ __version__ = "0.1.0"
 
 # What is public, by module. Loaded at first use: papermill imports this package at each of its starts, and PyTorch takes seconds.
 _PUBLIC = {
-    "tasks": "TASKS Inputs Task load_task make_task",
+    "tasks": "Inputs Task make_task",
+    "datasets": "TASKS load_task",
     "models": "MODELS Backbone load_backbone randomize",
     "features": "Features extract",
     "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain rank_groups relative_gain score upgradeability",

@@ -4,23 +4,20 @@
 
 # %% ../nbs/01_tasks.ipynb #f218e2cc
 from __future__ import annotations
-import hashlib, inspect, warnings
+import hashlib, warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 # %% auto #0
-__all__ = ['PICTURES', 'SETS', 'TASKS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'array_pictures', 'as_pictures',
-           'encode_labels', 'nested_order', 'split_valid', 'split_test', 'Task', 'make_task', 'picture_files',
-           'read_picture', 'load_task', 'leaked']
+__all__ = ['KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
+           'encode_labels', 'nested_order', 'split_valid', 'split_test', 'strata', 'Task', 'make_task', 'leaked']
 
 # %% ../nbs/01_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
 from PIL import Image, ImageOps
 
 # %% ../nbs/01_tasks.ipynb #488e18c5
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown, write_json
+from .core import fingerprint, unknown
 
 # %% ../nbs/01_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -69,7 +66,9 @@ def array_inputs(
     return Inputs(x, lambda row: row, np.array([digest(form + r.tobytes()) for r in x], np.uint64))
 
 # %% ../nbs/01_tasks.ipynb #db690e63
-def _picture_problem(x):
+def picture_problem(
+    x:np.ndarray, # (n, …) rows that may be pictures
+) -> str|None: # None if they are
     "Why rows of `x` are no pictures, and what would make them some; None if they are."
     if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[3] not in (1, 3, 4): return "channels come first: use x.transpose(0, 2, 3, 1)"
     if x.ndim not in (3, 4) or x.ndim == 4 and x.shape[3] not in (1, 3, 4): return "pictures have the shape (n, h, w) or (n, h, w, 1|3|4)"
@@ -93,7 +92,7 @@ def as_pictures(
     "The same examples, read as pictures."
     x = inputs.items
     if not isinstance(x, np.ndarray): return inputs
-    if problem := _picture_problem(x): raise ValueError(f"This array of shape {x.shape} and type {x.dtype} holds no pictures: {problem}.")
+    if problem := picture_problem(x): raise ValueError(f"This array of shape {x.shape} and type {x.dtype} holds no pictures: {problem}.")
     return replace(inputs, read=_row_picture)
 
 # %% ../nbs/01_tasks.ipynb #9c0ef1bf
@@ -161,73 +160,113 @@ def split_test(
     return test
 
 # %% ../nbs/01_tasks.ipynb #afc9a2a5
+KINDS = ('classification', 'grades', 'tagging', 'recommendation')
+
+def strata(
+    kind:str, # one of `KINDS`
+    y:np.ndarray, # (n,) class codes
+    groups:np.ndarray|None=None, # (n,) sentence of each word, from 0, for 'tagging'
+) -> tuple: # (n,) unit of each row, which is drawn as a whole; (m,) class of each unit, by which units are drawn in proportion
+    "What is drawn when rows are drawn, and in which proportions."
+    if kind == 'tagging': return groups, (np.bincount(groups, y != np.bincount(y).argmax()) > 0).astype(int)
+    return np.arange(len(y)), np.zeros_like(y) if kind == 'recommendation' else y
+
+# %% ../nbs/01_tasks.ipynb #d7779c7b
 @dataclass(frozen=True, eq=False)
 class Task:
     "Examples, labels, and which rows are for learning, choosing and testing."
     name: str # resolved spec, such as 'torchvision:cifar10'
-    kind: str # 'classification'
-    modality: str # 'image' or 'array'
-    inputs: Inputs # n examples
-    y: np.ndarray # (n,) int64 codes into `classes`
+    kind: str # 'classification', 'grades' (classes in order), 'tagging' (a row is a word) or 'recommendation' (a row is an interaction)
+    modality: str # what `inputs` are: 'image', 'array', 'text' or 'words'
+    inputs: Inputs # what a model encodes: the n examples; for 'tagging' the sentences, for 'recommendation' the items
+    y: np.ndarray # (n,) int64 codes into `classes`; for 'recommendation' the item
     splits: dict # 'train', 'valid', 'test': disjoint int64 rows; 'valid' may be empty
     classes: tuple # names of the classes
     metric: str # what counts unless told otherwise
     fingerprint: str # hash of examples, labels and splits
     origin: dict = field(default_factory=dict) # for each split: 'official' or 'drawn'
+    groups: np.ndarray|None = None # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
+    notes: tuple = () # what was decided or found in reading, for the report
+    about: dict = field(default_factory=dict) # what only tasks of this kind have
 
     @property
-    def n_train(self) -> int: # number of labels that may be learned from
+    def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
         "Labels of train and valid together."
-        return len(self.splits['train']) + len(self.splits['valid'])
+        rows = np.concatenate([self.splits['train'], self.splits['valid']])
+        return len(np.unique(self.groups[rows])) if self.kind == 'tagging' else len(rows)
+
+    @property
+    def digests(self) -> np.ndarray: # (n,) uint64; words of one sentence share it
+        "A hash of the input that each row belongs to."
+        return self.inputs.digests[self.groups if self.kind == 'tagging' else self.y if self.kind == 'recommendation' else np.arange(len(self.y))]
 
     def __repr__(self):
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
         return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
     def sample(self,
-        n:int|None, # labels, train and valid together; None keeps the task as it is
+        n:int|None, # labels (sentences for 'tagging'), train and valid together; None keeps the task as it is
         seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from."
         if n is None: return self
         if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
-        n = int(n)
-        pool = self.splits['train'] if self.origin['valid'] == 'official' else np.sort(np.r_[self.splits['train'], self.splits['valid']])
-        present = len(np.unique(self.y[pool]))
+        n, (unit, stratum) = int(n), strata(self.kind, self.y, self.groups)
+        kept = self.splits['train'] if self.origin['valid'] == 'official' else np.r_[self.splits['train'], self.splits['valid']]
+        pool = np.unique(unit[kept])
+        present = len(np.unique(stratum[pool]))
         if n > len(pool): raise ValueError(f"n_train={n} is more than the {len(pool)} training labels of {self.name!r}.")
         if n < present: raise ValueError(f"n_train={n} is fewer than the {present} classes of {self.name!r}: one label of each is the least.")
-        rows = pool[nested_order(self.y[pool], seed)[:n]]
-        valid = split_valid(self.y[rows])
-        _check_learned(self.name, self.y, rows, self.splits['test'], self.classes)
-        return replace(self, splits=dict(self.splits, train=rows[~valid], valid=rows[valid]), origin=dict(self.origin, train='drawn', valid='drawn'))
+        splits = _train_and_valid(unit, stratum, pool, seed, n)
+        _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
+        return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
+
+# %% ../nbs/01_tasks.ipynb #0e6f8c22
+def _rows_of(unit, which):
+    "The rows of some units, unit by unit in this order."
+    if len(unit) == unit[-1] + 1: return which # every row is a unit
+    order = np.argsort(unit, kind='stable')
+    start = np.searchsorted(unit[order], [which, which + 1])
+    return np.concatenate([np.zeros(0, np.int64), *[order[a:b] for a, b in start.T]])
+
+def _train_and_valid(unit, stratum, pool, seed, n=None):
+    "The first n units of the pool in nested order, every fifth for choosing, as rows."
+    picked = pool[nested_order(stratum[pool], seed)[:n]]
+    valid = split_valid(stratum[picked])
+    return dict(train=_rows_of(unit, picked[~valid]), valid=_rows_of(unit, picked[valid]))
 
 # %% ../nbs/01_tasks.ipynb #8f407b58
 def make_task(
     name:str, # resolved spec
-    inputs:Inputs, # n examples
+    inputs:Inputs, # the examples; sentences for 'tagging', items for 'recommendation'
     labels:Sequence, # (n,) integers or text
     splits:dict, # official rows: 'train', perhaps 'valid' and 'test'; empty: all drawn
     *,
-    modality:str='image', # what kind of examples they are
+    modality:str='image', # what kind of examples they are: 'image', 'array', 'text' or 'words'
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
+    kind:str='classification', # one of `KINDS`
+    groups:np.ndarray|None=None, # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
+    metric:str='accuracy', # what counts unless told otherwise
+    notes:Sequence=(), # for the report
+    about:dict|None=None, # what only tasks of this kind have
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
+    if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
     y, classes = encode_labels(labels, classes)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
-    rows = _official_rows(name, splits, len(inputs), len(y))
+    rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
     if 'test' not in rows:
-        _check_single(name, y[rows['train']], classes)
-        test = split_test(y[rows['train']], split_seed)
-        rows['train'], rows['test'] = rows['train'][~test], rows['train'][test]
-    if 'valid' not in rows:
-        order = rows['train'][nested_order(y[rows['train']], split_seed)]
-        valid = split_valid(y[order])
-        rows['train'], rows['valid'] = order[~valid], order[valid]
-    _check_classes(name, y, rows, classes)
+        if groups is None: _check_single(name, y[rows['train']], classes)
+        pool = np.unique(unit[rows['train']])
+        test = split_test(stratum[pool], split_seed)
+        rows['train'], rows['test'] = _rows_of(unit, pool[~test]), _rows_of(unit, pool[test])
+    if 'valid' not in rows: rows |= _train_and_valid(unit, stratum, np.unique(unit[rows['train']]), split_seed)
+    _check_classes(name, kind, y, rows, classes)
     rows = {k: rows[k] for k in origin}
-    print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes))
-    return Task(name, 'classification', modality, inputs, y, rows, classes, 'accuracy', print_, origin)
+    grouped = [] if groups is None else [kind, groups]
+    print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
+    return Task(name, kind, modality, inputs, y, rows, classes, metric, print_, origin, groups, tuple(notes), about or {})
 
 # %% ../nbs/01_tasks.ipynb #e0ff76f7
 def _official_rows(name, splits, n, n_labels):
@@ -248,221 +287,23 @@ def _check_single(name, y, classes):
     counts = np.bincount(y, minlength=len(classes))
     if 1 in counts: raise ValueError(f"In {name!r} the class {classes[int(np.flatnonzero(counts == 1)[0])]!r} has a single example ({int((counts == 1).sum())} such), which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
 
-def _check_classes(name, y, rows, classes):
+def _check_classes(name, kind, y, rows, classes):
     learned = np.r_[rows['train'], rows['valid']]
-    _check_learned(name, y, learned, rows['test'], classes)
-    if len(lost := np.setdiff1d(y[learned], y[rows['test']])):
+    _check_learned(name, kind, y, learned, rows['test'], classes)
+    if kind in ('classification', 'grades') and len(lost := np.setdiff1d(y[learned], y[rows['test']])):
         warnings.warn(f"In {name!r} the class {classes[lost[0]]!r} is in train but not in test ({len(lost)} such): nothing can be said about it.", stacklevel=4)
 
-def _check_learned(name, y, learned, tested, classes):
+def _check_learned(name, kind, y, learned, tested, classes):
+    if kind == 'recommendation': return # an item that nobody took in train is one that is new
     if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
-    if len(lost := np.setdiff1d(y[tested], y[learned])):
+    if kind != 'tagging' and len(lost := np.setdiff1d(y[tested], y[learned])):
         raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. Add training examples or leave it out.")
-
-# %% ../nbs/01_tasks.ipynb #8c1840ea
-def _load_digits(name, *, split_seed=0, root=None):
-    from sklearn.datasets import load_digits
-    data = load_digits()
-    return make_task('digits', array_pictures((data.images * 255 / 16).round().astype(np.uint8)), data.target, {}, split_seed=split_seed)
-
-# %% ../nbs/01_tasks.ipynb #0c7dce26
-PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
-
-# %% ../nbs/01_tasks.ipynb #c161cae9
-def _class_files(folder):
-    "{class: sorted picture files} below a folder of class folders."
-    files = {}
-    for d in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith('.')):
-        found = sorted(p for p in d.rglob('*') if p.suffix.lower() in PICTURES and not p.name.startswith('.'))
-        if not found: raise ValueError(f"The class folder {str(d)!r} holds no pictures ({', '.join(sorted(PICTURES))}).")
-        files[d.name] = found
-    if not files: raise ValueError(f"{str(folder)!r} holds no class folders: put the pictures of each class into a folder of its name.")
-    return files
-
-# %% ../nbs/01_tasks.ipynb #bed77160
-def _load_folder(name, *, split_seed=0, root=None):
-    folder = Path(name).expanduser()
-    if not folder.is_dir(): raise FileNotFoundError(f"There is no folder {str(folder)!r} (working folder: {Path.cwd().name!r}). A folder task needs class folders, or train/ and test/ with class folders.")
-    parts = {k: folder/d for d, k in [('train', 'train'), ('val', 'valid'), ('valid', 'valid'), ('test', 'test')] if (folder/d).is_dir()}
-    if parts and 'train' not in parts: raise ValueError(f"{str(folder)!r} has {', '.join(sorted(parts))} but no train folder.")
-    files, labels, splits = [], [], {}
-    for k, d in (parts or {'': folder}).items():
-        for c, found in _class_files(d).items():
-            if k: splits[k] = splits.get(k, []) + list(range(len(files), len(files) + len(found)))
-            files += found; labels += [c] * len(found)
-    encode_labels(labels) # too few classes are said before all pictures are read
-    return make_task(f'folder:{name}', picture_files(files), labels, splits, split_seed=split_seed)
-
-# %% ../nbs/01_tasks.ipynb #05d78de7
-def picture_files(
-    files:Sequence, # paths of pictures
-) -> Inputs: # read when asked for
-    "Pictures in files, each checked to be readable."
-    def one(f):
-        try: return digest(Path(f).read_bytes())
-        except OSError: return 0 # reported with the undecodable ones
-    with ThreadPoolExecutor() as pool: digests = np.array(list(pool.map(one, files)), np.uint64)
-    inputs = Inputs(list(files), read_picture, digests)
-    _check_readable(inputs)
-    return inputs
-
-# %% ../nbs/01_tasks.ipynb #affa6abb
-def read_picture(
-    path:str|Path, # of a picture file
-) -> Image.Image: # mode RGB
-    "Read and convert a picture; the file is closed again."
-    with Image.open(path) as picture: return to_rgb(picture)
-
-# %% ../nbs/01_tasks.ipynb #3e0d71c6
-def _check_readable(inputs):
-    mark = cache_dir()/'readable'/f'{inputs.fingerprint}.json'
-    if mark.exists() and 0 not in inputs.digests: return
-    def problem(f):
-        try: read_picture(f)
-        except Exception as e: return f"{f} ({type(e).__name__}: {str(e).replace(str(f), 'the file')})"
-    bad = []
-    with ThreadPoolExecutor() as pool, progress(len(inputs), 'Checking pictures') as bar:
-        for p in pool.map(problem, inputs.items): bar.update(1); bad += [p] if p else []
-    if bad: raise ValueError(f"{len(bad)} of {len(inputs)} pictures cannot be read:\n" + '\n'.join(bad[:20]) + ('\n…' if len(bad) > 20 else '') + '\nReplace or remove them.')
-    write_json(mark, {'n': len(inputs)})
-
-# %% ../nbs/01_tasks.ipynb #100ba88e
-SETS = '''CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST Flowers102 Food101 GTSRB
-          ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365 QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS'''.split()
-
-# %% ../nbs/01_tasks.ipynb #9959a1fa
-def _squeeze(name): return name.lower().replace('_', '').replace('-', '')
-
-def _torchvision_sets():
-    "{small name: class} of torchvision's classification sets."
-    from torchvision import datasets
-    return {_squeeze(n): getattr(datasets, n) for n in SETS if hasattr(datasets, n)}
-
-# %% ../nbs/01_tasks.ipynb #c8625c3e
-def _open_set(cls, root, **which):
-    "One split of a torchvision data set, downloaded where that is needed and possible."
-    from torchvision.datasets import MNIST
-    if 'download' not in inspect.signature(cls.__init__).parameters and not issubclass(cls, MNIST): downloads = {}
-    else: downloads = {'download': False}
-    try: return cls(root, **downloads, **which)
-    except (RuntimeError, FileNotFoundError) as e: problem = e
-    if downloads:
-        try: return cls(root, download=True, **which)
-        except (OSError, RuntimeError) as e: problem = e
-    raise OSError(f"The data set {cls.__name__} is not under {str(root)!r} and could not be downloaded ({' '.join(str(problem).split())[:300]}). {_missing_files(cls, root)} "
-        "Without network 'digits' and 'folder:PATH' work.") from problem
-
-# %% ../nbs/01_tasks.ipynb #f9a0a2f0
-def _missing_files(cls, root):
-    "What torchvision looks for, and where."
-    from torchvision.datasets import MNIST
-    listed = [o for k in ('resources', 'train_list', 'test_list') for o in getattr(cls, k, []) if isinstance(o, (list, tuple))]
-    files = [Path(str(o[0])).name for o in listed] + ([f'or {cls.filename}'] if isinstance(getattr(cls, 'filename', None), str) else [])
-    folder = Path(root)/(f'{cls.__name__}/raw' if issubclass(cls, MNIST) else getattr(cls, 'base_folder', ''))
-    if not listed: return f"Put its files, as torchvision's page on {cls.__name__} describes them, below {str(folder)!r}, or give root=."
-    return f"Put its files ({', '.join(dict.fromkeys(files))}) into {str(folder)!r}, or give root=."
-
-# %% ../nbs/01_tasks.ipynb #01a8b38e
-def _set_splits(cls, root, options):
-    "{split: data set} in the terms of this package; '' where the set has no splits."
-    known = inspect.signature(cls.__init__).parameters
-    if cls.__name__ == 'EMNIST': options = {'split': 'balanced', **options}
-    if 'train' in known or cls.__name__ == 'EMNIST': return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}
-    if 'split' not in known: return {'': _open_set(cls, root, **options)}
-    parts = {}
-    for ours, theirs in [('train', 'train'), ('train', 'trainval'), ('train', 'train-standard'), ('test', 'test'), ('valid', 'val'), ('valid', 'valid')]:
-        if ours in parts: continue
-        try: parts[ours] = _open_set(cls, root, split=theirs, **options)
-        except ValueError: pass # this set has no split of that name
-    if 'test' not in parts: parts['test'] = parts.pop('valid')
-    return parts
-
-# %% ../nbs/01_tasks.ipynb #364b65c4
-def _set_labels(ds):
-    for k in ('targets', 'labels', '_labels', 'y'):
-        if (v := getattr(ds, k, None)) is not None: return [int(o) for o in v]
-    pairs = getattr(ds, '_samples', None) or getattr(ds, 'samples', None)
-    return [int(p[1]) for p in pairs] if pairs else [int(ds[i][1]) for i in range(len(ds))]
-
-def _set_classes(ds, labels):
-    "Names of the classes; equal ones (ImageNet has two cranes) are told apart by their number."
-    names = getattr(ds, 'classes', None) or getattr(ds, 'categories', None) or [str(i) for i in range(max(labels) + 1)]
-    names = [', '.join(n) if isinstance(n, tuple) else str(n) for n in names]
-    return [f'{n} ({i})' if names.count(n) > 1 else n for i, n in enumerate(names)]
-
-# %% ../nbs/01_tasks.ipynb #bfb479ac
-def _set_digests(ds, name):
-    if hasattr(data := getattr(ds, 'data', None), 'shape') and len(data) == len(ds): return list(array_inputs(np.asarray(data)).digests)
-    paths = next((v for k in ('_image_files', '_images') if isinstance(v := getattr(ds, k, None), list)), None) or [p[0] for p in getattr(ds, 'samples', [])]
-    def one(i):
-        if len(paths) == len(ds): return digest(Path(paths[i]).read_bytes())
-        picture = to_rgb(ds[i][0])
-        return digest(f'{picture.size} '.encode() + picture.tobytes())
-    with ThreadPoolExecutor() as pool, progress(len(ds), f'Reading {name}') as bar:
-        return [d for d in pool.map(one, range(len(ds))) if bar.update(1) or True]
-
-# %% ../nbs/01_tasks.ipynb #83094660
-def _load_torchvision(name, *, split_seed=0, root=None, **options):
-    sets = _torchvision_sets()
-    if _squeeze(name) not in sets: raise unknown('torchvision data set', name, sets)
-    parts = _set_splits(sets[_squeeze(name)], str(Path(root).expanduser() if root else cache_dir()/'data'), options)
-    items, labels, digests, splits = [], [], [], {}
-    for k, ds in parts.items():
-        if k: splits[k] = range(len(items), len(items) + len(ds))
-        items += [(ds, i) for i in range(len(ds))]; labels += _set_labels(ds); digests += _set_digests(ds, name)
-    names = _set_classes(next(iter(parts.values())), labels)
-    inputs = Inputs(items, lambda o: to_rgb(o[0][o[1]][0]), np.array(digests, np.uint64))
-    return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed)
-
-# %% ../nbs/01_tasks.ipynb #7c7fcd7d
-def _load_arrays(arrays, *, split_seed=0):
-    form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
-    if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
-    if len(arrays) not in (2, 4) or any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])):
-        raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
-    xs, ys = [np.asarray(x) for x in arrays[::2]], [np.asarray(y) for y in arrays[1::2]]
-    if len({(x.shape[1:], x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
-    x, y = np.concatenate(xs), np.concatenate(ys)
-    inputs, n = array_inputs(x), len(xs[0])
-    splits = {'train': range(n), 'test': range(n, len(x))} if len(xs) == 2 else {}
-    modality = 'image' if _picture_problem(x) is None else 'array'
-    return make_task(f'arrays:{fingerprint(inputs.digests, y)[:8]}', inputs, y, splits, modality=modality, split_seed=split_seed)
-
-# %% ../nbs/01_tasks.ipynb #deb6286a
-TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _load_folder}
-
-# %% ../nbs/01_tasks.ipynb #597d2466
-def load_task(
-    spec:str|Path|tuple|Task, # a spec ('digits', 'cifar10', 'folder:PATH'), a tuple of arrays, or a `Task`
-    *,
-    n_train:int|None=None, # labels to learn from, train and valid together; None: all
-    split_seed:int=0, # draws the splits that the data do not bring
-    root:str|Path|None=None, # folder for downloads; None: in the cache
-) -> Task: # complete and checked
-    "Load a task by its spec, or make one of arrays."
-    if isinstance(spec, Task): return spec.sample(n_train)
-    if not isinstance(spec, (str, Path)): return _load_arrays(spec, split_seed=split_seed).sample(n_train)
-    parsed = parse_spec(str(spec), TASKS)
-    if not parsed.source: parsed = replace(parsed, source=_task_source(parsed.name))
-    load, takes = TASKS[parsed.source], inspect.signature(TASKS[parsed.source]).parameters
-    if not any(p.kind == p.VAR_KEYWORD for p in takes.values()):
-        for o in parsed.options:
-            if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
-    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
-
-# %% ../nbs/01_tasks.ipynb #ad8a4981
-def _task_source(name):
-    "A bare name is looked up in digits and torchvision, in that order."
-    if name in TASKS and name not in ('torchvision', 'folder'): return name
-    if _squeeze(name) in _torchvision_sets(): return 'torchvision'
-    refuse_path('task', name, ('folder:{}',))
-    guess = nearest(name, ['digits', *_torchvision_sets()])
-    raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are 'digits' and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: folder:PATH, or arrays.")
 
 # %% ../nbs/01_tasks.ipynb #08e1b90c
 def leaked(
     task:Task, # any task
 ) -> np.ndarray: # rows of `test` whose bytes also occur in train or valid
     "Test examples that were already seen in training."
-    seen = task.inputs.digests[np.r_[task.splits['train'], task.splits['valid']]]
-    return task.splits['test'][np.isin(task.inputs.digests[task.splits['test']], seen)]
+    if task.kind == 'recommendation': return task.splits['test'][:0] # that other people took an item before is what is learned from
+    seen = task.digests[np.r_[task.splits['train'], task.splits['valid']]]
+    return task.splits['test'][np.isin(task.digests[task.splits['test']], seen)]
