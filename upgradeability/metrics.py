@@ -12,7 +12,7 @@ from itertools import combinations
 __all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'Score', 'wilson', 'bootstrap',
            'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'holm',
            'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class', 'per_class_upgradeability',
-           'class_flips', 'broken', 'calibration', 'ece']
+           'class_flips', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
 
 # %% ../nbs/07_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -43,28 +43,41 @@ def _probabilities(scores, n, top):
     return scores
 
 # %% ../nbs/07_metrics.ipynb #a166657f
+def _lists(p, n):
+    "Lists of items as (n, K) codes and their hits, or an error that names the first bad one."
+    pred, hits, y = np.asarray(p.pred), np.asarray(p.scores), _codes('y', p.y, n)
+    if len(pred) != n or pred.dtype.kind not in 'iu' or hits.shape != pred.shape: raise ValueError(f"Lists need `pred`, integer item codes of shape ({n}, K), and `scores`, their hits, of the same shape; got {pred.shape} ({pred.dtype}) and {hits.shape}.")
+    if n and y.min() < 1: raise ValueError(f"`y` counts the items to be found, at least one; row {y.argmin()} has none: leave such users out.")
+    if not np.isin(hits, (0, 1)).all() or (hits[pred < 0] != 0).any(): raise ValueError("`scores` of lists are hits: 1 for an item that was to be found, 0 for others and where the list has ended.")
+    if (wrong := hits.sum(1) > y).any(): raise ValueError(f"Row {wrong.argmax()} has more hits than the {y[wrong.argmax()]} items to be found.")
+    ordered = np.sort(pred, axis=1)
+    if (twice := ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1)).any(): raise ValueError(f"Row {twice.argmax()} names an item twice.")
+    return dict(y=y, pred=pred.astype(np.int64), scores=hits.astype(np.float32))
+
+# %% ../nbs/07_metrics.ipynb #071d049f
 def _checked(p):
     "The fields of `p` as arrays, after every check."
     ids = np.asarray(p.ids)
     if ids.ndim != 1: raise ValueError(f"`ids` must be one id per example, shape (n,); got shape {ids.shape}.")
     n = len(ids)
     if len(np.unique(ids)) < n: raise ValueError(f"`ids` must differ from each other; {n - len(np.unique(ids))} of {n} are repeats.")
+    groups = None if p.groups is None else np.asarray(p.groups)
+    if groups is not None and groups.shape != (n,): raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
+    if np.ndim(p.pred) == 2: return dict(ids=ids, groups=groups, **_lists(p, n))
     y, pred = _codes('y', p.y, n), _codes('pred', p.pred, n)
     top, classes = max(y.max(initial=-1), pred.max(initial=-1)), p.meta.get('classes')
     if classes is not None and top >= len(classes): raise ValueError(f"Class code {top} has no name: `meta['classes']` holds {len(classes)}.")
-    groups = None if p.groups is None else np.asarray(p.groups)
-    if groups is not None and groups.shape != (n,): raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
     scores = None if p.scores is None else _probabilities(p.scores, n, top)
     return dict(ids=ids, y=y, pred=pred, scores=scores, groups=groups)
 
-# %% ../nbs/07_metrics.ipynb #071d049f
+# %% ../nbs/07_metrics.ipynb #449c1b52
 @dataclass(frozen=True, eq=False)
 class Predictions:
     "What a model said about each example of one split, and what was true."
     ids: np.ndarray # (n,) what identifies each example; compared models must share them
-    y: np.ndarray # (n,) true class codes, from 0
-    pred: np.ndarray # (n,) predicted class codes
-    scores: np.ndarray|None = None # (n, C) class probabilities
+    y: np.ndarray # (n,) true class codes, from 0; for lists the number of items to be found
+    pred: np.ndarray # (n,) predicted class codes; or (n, K) item codes, the best first, -1 where a list has ended
+    scores: np.ndarray|None = None # (n, C) class probabilities; for lists (n, K) hits, 1 or 0
     groups: np.ndarray|None = None # (n,) the independent unit of each row; None: every row is its own
     split: str = 'test' # 'train' or 'test'
     meta: dict = field(default_factory=dict) # `classes` (names by code), `metric`, and what a protocol chose
@@ -74,7 +87,12 @@ class Predictions:
 
     def __len__(self): return len(self.y)
 
-    def __repr__(self): return f"Predictions({self.split}, n={len(self)}, {len(np.unique(self.y))} classes, {self.n_units} units)"
+    def __repr__(self):
+        what = f'lists of {self.pred.shape[1]}' if self.ranked else f'{len(np.unique(self.y))} classes'
+        return f"Predictions({self.split}, n={len(self)}, {what}, {self.n_units} units)"
+
+    @property
+    def ranked(self) -> bool: return self.pred.ndim == 2 # True where each row is a list of items
 
     @property
     def n_units(self) -> int: # number of independent units
@@ -99,6 +117,7 @@ class Metric:
     higher_is_better: bool = True # False for losses and errors
     fraction: bool = False # True where every value lies in [0, 1] and 1 is perfect, so that Wilson's interval fits
     by_class: bool = False # True where the figure is a mean over classes
+    ranked: bool = False # True where it is worked out from lists of items
 
 # %% ../nbs/07_metrics.ipynb #04e26190
 def per_unit(
@@ -199,10 +218,19 @@ def _metric(metric):
     return METRICS[metric]
 
 # %% ../nbs/07_metrics.ipynb #ea00b764
+def _check_kind(metric, p):
+    "Refuse a metric of classes for lists of items, and the reverse."
+    if metric.ranked == p.ranked: return
+    fit = ', '.join(name for name, m in METRICS.items() if m.ranked == p.ranked)
+    raise ValueError(f"{metric.name!r} is worked out from {'lists of items' if metric.ranked else 'predicted classes'}, and these are {'lists of items' if p.ranked else 'predicted classes'}: use {fit}, "
+                     f"or a Metric of your own with ranked={p.ranked}.")
+
+# %% ../nbs/07_metrics.ipynb #6a92db28
 def _tables(metric, *predictions):
     "The unit sums of each model as (n_units, k) sparse tables of equal width."
     for p in predictions:
         if len(p) == 0: raise ValueError(f"No examples to score: the {p.split} predictions are empty.")
+        _check_kind(metric, p)
     tables = [sparse.csr_array(metric.unit_stats(p), dtype=np.float64) for p in predictions]
     width = max(t.shape[1] for t in tables)
     for t in tables:
@@ -350,6 +378,7 @@ def score(
 # %% ../nbs/07_metrics.ipynb #93e884cb
 def _class_names(p):
     "The class names by code, or the codes as text."
+    if p.ranked: raise ValueError("These are lists of items: there are no classes to be told apart.")
     top = max(p.y.max(initial=-1), p.pred.max(initial=-1))
     return [str(c) for c in p.meta.get('classes', range(top + 1))]
 
@@ -359,6 +388,7 @@ def few_units(
     at_least:int=5, # units that a class should have
 ) -> str|None: # a sentence for the report, None where every class has enough
     "Say which classes have too few independent units for their share of an interval."
+    if predictions.ranked: return None
     names, units = _class_names(predictions), predictions.ids if predictions.groups is None else predictions.groups
     counts = [len(np.unique(units[predictions.y == c])) for c in range(len(names))]
     few = [f'{name}: {n}' for name, n in zip(names, counts) if n < at_least]
@@ -698,6 +728,7 @@ def broken(
     b:Predictions, # the candidate, for the same examples
 ) -> pd.DataFrame: # id, true, predicted (by the candidate), confidence (NaN without probabilities); the most confident first
     "The examples that the incumbent had right and the candidate has wrong."
+    _check_kind(METRICS['accuracy'], a)
     a, b = _aligned(a, b)
     b = b.take((a.pred == a.y) & (b.pred != b.y))
     names = np.array(_class_names(b), dtype=object)
@@ -708,6 +739,7 @@ def broken(
 # %% ../nbs/07_metrics.ipynb #9a6c1016
 def _confidence(p, n_bins):
     "Confidence, correctness and equal-mass bin of every row."
+    if p.ranked: raise ValueError("Lists of items come without probabilities: there is no calibration to look at.")
     confidence = _scores(p, 'calibration')[np.arange(len(p)), p.pred]
     rank = np.searchsorted(np.sort(confidence), confidence)
     return confidence, (p.y == p.pred).astype(float), rank * n_bins // max(1, len(p))
@@ -736,3 +768,32 @@ def ece(
     error = lambda answers: abs(np.bincount(bins, answers - confidence)).sum() / len(bins)
     rng = np.random.default_rng(seed)
     return float(error(correct)), float(np.mean([error(rng.random(len(bins)) < confidence) for _ in range(n_sim)]))
+
+# %% ../nbs/07_metrics.ipynb #2150c8a0
+def _hits(p, k):
+    "The hits in the first k places, (n, k)."
+    if k > p.pred.shape[1]: raise ValueError(f"The lists hold {p.pred.shape[1]} items: there are no first {k}.")
+    return p.scores[:, :k].astype(np.float64)
+
+def _ndcg_values(p, k):
+    "The nDCG of each user's first k items."
+    worth = 1 / np.log2(np.arange(2, k + 2))
+    return _hits(p, k) @ worth / np.cumsum(worth)[np.minimum(p.y, k) - 1]
+
+# %% ../nbs/07_metrics.ipynb #351cc918
+def ndcg(
+    k:int=10, # places of the list that count
+) -> Metric: # by user, in [0, 1]
+    "Normalised discounted cumulative gain at k."
+    return Metric(f'ndcg@{k}', _mean_stats(lambda p: _ndcg_values(p, k)), ratio, fraction=True, ranked=True)
+
+METRICS['ndcg@10'] = ndcg(10)
+
+# %% ../nbs/07_metrics.ipynb #a2e70248
+def recall(
+    k:int=10, # places of the list that count
+) -> Metric: # by user, in [0, 1]
+    "The share of the items to be found that are among the first k."
+    return Metric(f'recall@{k}', _mean_stats(lambda p: _hits(p, k).sum(1) / p.y), ratio, fraction=True, ranked=True)
+
+METRICS['recall@10'] = recall(10)
