@@ -112,8 +112,8 @@ def test_stored_pictures_are_modest(path):
     assert max(sizes, default=0) < 500_000 and sum(sizes) < 2_000_000
 
 def interfaces(mod):
-    "Functions that share one signature, which is described where their dictionary is (`PROTOCOLS`, `CHECKS`)."
-    return {f for k in ("PROTOCOLS", "CHECKS") for f in getattr(mod, k, {}).values()}
+    "Functions that share one signature, which is described where their dictionary is (`PROTOCOLS`, `RECOMMENDERS`, `CHECKS`)."
+    return {f for k in ("PROTOCOLS", "RECOMMENDERS", "CHECKS") for f in getattr(mod, k, {}).values()}
 
 def functions(module):
     "Public functions of a module, and public methods of its public classes."
