@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 # %% auto #0
@@ -19,6 +20,7 @@ from PIL import Image
 
 # %% ../nbs/04_datasets.ipynb #b0c11fde
 from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown, write_json
+from .interactions import load_interactions
 from .tasks import Inputs, Task, array_inputs, array_pictures, digest, encode_labels, make_task, picture_problem, to_rgb
 
 # %% ../nbs/04_datasets.ipynb #8c1840ea
@@ -191,7 +193,7 @@ def _load_arrays(arrays, *, split_seed=0):
     return make_task(f'arrays:{fingerprint(inputs.digests, y)[:8]}', inputs, y, splits, modality=modality, split_seed=split_seed)
 
 # %% ../nbs/04_datasets.ipynb #deb6286a
-TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _load_folder}
+TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _load_folder, 'interactions': partial(load_interactions, pictures=picture_files)}
 
 # %% ../nbs/04_datasets.ipynb #597d2466
 def load_task(

@@ -28,6 +28,7 @@ from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .models import Backbone, check_spec, hash_weights, load_backbone, randomize
 from .protocols import PROTOCOLS
+from .recommenders import BY_KIND, protocol_for
 from .datasets import load_task
 from .tasks import Task, leaked
 
@@ -35,7 +36,8 @@ from .tasks import Task, leaked
 def _columns(p):
     group = p.groups if p.groups is not None else np.full(len(p), -1)
     scores = [None] * len(p) if p.scores is None else list(np.asarray(p.scores, np.float32))
-    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=p.pred, group=group, scores=pa.array(scores, pa.list_(pa.float32())))
+    pred = pa.array(list(p.pred), pa.list_(pa.int64())) if p.ranked else p.pred
+    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, scores=pa.array(scores, pa.list_(pa.float32())))
 
 def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else str(o)
 
@@ -68,10 +70,15 @@ def read_predictions(
 
 # %% ../nbs/11_evaluation.ipynb #4383dcd8
 def _from_table(t, split, meta):
-    scores = t['scores'].combine_chunks()
-    scores = None if scores.null_count or not len(t) else scores.flatten().to_numpy(zero_copy_only=False).reshape(len(t), -1)
+    pred = _wide(t['pred']) if pa.types.is_list(t['pred'].type) else t['pred'].to_numpy()
+    scores = None if pred.ndim == 1 and (t['scores'].null_count or not len(t)) else _wide(t['scores'])
     group = t['group'].to_numpy()
-    return Predictions(t['id'].to_numpy(), t['y'].to_numpy(), t['pred'].to_numpy(), scores, None if (group == -1).all() else group, split, meta)
+    return Predictions(t['id'].to_numpy(), t['y'].to_numpy(), pred, scores, None if (group == -1).all() else group, split, meta)
+
+def _wide(column):
+    "A column of lists as (n, k)."
+    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1) if len(column) else values.reshape(0, 1)
 
 # %% ../nbs/11_evaluation.ipynb #a45a4d5b
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def _code(f):
 def _key(backbone, task, protocol, options, seed, dtype, batch_size):
     rows = [task.splits['train'], task.splits['valid']]
     random = randomize(backbone, seed).fingerprint if protocol in CONTROLS.values() and backbone.init and backbone.spec.startswith('object:') else ''
-    return fingerprint(backbone.fingerprint, backbone.spec, random, task.fingerprint, *rows, protocol, options, _code(PROTOCOLS[protocol]), seed, dtype, batch_size)
+    return fingerprint(backbone.fingerprint, backbone.spec, random, task.fingerprint, *rows, protocol, options, _code(protocol_for(protocol, task.kind)), seed, dtype, batch_size)
 
 # %% ../nbs/11_evaluation.ipynb #fd317c83
 CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the same protocol on random weights
@@ -120,7 +127,7 @@ def versions() -> dict: # name -> version
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):
     "Run the protocol and complete what is known about it."
     start = time.perf_counter()
-    parts = PROTOCOLS[protocol](backbone, task, features, seed=seed, **options)
+    parts = protocol_for(protocol, task.kind)(backbone, task, features, seed=seed, **options)
     def complete(meta):
         return {**meta, **facts, 'seconds': time.perf_counter() - start, 'notes': (*backbone.notes, *meta.get('notes', ())), 'versions': versions(),
             'fingerprints': {'model': backbone.fingerprint, 'task': task.fingerprint, **meta.get('fingerprints', {})}}
@@ -148,7 +155,7 @@ def _run_cell(run, backbone, task, place):
     cell = _cell(run, backbone.spec, task, place)
     try:
         sampled, dtype = task.sample(n, seed), resolve_dtype(run.dtype, backbone)
-        options = _options(protocol, run.class_map, dtype)
+        options = _options(protocol, sampled.kind, run.class_map, dtype)
         key = _key(backbone, sampled, protocol.name, options, seed, dtype, run.batch_size)
         if not _stored(run.out_dir, key):
             facts = _facts(cell, sampled) | dict(dtype=dtype, batch_size=run.batch_size)
@@ -170,9 +177,12 @@ def _facts(cell, task):
     return dict(model=cell.model, task=cell.task, protocol=cell.protocol, n_train=task.n_train, seed=cell.seed, sizes=sizes, origin=task.origin, leaked=len(leaked(task)))
 
 # %% ../nbs/11_evaluation.ipynb #c6601b8a
-def _options(protocol, class_map, dtype):
-    "A protocol's options, with what the call adds to them."
-    extra = {'class_map': class_map} if protocol.name == 'as_is' and class_map else {'dtype': dtype} if protocol.name in SERIAL else {}
+def _options(protocol, kind, class_map, dtype):
+    "A protocol's options for a kind of task, with what the call adds to them."
+    known = _takes(protocol_for(protocol.name, kind))
+    for option in protocol.options:
+        if known is not None and option not in known: raise ValueError(f"{protocol.name} has no option {option!r} for {kind} tasks; it has {', '.join(known) or 'none'}.")
+    extra = {'class_map': class_map} if protocol.name == 'as_is' and class_map else {'dtype': dtype} if protocol.name in SERIAL and 'dtype' in (known or ()) else {}
     return {**extra, **protocol.options}
 
 # %% ../nbs/11_evaluation.ipynb #e30dab44
@@ -183,7 +193,7 @@ def _shared_features(batch_size, dtype):
     "`extract` that remembers its last results and lets one thread at a time compute."
     lock, known = Lock(), {}
     def features(backbone, task):
-        rows = np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
+        rows = np.zeros(0) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')]) # of items all are needed
         key = (backbone.fingerprint, task.fingerprint, fingerprint(rows))
         with lock:
             if key not in known:
@@ -255,13 +265,19 @@ def _gain_of(test, baseline, cell, out_dir):
 def _protocol(given):
     "A parsed protocol, such as `fine_tune?epochs=3`, with a name and options that exist."
     spec = parse_spec(str(given).strip(), ())
-    if spec.name not in PROTOCOLS: raise unknown('protocol', spec.name, PROTOCOLS)
-    takes = inspect.signature(PROTOCOLS[spec.name]).parameters.values()
-    known = [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.name != 'seed']
-    if any(p.kind is p.VAR_KEYWORD for p in takes): return spec
+    of_any = {**PROTOCOLS, **{k: f for d in BY_KIND.values() for k, f in d.items() if k not in PROTOCOLS}}
+    if spec.name not in of_any: raise unknown('protocol', spec.name, of_any)
+    takes = [_takes(d[spec.name]) for d in (PROTOCOLS, *BY_KIND.values()) if spec.name in d]
+    if None in takes: return spec
+    known = list(dict.fromkeys(o for names in takes for o in names))
     for option in spec.options:
         if option not in known: raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
     return spec
+
+def _takes(f):
+    "The options of a protocol; None: any."
+    takes = inspect.signature(f).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in takes) else [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.name != 'seed']
 
 def _protocols(given): return list({str(s): s for s in map(_protocol, read_list(given))}.values())
 
@@ -313,7 +329,7 @@ def _metric(given):
 # %% ../nbs/11_evaluation.ipynb #322376a4
 def _with_baseline(protocols, models, baseline):
     "Protocols and models with those that the baseline needs, and which of the two it is."
-    is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in PROTOCOLS
+    is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in {*PROTOCOLS, *(k for d in BY_KIND.values() for k in d)}
     own = _protocol(baseline if is_protocol else 'majority')
     protocols = list({str(s): s for s in [*protocols, _protocol('majority'), own]}.values())
     if baseline is None or is_protocol: return protocols, models, str(own)
@@ -472,6 +488,7 @@ def _verify_labels(rows, parts):
         known, ids = {}, set(parts[same.key.iloc[0]]['test'].ids)
         for key in same.key.drop_duplicates():
             train, test = parts[key]['train'], parts[key]['test']
+            if test.ranked: train = train.take(slice(0))
             labels = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
             wrong = sum(known.setdefault(i, y) != y for i, y in labels)
             if wrong: yield dict(key=key, column='y', stored=f'{wrong} labels', recomputed='other labels of the same examples in another cell')

@@ -205,12 +205,12 @@ def extract(
     backbone:Backbone, # from `load_backbone`
     task:Task, # from `load_task`
     *,
-    rows:Sequence|None=None, # rows of the task; None: those of its splits
+    rows:Sequence|None=None, # rows of the task (items, for recommendations); None: those of its splits, and all items
     batch_size:int=64, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
-    rows = _check_rows(np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')]) if rows is None else rows, task)
+    rows = _check_rows(_all_rows(task) if rows is None else rows, task)
     inputs, dtype = model_inputs(backbone, task), resolve_dtype(dtype, backbone)
     if backbone.encode is None: backbone = complete(backbone, torch.stack([_read(inputs, int(i)) for i in rows[:2]]))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
@@ -222,10 +222,13 @@ def extract(
         arrays, lost = _gather(folder, rows)
         if len(lost): raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
     splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
+    if task.kind == 'recommendation': splits = {} # rows are items, and it is interactions that are split
     meta = dict(key=key, dtype=dtype, batch_size=batch_size, computed=len(missing), seconds=time.perf_counter() - start)
-    return Features(arrays['x'], task.y[rows], rows, None, splits, arrays.get('probs'), meta)
+    return Features(arrays['x'], rows if task.kind == 'recommendation' else task.y[rows], rows, None, splits, arrays.get('probs'), meta)
 
 # %% ../nbs/06_features.ipynb #18a2f17b
+def _all_rows(task): return np.arange(len(task.inputs)) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
+
 def _check_rows(rows, task):
     rows, n = np.atleast_1d(np.asarray(rows, np.int64)), len(task.inputs)
     if not len(rows): raise ValueError(f"No rows of {task.name!r} were asked for.")

@@ -10,7 +10,7 @@ from itertools import product
 
 # %% auto #0
 __all__ = ['LISTED', 'RECOMMENDERS', 'ASKED', 'HISTORY_KS', 'STRENGTHS', 'FACTORS', 'REGULARISATIONS', 'BY_KIND', 'taken',
-           'best_items', 'chunks', 'drawn', 'recommend', 'most_popular', 'judge', 'similar', 'similar_items',
+           'best_items', 'chunks', 'drawn', 'seen', 'recommend', 'most_popular', 'judge', 'similar', 'similar_items',
            'item_axes', 'ridge_scores', 'user_heads', 'random_heads', 'factorisation', 'by_novelty', 'protocol_for']
 
 # %% ../nbs/09_recommenders.ipynb #f8843108
@@ -90,6 +90,13 @@ def drawn(
     kept = order[place < n[user[order]]]
     return sparse.csr_array((np.ones(len(kept), np.float32), (user[kept], item[kept])), shape=history.shape)
 
+# %% ../nbs/09_recommenders.ipynb #32956943
+def seen(
+    task:Task, # of kind 'recommendation', perhaps sampled
+) -> sparse.csr_array: # (n_users, n_items)
+    "All that the users took before the test, learned from or not."
+    return taken(task, np.setdiff1d(np.arange(len(task.y)), task.splits['test']))
+
 # %% ../nbs/09_recommenders.ipynb #c110e3ff
 def recommend(
     task:Task, # of kind 'recommendation'
@@ -103,10 +110,11 @@ def recommend(
     "Lists for every user, judged on train and on test."
     history, test = taken(task, fit_rows(task)), taken(task, task.splits['test'])
     users, relevant = np.flatnonzero(np.diff(test.indptr)), drawn(history, np.diff(test.indptr), seed)
-    scores, rest, lists = _or_popular(scores, history), history - relevant, {'train': [], 'test': []}
+    scores, before, lists = _or_popular(scores, history), seen(task), {'train': [], 'test': []}
+    rest = before - relevant
     for some in chunks(users, history.shape[1]):
         s = scores(some)
-        for split, excluded in [('train', rest), ('test', history)]: lists[split].append(best_items(_without(s, some, excluded)))
+        for split, excluded in [('train', rest), ('test', before)]: lists[split].append(best_items(_without(s, some, excluded)))
     lists = {k: np.concatenate(v) for k, v in lists.items()}
     known = np.diff(history.indptr)[users] > 0
     meta = dict(kind='recommendation', metric=task.metric, choices=choices or {}, in_sample=in_sample, **_about_users(task, history, test))
@@ -158,10 +166,10 @@ def judge(
     train, valid = (taken(task, task.splits[k]) for k in ('train', 'valid'))
     users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(valid.indptr) > 0))
     if len(users) > ASKED: users = np.sort(np.random.default_rng(seed).choice(users, ASKED, replace=False))
-    sums = {}
+    sums, excluded = {}, seen(task) - valid
     for some in chunks(users, train.shape[1]):
         for option, s in scores(some):
-            found = _found(best_items(_without(s, some, train), 10), some, valid, 'valid')
+            found = _found(best_items(_without(s, some, excluded), 10), some, valid, 'valid')
             sums[option] = sums.get(option, 0) + METRICS['ndcg@10'].unit_stats(found).sum(0)
     return {k: float(total / n) for k, (total, n) in sums.items()}
 
@@ -171,7 +179,9 @@ UNDECIDED = 'default: no interactions to choose by'
 def _best(tried, default):
     "The option with the highest figure, the earlier one where two are equal; or the default."
     if not tried: return default, dict(tried=0, by=UNDECIDED)
-    return max(tried, key=tried.get), dict(tried=len(tried), by='valid ndcg@10', ndcg={str(k): v for k, v in tried.items()})
+    return max(tried, key=tried.get), dict(tried=len(tried), by='valid ndcg@10', ndcg={_said(k): v for k, v in tried.items()})
+
+def _said(option): return ', '.join(f'{o:g}' for o in np.atleast_1d(option))
 
 def _undecided(choices): return [] if choices['tried'] else [f"nothing was chosen ({choices['by']})"]
 
