@@ -16,7 +16,7 @@ __all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', '
            'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes',
            'plot_examples', 'plot_mistakes', 'plot_epochs', 'plot_training', 'plot_groups', 'plot_differences',
            'plot_flips', 'plot_curve', 'plot_gap', 'plot_ranking', 'reliability', 'plot_calibration', 'plot_cost',
-           'plot_findings']
+           'plot_findings', 'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations']
 
 # %% ../nbs/14_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
@@ -28,7 +28,9 @@ from scipy.stats import binom
 # %% ../nbs/14_plots.ipynb #71f791a3
 from .core import unknown, write_atomic
 from .evaluation import CONTROLS, read_predictions
-from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, score
+from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, recall, score
+from .protocols import fit_rows
+from .recommenders import by_novelty
 from .tasks import Task
 
 # %% ../nbs/14_plots.ipynb #f26d7d68
@@ -645,3 +647,151 @@ def _draw_finding(cell, task, check, rows):
         x = _picture(task.inputs[int(row)])
         ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
         ax.set_title(f'{_place(task, row)}\n{clip(task.classes[task.y[row]], 16)}', fontsize=8, loc='center', color=WORSE if differ else 'black')
+
+# %% ../nbs/14_plots.ipynb #fca65c36
+def by_history(
+    train:Predictions, # lists on train
+    test:Predictions, # lists on test
+    bins:int=4, # groups of about equal size
+) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
+    "nDCG@10 by the size of the user's history."
+    size, here = np.array(test.meta['history']), np.array(test.meta['history'])[test.ids]
+    edges = np.unique(np.quantile(here[here > 0], np.linspace(0, 1, bins + 1)).astype(int)) if (here > 0).any() else np.zeros(1, int)
+    lows = [0] * bool((here == 0).any()) + [*(edges[:-1] if len(edges) > 1 else edges[edges > 0])]
+    highs = [*(low - 1 for low in lows[1:]), here.max()]
+    rows = [_history_row(_span(a, b), *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for a, b in zip(lows, highs)]
+    new = by_novelty(test)['new']
+    return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
+
+# %% ../nbs/14_plots.ipynb #4128a589
+def _span(low, high): return 'no history' if high <= 0 else f'{low} taken' if low == high else f'{low}–{high} taken'
+
+def _history_row(group, train, test):
+    row = dict(group=group, n=len(test))
+    for name, p in [('train', train), ('test', test)]:
+        s = score(p, 'ndcg@10') if len(p) else None
+        row |= {name: s.value, f'{name}_low': s.low, f'{name}_high': s.high} if s else dict.fromkeys((name, f'{name}_low', f'{name}_high'), np.nan)
+    return row
+
+# %% ../nbs/14_plots.ipynb #ea66b441
+def plot_by_history(
+    train:Predictions, # lists on train
+    test:Predictions, # lists on test
+    *,
+    bins:int=4, # groups of about equal size
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per group of users, and one for new items
+    "nDCG@10 on train and on test by the size of the user's history."
+    df = by_history(train, test, bins)
+    with style():
+        ax = rows_axes(ax, list(df.group))
+        for y, (_, row) in enumerate(df.iterrows()):
+            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, not test.meta.get('in_sample', True))
+            point(ax, y + .13, row, 'test', WORSE if np.isnan(row.train) else BLUE, 'o', 6.5)
+            side(ax, y, f"{row.test:.3f}   {row.n:,} users")
+        side(ax, -.5, 'test', weight='bold')
+        mark = dict(ls='', color=BLUE, mew=1.3)
+        marks = [Line2D([], [], marker='o', ms=6, **mark), Line2D([], [], marker='s', ms=5, mfc=BLUE if test.meta.get('in_sample', True) else 'white', **mark)]
+        ax.legend(marks, ['test', 'train' if test.meta.get('in_sample', True) else 'train, item left out'], loc='lower left', bbox_to_anchor=(0, 1), ncols=2,
+                  title=wrap_text(about_run(test)), alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2, title_fontproperties={'weight': 'bold', 'size': 10})
+        ax.set(xlabel='ndcg@10', xlim=(0, None))
+    return ax
+
+# %% ../nbs/14_plots.ipynb #f9abdf8f
+def hits_by_rank(
+    test:Predictions, # lists
+) -> pd.DataFrame: # one row per length: k, recall, low, high, best (what a perfect list of that length holds)
+    "Recall by the length of the list."
+    ks = [k for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50) if k <= test.pred.shape[1]]
+    found = [score(test, recall(k)) for k in ks]
+    return pd.DataFrame(dict(k=ks, recall=[s.value for s in found], low=[s.low for s in found], high=[s.high for s in found],
+                             best=[float(np.mean(np.minimum(test.y, k) / test.y)) for k in ks]))
+
+# %% ../nbs/14_plots.ipynb #18fd9df6
+def plot_hits(
+    test:Predictions, # lists
+    baseline:Predictions|None=None, # lists of the baseline for the same users
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # a curve over the length of the list
+    "The share of the items to be found that lists of each length hold."
+    with style():
+        if ax is None: ax = plt.subplots(figsize=(5.4, 3.2))[1]
+        for p, colour, name in [(baseline, GREY, baseline and baseline.meta.get('protocol', 'baseline')), (test, BLUE, test.meta.get('protocol', 'lists'))]:
+            if p is None: continue
+            df = hits_by_rank(p)
+            ax.fill_between(df.k, df.low, df.high, color=colour, alpha=.15, lw=0)
+            ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=name)
+        ax.plot(df.k, df.best, ':', color='black', lw=1, label='a perfect list')
+        ax.set(xlabel='length k of the list', ylabel='recall@k', xlim=(0, df.k.max() + 1), ylim=(0, None))
+        ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
+        ax.set_title(wrap_text(about_run(test)))
+    return ax
+
+# %% ../nbs/14_plots.ipynb #464c72f7
+def _spread(test, n):
+    "n users from the best served to the worst."
+    own = (test.scores[:, :10] / np.log2(np.arange(2, 2 + min(10, test.scores.shape[1])))).sum(1)
+    order = np.argsort(-own, kind='stable')
+    return order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))]
+
+def _lasts(task, user, n):
+    "The last items of a user's history, the latest first."
+    rows = fit_rows(task)
+    rows = np.sort(rows[task.groups[rows] == user])[::-1]
+    return task.y[rows[:n]]
+
+# %% ../nbs/14_plots.ipynb #60faf54a
+def _write_list(ax, x, heading, names, marked, width=44):
+    "A column of names, those that are marked in colour and with a tick."
+    ax.text(x, 1, heading, weight='bold', fontsize=9, va='top')
+    for i, (name, hit) in enumerate(zip(names, marked)):
+        ax.text(x, 1 - (i + 1.25) / 7, ('✓ ' if hit else '   ') + clip(name, width), fontsize=9, va='top', color='#00724f' if hit else 'black', weight='bold' if hit else 'normal')
+
+def _draw_row(axes, task, codes, marked):
+    "A row of pictures, those that are marked in a frame."
+    for ax, code, hit in zip(axes, codes, marked):
+        x = _picture(task.inputs[int(code)])
+        ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
+        if hit: ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec='#009e73', lw=4, clip_on=False))
+
+# %% ../nbs/14_plots.ipynb #dd4e49c8
+def plot_recommendations(
+    task:Task, # whose items the lists are of
+    test:Predictions, # lists
+    n:int=4, # users at most
+    *,
+    most:int=6, # items of each list at most
+) -> Figure|None: # None where there is no list
+    "What some users took last beside what they were offered; hits are marked."
+    if not len(test): return say('There are no lists.')
+    with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, test, _spread(test, n), most)
+
+# %% ../nbs/14_plots.ipynb #d9a50e6c
+def _about_user(task, test, i):
+    "Who that is, and how much was found."
+    names = task.about.get('users')
+    name = names[test.ids[i]] if names else test.ids[i]
+    return f'user {name}: {int(test.scores[i, :10].sum())} of the {test.y[i]} items taken next are among the first 10'
+
+def _text_lists(task, test, rows, most):
+    fig, axes = plt.subplots(len(rows), 1, figsize=(8.4, 1.85 * len(rows)), squeeze=False)
+    for ax, i in zip(axes[:, 0], rows):
+        ax.set_axis_off()
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        ax.set_title(_about_user(task, test, i), fontsize=9.5, color=GREY)
+        history, offered = _lasts(task, test.ids[i], most), test.pred[i][test.pred[i] >= 0][:most]
+        _write_list(ax, 0, 'took last', [task.classes[c] for c in history] or ['nothing yet'], [False] * max(1, len(history)))
+        _write_list(ax, .52, 'is offered', [task.classes[c] for c in offered], test.scores[i])
+    return fig
+
+def _picture_lists(task, test, rows, most):
+    fig = plt.figure(figsize=(8.4, 1.3 * len(rows)))
+    for part, i in zip(fig.subfigures(len(rows), 1, squeeze=False)[:, 0], rows):
+        part.suptitle(_about_user(task, test, i) + '; took last (left), is offered (right)', fontsize=9, color=GREY, x=.01, ha='left')
+        axes = part.subplots(1, 2 * most + 1)
+        for ax in axes: ax.set_axis_off()
+        history = _lasts(task, test.ids[i], most)
+        _draw_row(axes[:most], task, history, [False] * len(history))
+        _draw_row(axes[most + 1:], task, test.pred[i][test.pred[i] >= 0][:most], test.scores[i])
+    return fig
