@@ -655,15 +655,19 @@ def by_history(
     bins:int=4, # groups of about equal size
 ) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
     "nDCG@10 by the size of the user's history."
-    size, here = np.array(test.meta['history']), np.array(test.meta['history'])[test.ids]
-    edges = np.unique(np.quantile(here[here > 0], np.linspace(0, 1, bins + 1)).astype(int)) if (here > 0).any() else np.zeros(1, int)
-    lows = [0] * bool((here == 0).any()) + [*(edges[:-1] if len(edges) > 1 else edges[edges > 0])]
-    highs = [*(low - 1 for low in lows[1:]), here.max()]
-    rows = [_history_row(_span(a, b), *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for a, b in zip(lows, highs)]
+    size = np.array(test.meta['history'])
+    rows = [_history_row(_span(a, b), *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for a, b in _spans(size[test.ids], bins)]
     new = by_novelty(test)['new']
     return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
 
 # %% ../nbs/14_plots.ipynb #4128a589
+def _spans(sizes, bins):
+    "(smallest, largest) history of each group, none apart."
+    some = sizes[sizes > 0]
+    edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int)) if len(some) else []
+    starts = list(edges[:-1]) or list(edges)
+    return [(0, 0)] * bool((sizes == 0).any()) + [(a, b - 1) for a, b in zip(starts, [*starts[1:], max(sizes) + 1])]
+
 def _span(low, high): return 'no history' if high <= 0 else f'{low} taken' if low == high else f'{low}–{high} taken'
 
 def _history_row(group, train, test):
