@@ -7,13 +7,14 @@ _PUBLIC = {
     "datasets": "TASKS load_task",
     "models": "MODELS Backbone load_backbone randomize",
     "features": "Features extract",
-    "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain rank_groups relative_gain score upgradeability",
+    "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain ndcg rank_groups recall relative_gain score upgradeability",
     "protocols": "PROTOCOLS",
+    "recommenders": "RECOMMENDERS",
     "transferability": "SCORES h_score leep logme nce transferability",
     "evaluation": "average_seeds evaluate gains read_predictions verify",
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
-    "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
+    "plots": "plot_by_history plot_calibration plot_curve plot_flips plot_gains plot_hits plot_ranking plot_recommendations plot_scores",
     "report": "show_table verdict write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

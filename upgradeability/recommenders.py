@@ -193,33 +193,41 @@ def _items(features, backbone, task):
 
 # %% ../nbs/09_recommenders.ipynb #a89f8a3e
 def similar(
-    x:np.ndarray, # (n, d) features of the items, rows of length one
-    history:np.ndarray, # (h,) items that the user took
+    cosines:np.ndarray, # (h, n) of the items in a history with all items; changed
+    history:np.ndarray, # (h,) which items they are
     ks:tuple, # numbers of items to compare with
 ) -> np.ndarray: # (len(ks), n) mean cosine to the k most similar items, the item itself left out
     "How much each item is like a history."
-    s = x @ x[history].T # (n, h)
-    s[history, np.arange(len(history))] = -np.inf
-    most = min(max(ks), len(history))
-    s = -np.sort(np.partition(-s, most - 1, axis=1)[:, :most], axis=1)
-    there = np.isfinite(s)
-    sums, n = np.cumsum(np.where(there, s, 0), 1), np.cumsum(there, 1)
-    return np.stack([sums[:, min(k, most) - 1] / np.maximum(n[:, min(k, most) - 1], 1) for k in ks])
+    h = len(history)
+    most, own = min(max(ks), h), np.arange(h)
+    cosines[own, history] = -np.inf # comes last
+    if most < h: cosines = -np.partition(-cosines, most - 1, axis=0)[:most]
+    s = -np.sort(-cosines, axis=0)
+    if most == h: s[-1, history] = 0
+    sums = np.cumsum(s, axis=0)[[min(k, most) - 1 for k in ks]]
+    counts = np.array([min(k, h) for k in ks])[:, None] * np.ones(s.shape[1])
+    counts[:, history] = np.array([max(1, min(k, h - 1)) for k in ks])[:, None]
+    return sums / counts
 
 # %% ../nbs/09_recommenders.ipynb #fd34d730
+def _like_history(x, history, ks):
+    "users -> iterator of (k, scores (n, n_items)) by similarity to their histories."
+    x = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    known = x @ x.T if len(x) <= 2**13 else None
+    def one(user):
+        items = history.indices[history.indptr[user]:history.indptr[user + 1]]
+        if not len(items): return np.zeros((len(ks), len(x)))
+        return similar(known[items] if known is not None else x[items] @ x.T, items, ks)
+    return lambda users: zip(ks, np.stack([one(u) for u in users], 1))
+
+# %% ../nbs/09_recommenders.ipynb #4db06da8
 HISTORY_KS = (1, 3, 10, 30, 100)
 
 def similar_items(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "Items like those of the user's history, by cosine of frozen features."
-    x = _items(features, backbone, task).astype(np.float32)
-    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    def by_k(history, ks):
-        def scores(users):
-            found = np.stack([similar(x, history.indices[history.indptr[u]:history.indptr[u + 1]], ks) if history.indptr[u] < history.indptr[u + 1] else np.zeros((len(ks), len(x))) for u in users])
-            return zip(ks, np.moveaxis(found, 1, 0))
-        return scores
-    k, choices = _best(judge(task, by_k(taken(task, task.splits['train']), HISTORY_KS), seed), HISTORY_KS[1])
-    final = by_k(taken(task, fit_rows(task)), (k,))
+    x = _items(features, backbone, task)
+    k, choices = _best(judge(task, _like_history(x, taken(task, task.splits['train']), HISTORY_KS), seed), HISTORY_KS[1])
+    final = _like_history(x, taken(task, fit_rows(task)), (k,))
     return recommend(task, lambda users: next(final(users))[1], seed=seed, choices=dict(k=k, **choices), in_sample=False, notes=_undecided(choices))
 
 RECOMMENDERS['knn'] = similar_items
