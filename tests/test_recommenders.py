@@ -305,8 +305,8 @@ def test_evaluate(evaluated, task):
     assert set(gains(out).baseline) == {'majority', 'random_probe'}
     for key in df.key:
         for p in read_predictions(out, key).values(): assert p.ranked and np.isfinite(float(score(p, 'recall@10')))
-    again = evaluate(torch.nn.Identity(), task, protocols=['knn'], metric='recall@10', out_dir=out)
-    assert (again.metric == 'recall@10').all()
+    again = evaluate('identity', task, protocols=['knn'], metric='recall@10', out_dir=out)
+    assert (again.metric == 'recall@10').all() and again.test.notna().all()
 
 
 def test_verify_finds_changed_lists(evaluated, tmp_path):

@@ -277,10 +277,11 @@ def _fill_in_order(module, weights):
     return module
 
 # %% ../nbs/05_models.ipynb #48575a23
-BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm')
+BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm', 'identity')
 
 def _load_bundled(name):
     if name == 'minilm': return _load_minilm()
+    if name == 'identity': return Source('bundled:identity', nn.Identity, notes=('vectors are taken as they are',)) # embeddings from another source
     if name not in BUNDLED: raise unknown('bundled model', name, BUNDLED)
     build = partial(timm.create_model, f'tf_{name}')
     return Source(f'bundled:{name}', lambda: _fill_in_order(build(), _bundled_weights(name)), _seeded(build), _timm_transform(f'tf_{name}'), IMAGENET)
