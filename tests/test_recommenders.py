@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
-from upgradeability import evaluate, gains, learning_curve, load_task, read_predictions, verify
+from upgradeability import check_task, evaluate, gains, learning_curve, load_task, read_predictions, verify
 from upgradeability.features import Features, extract
 from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score
 from upgradeability.models import load_backbone
@@ -272,6 +272,8 @@ def test_threads_change_nothing(task):
 
 
 # In evaluate
+
+def test_there_is_nothing_to_check_row_by_row(task): assert len(check_task(task)) == 0
 
 def test_protocols_by_kind():
     assert protocol_for('knn', 'recommendation') is RECOMMENDERS['knn'] and protocol_for('knn', 'classification') is not RECOMMENDERS['knn']

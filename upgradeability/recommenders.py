@@ -328,7 +328,7 @@ BY_KIND = {'recommendation': RECOMMENDERS} # kinds of task with protocols of the
 def protocol_for(
     name:str, # such as 'knn'
     kind:str, # of the task, one of `KINDS`
-) -> Callable: # f(backbone, task, features, *, seed, **options)
+) -> Callable: # a protocol, as those in `RECOMMENDERS`
     "The function that a protocol's name means for a kind of task."
     known = BY_KIND.get(kind, PROTOCOLS)
     if name not in known and name in PROTOCOLS: raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
