@@ -201,10 +201,15 @@ def _read_table(path, encoding):
         if path.suffix == '.parquet': return pd.read_parquet(path)
         if path.suffix in ('.json', '.jsonl'): return pd.read_json(path, lines=True, encoding=encoding, dtype=False)
         return pd.read_csv(path, sep=TABLES[path.suffix], dtype=str, keep_default_na=False, encoding=encoding)
-    except UnicodeDecodeError as e:
-        line = path.read_bytes()[:e.start].count(b'\n') + 1
-        raise ValueError(f"{str(path)!r} is not in {encoding}: byte {e.object[e.start]:#x} near line {line}. Name its encoding, for instance ?encoding=latin-1.") from e
+    except UnicodeDecodeError: raise _not_in(path, encoding) from None
     except (ValueError, OSError) as e: raise ValueError(f"{str(path)!r} cannot be read as a table ({' '.join(str(e).split())[:200]}).") from e
+
+def _not_in(path, encoding):
+    "Where a file is not in its encoding."
+    try: path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as e:
+        line = e.object[:e.start].count(b'\n') + 1
+        return ValueError(f"{str(path)!r} is not in {encoding}: byte {e.object[e.start]:#x} in line {line}. Name its encoding, for instance ?encoding=latin-1.")
 
 def _table_files(path):
     "{split: file}; '' where one file holds everything."

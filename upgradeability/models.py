@@ -4,7 +4,7 @@
 
 # %% ../nbs/05_models.ipynb #0be9a0e5
 from __future__ import annotations
-import copy, importlib.util, inspect, random, re, sys
+import copy, importlib.util, inspect, json, random, re, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -533,7 +533,8 @@ class Tokens:
     @property
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of vocabulary, rules and limit."
-        return fingerprint(self.tokenizer.backend_tokenizer.to_str(), self.limit, [str(t) for t in self.tokenizer.all_special_tokens])
+        rules = json.loads(self.tokenizer.backend_tokenizer.to_str()) | dict(truncation=None, padding=None) # left over from the last call
+        return fingerprint(json.dumps(rules), self.limit, [str(t) for t in self.tokenizer.all_special_tokens])
 
 # %% ../nbs/05_models.ipynb #b3664e7f
 def padded(
