@@ -19,6 +19,7 @@ from PIL import Image
 
 # %% ../nbs/04_datasets.ipynb #b0c11fde
 from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown, write_json
+from .entities import _load_conll
 from .tasks import Inputs, Task, array_inputs, array_pictures, digest, encode_labels, make_task, picture_problem, to_rgb
 
 # %% ../nbs/04_datasets.ipynb #8c1840ea
@@ -192,6 +193,7 @@ def _load_arrays(arrays, *, split_seed=0):
 
 # %% ../nbs/04_datasets.ipynb #deb6286a
 TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _load_folder}
+TASKS['conll'] = _load_conll # tagged sentences
 
 # %% ../nbs/04_datasets.ipynb #597d2466
 def load_task(
@@ -215,8 +217,8 @@ def load_task(
 # %% ../nbs/04_datasets.ipynb #ad8a4981
 def _task_source(name):
     "A bare name is looked up in digits and torchvision, in that order."
-    if name in TASKS and name not in ('torchvision', 'folder'): return name
+    if name in TASKS and name not in ('torchvision', 'folder', 'conll'): return name
     if _squeeze(name) in _torchvision_sets(): return 'torchvision'
-    refuse_path('task', name, ('folder:{}',))
+    refuse_path('task', name, ('conll:{}',) if Path(name).suffix.lower() in ('.conll', '.bio', '.iob', '.iob2', '.bioes') else ('folder:{}',))
     guess = nearest(name, ['digits', *_torchvision_sets()])
     raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are 'digits' and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: folder:PATH, or arrays.")
