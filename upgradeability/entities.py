@@ -256,7 +256,7 @@ def _conll_files(path):
         if not (part := _part(p)): continue
         if part in files: raise ValueError(f"{str(path)!r} holds two files for {part}, {files[part].name!r} and {p.name!r}: keep one of them.")
         files[part] = p
-    if 'train' in files: return files
+    if 'train' in files: return {k: files[k] for k in ('train', 'valid', 'test') if k in files}
     names = ', '.join(p.name for p in inside[:8]) or 'no text files'
     raise ValueError(f"{str(path)!r} has no train file; it holds {names}. Name them train, dev and test (such as train.conll), or give one file: conll:PATH/FILE.")
 
