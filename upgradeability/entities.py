@@ -208,6 +208,7 @@ def _read_file(path, token, tag, encoding):
         if passed: continue
         if problem := _problem(columns, width, token, tag): problems.append(f'{path}, line {i}: {problem}')
         else: kept.append((columns[token], columns[tag], sentence, i))
+    if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only {seen['comment']} comment lines and {seen['document']} document marks.")
     return _tagged(kept, width, token, tag, seen), problems
 
 def _tagged(kept, width, token, tag, seen):

@@ -449,7 +449,7 @@ def fit_probe(
 def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "Regularised logistic regression on frozen, standardised features."
     x, x_test, y = _arrays(features(backbone), task)
-    choices = choose_C(x, y, len(task.splits['train']), len(task.classes), groups=_units(task))
+    choices = choose_C(x, y, len(task.splits['train']), len(task.classes), groups=(units := _units(task)), patience=5 if units is None else 1)
     predict, facts = fit_probe(x, y, choices['C'], len(task.classes))
     notes = [*_default_note(choices), *_probe_notes(choices, facts)]
     def answer(a): p = predict(a); return p.argmax(1), p
