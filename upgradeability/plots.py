@@ -501,6 +501,11 @@ def _ground(ax, places, words, start, stop, top, **look):
         if 'color' in look: ax.plot([left, right], [top + line + .92] * 2, solid_capstyle='butt', zorder=3, **look)
         else: ax.add_patch(Rectangle((left - .15, top + line + .03), right - left + .3, .9, lw=0, zorder=1, **look))
 
+# %% ../nbs/14_plots.ipynb #a33738cb
+def _write(ax, column, line, word, step=6):
+    "A word, some letters at a time: rounded to pixels they would drift from their columns."
+    for i in range(0, len(word), step): ax.text(column + i, line, word[i:i + step], va='center', family='DejaVu Sans Mono', fontsize=9, parse_math=False, zorder=4)
+
 # %% ../nbs/14_plots.ipynb #957b3ce1
 def _said(row, words):
     "A mistake in words."
@@ -519,7 +524,7 @@ def _draw_sentence(ax, top, words, true, said, mistakes):
     true, said = ([(max(a - shift, 0), min(b - shift, len(shown)), k) for a, b, k in spans if b > shift and a - shift < len(shown)] for spans in (true, said))
     for a, b, k in said: _ground(ax, places, shown, a, b, top, facecolor=BLUE if (a, b, k) in true else WORSE, alpha=.25)
     for a, b, _ in true: _ground(ax, places, shown, a, b, top, color='black', lw=1.3)
-    for word, (line, column) in zip(shown, places): ax.text(column, top + line + .5, word, va='center', family='DejaVu Sans Mono', fontsize=9, parse_math=False, zorder=4)
+    for word, (line, column) in zip(shown, places): _write(ax, column, top + line + .5, word)
     lines = [_said(r, words) for r in mistakes[:4].itertuples()]
     for i, text in enumerate(lines): ax.text(2, top + places[-1][0] + 1.5 + i, text, va='center', family='DejaVu Sans Mono', fontsize=8, color=GREY, parse_math=False)
     return top + places[-1][0] + 1.7 + len(lines)
