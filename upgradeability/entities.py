@@ -183,9 +183,10 @@ def _is_comment(columns, width, tag):
 def _width(rows, path, token, tag):
     "The usual number of columns, with room for both the word and the tag."
     width = Counter(len(c) for _, c in rows if c).most_common(1)[0][0]
+    if width == 1: raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, with a tab or blanks between them.")
     for name, column in [('token', token), ('tag', tag)]:
         if not isinstance(column, int) or isinstance(column, bool) or not -width <= column < width: raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: they count from 0, and -1 is the last.")
-    if token % width == tag % width: raise ValueError(f"In {str(path)!r} column {token % width} would be both word and tag ({width} column{'s' * (width > 1)} in all): give token= and tag=.")
+    if token % width == tag % width: raise ValueError(f"In {str(path)!r} column {token % width} of {width} would be both word and tag: give token= and tag=.")
     return width
 
 # %% ../nbs/02_entities.ipynb #8d245461
@@ -208,7 +209,7 @@ def _read_file(path, token, tag, encoding):
         if passed: continue
         if problem := _problem(columns, width, token, tag): problems.append(f'{path}, line {i}: {problem}')
         else: kept.append((columns[token], columns[tag], sentence, i))
-    if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only {seen['comment']} comment lines and {seen['document']} document marks.")
+    if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only comments and document marks.")
     return _tagged(kept, width, token, tag, seen), problems
 
 def _tagged(kept, width, token, tag, seen):
