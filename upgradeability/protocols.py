@@ -271,7 +271,8 @@ def choose_k(
 def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = _arrays(features(backbone), task)
-    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), **_judge(task))
+    judged = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
+    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=_judge(task, judged), name=_chosen_by(task))
     def answer(queries):
         p = vote(y[neighbours(x, queries, choices['k'], groups=_units(task))], len(task.classes))
         return p.argmax(1), p
@@ -280,14 +281,15 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
 PROTOCOLS['knn'] = knn
 
 # %% ../nbs/08_protocols.ipynb #6e5d7aba
-def _judge(task):
-    "What k is chosen by: nothing said is accuracy."
-    if task.kind != 'tagging': return {}
-    rows = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
+def _chosen_by(task): return 'span_f1' if task.kind == 'tagging' else 'accuracy'
+
+def _judge(task, rows):
+    "(probabilities of these rows, true codes) -> the figure that a choice is made by."
+    if task.kind != 'tagging': return lambda p, y: (p.argmax(1) == y).mean()
     def span_f1(p, y):
-        pred = _valid_tags(task, rows, p.argmax(1), p, '', [])[0]
-        return np.nan_to_num(METRICS['span_f1'].reduce(METRICS['span_f1'].unit_stats(Predictions(rows, y, pred, None, task.groups[rows], meta=dict(classes=task.classes))).sum(0)))
-    return dict(judge=span_f1, name='span_f1')
+        said = Predictions(rows, y, _valid_tags(task, rows, p.argmax(1), p, '', [])[0], None, task.groups[rows], meta=dict(classes=task.classes))
+        return np.nan_to_num(METRICS['span_f1'].reduce(METRICS['span_f1'].unit_stats(said).sum(0)))
+    return span_f1
 
 # %% ../nbs/08_protocols.ipynb #873cf7c5
 def _default_note(choices):
