@@ -153,7 +153,7 @@ def test_grid_is_widened_at_both_ends_and_the_boundary_recorded():
     noise, y = rng.normal(size=(100, 30)), np.arange(100) % 2
     low = choose_C(noise, y, 80, 2)
     assert (low['C'], low['boundary']) == (pytest.approx(1e-10), True)
-    clear = choose_C(noise[:, :2] * .01 + y[:, None], y, 80, 2)
+    clear = choose_C(noise[:, :2] * .1 + y[:, None], y, 80, 2)
     assert clear['C'] > 1e4 and max(clear['log_loss']) == pytest.approx(1e6) and not clear['boundary']
     hidden = choose_C(np.c_[noise[:, 0], noise[:, 0] + 1e-2 * y], y, 80, 2) # only huge weights can tell these two features apart
     assert (hidden['C'], hidden['boundary']) == (pytest.approx(1e8), True)
@@ -516,9 +516,9 @@ def test_batches_of_one(mine):
     odd = with_splits(task, fit_rows(task)[:33], fit_rows(task)[33:])
     fine_tune(mine, odd, None, epochs=1, lrs=[1e-3])
     rng = np.random.default_rng(0)
-    orders = [pr._epoch_order(np.arange(33), 32, rng) for _ in range(50)]
+    orders = [pr._epoch_order(None, np.arange(33), 32, rng) for _ in range(50)]
     assert {len(o) for o in orders} == {32} and set(np.concatenate(orders)) == set(range(33))
-    assert len(pr._epoch_order(np.arange(1), 32, rng)) == 1 and len(pr._epoch_order(np.arange(5), 1, rng)) == 5
+    assert len(pr._epoch_order(None, np.arange(1), 32, rng)) == 1 and len(pr._epoch_order(None, np.arange(5), 1, rng)) == 5
 
 
 def test_a_rate_that_diverges_is_out_of_the_race_and_all_of_them_an_error(mine):

@@ -4,21 +4,22 @@
 
 # %% ../nbs/04_datasets.ipynb #5bc8fbbc
 from __future__ import annotations
-import inspect
+import ast, importlib.util, inspect, re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['PICTURES', 'SETS', 'TASKS', 'picture_files', 'read_picture', 'load_task']
+__all__ = ['PICTURES', 'SETS', 'TABLES', 'SPLIT_NAMES', 'PACKAGES', 'TASKS', 'EMBEDDED', 'picture_files', 'read_picture',
+           'text_inputs', 'text_task', 'load_task']
 
 # %% ../nbs/04_datasets.ipynb #cb91ce37
-import numpy as np
+import numpy as np, pandas as pd
 from PIL import Image
 
 # %% ../nbs/04_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown, write_json
+from .core import Spec, cache_dir, fingerprint, nearest, need, parse_spec, progress, refuse_path, unknown, write_json
 from .entities import _load_conll
 from .tasks import Inputs, Task, array_inputs, array_pictures, digest, encode_labels, make_task, picture_problem, to_rgb
 
@@ -177,6 +178,150 @@ def _load_torchvision(name, *, split_seed=0, root=None, **options):
     inputs = Inputs(items, lambda o: to_rgb(o[0][o[1]][0]), np.array(digests, np.uint64))
     return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed)
 
+# %% ../nbs/04_datasets.ipynb #20466b76
+def text_inputs(
+    texts:Sequence, # (n,) texts
+) -> Inputs: # `inputs[i]` is the i-th text
+    "Texts as examples."
+    texts = list(texts)
+    strange = next((i for i, t in enumerate(texts) if not isinstance(t, str)), None)
+    if strange is not None: raise ValueError(f"Text {strange} is no text but {texts[strange]!r}: fill in missing texts or leave those rows out.")
+    return Inputs(texts, str, np.array([digest(t.encode('utf-8', 'surrogatepass')) for t in texts], np.uint64))
+
+# %% ../nbs/04_datasets.ipynb #1a8c2b28
+TABLES = {'.csv': ',', '.tsv': '\t', '.parquet': None, '.jsonl': None, '.json': None} # endings of tables, and what stands between columns
+
+SPLIT_NAMES = {'train': 'train', 'dev': 'valid', 'val': 'valid', 'valid': 'valid', 'validation': 'valid', 'test': 'test'} # of files and folders
+
+# %% ../nbs/04_datasets.ipynb #463eea1e
+def _read_table(path, encoding):
+    "A data frame; whatever a CSV file holds stays text."
+    try:
+        if path.suffix == '.parquet': return pd.read_parquet(path)
+        if path.suffix in ('.json', '.jsonl'): return pd.read_json(path, lines=True, encoding=encoding, dtype=False)
+        return pd.read_csv(path, sep=TABLES[path.suffix], dtype=str, keep_default_na=False, encoding=encoding)
+    except UnicodeDecodeError as e:
+        line = path.read_bytes()[:e.start].count(b'\n') + 1
+        raise ValueError(f"{str(path)!r} is not in {encoding}: byte {e.object[e.start]:#x} near line {line}. Name its encoding, for instance ?encoding=latin-1.") from e
+    except (ValueError, OSError) as e: raise ValueError(f"{str(path)!r} cannot be read as a table ({' '.join(str(e).split())[:200]}).") from e
+
+def _table_files(path):
+    "{split: file}; '' where one file holds everything."
+    if path.is_file() and path.suffix in TABLES: return {'': path}
+    if path.is_file(): raise ValueError(f"{str(path)!r} is no table; known endings are {', '.join(TABLES)}.")
+    if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+    files = {SPLIT_NAMES[p.stem.lower()]: p for p in sorted(path.iterdir()) if p.stem.lower() in SPLIT_NAMES and p.suffix in TABLES}
+    if 'train' not in files: raise ValueError(f"The folder {str(path)!r} holds no train file ({', '.join('train' + e for e in TABLES)}), only {', '.join(sorted(p.name for p in path.iterdir())[:8]) or 'nothing'}.")
+    return files
+
+# %% ../nbs/04_datasets.ipynb #05c011ec
+NAMES = {'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
+         'label': 'label labels category class target y intent sentiment stars grade rating score'.split()} # usual names of columns
+
+def _choose_column(frame, role, given, taken=()):
+    "The column that holds the texts or the labels."
+    columns = [c for c in frame.columns if c not in taken]
+    if given is not None:
+        if given not in frame.columns: raise unknown(f'column for the {role}s', given, frame.columns)
+        return given
+    usual = [c for n in NAMES[role] for c in columns if str(c).lower() == n]
+    words = {c: frame[c].astype(str).str.len().mean() for c in columns}
+    if usual or len(columns) == 1: return (usual or columns)[0]
+    if role == 'text' and words: return max(words, key=words.get)
+    few = [c for c in columns if 1 < frame[c].astype(str).nunique() <= max(2, len(frame) // 5)]
+    if len(few) == 1: return few[0]
+    raise ValueError(f"Which column holds the {role}s? There are {', '.join(map(repr, frame.columns))}; say it by ?{role}=NAME.")
+
+# %% ../nbs/04_datasets.ipynb #d6ece23a
+def _grades(labels, order):
+    "Labels of grades and their classes from low to high."
+    if isinstance(order, list): return labels, [str(o) for o in order]
+    numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
+    if (bad := numbers.isna() | (numbers != numbers.round())).any(): raise ValueError(f"grades=true wants whole numbers as labels, and row {int(bad.argmax())} holds {labels[int(bad.argmax())]!r}; for words write the order, for instance ?grades=[poor, fair, good].")
+    return numbers.astype(int).tolist(), None
+
+def _whole_labels(labels):
+    "Labels as text, or as numbers where all are whole ones, so that 10 comes after 9."
+    if any(l is None or l != l or l == '' for l in labels): return [None if l != l or l == '' else l for l in labels]
+    labels = [str(l) for l in labels]
+    return [int(l) for l in labels] if all(re.fullmatch(r'-?\d{1,9}', l) for l in labels) else labels
+
+# %% ../nbs/04_datasets.ipynb #a5067d5f
+def text_task(
+    name:str, # resolved spec
+    frames:dict, # {split: data frame}, or {'': one that is split}
+    *,
+    text:str|None=None, # column of the texts; None: found
+    label:str|None=None, # column of the labels; None: found
+    grades:bool|list=False, # labels are grades: True for whole numbers, else their names from low to high
+    split_seed:int=0, # draws the splits that are not given
+) -> Task: # of modality 'text'
+    "A task from tables with a column of texts and one of labels."
+    frame = pd.concat(frames.values(), ignore_index=True)
+    if frame.empty: raise ValueError(f"{name!r} holds no rows.")
+    text = _choose_column(frame, 'text', text, [label])
+    label = _choose_column(frame, 'label', label, [text])
+    edges = np.cumsum([0, *map(len, frames.values())])
+    splits = {k: range(a, b) for k, a, b in zip(frames, edges, edges[1:]) if k}
+    labels, classes = _whole_labels(frame[label].tolist()), None
+    if grades: labels, classes = _grades(labels, grades)
+    note = f"texts from the column {text!r}, {'grades' if grades else 'labels'} from {label!r}"
+    return make_task(name, text_inputs(frame[text].tolist()), labels, splits, modality='text', classes=classes, split_seed=split_seed,
+                     kind='grades' if grades else 'classification', notes=[note])
+
+# %% ../nbs/04_datasets.ipynb #2d6a982a
+def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8'):
+    files = _table_files(Path(name).expanduser())
+    return text_task(f'csv:{name}', {k: _read_table(f, encoding) for k, f in files.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+
+# %% ../nbs/04_datasets.ipynb #496bbdd5
+def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades=False):
+    datasets = need('datasets', 'text')
+    path, _, config = name.partition(':') if not Path(name).expanduser().exists() else (str(Path(name).expanduser()), '', '')
+    datasets.disable_progress_bars()
+    try: found = datasets.load_dataset(path, config or None)
+    except Exception as e: raise OSError(f"The data set 'hf:{name}' could not be loaded ({type(e).__name__}: {' '.join(str(e).split())[:300]}). Without network, give a folder with its files (hf:PATH), or a table (csv:PATH).") from e
+    finally: datasets.enable_progress_bars()
+    parts = {SPLIT_NAMES[k]: v for k, v in found.items() if k in SPLIT_NAMES}
+    if 'test' not in parts and 'valid' in parts and 'train' in parts: parts['test'] = parts.pop('valid')
+    if list(parts) == ['train']: parts = {'': parts['train']}
+    if not parts: raise ValueError(f"'hf:{name}' has the splits {', '.join(found)}; train and test are needed.")
+    return text_task(f'hf:{name}', {k: _frame(v) for k, v in parts.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+
+def _frame(part):
+    "A data frame in which class labels have their names."
+    frame = part.to_pandas()
+    for k, feature in part.features.items():
+        if hasattr(feature, 'int2str'): frame[k] = [feature.int2str(int(v)) if v is not None and v >= 0 else None for v in frame[k]]
+    return frame
+
+# %% ../nbs/04_datasets.ipynb #e14757c9
+PACKAGES = ('matplotlib', 'numpy', 'pandas', 'scipy', 'sklearn', 'torch')
+
+# %% ../nbs/04_datasets.ipynb #a05502a6
+def _first_paragraphs(path):
+    "The first paragraph of each docstring in a file of Python."
+    try: tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError): return []
+    nodes = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith('_')]
+    return [' '.join((ast.get_docstring(n) or '').partition('\n\n')[0].split()) for n in nodes]
+
+def _docstrings(package, most):
+    "Up to `most` different docstrings of at least six words, the package's names blotted out; files in an order that looks random."
+    folder, found = Path(importlib.util.find_spec(package).origin).parent, {}
+    files = [f for f in folder.rglob('*.py') if 'test' not in f.relative_to(folder).as_posix()]
+    for f in sorted(files, key=lambda f: fingerprint(f.relative_to(folder).as_posix())):
+        for text in _first_paragraphs(f): found.setdefault(re.sub('(?i)' + '|'.join([*PACKAGES, 'scikit-learn', 'tensor']), '…', text))
+        found = {t: None for t in found if len(t.split()) >= 6}
+        if len(found) >= most: break
+    return list(found)[:most]
+
+# %% ../nbs/04_datasets.ipynb #1edacca9
+def _load_docstrings(name, *, split_seed=0, root=None, per_package=200):
+    texts = {p: _docstrings(p, per_package) for p in PACKAGES}
+    labels = [p for p, found in texts.items() for _ in found]
+    return make_task('docstrings', text_inputs([t for found in texts.values() for t in found]), labels, {}, modality='text', split_seed=split_seed)
+
 # %% ../nbs/04_datasets.ipynb #7c7fcd7d
 def _load_arrays(arrays, *, split_seed=0):
     form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
@@ -184,20 +329,23 @@ def _load_arrays(arrays, *, split_seed=0):
     if len(arrays) not in (2, 4) or any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])):
         raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
     xs, ys = [np.asarray(x) for x in arrays[::2]], [np.asarray(y) for y in arrays[1::2]]
-    if len({(x.shape[1:], x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
+    if len({(x.shape[1:], x.dtype.kind if x.dtype.kind == 'U' else x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
     x, y = np.concatenate(xs), np.concatenate(ys)
-    inputs, n = array_inputs(x), len(xs[0])
+    are_texts = x.dtype.kind in 'UO' and x.ndim == 1
+    inputs, n = text_inputs(x.tolist()) if are_texts else array_inputs(x), len(xs[0])
     splits = {'train': range(n), 'test': range(n, len(x))} if len(xs) == 2 else {}
-    modality = 'image' if picture_problem(x) is None else 'array'
+    modality = 'text' if are_texts else 'image' if picture_problem(x) is None else 'array'
     return make_task(f'arrays:{fingerprint(inputs.digests, y)[:8]}', inputs, y, splits, modality=modality, split_seed=split_seed)
 
 # %% ../nbs/04_datasets.ipynb #deb6286a
-TASKS = {'digits': _load_digits, 'torchvision': _load_torchvision, 'folder': _load_folder}
-TASKS['conll'] = _load_conll # tagged sentences
+TASKS = {'digits': _load_digits, 'docstrings': _load_docstrings, 'torchvision': _load_torchvision, 'folder': _load_folder, 'csv': _load_csv, 'hf': _load_hf_set,
+         'conll': _load_conll}
+
+EMBEDDED = ('digits', 'docstrings') # on every machine, by their bare names
 
 # %% ../nbs/04_datasets.ipynb #597d2466
 def load_task(
-    spec:str|Path|tuple|Task, # a spec ('digits', 'cifar10', 'folder:PATH'), a tuple of arrays, or a `Task`
+    spec:str|Path|tuple|Task, # a spec ('digits', 'cifar10', 'folder:PATH', 'csv:PATH'), a tuple of arrays, or a `Task`
     *,
     n_train:int|None=None, # labels to learn from, train and valid together; None: all
     split_seed:int=0, # draws the splits that the data do not bring
@@ -214,11 +362,16 @@ def load_task(
             if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
     return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
 
+# %% ../nbs/04_datasets.ipynb #bacc46e6
+TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
+
+def _holds_tags(path): return path.suffix.lower() in TAGGED or path.is_dir() and any(p.suffix.lower() in TAGGED for p in path.iterdir())
+
 # %% ../nbs/04_datasets.ipynb #ad8a4981
 def _task_source(name):
-    "A bare name is looked up in digits and torchvision, in that order."
-    if name in TASKS and name not in ('torchvision', 'folder', 'conll'): return name
+    "A bare name is looked up among the embedded tasks and in torchvision, in that order."
+    if name in EMBEDDED: return name
     if _squeeze(name) in _torchvision_sets(): return 'torchvision'
-    refuse_path('task', name, ('conll:{}',) if Path(name).suffix.lower() in ('.conll', '.bio', '.iob', '.iob2', '.bioes') else ('folder:{}',))
-    guess = nearest(name, ['digits', *_torchvision_sets()])
-    raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are 'digits' and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: folder:PATH, or arrays.")
+    refuse_path('task', name, ('conll:{}',) if _holds_tags(Path(name).expanduser()) else ('folder:{}', 'csv:{}'))
+    guess = nearest(name, [*EMBEDDED, *_torchvision_sets()])
+    raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are {', '.join(map(repr, EMBEDDED))} and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: {', '.join(f'{k}:PATH' for k in TASKS if k not in (*EMBEDDED, 'torchvision', 'hf'))}, hf:NAME, or arrays.")

@@ -119,10 +119,12 @@ def versions() -> dict: # name -> version
 # %% ../nbs/11_evaluation.ipynb #d2a582ac
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):
     "Run the protocol and complete what is known about it."
-    start = time.perf_counter()
-    parts = PROTOCOLS[protocol](backbone, task, features, seed=seed, **options)
+    start, read = time.perf_counter(), []
+    def remembered(b): read.append(features(b)); return read[-1]
+    parts = PROTOCOLS[protocol](backbone, task, remembered, seed=seed, **options)
+    about = dict.fromkeys([*backbone.notes, *task.notes, *(n for f in read for n in f.meta.get('notes', ()))])
     def complete(meta):
-        return {**meta, **facts, 'seconds': time.perf_counter() - start, 'notes': (*backbone.notes, *meta.get('notes', ())), 'versions': versions(),
+        return {**meta, **facts, 'seconds': time.perf_counter() - start, 'notes': (*about, *meta.get('notes', ())), 'versions': versions(),
             'fingerprints': {'model': backbone.fingerprint, 'task': task.fingerprint, **meta.get('fingerprints', {})}}
     return {k: replace(p, meta=complete(p.meta)) for k, p in parts.items()}
 

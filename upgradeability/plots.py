@@ -579,7 +579,7 @@ def plot_epochs(
             ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
-        ax.set(xlabel='epoch', ylabel='accuracy (dashed: train)', title=predictions.meta.get('protocol', ''))
+        ax.set(xlabel='epoch', ylabel=f"{'F1 of spans' if predictions.meta.get('kind') == 'tagging' else 'accuracy'} (dashed: train)", title=predictions.meta.get('protocol', ''))
     return ax
 
 # %% ../nbs/14_plots.ipynb #9781f219

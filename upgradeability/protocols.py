@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'both', 'fit_rows', 'majority', 'class_columns', 'as_is',
-           'neighbours', 'vote', 'choose_k', 'knn', 'standardiser', 'logistic', 'fit_logistic', 'excess',
+__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'LRS', 'both', 'fit_rows', 'majority', 'class_columns',
+           'as_is', 'neighbours', 'vote', 'choose_k', 'knn', 'standardiser', 'logistic', 'fit_logistic', 'excess',
            'choice_folds', 'choose_C', 'fit_probe', 'linear_probe', 'random_probe', 'Adapted', 'train_network',
            'predict_network', 'fine_tune', 'from_scratch']
 
@@ -25,9 +25,9 @@ from torch import nn
 # %% ../nbs/08_protocols.ipynb #3ff219c3
 from .core import progress, read_list, unknown
 from .entities import decode
-from .features import batches, model_inputs, resolve_dtype
+from .features import batches, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .metrics import METRICS, Predictions
-from .models import IMAGENET, Backbone, complete, encode, randomize
+from .models import IMAGENET, Backbone, complete, randomize
 from .tasks import Task, nested_order
 
 # %% ../nbs/08_protocols.ipynb #2a2ecd17
@@ -325,10 +325,11 @@ def fit_logistic(
     x:np.ndarray, # (n, d) standardised features
     y:np.ndarray, # (n,) class codes
     C:float, # strength, in scikit-learn's units
+    within:float=1e-8, # nats per example by which the objective may exceed its minimum
 ) -> LogisticRegression: # the same object, fitted
     "Bring a probe to its optimum, from where it stands."
     size = x.size * len(np.unique(y))
-    with _blas(size): return model.set_params(C=C, tol=min(1e-5, np.sqrt(2e-8 / (C * size)))).fit(x, y)
+    with _blas(size): return model.set_params(C=C, tol=min(1e-5, np.sqrt(2 * within / (C * size)))).fit(x, y)
 
 # %% ../nbs/08_protocols.ipynb #1b8df63b
 def excess(
@@ -389,12 +390,12 @@ class _Path:
         losses = []
         for model, x, y, x_judge, y_judge in self.parts:
             if C < min(self.losses, default=0): model = logistic(y, x.shape[1]) # the grid is widened: start anew
-            losses.append(_log_loss(_probabilities(fit_logistic(model, x, y, C), x_judge, self.n_classes), y_judge))
+            losses.append(_log_loss(_probabilities(fit_logistic(model, x, y, C, TIE), x_judge, self.n_classes), y_judge))
         self.losses[C] = float(np.concatenate(losses).mean())
         return self.losses[C]
 
 # %% ../nbs/08_protocols.ipynb #2add712d
-TIE = 1e-6
+TIE = 1e-5 # nats per example: nearer ones cannot be told apart
 
 def _strongest_best(losses): return min(C for C, loss in losses.items() if loss <= min(losses.values()) + TIE)
 
@@ -403,7 +404,7 @@ def _walk(loss, grid, patience):
     "Evaluate along the grid until the lowest value lies `patience` steps back."
     values = []
     for C in grid:
-        values.append(round(loss(C), 6))
+        values.append(round(loss(C), 5))
         if 0 < np.argmin(values) < len(values) - patience: return
 
 def _widen(path):
@@ -421,7 +422,7 @@ def choose_C(
     *,
     groups:np.ndarray|None=None, # (n,) the sentence of each word; None: each row by itself
     grid:Iterable[float]=CS, # strengths, strongest first
-    patience:int=5, # values without improvement that end the walk
+    patience:int=2, # values without improvement that end the walk
 ) -> dict: # the chosen C, the log-loss of each tried, whether it lies at the boundary
     "The strength of the penalty that does best inside train."
     folds = choice_folds(y, n_train, groups)
@@ -485,13 +486,13 @@ class Adapted(nn.Module):
         n_classes:int, # outputs of the new head
     ):
         super().__init__()
-        self.module, self.tap = copy.deepcopy(backbone.module).requires_grad_(True), backbone.encode.keywords['tap']
+        self.module, self.encode = copy.deepcopy(backbone.module).requires_grad_(True), backbone.encode
         self.head = nn.Linear(backbone.dim, n_classes).to(backbone.device)
     def forward(self,
-        batch:torch.Tensor, # (n, …) as the network takes them
-    ) -> torch.Tensor: # (n, n_classes) logits
+        batch:torch.Tensor|dict, # (n, …) as the network takes them
+    ) -> torch.Tensor: # (n, n_classes) logits; of sentences, a row per word
         "What the new head says."
-        return self.head(encode(self.module, batch, self.tap)[0])
+        return self.head(self.encode(self.module, batch)[0])
 
 # %% ../nbs/08_protocols.ipynb #53247b9e
 def _train_mode(net, batch_size):
@@ -504,10 +505,10 @@ def _schedule(steps, warmup=.1):
     return lambda i: (i + 1) / first if i < first else .5 * (1 + np.cos(np.pi * (i - first) / max(1, steps - first)))
 
 # %% ../nbs/08_protocols.ipynb #93149ed6
-def _epoch_order(rows, batch_size, rng):
-    "The rows in a new order, without a last batch of one."
-    order = rng.permutation(rows)
-    return order[:-1] if len(order) > 1 and len(order) % batch_size == 1 else order
+def _epoch_order(inputs, rows, batch_size, rng):
+    "The rows in a new order (sentences stay whole), without a last batch of one."
+    order = rng.permutation(units_of(inputs, rows))
+    return rows_of(inputs, order[:-1] if len(order) > 1 and len(order) % batch_size == 1 else order)
 
 @contextmanager
 def _noise(seed, device):
@@ -521,8 +522,7 @@ class _Diverged(ValueError): "Training whose loss is no longer a finite number."
 
 def _loss(net, batch, y, dtype):
     device = net.head.weight.device
-    batch, y = batch.to(device), torch.as_tensor(y).to(device)
-    if batch.ndim == 4: batch = batch.contiguous(memory_format=torch.channels_last)
+    batch, y = to_device(batch, device), torch.as_tensor(y).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): out = net(batch)
     return nn.functional.cross_entropy(out.float(), y)
 
@@ -540,16 +540,16 @@ def train_network(
     dtype:str='float32', # numeric type of the passes; weights stay float32
     seed:int=0, # order of the examples, dropout
     after_epoch:Callable=lambda net, epoch: None, # called with the network and the number of epochs done
-    bar:object=None, # progress bar, counted in images
+    bar:object=None, # progress bar, counted in rows
 ) -> Adapted: # the same object
     "Train all weights by the fixed recipe."
-    rng, steps = np.random.default_rng(seed), epochs * -(-len(rows) // batch_size)
+    rng, steps = np.random.default_rng(seed), epochs * -(-len(units_of(inputs, rows)) // batch_size)
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(steps))
     with _noise(seed, net.head.weight.device):
         for epoch in range(1, stop + 1):
             _train_mode(net, min(batch_size, len(rows)))
-            for these, batch in batches(inputs, _epoch_order(rows, batch_size, rng), batch_size, fill=False):
+            for these, batch in batches(inputs, _epoch_order(inputs, rows, batch_size, rng), batch_size, fill=False, by_length=False):
                 loss = _loss(net, batch, y[these], dtype)
                 if not torch.isfinite(loss): raise _Diverged(f"The loss became {loss.item()} in epoch {epoch} at a learning rate of {lr:g}; try a smaller one, such as fine_tune?lrs={lr / 10:g}, or dtype='float32'.")
                 optimiser.zero_grad(); loss.backward(); optimiser.step(); schedule.step()
@@ -568,12 +568,12 @@ def predict_network(
     batch_size:int=64, # examples per pass
 ) -> tuple: # (classes (n,), probabilities (n, C))
     "Predictions of an adapted network."
-    device, out = net.head.weight.device, []
+    device, order, out = net.head.weight.device, [], []
     net.eval()
-    for _, batch in batches(inputs, rows, batch_size, fill=False):
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): logits = net(batch.to(device))
-        out.append(logits.float().softmax(1).cpu().numpy())
-    p = np.concatenate(out)
+    for these, batch in batches(inputs, rows, batch_size, fill=False):
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): logits = net(to_device(batch, device))
+        order.append(these); out.append(logits.float().softmax(1).cpu().numpy())
+    p = np.concatenate(out)[np.argsort(np.concatenate(order))][np.argsort(np.argsort(rows))] # texts came by length
     if not np.isfinite(p).all(): raise _Diverged("The trained network gives probabilities that are no numbers; try a smaller learning rate or dtype='float32'.")
     return p.argmax(1), p
 
@@ -598,14 +598,21 @@ def _try_rate(training, lr, bar):
     "One row per epoch: performance on train and valid."
     task, rows = training.task, []
     train, valid = task.splits['train'], task.splits['valid']
-    seen = train[nested_order(task.y[train], 0)[:max(256, len(valid))]]
+    seen = _some_of(training.inputs, train, max(256, len(valid)), task.y)
     def after(net, epoch):
-        a, (b, p) = training.answer(net, seen)[0], training.answer(net, valid)
-        rows.append(dict(lr=lr, epoch=epoch, train=float((a == task.y[seen]).mean()), valid=float((b == task.y[valid]).mean()), valid_log_loss=float(_log_loss(p, task.y[valid]).mean())))
+        (_, a), (_, b) = training.answer(net, seen), training.answer(net, valid)
+        train_figure, figure = (float(_judge(task, r)(p, task.y[r])) for r, p in [(seen, a), (valid, b)])
+        rows.append(dict(lr=lr, epoch=epoch, train=train_figure, valid=figure, valid_log_loss=float(_log_loss(b, task.y[valid]).mean())))
     training.run(train, lr, training.epochs, after_epoch=after, bar=bar)
     return rows
 
 # %% ../nbs/08_protocols.ipynb #f061776f
+def _some_of(inputs, rows, n, y):
+    "About n of the rows, classes in proportion; whole sentences."
+    if getattr(inputs, 'unit', None) is None: return rows[nested_order(y[rows], 0)[:n]]
+    units = np.random.default_rng(0).permutation(units_of(inputs, rows))
+    return rows_of(inputs, units[:max(1, n * len(units) // len(rows))])
+
 def _try_rates(training, lrs, bar):
     "The rows of all rates that stayed finite, and notes on the others."
     rows, notes = [], []
@@ -618,56 +625,67 @@ def _try_rates(training, lrs, bar):
 # %% ../nbs/08_protocols.ipynb #cf54ac9a
 def _seconds(training, images):
     "How long training on so many images will take, from one step on a copy."
-    net, rows = training.start(), fit_rows(training.task)[:training.batch_size]
+    inputs, rows = training.inputs, fit_rows(training.task)
+    net, rows = training.start(), rows_of(inputs, units_of(inputs, rows)[:training.batch_size])
     for _ in range(2): # the first step also pays for warming up
         start = time.perf_counter()
-        train_network(net, training.inputs, training.task.y, rows, lr=1e-5, epochs=1, stop=1, batch_size=training.batch_size, dtype=training.dtype)
+        train_network(net, inputs, training.task.y, rows, lr=1e-5, epochs=1, stop=1, batch_size=training.batch_size, dtype=training.dtype)
     return (time.perf_counter() - start) / len(rows) * images
 
 # %% ../nbs/08_protocols.ipynb #f201513b
 def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed):
     "Everything checked before the first step."
-    lrs = [float(lr) for lr in read_list(lrs)]
+    lrs = [float(lr) for lr in read_list(LRS[backbone.modality] if lrs is None else lrs)]
     if not lrs or min(lrs) <= 0: raise ValueError(f"lrs={lrs} should be one or several learning rates above 0, such as 1e-4.")
     for name, value in [('epochs', epochs), ('batch_size', batch_size)]:
         if not isinstance(value, int) or value < 1: raise ValueError(f"{name}={value!r} should be a whole number from 1.")
     inputs = model_inputs(backbone, task)
-    backbone = complete(backbone, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
+    if backbone.encode is None: backbone = complete(backbone, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
     return _Training(backbone, task, inputs, epochs, batch_size, resolve_dtype(dtype, backbone), seed), lrs
 
 # %% ../nbs/08_protocols.ipynb #2642141c
+LRS = {'text': (3e-5, 1e-4, 3e-4), 'image': (1e-4, 3e-4, 1e-3), 'array': (1e-4, 3e-4, 1e-3)} # transformers that read texts are trained more gently
+
+# %% ../nbs/08_protocols.ipynb #10cbe4c6
 def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
-    lrs:str|list|tuple=(1e-4, 3e-4, 1e-3), # learning rates to choose from
+    lrs:str|list|tuple|None=None, # learning rates to choose from; None: `LRS`
     dtype:str='auto', # numeric type of the passes
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train all weights and a new head; learning rate and epoch are chosen on valid."
     training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed)
     can_choose = len(task.splits['valid']) > 0
-    images = epochs * (task.n_train + can_choose * len(lrs) * len(task.splits['train']))
-    print(f"{backbone.spec}: training on {images:,} images, about {_seconds(training, images):,.0f} seconds")
+    images = epochs * (len(fit_rows(task)) + can_choose * len(lrs) * len(task.splits['train']))
+    print(f"{backbone.spec}: training on {images:,} {'words' if task.kind == 'tagging' else 'texts' if task.modality == 'text' else 'images'}, about {_seconds(training, images):,.0f} seconds")
     with progress(images, f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
         best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
         net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
-    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by='valid accuracy, then log-loss' if rows else 'default: fewer than five labels in some class')
+    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f"valid {_chosen_by(task).replace('_', ' ')}, then log-loss" if rows else 'default: fewer than five labels in some class')
     answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
-    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_norm_note(training)], epochs=rows)
+    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_norm_note(training), *_long_texts(training)], epochs=rows)
 
 PROTOCOLS['fine_tune'] = fine_tune
 
-# %% ../nbs/08_protocols.ipynb #10cbe4c6
+# %% ../nbs/08_protocols.ipynb #3a2f78e1
 def _norm_note(training):
     "What became of BatchNorm's statistics, where there are any."
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in training.backbone.module.modules()):
         yield f"BatchNorm statistics {'kept' if min(training.batch_size, len(training.task.splits['train'])) < 8 else 'trained'}"
 
+def _long_texts(training):
+    "What became of texts that are longer than the network takes."
+    task, inputs = training.task, training.inputs
+    if training.backbone.modality != 'text': return ()
+    units = units_of(inputs, np.concatenate([fit_rows(task), task.splits['test']]))
+    return long_note(training.backbone, task, float(np.mean([inputs[int(i)].long for i in units])))
+
 # %% ../nbs/08_protocols.ipynb #cd45d391
 def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
-    lrs:str|list|tuple=(1e-4, 3e-4, 1e-3), # learning rates to choose from
+    lrs:str|list|tuple|None=None, # learning rates to choose from; None: `LRS`
     dtype:str='auto', # numeric type of the passes
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Fine-tuning from random weights, under the same budget."
