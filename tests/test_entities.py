@@ -7,6 +7,7 @@ import matplotlib, matplotlib.pyplot as plt, numpy as np, pytest
 from seqeval.metrics import classification_report, f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
+from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
 from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
 from upgradeability.features import Features
@@ -225,6 +226,10 @@ def test_a_bare_path_is_asked_about(name, reading):
     with pytest.raises(ValueError, match='looks like a path') as e: load_task(name)
     assert repr(reading) in str(e.value)
 
+def test_a_bare_folder_of_tagged_files_is_asked_about(tmp_path):
+    put(tmp_path, train=GOOD)
+    with pytest.raises(ValueError, match=f"Say which kind of task it is: 'conll:{tmp_path}'"): load_task(str(tmp_path))
+
 # ---------------------------------------------------------------- the measure
 
 def answers(n=80, seed=0, classes=IOB2, sure=.8):
@@ -373,6 +378,15 @@ def test_without_valid_folds_keep_sentences_whole():
     for protocol, by in [(knn, 'leave-one-out span f1'), (linear_probe, '5-fold')]: assert by in protocol(None, bare, features)['test'].meta['choices']['by']
     small = replace(bare, splits=dict(task.splits, train=np.flatnonzero(task.groups < 3), valid=np.zeros(0, np.int64)))
     for protocol in (knn, linear_probe, majority): assert len(protocol(None, small, features)['test']) == len(task.splits['test'])
+
+def test_choices_for_entities_are_made_by_spans():
+    "Most words are outside of entities, so the share of right words prefers answers that find none."
+    task, _ = language()
+    rows, y = task.splits['valid'], task.y[task.splits['valid']]
+    silent, bold = np.tile([.6, .1, .1, .1, .1], (len(y), 1)), np.where(np.eye(5)[y] > 0, .5, .125)
+    assert pr._judge(task, rows)(silent, y) == 0 and pr._judge(task, rows)(bold, y) == 1
+    picture = load_task('digits', n_train=100)
+    assert pr._judge(picture, picture.splits['valid'])(np.eye(10)[picture.y[picture.splits['valid']]], picture.y[picture.splits['valid']]) == 1
 
 # ---------------------------------------------------------------- pictures
 
