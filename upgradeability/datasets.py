@@ -21,6 +21,7 @@ from PIL import Image
 
 # %% ../nbs/04_datasets.ipynb #b0c11fde
 from .core import Spec, cache_dir, fingerprint, nearest, need, parse_spec, progress, refuse_path, unknown, write_json
+from .entities import _load_conll
 from .interactions import load_interactions
 from .tasks import Inputs, Task, array_inputs, array_pictures, digest, encode_labels, make_task, picture_problem, to_rgb
 
@@ -345,7 +346,7 @@ def _load_arrays(arrays, *, split_seed=0):
 
 # %% ../nbs/04_datasets.ipynb #deb6286a
 TASKS = {'digits': _load_digits, 'docstrings': _load_docstrings, 'torchvision': _load_torchvision, 'folder': _load_folder, 'csv': _load_csv, 'hf': _load_hf_set,
-         'interactions': partial(load_interactions, pictures=picture_files)}
+         'conll': _load_conll, 'interactions': partial(load_interactions, pictures=picture_files)}
 
 EMBEDDED = ('digits', 'docstrings') # on every machine, by their bare names
 
@@ -368,11 +369,16 @@ def load_task(
             if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
     return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
 
+# %% ../nbs/04_datasets.ipynb #bacc46e6
+TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
+
+def _holds_tags(path): return path.suffix.lower() in TAGGED or path.is_dir() and any(p.suffix.lower() in TAGGED for p in path.iterdir())
+
 # %% ../nbs/04_datasets.ipynb #ad8a4981
 def _task_source(name):
     "A bare name is looked up among the embedded tasks and in torchvision, in that order."
     if name in EMBEDDED: return name
     if _squeeze(name) in _torchvision_sets(): return 'torchvision'
-    refuse_path('task', name, ('folder:{}', 'csv:{}'))
+    refuse_path('task', name, ('conll:{}',) if _holds_tags(Path(name).expanduser()) else ('folder:{}', 'csv:{}'))
     guess = nearest(name, [*EMBEDDED, *_torchvision_sets()])
     raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are {', '.join(map(repr, EMBEDDED))} and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: {', '.join(f'{k}:PATH' for k in TASKS if k not in (*EMBEDDED, 'torchvision', 'hf'))}, hf:NAME, or arrays.")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 # %% auto #0
-__all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'Score', 'wilson', 'bootstrap',
-           'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'holm',
-           'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class', 'per_class_upgradeability',
-           'class_flips', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
+__all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'spans_of', 'micro_f1', 'Score',
+           'wilson', 'bootstrap', 'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison',
+           'compare', 'holm', 'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class',
+           'per_class_upgradeability', 'per_type', 'class_flips', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
 
 # %% ../nbs/07_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -20,6 +20,7 @@ from scipy import sparse, special
 
 # %% ../nbs/07_metrics.ipynb #65f4b081
 from .core import unknown
+from .entities import find_spans, read_tags
 
 # %% ../nbs/07_metrics.ipynb #176303f4
 def _codes(name, values, n):
@@ -210,6 +211,36 @@ def _squared_errors(p):
 METRICS['log_loss'] = Metric('log_loss', _mean_stats(_log_losses), ratio, higher_is_better=False)
 METRICS['brier'] = Metric('brier', _mean_stats(_squared_errors), ratio, higher_is_better=False)
 
+# %% ../nbs/07_metrics.ipynb #c17d5cca
+def spans_of(
+    predictions:Predictions, # of words in sentences, with tags as `meta['classes']`
+) -> tuple: # true spans (m, 3) and predicted ones (k, 3): first word, one past the last, type; the rows of the words in order (n,)
+    "The entities that were there and those that were said to be."
+    p, tags = predictions, predictions.meta.get('classes')
+    if p.groups is None or tags is None: raise ValueError("Entities are found in sentences: these predictions lack `groups` (the sentence of each word) or the tags in meta['classes']. "
+                                                          "For tasks that are not about entities choose accuracy or macro_f1.")
+    order = np.lexsort((p.ids, p.groups))
+    return *(find_spans(codes[order], p.groups[order], tags) for codes in (p.y, p.pred)), order
+
+# %% ../nbs/07_metrics.ipynb #78ad35e6
+def _span_stats(p, kind=None):
+    "Hits, true and predicted spans of each sentence, (n_units, 3); `kind`: of this type only."
+    true, said, order = spans_of(p)
+    if kind is not None: true, said = (s[s[:, 2] == kind] for s in (true, said))
+    key = lambda s: (s[:, 0] * (len(p) + 1) + s[:, 1]) * len(p.meta['classes']) + s[:, 2]
+    units, unit = np.unique(p.groups[order], return_inverse=True)
+    count = lambda s: np.bincount(unit[s[:, 0]], minlength=len(units))
+    return sparse.csr_array(np.column_stack([count(true[np.isin(key(true), key(said))]), count(true), count(said)]).astype(float))
+
+# %% ../nbs/07_metrics.ipynb #83366de1
+def micro_f1(
+    sums:np.ndarray, # (..., 3) hits, true and predicted spans
+) -> np.ndarray: # (...) F1, NaN where there are no spans at all
+    "F1 from its totals."
+    with np.errstate(invalid='ignore'): return 2 * sums[..., 0] / (sums[..., 1] + sums[..., 2])
+
+METRICS['span_f1'] = Metric('span_f1', _span_stats, micro_f1, fraction=True)
+
 # %% ../nbs/07_metrics.ipynb #b0727280
 def _metric(metric):
     "A metric by name, or the metric itself."
@@ -330,11 +361,16 @@ def _unit_values(metric, table):
         return np.concatenate([metric.reduce(table[i:i + step].toarray()) for i in range(0, table.shape[0], step)])
 
 # %% ../nbs/07_metrics.ipynb #9335dbed
+def _informative(*tables):
+    "The number of units that have a sum other than 0 in one of the tables."
+    return int((sum(abs(t).sum(1) for t in tables) > 0).sum())
+
+# %% ../nbs/07_metrics.ipynb #02a0cb3c
 def _ceiling(metric, p, table):
     "The largest believable effective number of units behind a fraction."
-    n = table.shape[0]
+    n = _informative(table)
     if metric.by_class: return _class_ceiling(p.y, p.y == p.pred, n)
-    if len(p) <= n: return n
+    if len(p) <= table.shape[0]: return n
     own = _unit_values(metric, table)
     return len(p) if min((own < 1).sum(), (own > 0).sum()) >= 5 else n
 
@@ -349,6 +385,7 @@ def _unit_means(metric, table):
 def _wilson_effective(metric, p, table, level, n_boot, seed):
     "Wilson's interval for any fraction, with the effective number of units."
     value, means, ceiling = float(metric.reduce(table.sum(0))), _unit_means(metric, table), _ceiling(metric, p, table)
+    if not np.isfinite(value): return np.nan, np.nan
     variance = means.var() / len(means) if means is not None else np.nanvar(_bootstrap(metric, [table], n_boot, seed))
     return wilson(value, min(ceiling, value * (1 - value) / variance) if variance > 0 else ceiling, level)
 
@@ -442,7 +479,7 @@ def _paired(metric, a, b):
     "Two tables of unit sums in the same order, in the order in which up is better, and the believable number of units."
     a, b = _aligned(a, b)
     tables = _tables(metric, a, b)
-    n = tables[0].shape[0]
+    n = _informative(*tables)
     if metric.by_class: n = _class_ceiling(a.y, (a.y == a.pred) != (b.y == b.pred), n)
     return *(tables if metric.higher_is_better else tables[::-1]), n
 
@@ -558,10 +595,16 @@ def _swap_test(metric, a, b, n_perm, seed):
     return float((1 + hits) / (1 + n_perm))
 
 # %% ../nbs/07_metrics.ipynb #666746e4
+def _own_values(metric, table):
+    "Each unit's own value; of a fraction 1 where there was nothing to be counted, since nothing was done wrong."
+    own = _unit_values(metric, table)
+    return np.where(np.isnan(own), 1., own) if metric.fraction else own
+
+# %% ../nbs/07_metrics.ipynb #4bb12664
 def _compare(metric, a, b, level, n_boot, n_perm, seed, margin=None):
     "Compare two predictions under a resolved metric."
     a, b, n = _paired(metric, a, b)
-    change = _unit_values(metric, b) - _unit_values(metric, a)
+    change = _own_values(metric, b) - _own_values(metric, a)
     negative, positive = int((change < 0).sum()), int((change > 0).sum())
     coins = _unit_means(metric, a) is not None and np.isin(change, (-1, 0, 1)).all()
     p = _mcnemar(negative, positive) if coins else _swap_test(metric, a, b, n_perm, seed)
@@ -706,6 +749,23 @@ def per_class_upgradeability(
         a, b = _recall(train, c, level), _recall(test, c, level)
         rows.append((name, int((train.y == c).sum()), int((test.y == c).sum()), a.value, b.value, *map(float, _square_and_add(a, b))))
     return pd.DataFrame(rows, columns=['class', 'n_train', 'n_test', 'train', 'test', 'upgradeability', 'low', 'high'])
+
+# %% ../nbs/07_metrics.ipynb #1479f317
+def per_type(
+    predictions:Predictions, # of words in sentences, with tags as `meta['classes']`
+    *,
+    level:float=.95, # confidence level
+    n_boot:int=1000, # bootstrap resamples of the sentences, for each type
+    seed:int=0, # of the bootstrap
+) -> pd.DataFrame: # one row per type: type, n (true entities), said (predicted ones), precision, recall, f1, low, high
+    "Precision, recall, and F1 with its interval of every type of entity."
+    rows = []
+    for k, name in enumerate(read_tags(predictions.meta['classes'])[0]):
+        metric = Metric(f'f1 of {name}', lambda p: _span_stats(p, k), micro_f1, fraction=True)
+        hits, true, said = metric.unit_stats(predictions).sum(0)
+        f1 = score(predictions, metric, level=level, n_boot=n_boot, seed=seed)
+        rows.append((name, int(true), int(said), hits / said if said else np.nan, hits / true if true else np.nan, f1.value, f1.low, f1.high))
+    return pd.DataFrame(rows, columns=['type', 'n', 'said', 'precision', 'recall', 'f1', 'low', 'high'])
 
 # %% ../nbs/07_metrics.ipynb #19ca554e
 def class_flips(

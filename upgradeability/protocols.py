@@ -24,8 +24,9 @@ from torch import nn
 
 # %% ../nbs/08_protocols.ipynb #3ff219c3
 from .core import progress, read_list, unknown
+from .entities import decode
 from .features import batches, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
-from .metrics import Predictions
+from .metrics import METRICS, Predictions
 from .models import IMAGENET, Backbone, complete, randomize
 from .tasks import Task, nested_order
 
@@ -44,9 +45,11 @@ def both(
     **more, # further entries of `meta`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "Predictions on what was learned from and on test."
-    meta = dict(classes=task.classes, metric=task.metric, choices=choices or {}, in_sample=in_sample, notes=tuple(notes), **more)
-    rows = {'train': fit_rows(task), 'test': task.splits['test']}
-    return {k: Predictions(rows[k], task.y[rows[k]], pred, scores, None, k, meta) for k, (pred, scores) in [('train', train), ('test', test)]}
+    rows, notes = {'train': fit_rows(task), 'test': task.splits['test']}, [*notes]
+    if task.kind == 'tagging': train, test = (_valid_tags(task, rows[k], *given, k, notes) for k, given in [('train', train), ('test', test)])
+    meta = dict(classes=task.classes, kind=task.kind, metric=task.metric, choices=choices or {}, in_sample=in_sample, notes=tuple(notes), **more)
+    unit = {k: None if task.groups is None else task.groups[r] for k, r in rows.items()}
+    return {k: Predictions(rows[k], task.y[rows[k]], pred, scores, unit[k], k, meta) for k, (pred, scores) in [('train', train), ('test', test)]}
 
 # %% ../nbs/08_protocols.ipynb #89b3af70
 def fit_rows(
@@ -54,6 +57,20 @@ def fit_rows(
 ) -> np.ndarray: # rows of train and valid
     "The rows that a protocol is fitted on after choosing."
     return np.concatenate([task.splits['train'], task.splits['valid']])
+
+# %% ../nbs/08_protocols.ipynb #3274ea64
+def _valid_tags(task, rows, pred, scores, part, notes):
+    "The answer for words, with tags that can follow one another."
+    if scores is None: return pred, scores
+    order, tags = np.lexsort((rows, task.groups[rows])), np.empty(len(rows), np.int64)
+    tags[order] = decode(np.asarray(scores)[order], task.groups[rows[order]], task.classes)
+    notes.append(f'tags are the most probable valid sequence of each sentence; that changed {(tags != pred).sum():,} of {len(rows):,} words of {part}')
+    return tags, scores
+
+# %% ../nbs/08_protocols.ipynb #eaa2e9f0
+def _units(task):
+    "The sentence of each row to fit, which is left out or kept as a whole; None where rows are examples of their own."
+    return task.groups[fit_rows(task)] if task.kind == 'tagging' else None
 
 # %% ../nbs/08_protocols.ipynb #36e7c521
 def _rows_of(features, values, rows):
@@ -196,14 +213,16 @@ def neighbours(
     queries:np.ndarray|None, # (m, d); None: each row of `x`, itself left out
     k:int, # how many; as many as there are where that is fewer
     chunk:int|None=None, # queries at a time; None: such that their similarities take about 64 MB
+    groups:np.ndarray|None=None, # (n,) what is left out together where queries are the rows themselves; None: only the row
 ) -> np.ndarray: # (m, k) rows of `x`, nearest first
     "The k nearest rows by cosine similarity."
     x, q, out = _unit(x), _unit(x if queries is None else queries), []
     n, chunk = len(x), chunk or max(1, 2**24 // len(x))
-    k = min(k, n - (queries is None))
+    k = min(k, n - (0 if queries is not None else 1 if groups is None else np.unique(groups, return_counts=True)[1].max()))
+    if k < 1: raise ValueError(f"None of the {n} rows is left to be a neighbour: nearest neighbours need two {'examples' if groups is None else 'sentences'} at least.")
     for i in range(0, len(q), chunk):
         with _blas(q[i:i + chunk].size * n): s = q[i:i + chunk] @ x.T # (chunk, n)
-        if queries is None: s[np.arange(len(s)), np.arange(i, i + len(s))] = -np.inf
+        if queries is None: s[(np.arange(len(s)), np.arange(i, i + len(s))) if groups is None else groups[i:i + chunk, None] == groups] = -np.inf
         top = np.sort(np.argpartition(s, n - k, axis=1)[:, n - k:], axis=1)
         out.append(np.take_along_axis(top, np.argsort(-np.take_along_axis(s, top, 1), axis=1, kind='stable'), 1))
     return np.concatenate(out)
@@ -234,27 +253,43 @@ def choose_k(
     y:np.ndarray, # (n,) class codes
     n_train:int, # the first `n_train` rows are train, the rest valid; n: leave one out
     n_classes:int, # number of classes
-) -> dict: # the chosen k, the accuracy of each, and how it was chosen
+    *,
+    groups:np.ndarray|None=None, # (n,) what is left out together; None: each row by itself
+    judge:Callable|None=None, # (votes (m, C), true codes (m,)) -> figure, the rows those of valid or all; None: accuracy
+    name:str='accuracy', # of that figure
+) -> dict: # the chosen k, the figure of each, and how it was chosen
     "The number of neighbours that does best inside train."
     if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=DEFAULT)
     has_valid, ks = n_train < len(x), [k for k in KS if k < n_train] or [1]
-    found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks))
-    true = y[n_train:] if has_valid else y
-    tried = {k: float((vote(y[found[:, :k]], n_classes).argmax(1) == true).mean()) for k in ks}
+    found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks), groups=None if has_valid else groups)
+    true, judge = y[n_train:] if has_valid else y, judge or (lambda p, y: (p.argmax(1) == y).mean())
+    tried = {k: float(judge(vote(y[found[:, :k]], n_classes), true)) for k in ks}
     best = max(ks, key=lambda k: (tried[k], k))
-    return dict(k=best, tried=len(ks), by='valid accuracy' if has_valid else 'leave-one-out accuracy', accuracy=tried)
+    return {'k': best, 'tried': len(ks), 'by': f"{'valid' if has_valid else 'leave-one-out'} {name.replace('_', ' ')}", name: tried}
 
 # %% ../nbs/08_protocols.ipynb #bb151610
 def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = _arrays(features(backbone), task)
-    choices = choose_k(x, y, len(task.splits['train']), len(task.classes))
+    judged = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
+    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=_judge(task, judged), name=_chosen_by(task))
     def answer(queries):
-        p = vote(y[neighbours(x, queries, choices['k'])], len(task.classes))
+        p = vote(y[neighbours(x, queries, choices['k'], groups=_units(task))], len(task.classes))
         return p.argmax(1), p
     return both(task, answer(None), answer(x_test), choices=choices, in_sample=False, notes=_default_note(choices))
 
 PROTOCOLS['knn'] = knn
+
+# %% ../nbs/08_protocols.ipynb #6e5d7aba
+def _chosen_by(task): return 'span_f1' if task.kind == 'tagging' else 'accuracy'
+
+def _judge(task, rows):
+    "(probabilities of these rows, true codes) -> the figure that a choice is made by."
+    if task.kind != 'tagging': return lambda p, y: (p.argmax(1) == y).mean()
+    def span_f1(p, y):
+        said = Predictions(rows, y, _valid_tags(task, rows, p.argmax(1), p, '', [])[0], None, task.groups[rows], meta=dict(classes=task.classes))
+        return np.nan_to_num(METRICS['span_f1'].reduce(METRICS['span_f1'].unit_stats(said).sum(0)))
+    return span_f1
 
 # %% ../nbs/08_protocols.ipynb #873cf7c5
 def _default_note(choices):
@@ -321,14 +356,23 @@ def _log_loss(p, y): return -np.log(np.clip(p[np.arange(len(y)), y], 1e-12, 1))
 def choice_folds(
     y:np.ndarray, # (n,) class codes: train first, then valid
     n_train:int, # rows of train; n: there is no valid
+    groups:np.ndarray|None=None, # (n,) the sentence of each word, never cut by a fold; None: each row by itself
 ) -> list: # (rows to fit, rows to judge by); empty: one label per class, nothing to judge by
     "How a strength is judged inside train."
     if n_train < len(y): return [(np.arange(n_train), np.arange(n_train, len(y)))]
+    if groups is not None: return _whole_folds(y, np.unique(groups, return_inverse=True)[1])
     counts = np.bincount(y)
     rank = np.empty(len(y), int)
     for c in np.unique(y): rank[y == c] = np.arange(counts[c])
     folds = [np.flatnonzero((rank % 5 == j) & (counts[y] > 1)) for j in range(5)]
     return [(np.setdiff1d(np.arange(len(y)), f), f) for f in folds if len(f)]
+
+# %% ../nbs/08_protocols.ipynb #924f694e
+def _whole_folds(y, unit):
+    "Folds of whole sentences; those that leave a single class to fit are no use."
+    parts = [(np.flatnonzero(unit % 5 != j), np.flatnonzero(unit % 5 == j)) for j in range(5)]
+    parts = [(fit, judge[np.isin(y[judge], y[fit])]) for fit, judge in parts]
+    return [(fit, judge) for fit, judge in parts if len(np.unique(y[fit])) > 1 and len(judge)]
 
 # %% ../nbs/08_protocols.ipynb #bc38e1a9
 CS = tuple(10. ** e for e in range(-6, 5))
@@ -376,11 +420,12 @@ def choose_C(
     n_train:int, # rows of train; n: there is no valid
     n_classes:int, # number of classes
     *,
+    groups:np.ndarray|None=None, # (n,) the sentence of each word; None: each row by itself
     grid:Iterable[float]=CS, # strengths, strongest first
     patience:int=2, # values without improvement that end the walk
 ) -> dict: # the chosen C, the log-loss of each tried, whether it lies at the boundary
     "The strength of the penalty that does best inside train."
-    folds = choice_folds(y, n_train)
+    folds = choice_folds(y, n_train, groups)
     if not folds: return dict(C=1., tried=0, by=DEFAULT, boundary=False)
     path = _Path(x, y, folds, n_classes)
     _walk(path, grid, patience)
@@ -407,7 +452,7 @@ def fit_probe(
 def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "Regularised logistic regression on frozen, standardised features."
     x, x_test, y = _arrays(features(backbone), task)
-    choices = choose_C(x, y, len(task.splits['train']), len(task.classes))
+    choices = choose_C(x, y, len(task.splits['train']), len(task.classes), groups=(units := _units(task)), patience=5 if units is None else 1)
     predict, facts = fit_probe(x, y, choices['C'], len(task.classes))
     notes = [*_default_note(choices), *_probe_notes(choices, facts)]
     def answer(a): p = predict(a); return p.argmax(1), p
@@ -555,8 +600,9 @@ def _try_rate(training, lr, bar):
     train, valid = task.splits['train'], task.splits['valid']
     seen = _some_of(training.inputs, train, max(256, len(valid)), task.y)
     def after(net, epoch):
-        a, (b, p) = training.answer(net, seen)[0], training.answer(net, valid)
-        rows.append(dict(lr=lr, epoch=epoch, train=float((a == task.y[seen]).mean()), valid=float((b == task.y[valid]).mean()), valid_log_loss=float(_log_loss(p, task.y[valid]).mean())))
+        (_, a), (_, b) = training.answer(net, seen), training.answer(net, valid)
+        train_figure, figure = (float(_judge(task, r)(p, task.y[r])) for r, p in [(seen, a), (valid, b)])
+        rows.append(dict(lr=lr, epoch=epoch, train=train_figure, valid=figure, valid_log_loss=float(_log_loss(b, task.y[valid]).mean())))
     training.run(train, lr, training.epochs, after_epoch=after, bar=bar)
     return rows
 
@@ -616,7 +662,7 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
         rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
         best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
         net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
-    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by='valid accuracy, then log-loss' if rows else 'default: fewer than five labels in some class')
+    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f"valid {_chosen_by(task).replace('_', ' ')}, then log-loss" if rows else 'default: fewer than five labels in some class')
     answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
     return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_norm_note(training), *_long_texts(training)], epochs=rows)
 
