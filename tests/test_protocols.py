@@ -169,7 +169,7 @@ def test_boundary_is_noted():
 
 def test_ties_go_to_the_stronger_penalty():
     assert pr._strongest_best({1e-2: .7, .1: .5000004, 1.: .5, 10.: .6}) == .1
-    assert pr._strongest_best({.1: .50001, 1.: .5}) == 1.
+    assert pr._strongest_best({.1: .5001, 1.: .5}) == 1.
 
 
 def test_log_loss_judges_valid_only_by_a_fit_on_train_only():

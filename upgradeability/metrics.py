@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 # %% auto #0
-__all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'spans_of', 'micro_f1', 'Score',
-           'wilson', 'bootstrap', 'score', 'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison',
-           'compare', 'holm', 'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class',
+__all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'weighted_kappa', 'spans_of',
+           'micro_f1', 'Score', 'wilson', 'bootstrap', 'score', 'few_units', 'upgradeability', 'gain', 'relative_gain',
+           'Comparison', 'compare', 'holm', 'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class',
            'per_class_upgradeability', 'per_type', 'class_flips', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
 
 # %% ../nbs/07_metrics.ipynb #3040d21f
@@ -210,6 +210,23 @@ def _squared_errors(p):
 # %% ../nbs/07_metrics.ipynb #e5af1515
 METRICS['log_loss'] = Metric('log_loss', _mean_stats(_log_losses), ratio, higher_is_better=False)
 METRICS['brier'] = Metric('brier', _mean_stats(_squared_errors), ratio, higher_is_better=False)
+
+# %% ../nbs/07_metrics.ipynb #936de224
+def _grade_stats(p):
+    y, said = p.y.astype(float), p.pred.astype(float)
+    return per_unit(p, np.column_stack([np.ones(len(p)), y, said, y**2, said**2, (y - said)**2]))
+
+# %% ../nbs/07_metrics.ipynb #eb8b2f88
+def weighted_kappa(
+    sums:np.ndarray, # (..., 6) n and the totals of y, p, y², p² and (y - p)²
+) -> np.ndarray: # (...) from -1 to 1; NaN where truth and prediction are one and the same grade throughout
+    "Quadratic-weighted kappa from its totals."
+    n, y, said, y2, said2, distance = np.moveaxis(np.asarray(sums, float), -1, 0)
+    with np.errstate(invalid='ignore', divide='ignore'): return 1 - n * distance / (n * y2 + n * said2 - 2 * y * said)
+
+# %% ../nbs/07_metrics.ipynb #dff76517
+METRICS['weighted_kappa'] = Metric('weighted_kappa', _grade_stats, weighted_kappa)
+METRICS['mean_absolute_error'] = Metric('mean_absolute_error', _mean_stats(lambda p: abs(p.y - p.pred)), ratio, higher_is_better=False)
 
 # %% ../nbs/07_metrics.ipynb #c17d5cca
 def spans_of(
