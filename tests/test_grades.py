@@ -22,10 +22,10 @@ def test_intervals_and_directions():
     assert score(perfect, "weighted_kappa").value == 1 and compare(p, perfect, "mean_absolute_error").difference.value == pytest.approx(e.value)
     assert upgradeability(perfect, p, "mean_absolute_error").value < 0 # up is better
 
-def test_a_constant_answer_is_kappa_zero_and_one_grade_only_is_unknown():
+def test_a_constant_answer_is_kappa_zero_and_one_grade_throughout_is_perfect():
     y = np.array([0, 1, 2, 2])
     assert score(Predictions(range(4), y, [1] * 4), "weighted_kappa").value == pytest.approx(0)
-    assert np.isnan(score(Predictions(range(4), [1] * 4, [1] * 4), "weighted_kappa").value)
+    assert score(Predictions(range(4), [1] * 4, [1] * 4), "weighted_kappa").value == 1
 
 def test_sentiment_as_classes_and_as_grades(tmp_path):
     "Words that ten people graded from -4 to 4."

@@ -219,10 +219,11 @@ def _grade_stats(p):
 # %% ../nbs/07_metrics.ipynb #eb8b2f88
 def weighted_kappa(
     sums:np.ndarray, # (..., 6) n and the totals of y, p, y², p² and (y - p)²
-) -> np.ndarray: # (...) from -1 to 1; NaN where truth and prediction are one and the same grade throughout
+) -> np.ndarray: # (...) from -1 to 1; also 1 where truth and prediction are one and the same grade throughout
     "Quadratic-weighted kappa from its totals."
     n, y, said, y2, said2, distance = np.moveaxis(np.asarray(sums, float), -1, 0)
-    with np.errstate(invalid='ignore', divide='ignore'): return 1 - n * distance / (n * y2 + n * said2 - 2 * y * said)
+    apart = n * y2 + n * said2 - 2 * y * said
+    return 1 - np.divide(n * distance, apart, out=np.zeros_like(apart), where=apart > 0)
 
 # %% ../nbs/07_metrics.ipynb #dff76517
 METRICS['weighted_kappa'] = Metric('weighted_kappa', _grade_stats, weighted_kappa)
