@@ -187,7 +187,7 @@ def test_what_is_odd_is_noted(tmp_path, files, notes):
 BAD = [(dict(train='Anna\tB-person\nis\nin\tO\tO\nBonn\tX-place\n\tO\n' + GOOD), '', ['4 lines cannot be read', 'line 2: 1 column where others have 2', 'line 3: 3 columns where', "line 4: 'X-place' is no tag", 'line 5: no word']),
        (dict(train=GOOD + 'x\n' * 30), '', ['30 lines cannot be read', '… and 20 more']),
        (dict(train=GOOD, test='Rome\tPLACE\n'), '', ['test.conll', "line 1: 'PLACE' is no tag"]),
-       (dict(train=GOOD + 'Zürich\tB-place\n'.encode('latin-1').decode('latin-1')), '?encoding=ascii', ['is not ascii: line 67 holds the byte 0xc3']),
+       (dict(train=GOOD + 'Zürich\tB-place\n'.encode('latin-1').decode('latin-1')), '?encoding=ascii', ['is not in ascii: line 67 holds the byte 0xc3']),
        (dict(train=GOOD.encode() + 'Zürich\tB-place\n'.encode('latin-1')), '', ['train.conll', 'line 67 holds the byte 0xfc', '?encoding=latin-1']),
        (dict(train=GOOD.encode('utf-16')), '', ['?encoding=utf-16']),
        (dict(train=GOOD), '?encoding=latin-7777', ["Unknown encoding 'latin-7777'"]),

@@ -3,7 +3,8 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 from upgradeability import load_task
 from upgradeability.interactions import (find_items, items_of_vectors, last_of_all, last_of_each, load_interactions, read_interactions, read_items,
-                                         read_table, split_interactions)
+                                         split_interactions)
+from upgradeability.core import read_table
 
 
 def loans(n_users=12, n_items=20, seed=0, per_user=(6, 12)):
@@ -229,7 +230,7 @@ def test_bad_tables(folder, frame, said):
     ('?split=golbal', "Did you mean 'global'"),
     ('?split=global&timestamp=none', 'needs times'),
     ('?text=titel', "Did you mean 'title'"),
-    ('?encoding=utf-99', "no encoding 'utf-99'"),
+    ('?encoding=utf-99', "Unknown encoding 'utf-99'"),
     ('?splt=global', "Did you mean 'split'"),
 ])
 def test_bad_options(folder, options, said):

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['PICTURES', 'SETS', 'TABLES', 'SPLIT_NAMES', 'PACKAGES', 'TASKS', 'EMBEDDED', 'picture_files', 'read_picture',
-           'text_inputs', 'text_task', 'load_task']
+__all__ = ['PICTURES', 'SETS', 'PACKAGES', 'TASKS', 'EMBEDDED', 'picture_files', 'read_picture', 'text_inputs', 'text_task',
+           'load_task']
 
 # %% ../nbs/04_datasets.ipynb #cb91ce37
 import numpy as np, pandas as pd
 from PIL import Image
 
 # %% ../nbs/04_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, need, parse_spec, progress, refuse_path, unknown, write_json
+from .core import TABLES, Spec, cache_dir, fingerprint, nearest, need, parse_spec, progress, read_table, refuse_path, unknown, write_json
 from .entities import _load_conll
 from .interactions import load_interactions
 from .tasks import Inputs, Task, array_inputs, array_pictures, digest, encode_labels, make_task, picture_problem, to_rgb
@@ -191,35 +191,20 @@ def text_inputs(
     return Inputs(texts, str, np.array([digest(t.encode('utf-8', 'surrogatepass')) for t in texts], np.uint64))
 
 # %% ../nbs/04_datasets.ipynb #1a8c2b28
-TABLES = {'.csv': ',', '.tsv': '\t', '.parquet': None, '.jsonl': None, '.json': None} # endings of tables, and what stands between columns
-
 SPLIT_NAMES = {'train': 'train', 'dev': 'valid', 'val': 'valid', 'valid': 'valid', 'validation': 'valid', 'test': 'test'} # of files and folders
-
-# %% ../nbs/04_datasets.ipynb #463eea1e
-def _read_table(path, encoding):
-    "A data frame; whatever a CSV file holds stays text."
-    try:
-        if path.suffix == '.parquet': return pd.read_parquet(path)
-        if path.suffix in ('.json', '.jsonl'): return pd.read_json(path, lines=True, encoding=encoding, dtype=False)
-        return pd.read_csv(path, sep=TABLES[path.suffix], dtype=str, keep_default_na=False, encoding=encoding)
-    except UnicodeDecodeError: raise _not_in(path, encoding) from None
-    except (ValueError, OSError) as e: raise ValueError(f"{str(path)!r} cannot be read as a table ({' '.join(str(e).split())[:200]}).") from e
-
-def _not_in(path, encoding):
-    "Where a file is not in its encoding."
-    try: path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as e:
-        line = e.object[:e.start].count(b'\n') + 1
-        return ValueError(f"{str(path)!r} is not in {encoding}: byte {e.object[e.start]:#x} in line {line}. Name its encoding, for instance ?encoding=latin-1.")
 
 def _table_files(path):
     "{split: file}; '' where one file holds everything."
-    if path.is_file() and path.suffix in TABLES: return {'': path}
-    if path.is_file(): raise ValueError(f"{str(path)!r} is no table; known endings are {', '.join(TABLES)}.")
+    if path.is_file(): return {'': path}
     if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
     files = {SPLIT_NAMES[p.stem.lower()]: p for p in sorted(path.iterdir()) if p.stem.lower() in SPLIT_NAMES and p.suffix in TABLES}
-    if 'train' not in files: raise ValueError(f"The folder {str(path)!r} holds no train file ({', '.join('train' + e for e in TABLES)}), only {', '.join(sorted(p.name for p in path.iterdir())[:8]) or 'nothing'}.")
+    if 'train' not in files: raise ValueError(f"The folder {str(path)!r} holds no train file (train{', train'.join(TABLES)}), only {', '.join(sorted(p.name for p in path.iterdir())[:8]) or 'nothing'}.")
     return files
+
+def _texts_and_labels(path, encoding):
+    "A table in which an empty field of text is an empty text."
+    table = read_table(path, encoding)
+    return table if path.suffix == '.parquet' else table.fillna('')
 
 # %% ../nbs/04_datasets.ipynb #05c011ec
 NAMES = {'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
@@ -279,7 +264,7 @@ def text_task(
 # %% ../nbs/04_datasets.ipynb #2d6a982a
 def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8'):
     files = _table_files(Path(name).expanduser())
-    return text_task(f'csv:{name}', {k: _read_table(f, encoding) for k, f in files.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+    return text_task(f'csv:{name}', {k: _texts_and_labels(f, encoding) for k, f in files.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
 
 # %% ../nbs/04_datasets.ipynb #496bbdd5
 def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades=False):

@@ -4,7 +4,7 @@
 
 # %% ../nbs/02_entities.ipynb #650e97bf
 from __future__ import annotations
-import codecs, re
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ['TAG', 'SAME', 'PARTS', 'OTHER_FILES', 'split_tag', 'read_tags', 'fin
 import numpy as np
 
 # %% ../nbs/02_entities.ipynb #8d77069d
-from .core import Spec, unknown
+from .core import Spec, read_text, unknown
 from .tasks import Inputs, Task, digest, make_task
 
 # %% ../nbs/02_entities.ipynb #dcdb9252
@@ -143,17 +143,6 @@ def misplaced(
     was_open, is_last = _before(unfinished, groups) == 1, np.append(groups[1:] != groups[:-1], True)[:len(y)]
     return (needs != was_open) | (needs & ~goes_on) | (unfinished & is_last)
 
-# %% ../nbs/02_entities.ipynb #c7b4bf15
-def _text(path, encoding):
-    "The text of a file, or where its bytes are none."
-    try: codecs.lookup(encoding)
-    except (LookupError, TypeError): raise unknown('encoding', encoding, ['utf-8', 'latin-1', 'cp1252', 'utf-16', 'gb18030', 'shift_jis']) from None
-    data = path.read_bytes()
-    try: return data.decode(encoding).removeprefix('\ufeff')
-    except UnicodeDecodeError as e: line, byte = data[:e.start].count(b'\n') + 1, data[e.start:e.start + 1].hex()
-    meant = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'latin-1'
-    raise ValueError(f"{str(path)!r} is not {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so: conll:PATH?encoding={meant}")
-
 # %% ../nbs/02_entities.ipynb #7137c9ce
 def _columns(text):
     "(line number, columns) of the lines; no columns where a line is empty."
@@ -199,7 +188,7 @@ def _problem(columns, width, token, tag):
 # %% ../nbs/02_entities.ipynb #2c65254e
 def _read_file(path, token, tag, encoding):
     "A `Tagged` and what is wrong with the file, line by line."
-    rows = _columns(_text(path, encoding))
+    rows = _columns(read_text(path, encoding))
     if not any(c for _, c in rows): raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
     width, kept, problems, sentence, seen = _width(rows, path, token, tag), [], [], 0, Counter()
     for i, columns in rows:

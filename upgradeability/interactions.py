@@ -4,48 +4,20 @@
 
 # %% ../nbs/03_interactions.ipynb #1104fdee
 from __future__ import annotations
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['TABLES', 'USUAL', 'SPLITS', 'read_table', 'find_column', 'read_interactions', 'Items', 'items_of_table',
-           'items_of_vectors', 'find_items', 'read_items', 'last_of_each', 'last_of_all', 'split_interactions',
-           'load_interactions', 'interactions_file']
+__all__ = ['USUAL', 'SPLITS', 'find_column', 'read_interactions', 'Items', 'items_of_table', 'items_of_vectors', 'find_items',
+           'read_items', 'last_of_each', 'last_of_all', 'split_interactions', 'load_interactions', 'interactions_file']
 
 # %% ../nbs/03_interactions.ipynb #accc3ec2
 import numpy as np, pandas as pd
 
 # %% ../nbs/03_interactions.ipynb #ac4aec3a
-from .core import Spec, unknown
+from .core import TABLES, Spec, read_table, unknown
 from .tasks import Inputs, Task, array_inputs, digest, make_task
-
-# %% ../nbs/03_interactions.ipynb #5c6bffff
-TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet')
-
-def read_table(
-    path:str|Path, # CSV, TSV or Parquet, or one of RecBole's atomic files
-    encoding:str='utf-8', # of the text files
-) -> pd.DataFrame: # text as text, empty fields missing
-    "Read a table without guessing what its values mean."
-    path = Path(path)
-    if path.suffix.lower() not in TABLES: raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
-    if path.suffix.lower() == '.parquet': return pd.read_parquet(path)
-    try: table = _read_text(path, encoding)
-    except UnicodeDecodeError as e: raise ValueError(f"{str(path)!r} is not in {encoding} (byte {e.start}: {e.object[e.start:e.start + 1]!r}). Say which encoding it has, for instance by ?encoding=latin-1.") from e
-    except LookupError as e: raise ValueError(f"There is no encoding {encoding!r}: common ones are utf-8, latin-1, cp1252 and utf-16.") from e
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f"{str(path)!r} is no table: {str(e).strip()}.") from e
-    return table.rename(columns=lambda c: c.partition(':')[0] if c.partition(':')[2] in ATOMIC else c)
-
-# %% ../nbs/03_interactions.ipynb #26272668
-ATOMIC = ('token', 'token_seq', 'float', 'float_seq')
-
-def _read_text(path, encoding):
-    with open(path, encoding=encoding) as f: head = f.readline()
-    sep = '\t' if path.suffix.lower() in ('.tsv', '.inter', '.item') else max(',;\t|', key=head.count)
-    quoting = csv.QUOTE_NONE if path.suffix.lower() in ('.inter', '.item') else csv.QUOTE_MINIMAL
-    return pd.read_csv(path, sep=sep, dtype=str, encoding=encoding, quoting=quoting, keep_default_na=False, na_values=[''])
 
 # %% ../nbs/03_interactions.ipynb #4a8e58f3
 USUAL = dict(
