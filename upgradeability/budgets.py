@@ -6,7 +6,7 @@
 from __future__ import annotations
 import json, time
 from bisect import bisect_right
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -184,9 +184,9 @@ def _add_best(summary, df, metric):
 
 # %% ../nbs/12_budgets.ipynb #91b98038
 def _crossing(n, difference):
-    "Where a sampled difference changes sign, interpolated in log n; NaN where it does not."
-    change = np.flatnonzero(np.sign(difference[:-1]) * np.sign(difference[1:]) < 0)
-    if not len(change): return np.nan
+    "Where the lead changes for good, interpolated in log n; NaN where the same model is ahead at both ends."
+    if np.sign(difference[0]) * np.sign(difference[-1]) >= 0: return np.nan
+    change = np.flatnonzero(np.sign(difference[:-1]) != np.sign(difference[-1]))
     i = change[-1]
     share = difference[i] / (difference[i] - difference[i + 1])
     return float(np.exp(np.log(n[i]) + share * (np.log(n[i + 1]) - np.log(n[i]))))
@@ -210,7 +210,7 @@ def crossings(
 @dataclass(frozen=True)
 class StepCost:
     "What a step of the ranking costs for one model."
-    load: float # seconds to load it
+    load: float # seconds to load it; 0 where it stays in memory
     encode: float # seconds per example that is new to it
     score: float # seconds per squared number of examples
 
@@ -263,27 +263,43 @@ def _scoring(d, n_classes, n=500):
     return (time.perf_counter() - start) / n**2
 
 # %% ../nbs/12_budgets.ipynb #ec2be91c
-def _warm_up(model, task, rows, settings):
+ROOM = 5e8 # parameters of networks that are kept in memory
+
+@dataclass
+class _Loaded:
+    "Backbones by name, of which those are kept for which there is room."
+    models: dict
+    device: object
+    kept: dict = field(default_factory=dict)
+
+    def __call__(self, name):
+        if name in self.kept: return self.kept[name]
+        backbone = load_backbone(self.models[name], device=self.device)
+        if sum(b.n_params for b in self.kept.values()) + backbone.n_params <= ROOM: self.kept[name] = backbone
+        return backbone
+
+# %% ../nbs/12_budgets.ipynb #88bf661f
+def _warm_up(loaded, name, task, rows, settings):
     "The cost of a model, from 64 examples."
     start = time.perf_counter()
-    backbone = load_backbone(model, device=settings['device'])
-    inputs, load, n = model_inputs(backbone, task), time.perf_counter() - start, 0
+    backbone = loaded(name)
+    inputs, load, n = model_inputs(backbone, task), 0. if name in loaded.kept else time.perf_counter() - start, 0
     for these, batch in batches(inputs, rows[:64], min(32, settings['batch_size'])):
         if n == 0: backbone = complete(backbone, batch[:2]); encode_batch(backbone, batch[:2], settings['dtype']); start = time.perf_counter()
         x = encode_batch(backbone, batch, settings['dtype'])['x']; n += len(these)
     encode = (time.perf_counter() - start) / n
     return StepCost(load, encode, _scoring(x.shape[1], len(task.classes)))
 
-def _make_plan(models, task, rows, budget, smallest, keep, settings):
+def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
     "Costs by warm-up, errors of models that cannot be run, and the rungs."
     costs, errors, start = {}, {}, time.perf_counter()
-    with progress(len(models), 'Warming up', 'model') as bar:
-        for name, model in models.items():
-            try: costs[name] = _warm_up(model, task, rows, settings)
+    with progress(len(loaded.models), 'Warming up', 'model') as bar:
+        for name in loaded.models:
+            try: costs[name] = _warm_up(loaded, name, task, rows, settings)
             except Exception as e: errors[name] = f'{type(e).__name__}: {e}'
             bar.update(1)
     spent = time.perf_counter() - start
-    if not costs: raise ValueError(f"None of the {len(models)} models can be run; the first: {next(iter(errors.values()))}")
+    if not costs: raise ValueError(f"None of the {len(loaded.models)} models can be run; the first: {next(iter(errors.values()))}")
     rungs = plan_halving(costs, max(0., budget - spent), smallest=smallest, largest=len(rows), keep=min(keep, len(costs)), step=settings['batch_size'])
     return dict(costs={m: asdict(c) for m, c in costs.items()}, errors=errors, warm_up=spent, rungs=rungs.to_dict('records'))
 
@@ -306,7 +322,7 @@ class _Clock:
     @property
     def pace(self): return max(1., self.used / self.planned) if self.planned else 1.
 
-def _climb(plan, models, task, rows, settings):
+def _climb(plan, loaded, task, rows, settings):
     "Steps taken (rung, model, examples, scores, seconds) and steps left out for want of time (rung, model)."
     costs, clock = {m: StepCost(**c) for m, c in plan['costs'].items()}, _Clock(plan['budget'], time.perf_counter() - plan['warm_up'])
     alive, seen, steps, left_out, stored, last = list(costs), {}, [], [], plan.get('steps'), len(plan['rungs']) - 1
@@ -318,7 +334,7 @@ def _climb(plan, models, task, rows, settings):
                 expected = costs[name].seconds(rung['examples'] - seen.get(name, 0), rung['examples'])
                 free = i == 0 or i == last and j == 0 or clock.allows(expected + reserve)
                 if not (free if stored is None else [i, name] in stored): left_out.append([i, name]); continue
-                steps.append(_step(i, name, models[name], task, rows[:rung['examples']], settings)); bar.update(1)
+                steps.append(_step(i, name, loaded, task, rows[:rung['examples']], settings)); bar.update(1)
                 clock.planned += expected; clock.used += steps[-1]['seconds']; seen[name] = rung['examples']
             alive = _ordered(alive, [s for s in steps if s['rung'] == i])
     return steps, left_out, time.perf_counter() - clock.start
@@ -329,9 +345,9 @@ def _ordered(alive, steps):
     return sorted(scored, key=lambda m: -scored[m]) + [m for m in alive if m not in scored]
 
 # %% ../nbs/12_budgets.ipynb #7add1cd2
-def _step(rung, name, model, task, rows, settings):
+def _step(rung, name, loaded, task, rows, settings):
     start = time.perf_counter()
-    f = extract(load_backbone(model, device=settings['device']), task, rows=rows, dtype=settings['dtype'], batch_size=settings['batch_size'])
+    f = extract(loaded(name), task, rows=rows, dtype=settings['dtype'], batch_size=settings['batch_size'])
     scores = _scores(f.x, f.y, settings['seed'])
     return dict(rung=rung, model=name, examples=len(rows), **scores, seconds=time.perf_counter() - start)
 
@@ -369,12 +385,12 @@ def rank_models(
     task = load_task(task, root=root)
     rows = _training_rows(task, seed)
     smallest = min(len(rows), max(smallest, 2 * len(task.classes)))
-    settings = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed)
+    settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
     key = fingerprint(list(models), task.fingerprint, float(budget), smallest, keep, seed, dtype, batch_size)
     path = Path(out_dir or cache_dir()/'runs'/key)/'plan.json'
     plan = _load_plan(path, key)
-    if not plan: plan = dict(key=key, budget=budget, **_make_plan(models, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
-    steps, left_out, spent = _climb(plan, models, task, rows, settings)
+    if not plan: plan = dict(key=key, budget=budget, **_make_plan(loaded, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
+    steps, left_out, spent = _climb(plan, loaded, task, rows, settings)
     if 'steps' not in plan: plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent); write_json(path, plan)
     df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
     df.attrs['settings'] = dict(task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
