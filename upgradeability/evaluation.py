@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import inspect, json, platform, time, warnings
+import builtins, inspect, json, platform, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -348,7 +348,8 @@ def _table(cells, against, out_dir):
     write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
     df.attrs['out_dir'] = str(out_dir)
     failed = df.error[df.error != '']
-    if len(failed): warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
+    if len(failed) and not hasattr(builtins, '__IPYTHON__'): # a notebook shows the table, and would store the warning with its own temporary name
+        warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
     return df
 
 # %% ../nbs/11_evaluation.ipynb #461543cf

@@ -625,7 +625,7 @@ def plot_check(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # one line per model in the order of the ranking; None where nothing was judged
     "What the ranked models reach when they are evaluated in full."
-    if judged is None: return say('Not checked.')
+    if judged is None: return None
     with style():
         ax = rows_axes(ax, [f'{int(r)}. {short_name(m)}' for r, m in zip(judged['rank'], judged.model)])
         for y, (_, row) in enumerate(judged.iterrows()):
