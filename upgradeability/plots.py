@@ -385,7 +385,7 @@ def _draw_texts(blocks):
         ax.set(xlim=(0, 1), ylim=(y[-1], 0))
         ax.set_axis_off()
         for at, (heading, _, colour), part in zip(y, blocks, lines):
-            ax.text(0, at, clip(heading, 100), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
+            ax.text(0, at, clip(heading, 80), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
             ax.text(0, at + 1.1, '\n'.join(part), fontsize=9, va='top', linespacing=1.2, parse_math=False)
     return fig
 
@@ -612,7 +612,7 @@ def plot_rungs(
         ax.set(xscale='log', xlabel='training examples seen', ylabel='cross-validated probe (± standard error)')
         ax.set_xticks(n := sorted(steps.examples.unique()), [f'{v:,}' for v in n])
         ax.set_xticks([], minor=True)
-        room = np.ptp(ax.get_ylim()) / (4.2 * len(ax.figure.axes) * ax.figure.get_figheight())
+        room = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis
         for y, (_, row) in zip(_apart(ends.score, room), ends.iterrows()):
             ax.annotate(clip(short_name(row.model)), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
                         arrowprops=dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4))
