@@ -179,3 +179,23 @@ def test_provenance_says_how_many_configurations_were_tried(tmp_path):
     made = json.loads((tmp_path/'provenance.json').read_text())
     tried = [(r['choices'] or {}).get('tried', 1) for r in made['runs']]
     assert made['tried'] == sum(tried) and max(tried) >= 5 and len(tried) == len(df) == len(shown)
+
+
+# ---- sentences and warnings
+
+def test_a_notebook_stores_no_warning_for_what_its_table_says(tmp_path, monkeypatch, recwarn):
+    call = lambda: evaluate([CONSTANT(), FAIR()], data(), protocols=['linear_probe'], out_dir=tmp_path)
+    monkeypatch.setattr('builtins.__IPYTHON__', True, raising=False)
+    assert (call().error != '').sum() == 1 and len(recwarn) == 0
+    monkeypatch.delattr('builtins.__IPYTHON__')
+    with pytest.warns(UserWarning, match='rows have an error'): call()
+
+
+@pytest.mark.parametrize('margin, call', [(.5, 'go'), (.001, 'no-go'), (None, 'no margin')])
+def test_the_call_and_its_reason(tmp_path, margin, call):
+    df = evaluate([FAIR(), Pick([3, 5])], data(), protocols=['linear_probe'], out_dir=tmp_path)
+    tests = predictions_of(df, 'linear_probe')
+    groups = rank_groups(tests)
+    old, new = opponents(tests, groups)
+    text = verdict_compare(groups, compare(tests[old], tests[new], margin=margin), old, new)
+    assert (f'**{call}**' if margin else call) in text and ('loses less' in text) == (call == 'go') and ('does not rule out' in text) == (call == 'no-go')

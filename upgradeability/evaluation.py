@@ -378,7 +378,8 @@ def evaluate(
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
     out_dir = _out_dir(out_dir, models, tasks, *protocols, n_trains, seeds, class_map, dtype, batch_size, device)
     grid = [(t, p, n, s) for t, n, s, p in product(range(len(tasks)), n_trains, seeds, protocols)]
-    with progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+    with warnings.catch_warnings(), progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+        warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
         run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
         cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
     return _table(cells, against, out_dir)

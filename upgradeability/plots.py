@@ -567,9 +567,15 @@ def plot_labels(
             side(ax, y, f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]   {best}')
         side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
         ax.set(xscale='log', xlabel='labels (filled: own 95 %; ring: 95 % of the best)')
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter(lambda v, _: f'{v:,.0f}')
-        ax.set_xticks([], minor=True)
+        _round_ticks(ax, lambda v, _: f'{v:,.0f}')
     return ax
+
+def _round_ticks(ax, written):
+    "Round numbers on a logarithmic axis, the more the fewer decades it has."
+    decades = np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.5 else (1,)))
+    ax.xaxis.set_major_formatter(written)
+    ax.set_xticks([], minor=True)
 
 # %% ../nbs/14_plots.ipynb #dc6bb6a2
 def plot_ranking(
@@ -707,8 +713,7 @@ def plot_cost(
         for _, r in rows.iterrows(): ax.annotate(clip(short_name(r.model)), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
         ax.set(xscale='log', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
         ax.margins(x=.15)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter(EngFormatter(sep=''))
-        ax.set_xticks([], minor=True)
+        _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
     return ax
 

@@ -140,7 +140,13 @@ def show_table(
     table = {f'{metric} on train': cells('train'), f'{metric} on test': cells('test'), u_name(df.metric.iloc[0]): cells('upgradeability', '+'),
              'gain': cells('gain', '+'), 'over': df.baseline.fillna('').map(short_name), 'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
     if (errors := df.error.fillna('').astype(str)).any(): table['not complete because'] = [_first_line(e, 60) if e else '' for e in errors]
-    return pd.DataFrame(table).set_axis(row_labels(df))
+    return pd.DataFrame(table).set_axis(_table_labels(df))
+
+def _table_labels(df):
+    "A short name for each row; of several models under one protocol, the model's."
+    asked = df.protocol[df.protocol != 'majority'].unique()
+    if len(asked) != 1 or df.model.nunique() == 1: return row_labels(df)
+    return ['majority' if p == 'majority' else label.replace(f' · {p}', '') for label, p in zip(row_labels(df), df.protocol)]
 
 # %% ../nbs/15_report.ipynb #547709cd
 def test_predictions(
@@ -173,6 +179,7 @@ def verdict_compare(
     candidate:str, # its name
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
+    if len(groups) == 1: return f"**{short_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
     top, best = [short_name(m) for m in groups.model[groups.top]], groups.iloc[0]
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
     d = upgrade.difference
@@ -181,7 +188,7 @@ def verdict_compare(
             f"({upgrade.negative_share:.1%}) and mends {upgrade.positive_flips} ({upgrade.positive_share:.1%})")
     why = {'go': 'even the lower end of the interval loses less than the margin of', 'no-go': 'the interval does not rule out a loss beyond the margin of'}
     call = f". **{upgrade.verdict}**: {why[upgrade.verdict]} {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
-    return f'{lead}.\n\n{swap}{call}.'.replace('-0.', '−0.') if len(groups) > 1 else f'{lead}; there is nothing to compare it with.'
+    return f'{lead}.\n\n{swap}{call}.'.replace('-0.', '−0.')
 
 # %% ../nbs/15_report.ipynb #7d3f615c
 def verdict_curve(
@@ -208,7 +215,7 @@ def verdict_rank(
     names = ', '.join(f'`{short_name(m)}` ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
     stages = [f'{n} {status}' for status, n in ran.sort_values('rung').status.value_counts(sort=False).items()]
     failed, a = ranking[ranking['rank'].isna()], ranking.attrs
-    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent, by the costs of the plan {a['saved']:.0%} less than encoding all training examples by all models." + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
+    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent, by the costs of the plan {a['saved']:.0%} less than encoding all training examples by all models." + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
     return '\n\n'.join(said + [f'- Not run: `{m}`. {_first_line(why)}' for m, why in zip(failed.model, failed.status)])
 
 # %% ../nbs/15_report.ipynb #d7aa3983
@@ -329,7 +336,7 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f5f7; --rule: #c9d1d9; --link: #0b5cad }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff } }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
+main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { line-height: 1.2 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
 a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--rule); opacity: .85 }
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
