@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.plots import (compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class,
-    plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_training, style)
+    plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style)
 from upgradeability.report import findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task
 from upgradeability.tasks import Inputs, make_task
@@ -343,6 +343,10 @@ def test_rungs_are_labelled_without_overlap(n):
     assert {t for t, _ in drawn} == {f"net{i}" for i in range(n)} and all(b.x1 <= ax.figure.bbox.x1 and b.y1 <= ax.figure.bbox.y1 for _, b in drawn)
     heights = sorted(b.y0 for _, b in drawn)
     assert min(np.diff(heights)) > .6 * drawn[0][1].height
+
+def test_time_spent_adds_up():
+    ax = plot_spent(ranking(4))
+    assert sum(b.get_width() for b in ax.patches) == pytest.approx(12) and outside(ax) == [] and [t.get_text() for t in ax.get_yticklabels()] == ["warm-up", "net3", "net2", "net1", "net0"]
 
 def test_a_ranking_in_words():
     text = verdict_rank(ranking(5))

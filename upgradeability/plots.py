@@ -15,8 +15,8 @@ from textwrap import wrap
 __all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'compared', 'headlines', 'style', 'keep',
            'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes',
            'plot_examples', 'plot_mistakes', 'plot_epochs', 'plot_training', 'plot_groups', 'plot_differences',
-           'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs', 'plot_check',
-           'reliability', 'plot_calibration', 'plot_cost', 'plot_findings']
+           'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs', 'plot_spent',
+           'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings']
 
 # %% ../nbs/14_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
@@ -622,6 +622,27 @@ def plot_rungs(
         for y, (_, row) in zip(_apart(ends.score, room), ends.iterrows()):
             ax.annotate(clip(short_name(row.model)), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
                         arrowprops=dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4))
+    return ax
+
+# %% ../nbs/14_plots.ipynb #33fdc097
+def plot_spent(
+    ranking:pd.DataFrame, # of `rank_models`
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per model, and one for the warm-up
+    "Seconds that a ranking spent on each model, rung by rung."
+    steps, names = pd.DataFrame(ranking.attrs['steps']), ranking.model[ranking['rank'].notna()].tolist()
+    seconds = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum', fill_value=0).loc[names]
+    before = max(0., ranking.attrs['spent'] - seconds.to_numpy().sum())
+    with style():
+        ax = rows_axes(ax, ['warm-up', *map(short_name, names)])
+        ax.barh(0, before, color=GREY, height=.6)
+        side(ax, 0, f'{before:.1f} s')
+        for y, model in enumerate(names, 1):
+            left = seconds.loc[model].cumsum().shift(fill_value=0)
+            ax.barh([y] * len(left), seconds.loc[model], left=left, color=plt.cm.Blues(np.linspace(.45, 1, len(left))), height=.6)
+            side(ax, y, f'{seconds.loc[model].sum():.1f} s')
+        ax.set(xlabel=f"seconds, {ranking.attrs['spent']:.0f} of {ranking.attrs['budget']:.0f} in all")
     return ax
 
 # %% ../nbs/14_plots.ipynb #4eaa8719
