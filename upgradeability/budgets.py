@@ -383,6 +383,7 @@ def rank_models(
     "Rank models by successive halving on training examples, within a time budget."
     models = _named(models)
     task = load_task(task, root=root)
+    if task.kind not in ('classification', 'grades'): raise ValueError(f"Ranking probes one label per example, and {task.name!r} is a task of {task.kind}. Evaluate its models with evaluate(…).")
     rows = _training_rows(task, seed)
     smallest = min(len(rows), max(smallest, 2 * len(task.classes)))
     settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
