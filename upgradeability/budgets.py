@@ -420,11 +420,11 @@ def _status(name, rung, plan, left_out):
     return f'time ran out before rung {rung + 2}' if [rung + 1, name] in left_out else f'dropped after rung {rung + 1}'
 
 def _planned_cost(plan, frame, n_rows):
-    "Planned seconds of the steps that were taken, and of encoding all training examples by all models."
+    "Planned seconds of the steps that were taken, and of giving all training examples to all models."
     costs = {m: StepCost(**c) for m, c in plan['costs'].items()}
     new = frame.groupby('model').examples.diff().fillna(frame.examples)
     taken = sum(costs[m].seconds(a, n) for m, a, n in zip(frame.model, new, frame.examples))
-    return plan['warm_up'] + taken, sum(c.seconds(n_rows, 0) for c in costs.values())
+    return plan['warm_up'] + taken, sum(c.seconds(n_rows, n_rows) for c in costs.values())
 
 def _remark(plan, left_out):
     over = plan['spent'] - plan['budget']

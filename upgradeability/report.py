@@ -215,7 +215,7 @@ def verdict_rank(
     names = ', '.join(f'`{short_name(m)}` ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
     stages = [f'{n} {status}' for status, n in ran.sort_values('rung').status.value_counts(sort=False).items()]
     failed, a = ranking[ranking['rank'].isna()], ranking.attrs
-    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent, by the costs of the plan {a['saved']:.0%} less than encoding all training examples by all models." + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
+    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent; " + (f"by the costs of the plan {a['saved']:.0%} less than giving all training examples to all models." if a['saved'] > 0 else "giving all training examples to all models would have cost no more.") + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
     return '\n\n'.join(said + [f'- Not run: `{m}`. {_first_line(why)}' for m, why in zip(failed.model, failed.status)])
 
 # %% ../nbs/15_report.ipynb #d7aa3983
@@ -227,7 +227,7 @@ def verdict_check(
     c = judged.attrs['check']
     first, best = short_name(c['first']), short_name(c['best'])
     said = f'**{first}** came first and is the best in full' if first == best else f'**{first}** came first, but **{best}** is the best in full'
-    return f"{said}: regret {c['regret']:.3f}. Weighted τ between the ranking and the full evaluations is {c['weighted_tau']:.2f} (1: the same order). {c['saved']:.0%} of the cost was saved."
+    return f"{said}: regret {c['regret']:.3f}. Weighted τ between the ranking and the full evaluations is {c['weighted_tau']:.2f} (1: the same order). {max(0., c['saved']):.0%} of the cost of all examples for all models was saved."
 
 # %% ../nbs/15_report.ipynb #38c259ac
 def keep_ranking(
