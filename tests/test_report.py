@@ -11,7 +11,7 @@ from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.plots import (compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class,
     plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style)
-from upgradeability.report import findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
+from upgradeability.report import _meant, findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task
 from upgradeability.tasks import Inputs, make_task
 
@@ -392,3 +392,9 @@ def test_findings_about_texts_are_shown():
     checked = pd.DataFrame(dict(check=["near_duplicates"], rows=[np.array([[2, 0]])]))
     said = [t.get_text() for t in plot_findings(task, checked).axes[0].texts]
     assert said == ["near duplicates: 2 in test, a", "same text", "near duplicates: 0 in train, a", "same text"]
+
+@pytest.mark.parametrize("given, spec, meant", [
+    ("efficientnet_lite0", "bundled:efficientnet_lite0", True), ("bundled:efficientnet_lite0", "bundled:efficientnet_lite0", True), ("efficientnet_lite0", "bundled:efficientnet_lite0?random=0", False),
+    ("efficientnet_lite0?random", "bundled:efficientnet_lite0?random=0", True), ("resnet50", "torchvision:resnet50:IMAGENET1K_V2", True), ("resnet5", "torchvision:resnet50:IMAGENET1K_V2", False),
+    ("timm:test_vit?random", "timm:test_vit.r160_in1k?random=0", True), ("test_vit", "timm:test_vit.r160_in1k", True), ("timm:test_vit", "timm:test_vit2.r160_in1k", False)])
+def test_the_incumbent_may_be_named_as_it_was_given(given, spec, meant): assert _meant(given, spec) == meant

@@ -166,10 +166,16 @@ def opponents(
 ) -> tuple: # (incumbent, candidate), resolved
     "The model in use and the best of the others."
     names = list(tests)
-    found = [m for m in names if incumbent in (None, m) or m.startswith((f'{incumbent}:', f'{incumbent}.')) or f':{incumbent}' in f'{m}:' and incumbent in m.split(':')]
+    found = [m for m in names if incumbent is None or _meant(incumbent, m)]
     if not found: raise unknown('incumbent', incumbent, names)
     old = found[0]
     return old, next((m for m in groups.model if m != old), old)
+
+def _meant(given, spec):
+    "Whether a resolved spec is what was given: a source, a tag and the value of an option may have been added."
+    (own, _, wanted), (base, _, options) = given.partition('?'), spec.partition('?')
+    fits = any(name == own or name.startswith((f'{own}:', f'{own}.')) for name in (base, base.partition(':')[2]))
+    return fits and bool(wanted) == bool(options) and options.startswith(wanted)
 
 # %% ../nbs/15_report.ipynb #4ca51fa1
 def verdict_compare(
