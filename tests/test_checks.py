@@ -10,8 +10,8 @@ from torch import nn
 from torchvision import transforms as T
 
 from upgradeability import checks
-from upgradeability.checks import (ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows,
-                                   looks, near_copies, near_pairs, scores_without_leaks, view, waves, without)
+from upgradeability.checks import (ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows, normalised,
+                                   looks, near_copies, near_pairs, scores_without_leaks, similar_texts, view, waves, without)
 from upgradeability.metrics import Predictions, score
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task
@@ -337,3 +337,72 @@ def test_flops_are_per_example_and_costs_are_a_table():
     nets = [nn.Sequential(nn.Linear(12, k), nn.Linear(k, 2)) for k in (5, 50)]
     df = costs(nets, example=np.zeros(12, np.float32), batch_size=7, n_batches=1)
     assert df.flops.tolist() == [2 * (60 + 10), 2 * (600 + 100)] and df.model.nunique() == 2
+
+# ---- texts and words
+
+def of_texts(train, test, y_train, y_test):
+    texts = [*train, *test]
+    splits = {"train": range(len(train)), "test": range(len(train), len(texts))}
+    return make_task("made", Inputs(texts, str, np.array([digest(t.encode("utf-8", "surrogatepass")) for t in texts], np.uint64)), [*y_train, *y_test], splits, modality="text", classes=["a", "b"])
+
+def found_in(task): return {c: (n, r.tolist()) for c, n, r in zip(*(check_task(task)[k] for k in ("check", "n", "rows"))) if c not in ("few_test_examples", "imbalance", "missing_class")}
+
+FOLDED = [("Where is it?", "where is it"), ("a  b\tc", "a b c"), ("don't", "don’t"), ("Straße", "STRASSE"), ("ﬁne", "fine"), ("soft\u00adly", "softly"), ("x-ray", "X ray"), ("１２", "12"), ("\u201cquoted\u201d", '"quoted"')]
+KEPT = [("good 🙂", "good 🙁"), ("a+b", "a b"), ("cost $5", "cost 5"), ("ab", "a b"), ("é", "e"), ("!!!", "?")]
+
+@pytest.mark.parametrize("a, b", FOLDED)
+def test_what_copying_changes_is_folded(a, b): assert len(set(normalised([a, b]))) == 1
+
+@pytest.mark.parametrize("a, b", KEPT)
+def test_what_may_matter_is_kept(a, b):
+    task = of_texts([a, "something else"], [b, "other"], "ab", "ab")
+    assert "near_duplicates" not in found_in(task)
+
+def test_similar_texts_leak_and_conflict():
+    task = of_texts(["Top up failed", "Lost card", "why me?", "Why?"], ["top-up failed!", "Lost card", "new", "!?"], "abbb", "aaba")
+    found = found_in(task)
+    assert found["near_duplicates"] == (1, [[4, 0]]) and found["exact_duplicates"] == (1, [[5, 1]])
+    conflicts = [f for f in [*CHECKS["repeated"](task), *CHECKS["similar_texts"](task)] if f.check == "conflicting_labels"]
+    assert [f.rows.tolist() for f in conflicts] == [[[5, 1]]] # equal bytes, other label
+    assert [f.check for f in CHECKS["similar_texts"](of_texts(["Why?", "x y"], ["WHY", "z z"], "ab", "bb"))] == ["near_duplicates", "conflicting_labels"]
+    assert leaked_rows(check_task(task)).tolist() == [4, 5]
+    both = of_texts(["Lost card", "lost CARD!", "x y"], ["Lost card", "z z"], "aab", "ab") # a copy byte by byte is not counted once more
+    assert found_in(both)["exact_duplicates"][0] == 1 and "near_duplicates" not in found_in(both)
+
+def test_odd_texts_are_counted():
+    task = of_texts(["fine", "also fine", "", " \n"], ["x", "word " * 25_000, "é", "ok then"], "abab", "abab")
+    assert found_in(task) == {"blank": (2, [2, 3]), "one_character": (2, [4, 6]), "long": (1, [5])}
+
+def test_lone_surrogates_and_nothing_but_blanks():
+    assert similar_texts(of_texts(["\ud800 a", "b"], ["\ud800  A", "c"], "ab", "ab")).tolist() == [[2, 0]]
+    assert len(similar_texts(of_texts(["...", " "], ["!", "\t"], "ab", "ab"))) == 0
+
+def of_sentences(sentences, tags, train):
+    "A row for each word; the first `train` sentences are train."
+    groups = np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])
+    split = {"train": np.flatnonzero(groups < train), "test": np.flatnonzero(groups >= train)}
+    inputs = Inputs([tuple(s) for s in sentences], lambda words: words, np.array([digest("\n".join(s).encode()) for s in sentences], np.uint64))
+    return make_task("made", inputs, [t for s in tags for t in s], split, modality="words", kind="tagging", groups=groups, metric="accuracy", classes=["O", "B-x"])
+
+def test_findings_about_words_count_sentences():
+    rows = [("in", "Rome", "today"), ("no", "name"), ("of", "Bern", "too"), ("to", "Oslo"), ("in", "Rome", "today"), ("NO", "name"), ("of", "Bern", "too"), ("new", "ones")]
+    tags = [("O", "B-x", "O"), ("O", "O"), ("O", "B-x", "O"), ("O", "B-x"), ("O", "B-x", "O"), ("O", "O"), ("O", "O", "O"), ("O", "B-x")]
+    task = of_sentences(rows, tags, 4)
+    found = check_task(task).set_index("check")
+    assert found.n["exact_duplicates"] == 2 and "2 of 4 (50.0%) test sentences" in found.message["exact_duplicates"]
+    assert found.n["near_duplicates"] == 1 and "imbalance" not in found.index
+    assert found.n["conflicting_labels"] == 2 and found["rows"]["conflicting_labels"].shape == (1, 2) # Bern, with and without its tag
+    gone = leaked_rows(check_task(task))
+    test = task.splits["test"]
+    p = Predictions(test, task.y[test], task.y[test], groups=task.groups[test])
+    assert sorted(set(without(p, gone).groups.tolist())) == [7] # all words of a leaked sentence go, not its first only
+
+def test_where_items_are_recommended_copies_and_classes_mean_nothing():
+    inputs = Inputs(["one", "one", "two"], str, np.array([1, 1, 2], np.uint64))
+    task = make_task("made", inputs, [0, 1, 2, 0, 1, 2], {"train": [0, 1, 2, 3], "test": [4, 5]}, modality="text", kind="recommendation", groups=np.array([0, 0, 1, 1, 0, 1]), metric="accuracy")
+    assert all(CHECKS[k](task) is None for k in ("classes", "repeated", "alike", "pictures", "similar_texts", "texts")) and len(check_task(task)) == 0
+
+def test_comparing_texts_is_quick():
+    rng = np.random.default_rng(0)
+    texts = [" ".join(map(str, rng.integers(0, 1000, 12))) for _ in range(20_000)]
+    assert len(similar_texts(of_texts(texts[:15_000], texts[15_000:], "ab" * 7500, "ab" * 2500))) == 0

@@ -97,15 +97,30 @@ def test_accuracy_of_rows_in_groups(p, icc, groups=40, rows=8, runs=400):
     assert np.mean(covered) >= LOW - slack(LOW, runs)
 
 
-@pytest.mark.parametrize('n, p', [(30, .9), (100, .9), (1000, .9)])
+@pytest.mark.parametrize('n, p', CELLS)
 def test_gain_of_macro_f1_by_simulation(n, p, runs=300):
-    "Both models err into the next class, so that macro-F1 is p at equal class sizes; the second one is better by .05."
-    rng, chances, covered = np.random.default_rng(n), joint(p, p + .05, .5), []
+    "Both models err into the next class, so that macro-F1 is p at equal class sizes; the second one differs by .05, or not at all where there is no room."
+    rng, lift, covered = np.random.default_rng(n), .05 if p < .95 else 0, []
+    chances = joint(p, p + lift, .5)
     for i in range(runs):
         y, cell = rng.integers(3, size=n), rng.choice(4, size=n, p=chances)
         a, b = (Predictions(np.arange(n), y, np.where(np.isin(cell, right), y, (y + 1) % 3)) for right in ((0, 1), (0, 2)))
-        covered.append(holds(gain(b, a, 'macro_f1', n_boot=200, seed=i), .05))
+        covered.append(holds(gain(b, a, 'macro_f1', n_boot=200, seed=i), lift))
     assert np.mean(covered) >= LOW - slack(LOW, runs) and (np.mean(covered) <= HIGH + slack(HIGH, runs) or n * chances[1:3].sum() < 10)
+
+
+@pytest.mark.parametrize('n, p', CELLS)
+@pytest.mark.parametrize('gap, n_train', [(.05, 400), (.005, 100), (0, 100)])
+def test_upgradeability_of_accuracy_by_enumeration(n, p, gap, n_train):
+    "Two independent binomials: train at p + gap, test at p."
+    tests, trains = ([accuracy_with(k, m) for k in range(m + 1)] for m in (n, n_train))
+    chance = np.outer(stats.binom.pmf(np.arange(n_train + 1), n_train, min(1, p + gap)), stats.binom.pmf(np.arange(n + 1), n, p))
+    (v0, l0, h0), (v1, l1, h1) = (np.array([(s.value, s.low, s.high) for s in scores]).T for scores in (trains, tests))
+    difference = v1 - v0[:, None]
+    low, high = difference - np.hypot(v1 - l1, (h0 - v0)[:, None]), difference + np.hypot(h1 - v1, (v0 - l0)[:, None]) # Newcombe's; published cases in test_metrics.py
+    truth = p - min(1, p + gap)
+    covered = (chance * ((low <= truth + 1e-12) & (truth - 1e-12 <= high))).sum()
+    assert covered >= LOW and (covered <= HIGH or min(n * (1 - p), n_train * (1 - min(1, p + gap))) < 10)
 
 
 # Upgradeability: a model is fitted in every replicate on newly drawn training examples

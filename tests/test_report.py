@@ -3,15 +3,17 @@ import base64, json, re
 
 import matplotlib.pyplot as plt, nbformat, numpy as np, pandas as pd, pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.text import Text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.plots import (compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class,
-    plot_scores, plot_training, style)
-from upgradeability.report import findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, write_report
+    plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style)
+from upgradeability.report import _meant, findings, headlines, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task
+from upgradeability.tasks import Inputs, make_task
 
 NAN3 = dict.fromkeys(["test", "test_low", "test_high"], np.nan)
 
@@ -318,3 +320,81 @@ def test_report_names_no_folder_of_this_machine(report):
 
 def test_a_gain_is_called_what_it_is():
     assert compared(0., 0., 0.) == "undecided" and compared(.1, 0., .2) == "undecided"
+
+# ---- numbers to decide by: rankings, curves, texts
+
+def ranking(n=8, name="timm:net{}"):
+    names = [name.format(i) for i in range(n)]
+    steps = [dict(rung=0, model=m, examples=128, score=.5 + .001 * i, se=.05, seconds=1.) for i, m in enumerate(names)] + [dict(rung=1, model=m, examples=512, score=.6, se=.02, seconds=3.) for m in names[-2:]]
+    df = pd.DataFrame(dict(rank=range(1, n + 1), model=names[::-1], score=.6, se=.02, logme=0., examples=[512, 512, *[128] * (n - 2)], rung=[1, 1, *[0] * (n - 2)], p_best=1 / n, seconds=1.,
+                           status=["reached the last rung"] * 2 + ["dropped after rung 1"] * (n - 2)))
+    df.attrs = dict(steps=steps, plan=[], spent=12., budget=10., overrun=2., saved=.75, remark="2.0 seconds over the budget")
+    return df
+
+def labels_drawn(ax):
+    ax.figure.canvas.draw()
+    return [(t.get_text(), Text.get_window_extent(t)) for t in ax.texts] # without the arrow
+
+@pytest.mark.parametrize("n", [3, 8, 20])
+def test_rungs_are_labelled_without_overlap(n):
+    "All models of the first rung score nearly the same."
+    ax = plot_rungs(ranking(n))
+    drawn = labels_drawn(ax)
+    assert {t for t, _ in drawn} == {f"net{i}" for i in range(n)} and all(b.x1 <= ax.figure.bbox.x1 and b.y1 <= ax.figure.bbox.y1 for _, b in drawn)
+    heights = sorted(b.y0 for _, b in drawn)
+    assert min(np.diff(heights)) > .6 * drawn[0][1].height
+
+def test_time_spent_adds_up():
+    ax = plot_spent(ranking(4))
+    assert sum(b.get_width() for b in ax.patches) == pytest.approx(12) and outside(ax) == [] and [t.get_text() for t in ax.get_yticklabels()] == ["warm-up", "net3", "net2", "net1", "net0"]
+
+def test_a_ranking_in_words():
+    text = verdict_rank(ranking(5))
+    assert "2 reached the last rung" in text and "3 dropped after rung 1" in text and "75% less" in text and "seconds over the budget" in text
+    judged = ranking(3).assign(metric="accuracy", test=[.7, .9, .5], test_low=.4, test_high=.95)
+    judged.attrs["check"] = dict(first="timm:net2", best="timm:net1", regret=.2, weighted_tau=.1, saved=.75)
+    assert "but **net1** is the best" in verdict_check(judged) and "regret 0.200" in verdict_check(judged)
+    ax = plot_check(judged)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["1. net2", "2. net1", "3. net0"] and outside(ax) == [] and plot_check(None) is None
+
+def test_labels_needed_are_drawn():
+    summary = pd.DataFrame(dict(model=["timm:a", "timm:b"], label_efficiency=[300., 800.], efficiency_low=[200., 700.], efficiency_high=[500., 1600.], labels_to_95_of_best=[300., np.inf], at=[1600, 1600]))
+    ax = plot_labels(summary)
+    assert outside(ax) == [] and any("> 1,600" in t.get_text() for t in ax.texts)
+
+def questions(texts, kind="classification", **more):
+    return make_task("made", Inputs(texts, str, np.arange(len(texts)).astype(np.uint64)), list("ab") * (len(texts) // 2), {"train": [0, 1], "test": range(2, len(texts))}, modality="text", **more)
+
+ODD = ["plain", "with $5 and $x^2$ and \\frac", "emoji 🙂 and 漢字", "", "a" * 3000, "word " * 40_000]
+
+def test_texts_are_shown_and_none_is_cut(recwarn):
+    task = questions(ODD)
+    fig = plot_examples(task, pd.DataFrame({"id": range(6), "true": "a", "predicted": "b" * 200, "confidence": [.999, .9, .8, .7, .6, np.nan]}))
+    fig.canvas.draw()
+    said, box = [t.get_text() for t in fig.axes[0].texts], fig.bbox
+    assert len(said) == 12 and "(blank)" in said and "$5" in said[3] and "…" in said[-1] and max(s.count("\n") for s in said) == 3
+    assert [t.get_text() for t in fig.axes[0].texts if not (box.x0 <= t.get_window_extent().x0 and t.get_window_extent().x1 <= box.x1)] == []
+    assert [str(w.message) for w in recwarn if "Glyph" in str(w.message)] == []
+
+def test_no_mistake_and_no_example_are_said(capsys):
+    task = questions(ODD)
+    right = Predictions(np.arange(2, 6), [0, 1, 0, 1], [0, 1, 0, 1], meta=dict(classes=("a", "b")))
+    assert plot_mistakes(task, right) is None and plot_examples(task, pd.DataFrame(columns=["id", "true", "predicted", "confidence"])) is None
+
+def test_words_are_shown_in_their_sentence():
+    inputs = Inputs([("in", "Rome"), ("no", "name", "here")], lambda w: w, np.array([1, 2], np.uint64))
+    task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, modality="words", kind="tagging", groups=np.array([0, 0, 1, 1, 1]))
+    fig = plot_examples(task, pd.DataFrame({"id": [3], "true": "O", "predicted": "B-x", "confidence": [.9]}))
+    assert fig.axes[0].texts[1].get_text() == "no [name] here"
+
+def test_findings_about_texts_are_shown():
+    task = questions(["same text", "other", "same text", "new", "!", "more"])
+    checked = pd.DataFrame(dict(check=["near_duplicates"], rows=[np.array([[2, 0]])]))
+    said = [t.get_text() for t in plot_findings(task, checked).axes[0].texts]
+    assert said == ["near duplicates: 2 in test, a", "same text", "near duplicates: 0 in train, a", "same text"]
+
+@pytest.mark.parametrize("given, spec, meant", [
+    ("efficientnet_lite0", "bundled:efficientnet_lite0", True), ("bundled:efficientnet_lite0", "bundled:efficientnet_lite0", True), ("efficientnet_lite0", "bundled:efficientnet_lite0?random=0", False),
+    ("efficientnet_lite0?random", "bundled:efficientnet_lite0?random=0", True), ("resnet50", "torchvision:resnet50:IMAGENET1K_V2", True), ("resnet5", "torchvision:resnet50:IMAGENET1K_V2", False),
+    ("timm:test_vit?random", "timm:test_vit.r160_in1k?random=0", True), ("test_vit", "timm:test_vit.r160_in1k", True), ("timm:test_vit", "timm:test_vit2.r160_in1k", False)])
+def test_the_incumbent_may_be_named_as_it_was_given(given, spec, meant): assert _meant(given, spec) == meant

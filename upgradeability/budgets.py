@@ -5,16 +5,20 @@
 # %% ../nbs/12_budgets.ipynb #4c655960
 from __future__ import annotations
 import json, time
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
 # %% auto #0
 __all__ = ['EXPONENTS', 'fit_power_law', 'power_law', 'learning_curve', 'curve_summary', 'curve_crossings', 'curve_cells',
-           'crossings', 'plan_halving', 'rank_models', 'check_ranking', 'judge_ranking']
+           'crossings', 'StepCost', 'plan_halving', 'rank_models', 'check_ranking', 'judge_ranking']
 
 # %% ../nbs/12_budgets.ipynb #00f1ff44
 import numpy as np, pandas as pd
 from scipy.stats import weightedtau
+from threadpoolctl import threadpool_limits
 
 # %% ../nbs/12_budgets.ipynb #6f2f148e
 from .core import cache_dir, fingerprint, progress, read_list, write_atomic, write_json
@@ -180,9 +184,9 @@ def _add_best(summary, df, metric):
 
 # %% ../nbs/12_budgets.ipynb #91b98038
 def _crossing(n, difference):
-    "Where a sampled difference changes sign, interpolated in log n; NaN where it does not."
-    change = np.flatnonzero(np.sign(difference[:-1]) * np.sign(difference[1:]) < 0)
-    if not len(change): return np.nan
+    "Where the lead changes for good, interpolated in log n; NaN where the same model is ahead at both ends."
+    if np.sign(difference[0]) * np.sign(difference[-1]) >= 0: return np.nan
+    change = np.flatnonzero(np.sign(difference[:-1]) != np.sign(difference[-1]))
     i = change[-1]
     share = difference[i] / (difference[i] - difference[i + 1])
     return float(np.exp(np.log(n[i]) + share * (np.log(n[i + 1]) - np.log(n[i]))))
@@ -203,80 +207,148 @@ def crossings(
     return pd.DataFrame(rows, columns=['a', 'b', 'n', 'low', 'high', 'share'])
 
 # %% ../nbs/12_budgets.ipynb #4ccfe446
+@dataclass(frozen=True)
+class StepCost:
+    "What a step of the ranking costs for one model."
+    load: float # seconds to load it; 0 where it stays in memory
+    encode: float # seconds per example that is new to it
+    score: float # seconds per squared number of examples
+
+    def seconds(self,
+        new:int, # examples to encode
+        n:int, # examples to score, the new ones among them
+    ) -> float: # of the whole step
+        "What a step takes."
+        return self.load + self.encode * new + self.score * n**2
+
+# %% ../nbs/12_budgets.ipynb #1ad505de
 def plan_halving(
-    costs:dict, # model -> seconds per example
+    costs:dict, # model -> `StepCost`
     budget:float, # seconds, the warm-up not included
     *,
     smallest:int, # examples of the first rung
     largest:int, # examples there are
     keep:int=1, # models in the last rung
+    step:int=1, # examples that a rung adds are a multiple of this
 ) -> pd.DataFrame: # one row per rung: models, examples, seconds (expected at most)
     "Rungs of successive halving that fit a budget."
-    slowest, counts = sorted(costs.values(), reverse=True), [len(costs)]
-    while counts[-1] > keep: counts.append(max(keep, -(-counts[-1] // 2)))
-    rows, n = [], 0
+    counts, rows, before = _halved(len(costs), keep), [], 0
     for i, k in enumerate(counts):
-        left = budget - sum(r['seconds'] for r in rows)
-        more = left / (len(counts) - i) / sum(slowest[:k])
-        n, before = int(np.clip(n + more, max(n, smallest), largest)), n
-        rows.append(dict(models=k, examples=n, seconds=(n - before) * sum(slowest[:k])))
+        sizes = [*range(before + step if rows else smallest, largest, step), *[largest] * (before < largest)]
+        expected = lambda n: sum(sorted(c.seconds(n - before, n) for c in costs.values())[-k:]) # of the k slowest
+        fit = bisect_right(sizes, (budget - sum(r['seconds'] for r in rows)) / (len(counts) - i), key=expected)
+        if rows and not fit: continue # no time, or no examples, for more: the next rung keeps fewer models
+        n = sizes[max(fit, 1) - 1]
+        rows.append(dict(models=k, examples=n, seconds=expected(n)))
+        before = n
     return pd.DataFrame(rows)
 
-# %% ../nbs/12_budgets.ipynb #fe42a514
-def _warm_up(backbone, task, rows, dtype, batch_size):
-    "Seconds per example, from 64 of them."
-    inputs = model_inputs(backbone, task)
-    start, n = time.perf_counter(), 0
-    for these, batch in batches(inputs, rows[:64], min(32, batch_size)):
-        if n == 0: backbone = complete(backbone, batch[:2]); encode_batch(backbone, batch[:2], dtype); start = time.perf_counter()
-        encode_batch(backbone, batch, dtype); n += len(these)
-    return (time.perf_counter() - start) / n
+# %% ../nbs/12_budgets.ipynb #7724ff6f
+def _halved(n, keep):
+    "Models in each rung."
+    return [n] if n <= keep else [n, *_halved(max(keep, -(-n // 2)), keep)]
 
-def _score(backbone, task, rows, dtype, batch_size, seed):
-    "The cheap scores on the first rows of train."
-    f = extract(backbone, task, rows=rows, dtype=dtype, batch_size=batch_size)
-    frame = transferability(f.x, f.y, scores=['probe_score', 'logme'], n_null=0, n_subsample=10, seed=seed).set_index('score')
-    return dict(score=frame.value['probe_score'], se=frame.se['probe_score'], logme=frame.value['logme'])
+# %% ../nbs/12_budgets.ipynb #fe42a514
+def _scores(x, y, seed=0):
+    "The cheap scores: the cross-validated probe with its standard error, and LogME beside it."
+    with threadpool_limits(1, user_api='blas'): frame = transferability(x, y, scores=['probe_score', 'logme'], n_null=0, n_subsample=10, max_rows=None, seed=seed)
+    value, se = frame.set_index('score')['value'], frame.set_index('score')['se']
+    return dict(score=value['probe_score'], se=se['probe_score'], logme=value['logme'])
+
+@cache
+def _scoring(d, n_classes, n=500):
+    "Seconds that scoring takes per squared number of examples with d features."
+    x, start = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32), time.perf_counter()
+    _scores(x, np.arange(n) % n_classes)
+    return (time.perf_counter() - start) / n**2
 
 # %% ../nbs/12_budgets.ipynb #ec2be91c
+ROOM = 5e8 # parameters of networks that are kept in memory
+
+@dataclass
+class _Loaded:
+    "Backbones by name, of which those are kept for which there is room."
+    models: dict
+    device: object
+    kept: dict = field(default_factory=dict)
+
+    def __call__(self, name):
+        if name in self.kept: return self.kept[name]
+        backbone = load_backbone(self.models[name], device=self.device)
+        if sum(b.n_params for b in self.kept.values()) + backbone.n_params <= ROOM: self.kept[name] = backbone
+        return backbone
+
+# %% ../nbs/12_budgets.ipynb #88bf661f
+def _warm_up(loaded, name, task, rows, settings):
+    "The cost of a model, from 64 examples."
+    start = time.perf_counter()
+    backbone = loaded(name)
+    inputs, load, n = model_inputs(backbone, task), 0. if name in loaded.kept else time.perf_counter() - start, 0
+    for these, batch in batches(inputs, rows[:64], min(32, settings['batch_size'])):
+        if n == 0: backbone = complete(backbone, batch[:2]); encode_batch(backbone, batch[:2], settings['dtype']); start = time.perf_counter()
+        x = encode_batch(backbone, batch, settings['dtype'])['x']; n += len(these)
+    encode = (time.perf_counter() - start) / n
+    return StepCost(load, encode, _scoring(x.shape[1], len(task.classes)))
+
+def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
+    "Costs by warm-up, errors of models that cannot be run, and the rungs."
+    costs, errors, start = {}, {}, time.perf_counter()
+    with progress(len(loaded.models), 'Warming up', 'model') as bar:
+        for name in loaded.models:
+            try: costs[name] = _warm_up(loaded, name, task, rows, settings)
+            except Exception as e: errors[name] = f'{type(e).__name__}: {e}'
+            bar.update(1)
+    spent = time.perf_counter() - start
+    if not costs: raise ValueError(f"None of the {len(loaded.models)} models can be run; the first: {next(iter(errors.values()))}")
+    rungs = plan_halving(costs, max(0., budget - spent), smallest=smallest, largest=len(rows), keep=min(keep, len(costs)), step=settings['batch_size'])
+    return dict(costs={m: asdict(c) for m, c in costs.items()}, errors=errors, warm_up=spent, rungs=rungs.to_dict('records'))
+
 def _load_plan(path, key):
     "The stored plan, if it was made for the same question."
     stored = json.loads(path.read_text()) if path.is_file() else {}
     return stored if stored.get('key') == key else {}
 
-def _make_plan(models, task, rows, budget, smallest, keep, settings):
-    "Costs by warm-up, errors of models that cannot be run, and the rungs."
-    costs, errors, start = {}, {}, time.perf_counter()
-    with progress(len(models), 'Warming up', 'model') as bar:
-        for name, model in models.items():
-            try: costs[name] = _warm_up(load_backbone(model, device=settings['device']), task, rows, settings['dtype'], settings['batch_size'])
-            except Exception as e: errors[name] = f'{type(e).__name__}: {e}'
-            bar.update(1)
-    spent = time.perf_counter() - start
-    if not costs: raise ValueError(f"None of the {len(models)} models can be run; the first: {next(iter(errors.values()))}")
-    rungs = plan_halving(costs, max(0., budget - spent), smallest=smallest, largest=len(rows), keep=min(keep, len(costs)))
-    return dict(costs=costs, errors=errors, warm_up=spent, rungs=rungs.to_dict('records'))
-
 # %% ../nbs/12_budgets.ipynb #8b501471
-def _climb(plan, models, task, rows, budget, settings, allowed):
-    "All steps (rung, model, examples, scores, seconds), and whether time ran out."
-    alive, steps, start, late = list(plan['costs']), [], time.perf_counter() - plan['warm_up'], False
+@dataclass
+class _Clock:
+    "Whether there is time for a step."
+    budget: float
+    start: float
+    planned: float = 0. # seconds that the steps so far should have taken
+    used: float = 0. # seconds that they took
+
+    def allows(self, seconds): return time.perf_counter() - self.start + seconds * self.pace <= self.budget
+
+    @property
+    def pace(self): return max(1., self.used / self.planned) if self.planned else 1.
+
+def _climb(plan, loaded, task, rows, settings):
+    "Steps taken (rung, model, examples, scores, seconds) and steps left out for want of time (rung, model)."
+    costs, clock = {m: StepCost(**c) for m, c in plan['costs'].items()}, _Clock(plan['budget'], time.perf_counter() - plan['warm_up'])
+    alive, seen, steps, left_out, stored, last = list(costs), {}, [], [], plan.get('steps'), len(plan['rungs']) - 1
     with progress(sum(r['models'] for r in plan['rungs']), 'Ranking', 'step') as bar:
         for i, rung in enumerate(plan['rungs']):
-            alive, here = alive[:rung['models']], []
+            alive = alive[:rung['models']]
+            reserve = costs[alive[0]].seconds(plan['rungs'][last]['examples'] - rung['examples'], plan['rungs'][last]['examples']) if i < last else 0.
             for j, name in enumerate(alive):
-                sure = i == 0 or (i == len(plan['rungs']) - 1 and j == 0)
-                if [i, name] not in allowed if allowed is not None else (not sure and time.perf_counter() - start > budget): late = True; continue
-                here.append(_step(i, name, models[name], task, rows[:rung['examples']], settings)); bar.update(1)
-            steps += here
-            scored = {s['model']: s['score'] for s in here}
-            alive = sorted(scored, key=lambda m: -scored[m]) + [m for m in alive if m not in scored]
-    return steps, late
+                expected = costs[name].seconds(rung['examples'] - seen.get(name, 0), rung['examples'])
+                free = i == 0 or i == last and j == 0 or clock.allows(expected + reserve)
+                if not (free if stored is None else [i, name] in stored): left_out.append([i, name]); continue
+                steps.append(_step(i, name, loaded, task, rows[:rung['examples']], settings)); bar.update(1)
+                clock.planned += expected; clock.used += steps[-1]['seconds']; seen[name] = rung['examples']
+            alive = _ordered(alive, [s for s in steps if s['rung'] == i])
+    return steps, left_out, time.perf_counter() - clock.start
+
+def _ordered(alive, steps):
+    "Models that made a step by their score, then the others."
+    scored = {s['model']: s['score'] for s in steps}
+    return sorted(scored, key=lambda m: -scored[m]) + [m for m in alive if m not in scored]
 
 # %% ../nbs/12_budgets.ipynb #7add1cd2
-def _step(rung, name, model, task, rows, settings):
+def _step(rung, name, loaded, task, rows, settings):
     start = time.perf_counter()
-    scores = _score(load_backbone(model, device=settings['device']), task, rows, settings['dtype'], settings['batch_size'], settings['seed'])
+    f = extract(loaded(name), task, rows=rows, dtype=settings['dtype'], batch_size=settings['batch_size'])
+    scores = _scores(f.x, f.y, settings['seed'])
     return dict(rung=rung, model=name, examples=len(rows), **scores, seconds=time.perf_counter() - start)
 
 # %% ../nbs/12_budgets.ipynb #b32f613e
@@ -307,20 +379,21 @@ def rank_models(
     batch_size:int=64, # examples per pass
     dtype:str='auto', # numeric type of the passes
     root:str|Path|None=None, # folder for downloaded data
-) -> pd.DataFrame: # best first: model, score, se, logme, examples, rung, p_best, seconds, status; `attrs`: 'plan', 'spent', 'saved', 'remark'
+) -> pd.DataFrame: # best first: rank, model, score, se, logme, examples, rung, p_best, seconds, status; `attrs`: 'plan', 'steps', 'spent', 'overrun', 'saved', 'remark'
     "Rank models by successive halving on training examples, within a time budget."
     models = _named(models)
     task = load_task(task, root=root)
+    if task.kind not in ('classification', 'grades'): raise ValueError(f"Ranking probes one label per example, and {task.name!r} is a task of {task.kind}. Evaluate its models with evaluate(…).")
     rows = _training_rows(task, seed)
     smallest = min(len(rows), max(smallest, 2 * len(task.classes)))
-    settings = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed)
+    settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
     key = fingerprint(list(models), task.fingerprint, float(budget), smallest, keep, seed, dtype, batch_size)
     path = Path(out_dir or cache_dir()/'runs'/key)/'plan.json'
     plan = _load_plan(path, key)
-    if not plan: plan = dict(key=key, budget=budget, **_make_plan(models, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
-    steps, late = _climb(plan, models, task, rows, budget, settings, plan.get('steps'))
-    if 'steps' not in plan: write_json(path, {**plan, 'steps': [[s['rung'], s['model']] for s in steps]})
-    df = _ranking(steps, plan, len(rows), late, path.parent, seed)
+    if not plan: plan = dict(key=key, budget=budget, **_make_plan(loaded, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
+    steps, left_out, spent = _climb(plan, loaded, task, rows, settings)
+    if 'steps' not in plan: plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent); write_json(path, plan)
+    df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
     df.attrs['settings'] = dict(task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
     return df
 
@@ -341,20 +414,34 @@ def _training_rows(task, seed):
     return full[nested_order(task.y[full], seed)]
 
 # %% ../nbs/12_budgets.ipynb #429af706
-def _ranking(steps, plan, n_rows, late, out_dir, seed):
+def _status(name, rung, plan, left_out):
+    "How far a model came, and why no further."
+    if rung == len(plan['rungs']) - 1: return 'reached the last rung'
+    return f'time ran out before rung {rung + 2}' if [rung + 1, name] in left_out else f'dropped after rung {rung + 1}'
+
+def _planned_cost(plan, frame, n_rows):
+    "Planned seconds of the steps that were taken, and of giving all training examples to all models."
+    costs = {m: StepCost(**c) for m, c in plan['costs'].items()}
+    new = frame.groupby('model').examples.diff().fillna(frame.examples)
+    taken = sum(costs[m].seconds(a, n) for m, a, n in zip(frame.model, new, frame.examples))
+    return plan['warm_up'] + taken, sum(c.seconds(n_rows, n_rows) for c in costs.values())
+
+def _remark(plan, left_out):
+    over = plan['spent'] - plan['budget']
+    return '; '.join([f"time ran out: {len(left_out)} planned steps were left out"] * bool(left_out) + [f"{over:.1f} seconds over the budget"] * (over > 0))
+
+# %% ../nbs/12_budgets.ipynb #54b428f9
+def _ranking(steps, left_out, plan, n_rows, out_dir, seed):
     "The ranked table with what was spent and left out."
     frame, chances = pd.DataFrame(steps), _chances(steps, seed)
-    last = frame.sort_values(['rung', 'score'], ascending=False).drop_duplicates('model')
-    top, seconds = len(plan['rungs']) - 1, frame.groupby('model').seconds.sum()
-    status = np.where(last.rung == top, 'reached the last rung', 'dropped after rung ' + (last.rung + 1).astype(str))
-    df = last.assign(rank=range(1, len(last) + 1), p_best=last.model.map(chances), seconds=last.model.map(seconds), status=status)
+    last, seconds = frame.sort_values(['rung', 'score'], ascending=False).drop_duplicates('model'), frame.groupby('model').seconds.sum()
+    df = last.assign(rank=range(1, len(last) + 1), p_best=last.model.map(chances), seconds=last.model.map(seconds),
+                     status=[_status(m, r, plan, left_out) for m, r in zip(last.model, last.rung)])
     failed = pd.DataFrame([dict(model=m, status=e) for m, e in plan['errors'].items()])
     df = pd.concat([df, failed], ignore_index=True)[['rank', 'model', 'score', 'se', 'logme', 'examples', 'rung', 'p_best', 'seconds', 'status']]
-    cost = pd.Series(plan['costs'])
-    used = float((frame.groupby('model').examples.max() * cost).sum() + plan['warm_up'])
-    spent = plan['warm_up'] + float(frame.seconds.sum())
-    remark = '; '.join([f"time ran out: some steps were left out"] * late + [f"{spent - plan['budget']:.0f} seconds over the budget"] * (spent > plan['budget']))
-    df.attrs = dict(plan=plan['rungs'], budget=plan['budget'], spent=spent, saved=1 - used / float(cost.sum() * n_rows), remark=remark, out_dir=str(out_dir))
+    taken, full = _planned_cost(plan, frame, n_rows)
+    df.attrs = dict(plan=plan['rungs'], steps=steps, budget=plan['budget'], spent=plan['spent'], overrun=max(0., plan['spent'] - plan['budget']), saved=1 - taken / full,
+                    remark=_remark(plan, left_out), out_dir=str(out_dir))
     write_atomic(Path(out_dir)/'ranking.csv', lambda f: df.to_csv(f, index=False))
     return df
 
@@ -364,10 +451,10 @@ def check_ranking(
     performance:dict, # model -> performance once adapted, higher is better
 ) -> pd.Series: # weighted tau, regret, the best model and the one ranked first, share of the cost that was saved
     "How a ranking compares with full evaluations."
-    ranked = ranking.dropna(subset=['rank'])
-    true = ranked.model.map(performance)
-    tau = weightedtau(-ranked['rank'], true).statistic
-    return pd.Series(dict(weighted_tau=tau, regret=regret(-ranked['rank'].to_numpy(float), true.to_numpy(float)), best=max(performance, key=performance.get), first=ranked.model.iloc[0], saved=ranking.attrs['saved']))
+    ranked = ranking[ranking['rank'].notna() & ranking.model.map(performance).notna()]
+    order, true = -ranked['rank'].to_numpy(float), ranked.model.map(performance).to_numpy(float)
+    best, first = ranked.model.iloc[true.argmax()], ranked.model.iloc[0]
+    return pd.Series(dict(weighted_tau=weightedtau(order, true).statistic, regret=regret(order, true), best=best, first=first, saved=ranking.attrs['saved']))
 
 # %% ../nbs/12_budgets.ipynb #9b0f47ec
 def judge_ranking(
@@ -375,8 +462,11 @@ def judge_ranking(
     models:str|list|dict, # the same as there
     task:str|tuple, # the same as there
     **options, # passed on to `evaluate`
-) -> pd.Series: # as `check_ranking`
+) -> pd.DataFrame: # the ranked models with `test`, `test_low` and `test_high` of a full linear probe; `attrs['check']`: as `check_ranking`
     "Evaluate all ranked models in full and judge the ranking by that."
-    named = _named(models)
-    runs = {name: evaluate(model, task, protocols='linear_probe', **options) for name, model in named.items() if name in set(ranking.model[ranking['rank'].notna()])}
-    return check_ranking(ranking, {name: df.test[0] for name, df in runs.items()})
+    ranked, named = ranking[ranking['rank'].notna()], _named(models)
+    rows = [evaluate(named[m], task, protocols='linear_probe', **options).iloc[0] for m in ranked.model]
+    df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best']].assign(**{k: [r[k] for r in rows] for k in ('metric', 'test', 'test_low', 'test_high')})
+    sign = 1 if METRICS[df.metric.iloc[0]].higher_is_better else -1
+    df.attrs = dict(check=check_ranking(ranking, dict(zip(df.model, sign * df.test))).to_dict())
+    return df

@@ -4,23 +4,25 @@
 
 # %% ../nbs/13_checks.ipynb #e5e8a6b7
 from __future__ import annotations
-import time
-from collections.abc import Iterator
+import time, unicodedata
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['CHECKS', 'ALIKE', 'BLANK', 'LEAKS', 'Finding', 'check_task', 'check_classes', 'exact_copies', 'check_repeated',
-           'waves', 'directions', 'ordinary_angle', 'hashes', 'differing', 'candidates', 'near_pairs', 'Looks', 'looks',
-           'near_copies', 'check_alike', 'check_pictures', 'View', 'view', 'check_view', 'check_features',
-           'leaked_rows', 'without', 'scores_without_leaks', 'count_flops', 'cost', 'costs']
+__all__ = ['CHECKS', 'LONG', 'ALIKE', 'BLANK', 'LEAKS', 'Finding', 'check_task', 'check_classes', 'exact_copies',
+           'check_repeated', 'normalised', 'similar_texts', 'check_similar_texts', 'check_texts', 'waves', 'directions',
+           'ordinary_angle', 'hashes', 'differing', 'candidates', 'near_pairs', 'Looks', 'looks', 'near_copies',
+           'check_alike', 'check_pictures', 'View', 'view', 'check_view', 'check_features', 'leaked_rows', 'without',
+           'scores_without_leaks', 'count_flops', 'cost', 'costs']
 
 # %% ../nbs/13_checks.ipynb #c841f51f
 import numpy as np, pandas as pd, torch
 from PIL import Image
 from scipy.fft import dctn
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/13_checks.ipynb #95288a45
@@ -30,7 +32,7 @@ from .features import Features, encode_batch, resolve_dtype
 from .metrics import Metric, Predictions, score
 from .models import Backbone, complete, load_backbone
 from .protocols import fit_rows
-from .tasks import Task, array_pictures, leaked
+from .tasks import Task, array_pictures, digest, leaked
 
 # %% ../nbs/13_checks.ipynb #00032650
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,13 @@ def check_task(
     return df
 
 # %% ../nbs/13_checks.ipynb #91b42f44
-def _used_rows(task): return np.concatenate([fit_rows(task), task.splits['test']])
+def _one_each(task, rows):
+    "One row for each example: of words, the first of each sentence."
+    if task.kind != 'tagging': return rows
+    return rows[np.sort(np.unique(task.groups[rows], return_index=True)[1])]
+
+def _used_rows(task): return _one_each(task, np.concatenate([fit_rows(task), task.splits['test']]))
+def _noun(task): return 'sentences' if task.kind == 'tagging' else 'examples'
 
 # %% ../nbs/13_checks.ipynb #62d9afb8
 def _imbalance(task):
@@ -89,51 +97,120 @@ def _absent(task):
 
 def _few(task, at_least=5):
     test = task.splits['test']
-    counts = np.bincount(task.y[test], minlength=len(task.classes))
+    unit = task.groups[test] if task.kind == 'tagging' else test
+    counts = np.array([len(np.unique(unit[task.y[test] == c])) for c in range(len(task.classes))])
     few = np.flatnonzero((counts > 0) & (counts < at_least))
-    text = (f"Fewer than {at_least} test examples in {_part(len(few), len(counts))} classes ({_names([task.classes[c] for c in few])}): "
+    text = (f"Fewer than {at_least} test {_noun(task)} in {_part(len(few), len(counts))} classes ({_names([task.classes[c] for c in few])}): "
             "figures that weigh all classes alike are uncertain.")
-    return [Finding('few_test_examples', 'warning', len(few), text, test[np.isin(task.y[test], few)])] if len(few) else []
+    return [Finding('few_test_examples', 'warning', len(few), text, _one_each(task, test[np.isin(task.y[test], few)]))] if len(few) else []
 
 # %% ../nbs/13_checks.ipynb #4c44e634
-def check_classes(task, backbone=None, features=None) -> list: # of findings
+def check_classes(task, backbone=None, features=None) -> list|None: # of findings; None where items are recommended
     "Imbalance, missing classes, and classes with few test examples."
-    return [*_imbalance(task), *_absent(task), *_few(task)]
+    if task.kind == 'recommendation': return None
+    return [*(_imbalance(task) if task.kind != 'tagging' else ()), *_absent(task), *_few(task)] # most words are outside of any entity
 
 CHECKS['classes'] = check_classes
 
 # %% ../nbs/13_checks.ipynb #c0ffd281
 def _leak(check, pairs, task, how):
     "A finding about pairs (test row, training row)."
-    n, of = len(np.unique(pairs[:, 0])), len(task.splits['test'])
-    text = f"{_part(n, of)} test examples {how}. What was learned by heart counts as understood there: look at the figures without them."
+    n, of = len(np.unique(pairs[:, 0])), len(_one_each(task, task.splits['test']))
+    text = f"{_part(n, of)} test {_noun(task)} {how}. What was learned by heart counts as understood there: look at the figures without them."
     return [Finding(check, _weight(n, of), n, text, pairs)] if n else []
+
+def _differ(task, pairs):
+    "Whether the labels of each pair differ; of sentences, the tags of all words where there are as many."
+    if task.kind != 'tagging': return task.y[pairs[:, 0]] != task.y[pairs[:, 1]]
+    wanted = set(task.groups[pairs].ravel().tolist())
+    tags = {g: task.y[rows] for g, rows in pd.Series(task.groups).groupby(task.groups).indices.items() if g in wanted}
+    a, b = ([tags[g] for g in task.groups[rows]] for rows in pairs.T)
+    return np.array([len(x) == len(y) and (x != y).any() for x, y in zip(a, b)], bool)
 
 def _conflict(pairs, task, how):
     "A finding about those pairs of copies that have different labels."
-    pairs = pairs[task.y[pairs[:, 0]] != task.y[pairs[:, 1]]]
+    pairs = pairs[_differ(task, pairs)]
     n, of = len(np.unique(pairs)), len(_used_rows(task))
-    text = f"{_part(n, of)} examples {how} and have different labels: at least one label of each pair is wrong, or the question has two answers."
+    text = f"{_part(n, of)} {_noun(task)} {how} and have different labels: at least one label of each pair is wrong, or the question has two answers."
     return [Finding('conflicting_labels', _weight(n, of), n, text, pairs)] if n else []
 
 # %% ../nbs/13_checks.ipynb #ebeba7dc
+def _repeats(keys, rows):
+    "Pairs of a row whose key (n,) occurred before, and the first row with that key."
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    pairs = np.stack([rows, rows[first[group]]], 1)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
+
+# %% ../nbs/13_checks.ipynb #129b51fa
 def exact_copies(
     task:Task, # any task
 ) -> np.ndarray: # (k, 2) rows: a repetition, and the first row of the same bytes; training rows count as earlier than test rows
     "Examples whose bytes occurred before."
     rows = _used_rows(task)
-    _, first, group = np.unique(task.inputs.digests[rows], return_index=True, return_inverse=True)
-    pairs = np.stack([rows, rows[first[group]]], 1)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    return _repeats(task.digests[rows], rows)
 
-# %% ../nbs/13_checks.ipynb #129b51fa
-def check_repeated(task, backbone=None, features=None) -> list: # of findings
+# %% ../nbs/13_checks.ipynb #7ada28e5
+def check_repeated(task, backbone=None, features=None) -> list|None: # of findings; None where items are recommended
     "Equal bytes in train and in test, or with different labels."
+    if task.kind == 'recommendation': return None
     pairs = exact_copies(task)
     leaks = pairs[np.isin(pairs[:, 0], leaked(task))]
     return [*_leak('exact_duplicates', leaks, task, 'are also in train, byte by byte'), *_conflict(pairs, task, 'have equal bytes')]
 
 CHECKS['repeated'] = check_repeated
+
+# %% ../nbs/13_checks.ipynb #53582ccd
+def normalised(
+    texts:Iterable, # of texts
+) -> list: # of texts: equal where the given ones differ in nothing but case, punctuation and blanks
+    "Texts without what copying changes."
+    forms = [unicodedata.normalize('NFKC', t).casefold() for t in texts]
+    kinds = {ord(c): unicodedata.category(c) for c in set().union(*forms)}
+    table = {c: None if kind == 'Cf' else ' ' for c, kind in kinds.items() if kind[0] in 'PZC'}
+    return [' '.join(t.translate(table).split()) for t in forms]
+
+# %% ../nbs/13_checks.ipynb #6926143c
+def _texts(task, rows):
+    "The texts of rows; of words, their sentences."
+    items = task.groups[rows] if task.kind == 'tagging' else rows
+    return [t if isinstance(t := task.inputs.items[int(i)], str) else ' '.join(t) for i in items]
+
+def _has_texts(task): return task.modality in ('text', 'words') and task.kind != 'recommendation'
+
+# %% ../nbs/13_checks.ipynb #c40a1672
+def similar_texts(
+    task:Task, # of texts
+) -> np.ndarray: # (k, 2) rows: a text, and the first that is the same after normalisation but has other bytes
+    "Texts that occurred before with another case, punctuation or blanks."
+    rows, forms = _used_rows(task), normalised(_texts(task, _used_rows(task)))
+    told = np.array([f != '' for f in forms], bool) # of nothing but punctuation, nothing is left to compare
+    pairs = _repeats(np.array([digest(f.encode('utf-8', 'surrogatepass')) for f in forms], np.uint64)[told], rows[told])
+    return pairs[task.digests[pairs[:, 0]] != task.digests[pairs[:, 1]]]
+
+# %% ../nbs/13_checks.ipynb #50a07c03
+def check_similar_texts(task, backbone=None, features=None) -> list|None: # of findings; None where there are no texts
+    "Texts in train and in test, or with different labels, that are the same after normalisation."
+    if not _has_texts(task): return None
+    pairs = similar_texts(task)
+    leaks = pairs[np.isin(pairs[:, 0], task.splits['test']) & np.isin(pairs[:, 1], fit_rows(task)) & ~np.isin(pairs[:, 0], leaked(task))]
+    how = 'but for case, punctuation and blanks'
+    return [*_leak('near_duplicates', leaks, task, f'are also in train {how}'), *_conflict(pairs, task, f'are the same as another {how}')]
+
+CHECKS['similar_texts'] = check_similar_texts
+
+# %% ../nbs/13_checks.ipynb #7680a856
+LONG = 100_000 # characters from which a text is no longer a text but a file
+
+# %% ../nbs/13_checks.ipynb #ef22556a
+def check_texts(task, backbone=None, features=None) -> list|None: # of findings; None where there are no texts
+    "Empty texts, texts of one character, and extremely long ones."
+    if not _has_texts(task): return None
+    rows = _used_rows(task)
+    size = np.array([len(t.strip()) for t in _texts(task, rows)])
+    kinds = [('blank', size == 0, 'are empty or blank', .001), ('one_character', size == 1, 'have one character only', .01), ('long', size >= LONG, f'have {LONG:,} characters or more', .01)]
+    return [Finding(check, _weight(is_so.sum(), len(rows), share), int(is_so.sum()), f'{_part(is_so.sum(), len(rows))} texts {text}.', rows[is_so]) for check, is_so, text, share in kinds if is_so.any()]
+
+CHECKS['texts'] = check_texts
 
 # %% ../nbs/13_checks.ipynb #e904b541
 SIDE, WAVES = 32, 8 # pixels of the small picture, waves kept in each direction
@@ -422,8 +499,9 @@ def without(
     predictions:Predictions, # of one split
     rows:np.ndarray, # ids to leave out
 ) -> Predictions: # of the others
-    "Predictions without some of the examples."
-    return predictions.take(~np.isin(predictions.ids, rows))
+    "Predictions without some of the examples; where rows belong together, as the words of a sentence do, all of the unit go."
+    unit = predictions.ids if predictions.groups is None else predictions.groups
+    return predictions.take(~np.isin(unit, unit[np.isin(predictions.ids, rows)]))
 
 # %% ../nbs/13_checks.ipynb #43f39224
 def _both(parts, rows, metric):
@@ -456,9 +534,9 @@ def count_flops(
 ) -> int: # of matrix products, convolutions and attention, for the whole batch
     "Floating-point operations of one forward pass."
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False) # one fused operation, which PyTorch's counter takes for nothing
+    torch.backends.mha.set_fastpath_enabled(False) # fused operations, which PyTorch's counter takes for nothing
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter: module(batch)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter: module(batch)
     finally: torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops()
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import inspect, json, platform, time, warnings
+import builtins, inspect, json, platform, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -366,7 +366,8 @@ def _table(cells, against, out_dir):
     write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
     df.attrs['out_dir'] = str(out_dir)
     failed = df.error[df.error != '']
-    if len(failed): warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
+    if len(failed) and not hasattr(builtins, '__IPYTHON__'): # a notebook shows the table, and would store the warning with its own temporary name
+        warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
     return df
 
 # %% ../nbs/11_evaluation.ipynb #461543cf
@@ -395,7 +396,8 @@ def evaluate(
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
     out_dir = _out_dir(out_dir, models, tasks, *protocols, n_trains, seeds, class_map, dtype, batch_size, device)
     grid = [(t, p, n, s) for t, n, s, p in product(range(len(tasks)), n_trains, seeds, protocols)]
-    with progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+    with warnings.catch_warnings(), progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+        warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
         run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
         cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
     return _table(cells, against, out_dir)

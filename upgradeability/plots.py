@@ -12,12 +12,13 @@ from pathlib import Path
 from textwrap import wrap
 
 # %% auto #0
-__all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'compared', 'headlines', 'style', 'keep',
+__all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'VIEWS', 'compared', 'headlines', 'style', 'keep',
            'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes',
            'plot_examples', 'plot_mistakes', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes',
            'plot_sentences', 'plot_epochs', 'plot_training', 'plot_groups', 'plot_differences', 'plot_flips',
-           'plot_curve', 'plot_gap', 'plot_ranking', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings',
-           'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations']
+           'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs', 'plot_spent', 'plot_check',
+           'reliability', 'plot_calibration', 'plot_cost', 'plot_findings', 'by_history', 'plot_by_history',
+           'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts', 'plot_confusions', 'plot_cases']
 
 # %% ../nbs/14_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import EngFormatter, LogLocator
 from scipy.stats import binom
 
 # %% ../nbs/14_plots.ipynb #71f791a3
@@ -331,11 +333,12 @@ def plot_examples(
     task:Task, # whose inputs the ids are rows of
     examples:pd.DataFrame, # of `mistakes` or `broken`: id, true, predicted, confidence
     n:int=12, # how many at most
-) -> Figure|None: # None where there is none, or no picture of it
-    "Wrong answers as pictures, with what they were taken for."
+) -> Figure|None: # None where there is none, or nothing to be seen of it
+    "Wrong answers as pictures or texts, with what they were taken for."
     examples = examples[:n]
-    if task.modality != 'image': return say('The examples of this task are no pictures.')
+    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
     if not len(examples): return say('There is none.')
+    if task.modality != 'image': return _draw_texts([(f'{r.id}: {r.true}, taken for {r.predicted}{_sure(r.confidence)}', _text(task, int(r.id)), 'black') for r in examples.itertuples()])
     with style():
         fig, axes = plt.subplots(-(-len(examples) // 6), 6, figsize=(8, 1.95 * -(-len(examples) // 6)), squeeze=False)
         for ax in axes.flat: ax.set_axis_off()
@@ -347,9 +350,9 @@ def plot_mistakes(
     task:Task, # whose inputs the ids are rows of
     test:Predictions, # of one split
     n:int=12, # how many at most
-) -> Figure|None: # None where there is no mistake, or no picture of it
-    "The most confident mistakes as pictures."
-    if task.modality == 'image' and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
+) -> Figure|None: # None where there is no mistake, or nothing to be seen of it
+    "The most confident mistakes as pictures or texts."
+    if _can_show(task) and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
     return plot_examples(task, mistakes(test, n))
 
 # %% ../nbs/14_plots.ipynb #ddc71220
@@ -360,8 +363,37 @@ def _picture(example):
 
 def _draw_mistake(ax, x, row):
     ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-    sure = '' if np.isnan(row.confidence) else ' (>99%)' if row.confidence > .99 else f' ({row.confidence:.0%})'
-    ax.set_title(f'{clip(row.true, 16)}\ntaken for\n{clip(row.predicted, 16)}{sure}', fontsize=8, loc='center')
+    ax.set_title(f'{clip(row.true, 16)}\ntaken for\n{clip(row.predicted, 16)}{_sure(row.confidence)}', fontsize=8, loc='center')
+
+def _sure(confidence): return '' if np.isnan(confidence) else ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
+
+# %% ../nbs/14_plots.ipynb #cdf9d1b3
+def _can_show(task): return task.modality in ('image', 'text', 'words') and task.kind != 'recommendation'
+
+def _text(task, row):
+    "The text of a row; of a word, its sentence with the word in brackets."
+    if task.kind != 'tagging': return str(task.inputs.items[row])
+    words, at = list(task.inputs.items[task.groups[row]]), int(np.flatnonzero(task.groups == task.groups[row]).searchsorted(row))
+    return ' '.join([*words[:at], f'[{words[at]}]', *words[at + 1:]])
+
+def _lines(text, width=92, most=4):
+    "A text as the lines of a figure."
+    known = get_font(findfont('DejaVu Sans')).get_charmap()
+    fit = ''.join(c if ord(c) in known else '□' for c in ' '.join(text[:2000].split()))
+    return wrap(fit, width, max_lines=most, placeholder=' …') or ['(blank)']
+
+def _draw_texts(blocks):
+    "(heading, text, colour) below one another."
+    lines = [_lines(text) for _, text, _ in blocks]
+    y = np.cumsum([0, *[len(l) + 1.8 for l in lines]])
+    with style():
+        fig, ax = plt.subplots(figsize=(8.2, .15 * y[-1]))
+        ax.set(xlim=(0, 1), ylim=(y[-1], 0))
+        ax.set_axis_off()
+        for at, (heading, _, colour), part in zip(y, blocks, lines):
+            ax.text(0, at, clip(heading, 80), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
+            ax.text(0, at + 1.1, '\n'.join(part), fontsize=9, va='top', linespacing=1.2, parse_math=False)
+    return fig
 
 # %% ../nbs/14_plots.ipynb #aa289a5d
 def _type_rows(train, test):
@@ -640,7 +672,8 @@ def plot_differences(
             real = row.p_holm <= 1 - level
             colour = (BLUE if row.difference > 0 else WORSE) if real else GREY
             point(ax, y, dict(d=row.difference, d_low=row.low, d_high=row.high), 'd', colour, 'o', 6.5, hollow=not real)
-            side(ax, y, interval_text(row.difference, row.low, row.high, '+'))
+            side(ax, y, f"{interval_text(row.difference, row.low, row.high, '+')}   {'< .001' if row.p_holm < .001 else f'{row.p_holm:.3f}'}")
+        side(ax, -.5, 'difference, p after Holm', weight='bold')
         ax.axvline(0, color='black', lw=.8, zorder=0)
         if margin is not None: ax.axvline(-margin, color=WORSE, lw=1, ls=':', zorder=0); ax.set_title('dotted: the loss that would be accepted')
         ax.set(xlabel='difference on the same test examples (right: better)')
@@ -726,6 +759,32 @@ def plot_gap(
         ax.legend(loc='center left', bbox_to_anchor=(1, .5))
     return ax
 
+# %% ../nbs/14_plots.ipynb #e8337188
+def plot_labels(
+    summary:pd.DataFrame, # of `curve_summary`
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per model
+    "Labels needed for 95 % of one's own and of the best model's performance."
+    with style():
+        ax = rows_axes(ax, [short_name(m) for m in summary.model])
+        for y, (_, row) in enumerate(summary.iterrows()):
+            point(ax, y, dict(n=row.label_efficiency, n_low=row.efficiency_low, n_high=row.efficiency_high), 'n', BLUE, 'o', 6.5)
+            if np.isfinite(row.labels_to_95_of_best): ax.plot(row.labels_to_95_of_best, y, 'o', ms=10, mfc='none', mec=GREY, mew=1.3, zorder=2)
+            best = f'{row.labels_to_95_of_best:,.0f}' if np.isfinite(row.labels_to_95_of_best) else f'> {row["at"]:,}'
+            side(ax, y, f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]   {best}')
+        side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
+        ax.set(xscale='log', xlabel='labels (filled: own 95 %; ring: 95 % of the best)')
+        _round_ticks(ax, lambda v, _: f'{v:,.0f}')
+    return ax
+
+def _round_ticks(ax, written):
+    "Round numbers on a logarithmic axis, the more the fewer decades it has."
+    decades = np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.5 else (1,)))
+    ax.xaxis.set_major_formatter(written)
+    ax.set_xticks([], minor=True)
+
 # %% ../nbs/14_plots.ipynb #dc6bb6a2
 def plot_ranking(
     ranking:pd.DataFrame, # of `rank_models`
@@ -742,6 +801,73 @@ def plot_ranking(
             side(ax, y, f'{row.p_best:>4.0%}   {int(row.examples):,} examples')
         side(ax, -.5, 'chance of being best', weight='bold')
         ax.set(xlabel='cross-validated probe on training examples (± standard error)')
+    return ax
+
+# %% ../nbs/14_plots.ipynb #f72c70d1
+def _apart(y, gap):
+    "Heights for labels at `y`, moved so far up that each has its room."
+    out, order = np.array(y, float), np.argsort(y)
+    for lower, upper in zip(order, order[1:]): out[upper] = max(out[upper], out[lower] + gap)
+    return out
+
+# %% ../nbs/14_plots.ipynb #325abfea
+def plot_rungs(
+    ranking:pd.DataFrame, # of `rank_models`
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per model
+    "What each model scored with how many examples, and where it was left behind."
+    steps = pd.DataFrame(ranking.attrs['steps'])
+    ends = steps.sort_values('rung').drop_duplicates('model', keep='last')
+    with style():
+        ax = plt.subplots(figsize=(7, 1.6 + .3 * max(6, len(ends))))[1] if ax is None else ax
+        for model, part in steps.groupby('model', sort=False):
+            ax.errorbar(part.examples, part.score, part.se, fmt='o-', ms=5, lw=1.4, color=BLUE if part.rung.max() == steps.rung.max() else GREY)
+        ax.set(xscale='log', xlabel='training examples seen', ylabel='cross-validated probe (± standard error)')
+        ax.set_xticks(n := sorted(steps.examples.unique()), [f'{v:,}' for v in n])
+        ax.set_xticks([], minor=True)
+        room = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis
+        for y, (_, row) in zip(_apart(ends.score, room), ends.iterrows()):
+            ax.annotate(clip(short_name(row.model)), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
+                        arrowprops=dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4))
+    return ax
+
+# %% ../nbs/14_plots.ipynb #ab08702a
+def plot_spent(
+    ranking:pd.DataFrame, # of `rank_models`
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per model, and one for the warm-up
+    "Seconds that a ranking spent on each model, rung by rung."
+    steps, names = pd.DataFrame(ranking.attrs['steps']), ranking.model[ranking['rank'].notna()].tolist()
+    seconds = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum', fill_value=0).loc[names]
+    before = max(0., ranking.attrs['spent'] - seconds.to_numpy().sum())
+    with style():
+        ax = rows_axes(ax, ['warm-up', *map(short_name, names)])
+        ax.barh(0, before, color=GREY, height=.6)
+        side(ax, 0, f'{before:.1f} s')
+        for y, model in enumerate(names, 1):
+            left = seconds.loc[model].cumsum().shift(fill_value=0)
+            ax.barh([y] * len(left), seconds.loc[model], left=left, color=plt.cm.Blues(np.linspace(.45, 1, len(left))), height=.6)
+            side(ax, y, f'{seconds.loc[model].sum():.1f} s')
+        ax.set(xlabel=f"seconds, {ranking.attrs['spent']:.0f} of {ranking.attrs['budget']:.0f} in all")
+    return ax
+
+# %% ../nbs/14_plots.ipynb #ea8081e9
+def plot_check(
+    judged:pd.DataFrame|None, # of `judge_ranking`; None: not judged
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes|None: # one line per model in the order of the ranking; None where nothing was judged
+    "What the ranked models reach when they are evaluated in full."
+    if judged is None: return None
+    with style():
+        ax = rows_axes(ax, [f'{int(r)}. {short_name(m)}' for r, m in zip(judged['rank'], judged.model)])
+        for y, (_, row) in enumerate(judged.iterrows()):
+            point(ax, y, row, 'test', BLUE if row.rung == judged.rung.max() else GREY, 'o', 6.5)
+            side(ax, y, f'{interval_text(*triple(row, "test"))}')
+        ax.axvline(judged.test.iloc[0], color=BLUE, lw=1, ls=':', zorder=0)
+        ax.set(xlabel=f'{axis_name(judged.metric.iloc[0])} on test, all labels (dotted: the first place)')
     return ax
 
 # %% ../nbs/14_plots.ipynb #fefd27c9
@@ -816,6 +942,7 @@ def plot_cost(
         for _, r in rows.iterrows(): ax.annotate(clip(short_name(r.model)), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
         ax.set(xscale='log', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
         ax.margins(x=.15)
+        _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
     return ax
 
@@ -833,17 +960,24 @@ def plot_findings(
     task:Task, # that was looked at
     findings:pd.DataFrame, # of `check_task`
     n:int=6, # how many examples or pairs at most
-) -> Figure|None: # None where no finding has examples, or they are no pictures
+) -> Figure|None: # None where no finding has examples, or there is nothing to be seen of them
     "Examples of what was found; pairs side by side with their labels."
     examples = _examples(findings, n)
-    if task.modality != 'image': return say('The examples of this task are no pictures.')
-    if not examples: return say('No finding is about single pictures.')
+    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
+    if not examples: return say('No finding is about single examples.')
+    if task.modality != 'image': return _draw_texts([block for check, rows in examples for block in _finding_texts(task, check, np.atleast_1d(rows))])
     with style():
         fig = plt.figure(figsize=(8, 2 * -(-len(examples) // 3)))
         for cell, (check, rows) in zip(fig.subfigures(-(-len(examples) // 3), 3, squeeze=False).flat, examples): _draw_finding(cell, task, check, np.atleast_1d(rows))
     return fig
 
 # %% ../nbs/14_plots.ipynb #758571f8
+def _finding_texts(task, check, rows):
+    "A block for each text of a finding."
+    colour = WORSE if len(set(task.y[rows])) > 1 and task.kind != 'tagging' else 'black'
+    label = lambda row: '' if task.kind == 'tagging' else f', {task.classes[task.y[row]]}'
+    return [(f"{check.replace('_', ' ')}: {row} in {_place(task, row)}{label(row)}", _text(task, int(row)), colour) for row in rows]
+
 def _draw_finding(cell, task, check, rows):
     differ = len(set(task.y[rows])) > 1
     cell.suptitle(check.replace('_', ' '), fontsize=9)
@@ -1005,3 +1139,31 @@ def _picture_lists(task, test, rows, most):
         _draw_row(axes[:most], task, history, [False] * len(history))
         _draw_row(axes[most + 1:], task, test.pred[i][test.pred[i] >= 0][:most], test.scores[i])
     return fig
+
+# %% ../nbs/14_plots.ipynb #2688effc
+VIEWS = { # kind of task -> pictures of the parts (train, test), of the confusions (test) and of single cases (task, test); others as 'classification'
+    'classification': (plot_per_class, plot_confusion, plot_mistakes),
+    'tagging': (plot_types, plot_type_confusion, plot_sentences),
+    'recommendation': (plot_by_history, plot_hits, plot_recommendations)}
+
+def _view(test): return VIEWS.get(test.meta.get('kind'), VIEWS['classification'])
+
+def plot_parts(
+    train:Predictions, # on what was learned from
+    test:Predictions, # on unseen examples
+) -> Axes|Figure|None: # classes, types of entities, or users by the length of their history
+    "Where a model carries over least."
+    return _view(test)[0](train, test)
+
+def plot_confusions(
+    test:Predictions, # on unseen examples
+) -> Axes|Figure|None: # classes, types of entities, or hits by their place in the list
+    "What is taken for what."
+    return _view(test)[1](test)
+
+def plot_cases(
+    task:Task, # whose inputs the predictions are about
+    test:Predictions, # on unseen examples
+) -> Axes|Figure|None: # pictures, texts, sentences, or a history beside the recommendations
+    "Single cases, the most confident mistakes first."
+    return _view(test)[2](task, test)

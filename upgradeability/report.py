@@ -11,8 +11,8 @@ from pathlib import Path
 
 # %% auto #0
 __all__ = ['read_headline', 'verdict', 'raise_if_all_failed', 'show_table', 'test_predictions', 'opponents', 'verdict_compare',
-           'verdict_curve', 'verdict_rank', 'keep_ranking', 'findings', 'provenance', 'keep_provenance', 'resolved',
-           'to_html', 'write_report']
+           'verdict_curve', 'verdict_rank', 'verdict_check', 'keep_ranking', 'findings', 'provenance',
+           'keep_provenance', 'resolved', 'to_html', 'write_report']
 
 # %% ../nbs/15_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
@@ -133,13 +133,20 @@ def raise_if_all_failed(
 def show_table(
     df:pd.DataFrame, # the results table
 ) -> pd.DataFrame: # text, one row per row of the table
-    "The results table for readers."
+    "The results table for readers; `majority`, which no model changes, once."
+    df = df[~((df.protocol == 'majority') & df.duplicated(['task', 'protocol', 'n_train', 'seed', 'test', 'error']))]
     cells = lambda name, sign='': [interval_text(*triple(r, name), sign).replace(' ', '\N{NO-BREAK SPACE}') if np.isfinite(r[name]) else '' for _, r in df.iterrows()]
     metric = ', '.join(str(m).replace('_', ' ') for m in df.metric.dropna().unique())
     table = {f'{metric} on train': cells('train'), f'{metric} on test': cells('test'), u_name(df.metric.iloc[0]): cells('upgradeability', '+'),
              'gain': cells('gain', '+'), 'over': df.baseline.fillna('').map(short_name), 'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
     if (errors := df.error.fillna('').astype(str)).any(): table['not complete because'] = [_first_line(e, 60) if e else '' for e in errors]
-    return pd.DataFrame(table).set_axis(row_labels(df))
+    return pd.DataFrame(table).set_axis(_table_labels(df))
+
+def _table_labels(df):
+    "A short name for each row; of several models under one protocol, the model's."
+    asked = df.protocol[df.protocol != 'majority'].unique()
+    if len(asked) != 1 or df.model.nunique() == 1: return row_labels(df)
+    return ['majority' if p == 'majority' else label.replace(f' · {p}', '') for label, p in zip(row_labels(df), df.protocol)]
 
 # %% ../nbs/15_report.ipynb #547709cd
 def test_predictions(
@@ -159,10 +166,16 @@ def opponents(
 ) -> tuple: # (incumbent, candidate), resolved
     "The model in use and the best of the others."
     names = list(tests)
-    found = [m for m in names if incumbent in (None, m) or m.startswith((f'{incumbent}:', f'{incumbent}.')) or f':{incumbent}' in f'{m}:' and incumbent in m.split(':')]
+    found = [m for m in names if incumbent is None or _meant(incumbent, m)]
     if not found: raise unknown('incumbent', incumbent, names)
     old = found[0]
     return old, next((m for m in groups.model if m != old), old)
+
+def _meant(given, spec):
+    "Whether a resolved spec is what was given: a source, a tag and the value of an option may have been added."
+    (own, _, wanted), (base, _, options) = given.partition('?'), spec.partition('?')
+    fits = any(name == own or name.startswith((f'{own}:', f'{own}.')) for name in (base, base.partition(':')[2]))
+    return fits and bool(wanted) == bool(options) and options.startswith(wanted)
 
 # %% ../nbs/15_report.ipynb #4ca51fa1
 def verdict_compare(
@@ -172,14 +185,16 @@ def verdict_compare(
     candidate:str, # its name
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
+    if len(groups) == 1: return f"**{short_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
     top, best = [short_name(m) for m in groups.model[groups.top]], groups.iloc[0]
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
     d = upgrade.difference
     sure = 'a real difference' if upgrade.p_value <= 1 - d.level else 'not separable from chance'
     swap = (f"Replacing `{short_name(incumbent)}` by `{short_name(candidate)}` changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} examples "
             f"({upgrade.negative_share:.1%}) and mends {upgrade.positive_flips} ({upgrade.positive_share:.1%})")
-    call = f": **{upgrade.verdict}** by the margin of {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
-    return f'{lead}.\n\n{swap}{call}.'.replace('-0.', '−0.') if len(groups) > 1 else f'{lead}; there is nothing to compare it with.'
+    why = {'go': 'even the lower end of the interval loses less than the margin of', 'no-go': 'the interval does not rule out a loss beyond the margin of'}
+    call = f". **{upgrade.verdict}**: {why[upgrade.verdict]} {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
+    return f'{lead}.\n\n{swap}{call}.'.replace('-0.', '−0.')
 
 # %% ../nbs/15_report.ipynb #7d3f615c
 def verdict_curve(
@@ -204,22 +219,32 @@ def verdict_rank(
     ran = ranking[ranking['rank'].notna()]
     likely = ran[ran.p_best.sort_values(ascending=False).cumsum().shift(fill_value=0).reindex(ran.index) < .95]
     names = ', '.join(f'`{short_name(m)}` ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
-    dropped = f"{(ran.rung < ran.rung.max()).sum()} of {len(ran)} were dropped before the last rung"
-    failed = ranking[ranking['rank'].isna()]
-    a = ranking.attrs
-    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"{dropped}; {a['spent']:.0f} of {a['budget']:.0f} seconds were spent, {a['saved']:.0%} less than encoding all training examples by all models." + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
+    stages = [f'{n} {status}' for status, n in ran.sort_values('rung').status.value_counts(sort=False).items()]
+    failed, a = ranking[ranking['rank'].isna()], ranking.attrs
+    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent; " + (f"by the costs of the plan {a['saved']:.0%} less than giving all training examples to all models." if a['saved'] > 0 else "giving all training examples to all models would have cost no more.") + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
     return '\n\n'.join(said + [f'- Not run: `{m}`. {_first_line(why)}' for m, why in zip(failed.model, failed.status)])
 
 # %% ../nbs/15_report.ipynb #d7aa3983
+def verdict_check(
+    judged:pd.DataFrame|None, # of `judge_ranking`; None: not judged
+) -> str: # Markdown
+    "Whether the ranking was right."
+    if judged is None: return 'Not checked: `-p check true` evaluates all models in full, outside the budget.'
+    c = judged.attrs['check']
+    first, best = short_name(c['first']), short_name(c['best'])
+    said = f'**{first}** came first and is the best in full' if first == best else f'**{first}** came first, but **{best}** is the best in full'
+    return f"{said}: regret {c['regret']:.3f}. Weighted τ between the ranking and the full evaluations is {c['weighted_tau']:.2f} (1: the same order). {max(0., c['saved']):.0%} of the cost of all examples for all models was saved."
+
+# %% ../nbs/15_report.ipynb #38c259ac
 def keep_ranking(
     ranking:pd.DataFrame, # of `rank_models`
-) -> pd.Series: # what it was made of, in short
+) -> pd.DataFrame: # what it was made of, in short
     "Store `provenance.json` beside the ranking."
     a = ranking.attrs
-    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), plan=a['plan'], ranking=_portable(ranking.to_dict('records')),
-                **{k: a[k] for k in ('budget', 'spent', 'saved', 'remark', 'settings')})
+    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')),
+                **{k: a[k] for k in ('steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings')})
     write_json(Path(a['out_dir'])/'provenance.json', made)
-    return pd.Series({**a['settings'], 'models': len(ranking), 'tried': int(ranking.score.notna().sum()), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)})
+    return pd.Series({**a['settings'], 'models': len(ranking), 'steps': len(a['steps']), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)}, name='').to_frame()
 
 # %% ../nbs/15_report.ipynb #9896b833
 def findings(
@@ -256,11 +281,11 @@ def _run(row, out_dir):
 # %% ../nbs/15_report.ipynb #559b7c41
 def provenance(
     df:pd.DataFrame, # the results table of `evaluate`
-) -> dict: # `made`, `versions`, `machine`, and one entry of `runs` per row
+) -> dict: # `made`, `versions`, `machine`, `tried` (configurations in all), and one entry of `runs` per row
     "What the figures were made of."
     machine = {'system': platform.system(), 'processor': platform.machine(), 'cores': os.cpu_count()}
     runs = [_portable(_run(row, df.attrs['out_dir'])) for _, row in df.iterrows()]
-    return dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), machine=machine, runs=runs)
+    return dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), machine=machine, tried=sum((r['choices'] or {}).get('tried', 1) for r in runs), runs=runs)
 
 # %% ../nbs/15_report.ipynb #fcf34a09
 def keep_provenance(
@@ -317,13 +342,13 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f5f7; --rule: #c9d1d9; --link: #0b5cad }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff } }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
+main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { line-height: 1.2 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
 a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--rule); opacity: .85 }
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
-table { border-collapse: collapse; border: 0; font-size: .9rem; font-variant-numeric: tabular-nums }
-tbody th { white-space: nowrap } th, td { border: 0; padding: .25rem .7rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
+table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
+tbody th { white-space: nowrap } th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }
