@@ -128,7 +128,7 @@ def learning_curve(
     df = pd.concat([rows for rows, _, _ in parts.values()], ignore_index=True)
     draws = {m: (rows[rows.kind == 'measured'].n_train.to_numpy(), d) for m, (rows, _, d) in parts.items()}
     summary = _add_best(pd.DataFrame([s for _, s, _ in parts.values()]), df, ok.metric.iloc[0])
-    df.attrs = dict(out_dir=out_dir, summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0])
+    df.attrs = dict(out_dir=out_dir, summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0], kinds=cells.attrs['kinds'])
     return df
 
 # %% ../nbs/12_budgets.ipynb #986d360e
@@ -136,7 +136,9 @@ def curve_summary(
     df:pd.DataFrame, # of `learning_curve`
 ) -> pd.DataFrame: # one row per model: labels needed with their interval, the largest size and what is reached there, the law, a remark
     "What each curve says."
-    return pd.DataFrame(df.attrs['summary'])
+    summary = pd.DataFrame(df.attrs['summary'])
+    summary.attrs = {k: df.attrs.get(k) for k in ('task', 'kinds')}
+    return summary
 
 def curve_crossings(
     df:pd.DataFrame, # of `learning_curve`

@@ -8,6 +8,7 @@ import time, unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 # %% auto #0
@@ -15,7 +16,7 @@ __all__ = ['CHECKS', 'LONG', 'ALIKE', 'BLANK', 'LEAKS', 'Finding', 'check_task',
            'check_repeated', 'normalised', 'similar_texts', 'check_similar_texts', 'check_texts', 'waves', 'directions',
            'ordinary_angle', 'hashes', 'differing', 'candidates', 'near_pairs', 'Looks', 'looks', 'near_copies',
            'check_alike', 'check_pictures', 'View', 'view', 'check_view', 'check_features', 'leaked_rows', 'without',
-           'scores_without_leaks', 'count_flops', 'cost', 'costs']
+           'scores_without_leaks', 'count_flops', 'cost', 'costs', 'typical']
 
 # %% ../nbs/13_checks.ipynb #c841f51f
 import numpy as np, pandas as pd, torch
@@ -28,9 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 # %% ../nbs/13_checks.ipynb #95288a45
 from .core import cache_dir, progress, write_atomic
 from .evaluation import read_predictions
-from .features import Features, encode_batch, resolve_dtype
+from .features import Features, encode_batch, resolve_dtype, to_device
 from .metrics import Metric, Predictions, score
-from .models import Backbone, complete, load_backbone
+from .models import Backbone, complete, load_backbone, pad
 from .protocols import fit_rows
 from .tasks import Task, array_pictures, digest, leaked
 
@@ -529,8 +530,8 @@ def scores_without_leaks(
 
 # %% ../nbs/13_checks.ipynb #e9e7155d
 def count_flops(
-    module:nn.Module, # any network, in evaluation mode
-    batch:torch.Tensor, # (n, …) as it takes them
+    module:Callable, # any network, in evaluation mode
+    batch:torch.Tensor|dict, # (n, …) as it takes them
 ) -> int: # of matrix products, convolutions and attention, for the whole batch
     "Floating-point operations of one forward pass."
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -541,37 +542,44 @@ def count_flops(
     return counter.get_total_flops()
 
 # %% ../nbs/13_checks.ipynb #4ac4d3ff
-def _speed(backbone, batch, dtype, n_batches, warm_up=2):
-    "Examples per second, the median of several batches."
+def _speed(backbone, batch, n, dtype, n_batches, warm_up=2):
+    "Examples per second, the median of several batches of n."
     seconds = []
     for _ in range(warm_up + n_batches):
         start = time.perf_counter()
         encode_batch(backbone, batch, dtype)
         seconds.append(time.perf_counter() - start)
-    return len(batch) / float(np.median(seconds[warm_up:]))
-
-def _example(backbone, example):
-    if example is not None: return torch.as_tensor(example)
-    if backbone.preprocess is None:
-        raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")
-    return backbone.preprocess(Image.new('RGB', (256, 256), 'grey'))
+    return n / float(np.median(seconds[warm_up:]))
 
 # %% ../nbs/13_checks.ipynb #6e78e9a2
+def _batch(backbone, example, n):
+    "The same example n times, as the network takes it, and its size in words."
+    if backbone.modality == 'text':
+        tokens = backbone.preprocess
+        batch = pad([tokens('word ' * 30 if example is None else example)] * n, tokens.tokenizer.pad_token_id, tokens.limit)
+        return to_device(batch, backbone.device), f"{batch['input_ids'].numel() // n} tokens"
+    if example is None and backbone.preprocess is None:
+        raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")
+    one = torch.as_tensor(example) if example is not None else backbone.preprocess(Image.new('RGB', (256, 256), 'grey'))
+    return to_device(torch.stack([one] * n), backbone.device), ' x '.join(map(str, one.shape))
+
+# %% ../nbs/13_checks.ipynb #85ac1c39
 def cost(
     backbone:str|Backbone, # a `Backbone`, or what `load_backbone` takes
     *,
-    example:torch.Tensor|None=None, # one input as a tensor, without the batch dimension; None: a picture through its preprocessing
+    example:torch.Tensor|str|list|None=None, # one input as a tensor without the batch dimension, a text, or the words of a sentence; None: a picture through its preprocessing, or a text of thirty words
     batch_size:int=32, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
     n_batches:int=5, # timed passes, of which the median counts
 ) -> dict: # model, parameters, flops (per example), examples_per_second, input, batch_size, device, dtype
     "What it costs to run a network."
     backbone = load_backbone(backbone)
-    batch = torch.stack([_example(backbone, example)] * batch_size).to(backbone.device)
-    backbone, dtype = complete(backbone, batch[:2]), resolve_dtype(dtype, backbone)
+    (batch, size), (one, _) = (_batch(backbone, example, n) for n in (batch_size, 1))
+    backbone = complete(backbone, one)
+    dtype, call = resolve_dtype(dtype, backbone), partial(backbone.encode, backbone.module) if backbone.modality == 'text' else backbone.module
     device = torch.cuda.get_device_name(backbone.device) if backbone.device.type == 'cuda' else f'{backbone.device.type}, {torch.get_num_threads()} threads'
-    return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(backbone.module, batch[:1]),
-                examples_per_second=_speed(backbone, batch, dtype, n_batches), input=' x '.join(map(str, batch.shape[1:])), batch_size=batch_size, device=device, dtype=dtype)
+    return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(call, one),
+                examples_per_second=_speed(backbone, batch, batch_size, dtype, n_batches), input=size, batch_size=batch_size, device=device, dtype=dtype)
 
 # %% ../nbs/13_checks.ipynb #3241b6f0
 def costs(
@@ -581,3 +589,12 @@ def costs(
     "What it costs to run each of several networks."
     models = [models] if isinstance(models, (str, nn.Module, Backbone)) else list(models)
     return pd.DataFrame([cost(m, **options) for m in models])
+
+# %% ../nbs/13_checks.ipynb #91a745ac
+def typical(
+    task:Task, # any task
+) -> str|list|np.ndarray|None: # a text, the words of a sentence, or a row of an array; None: pictures, which the preprocessing brings to one size
+    "An input of middling length, as `cost` takes it."
+    if task.modality == 'image': return None
+    if task.modality == 'array': return np.asarray(task.inputs[0], np.float32)
+    return task.inputs[int(np.argsort([len(t) for t in task.inputs.items], kind='stable')[len(task.inputs) // 2])]

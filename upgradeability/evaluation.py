@@ -357,11 +357,12 @@ def _out_dir(given, models, tasks, *asked):
     return folder
 
 # %% ../nbs/11_evaluation.ipynb #fec013b1
-def _table(cells, against, out_dir):
+def _table(cells, against, out_dir, kinds):
     "The results table, written into `out_dir`."
     by_place, once = {c.place: c for c in cells}, {c.key or c.place: c for c in reversed(cells)}
     rows = [_row(c, _baseline_of(c, against, by_place), out_dir) for c in reversed(once.values())]
     df = pd.DataFrame(rows).reindex(columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
+    df.attrs['kinds'] = kinds
     write_atomic(out_dir/'results.csv', lambda f: df.to_csv(f, index=False))
     write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
     df.attrs['out_dir'] = str(out_dir)
@@ -400,7 +401,7 @@ def evaluate(
         warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
         run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
         cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
-    return _table(cells, against, out_dir)
+    return _table(cells, against, out_dir, {t.name: t.kind for t in tasks})
 
 # %% ../nbs/11_evaluation.ipynb #6c9e4bb4
 def _with_identity(df, out_dir):
@@ -433,7 +434,9 @@ def gains(
             for base in _baselines(row, together).itertuples():
                 own = {k: getattr(row, k) for k in COLUMNS[:6]} | {'baseline': base.protocol if base.model_hash == row.model_hash else base.model}
                 out.append(own | _three('gain', gain(parts[row.key]['test'], parts[base.key]['test'], row.metric)) | {'key': row.key})
-    return pd.DataFrame(out, columns=[*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key'])
+    over = pd.DataFrame(out, columns=[*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key'])
+    over.attrs = df.attrs
+    return over
 
 # %% ../nbs/11_evaluation.ipynb #8ea3c25e
 def _read_results(out_dir):

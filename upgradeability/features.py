@@ -31,7 +31,7 @@ from .tasks import Inputs, Task, as_pictures, digest
 @dataclass(frozen=True, eq=False)
 class Prepared(Inputs):
     "Examples as a backbone takes them, and how they become batches."
-    collate: Callable = torch.stack # list of examples -> batch
+    collate: Callable|None = None # list of texts -> batch; None: tensors, which are stacked
     lengths: Callable|None = None # positions -> (n,) padded length of each; None: all are alike
     unit: np.ndarray|None = None # (rows,) position in `items` of what each row stands in; None: row i is item i
 

@@ -12,7 +12,8 @@ from itertools import combinations
 __all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'weighted_kappa', 'spans_of',
            'micro_f1', 'Score', 'wilson', 'bootstrap', 'score', 'few_units', 'upgradeability', 'gain', 'relative_gain',
            'Comparison', 'compare', 'holm', 'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class',
-           'per_class_upgradeability', 'per_type', 'class_flips', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
+           'per_class_upgradeability', 'per_type', 'class_flips', 'unit_changes', 'size_groups', 'broken',
+           'calibration', 'ece', 'ndcg', 'recall']
 
 # %% ../nbs/07_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -790,15 +791,49 @@ def class_flips(
     a:Predictions, # the incumbent
     b:Predictions, # the candidate, for the same examples
 ) -> pd.DataFrame: # one row per class: class, n, negative, positive (counts), net (share of the class), p, p_holm; most broken first
-    "Flips class by class, with a corrected test."
-    a, b = _aligned(a, b)
-    rows = []
-    for c, name in enumerate(max(_class_names(a), _class_names(b), key=len)):
-        before, after = (p.pred[a.y == c] == c for p in (a, b))
-        rows.append((name, len(before), int((before & ~after).sum()), int((~before & after).sum())))
+    "Flips class by class, with a corrected test; of entities type by type in sentences, of lists by the history of their users."
+    rows = [(name, len(change), int((change < 0).sum()), int((change > 0).sum())) for name, change in _changes(*_aligned(a, b))]
     df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])
     df = df[df.n > 0].assign(net=lambda d: (d.positive - d.negative) / d.n, p=lambda d: [_mcnemar(*x) for x in zip(d.negative, d.positive)])
     return df.assign(p_holm=holm(df.p)).sort_values('net', kind='stable', ignore_index=True)
+
+# %% ../nbs/07_metrics.ipynb #bccd15f6
+def _changes(a, b):
+    "(name, change of each of its units, up is better) for each class, type of entity or group of users."
+    if a.ranked:
+        change, size = unit_changes(a, b, 'ndcg@10'), np.array(a.meta['history'])[a.ids]
+        for name, low, high in size_groups(size): yield name, change[(low <= size) & (size <= high)]
+    elif a.meta.get('kind') == 'tagging':
+        for k, name in enumerate(read_tags(a.meta['classes'])[0]):
+            before, after = (_span_stats(p, k).toarray() for p in (a, b))
+            yield name, (after - before)[before[:, 1] > 0, 0]
+    else:
+        for c, name in enumerate(max(_class_names(a), _class_names(b), key=len)):
+            here = a.y == c
+            yield name, (b.pred[here] == c).astype(int) - (a.pred[here] == c)
+
+# %% ../nbs/07_metrics.ipynb #1f95ca57
+def unit_changes(
+    a:Predictions, # the incumbent
+    b:Predictions, # the candidate, for the same examples
+    metric:str|Metric|None=None, # None: the metric in `a.meta`, else accuracy
+) -> np.ndarray: # (n_units,) in sorted order of ids or groups, up is better
+    "How each unit's own value changes."
+    metric = _metric(metric or a.meta.get('metric', 'accuracy'))
+    before, after, _ = _paired(metric, a, b)
+    return _own_values(metric, after) - _own_values(metric, before)
+
+# %% ../nbs/07_metrics.ipynb #43af92d1
+def size_groups(
+    sizes:np.ndarray, # (n,) items that each user took
+    bins:int=4, # groups of about equal size, none apart
+) -> list: # of (name, smallest, largest)
+    "Groups of users by the size of their history."
+    some = sizes[sizes > 0]
+    edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int)) if len(some) else []
+    starts = list(edges[:-1]) or list(edges)
+    found = [(0, 0)] * bool((sizes == 0).any()) + [(a, b - 1) for a, b in zip(starts, [*starts[1:], max(sizes) + 1])]
+    return [('no history' if high <= 0 else f'{low} taken' if low == high else f'{low}–{high} taken', low, high) for low, high in found]
 
 # %% ../nbs/07_metrics.ipynb #0adef291
 def broken(

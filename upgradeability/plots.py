@@ -12,13 +12,14 @@ from pathlib import Path
 from textwrap import wrap
 
 # %% auto #0
-__all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'VIEWS', 'compared', 'headlines', 'style', 'keep',
-           'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes',
-           'plot_examples', 'plot_mistakes', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes',
-           'plot_sentences', 'plot_epochs', 'plot_training', 'plot_groups', 'plot_differences', 'plot_flips',
-           'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs', 'plot_spent', 'plot_check',
-           'reliability', 'plot_calibration', 'plot_cost', 'plot_findings', 'by_history', 'plot_by_history',
-           'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts', 'plot_confusions', 'plot_cases']
+__all__ = ['LEADING', 'LEFT_OUT', 'WORDS', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'VIEWS', 'compared', 'wording',
+           'headlines', 'style', 'keep', 'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs',
+           'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types', 'type_confusion',
+           'plot_type_confusion', 'entity_mistakes', 'plot_sentences', 'plot_epochs', 'plot_training', 'plot_groups',
+           'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs',
+           'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings', 'by_history',
+           'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts', 'plot_confusions',
+           'plot_cases', 'plot_broken']
 
 # %% ../nbs/14_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
@@ -34,7 +35,7 @@ from scipy.stats import binom
 from .core import unknown, write_atomic
 from .evaluation import CONTROLS, read_predictions
 from .entities import read_tags
-from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, per_type, recall, score, spans_of
+from .metrics import METRICS, Predictions, broken, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
 from .protocols import fit_rows
 from .recommenders import by_novelty
 from .tasks import Task
@@ -77,19 +78,33 @@ def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metri
 def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
 
 # %% ../nbs/14_plots.ipynb #523b636a
+WORDS = { # kind of task -> what is tested on, what is learned from, what is left out to judge, and what `majority` does
+    'classification': dict(tested='examples', learned='labels', things='examples', majority='always saying the most frequent class', reached='{n:,} unseen examples of {task}'),
+    'tagging': dict(tested='sentences', learned='sentences', things='sentences', majority='always saying the most frequent tag', reached='{n:,} unseen sentences of {task}'),
+    'recommendation': dict(tested='users', learned='interactions', things='items', majority='recommending what is popular', reached='what {n:,} users took next in {task}')}
+
+def wording(
+    df:pd.DataFrame, # the results table, or a table of `learning_curve`
+    task:str|None=None, # which of its tasks; None: the first
+) -> dict: # an entry of `WORDS`
+    "How the examples of a task are called."
+    task = task or (df.task.iloc[0] if 'task' in df and len(df) else df.attrs.get('task'))
+    return WORDS.get((df.attrs.get('kinds') or {}).get(task), WORDS['classification'])
+
+# %% ../nbs/14_plots.ipynb #66757668
 def varying(df):
     "The columns that tell the rows apart, the protocol always among them."
     return [c for c in ('task', 'model', 'protocol', 'n_train', 'seed') if c == 'protocol' or df[c].nunique() > 1]
 
 def row_labels(df):
     "A short name for each row."
-    say = {'task': short_name, 'model': short_name, 'protocol': str, 'n_train': lambda n: f'{int(n):,} labels', 'seed': lambda s: f'seed {int(s)}'}
+    say = {'task': short_name, 'model': short_name, 'protocol': str, 'n_train': lambda n: f"{int(n):,} {wording(df)['learned']}", 'seed': lambda s: f'seed {int(s)}'}
     return [' · '.join(say[c](r[c]) for c in varying(df)) for _, r in df.iterrows()]
 
 def setting(df):
     "What all rows have in common."
     parts = [f'{short_name(df[c].iloc[0])}' for c in ('model', 'task') if df[c].nunique() == 1]
-    return ' on '.join(parts) + (f', {int(df.n_train.iloc[0]):,} labels' if df.n_train.nunique() == 1 and df.n_train.notna().all() else '')
+    return ' on '.join(parts) + (f", {int(df.n_train.iloc[0]):,} {wording(df)['learned']}" if df.n_train.nunique() == 1 and df.n_train.notna().all() else '')
 
 # %% ../nbs/14_plots.ipynb #4d40fad8
 def headlines(
@@ -691,6 +706,7 @@ def _turned(pairs, incumbent):
 def plot_flips(
     flips:pd.DataFrame, # of `class_flips`
     *,
+    unit:str='examples', # what is counted
     most:int=20, # classes to draw; of more, those with the most flips for the worse
     level:float=.95, # at which a class counts as broken
     ax:Axes|None=None, # where to draw; None: a new figure
@@ -706,7 +722,7 @@ def plot_flips(
             side(ax, y, f'{row.net:+.1%} of {row.n}'.replace('-', '−'))
         ax.axvline(0, color='black', lw=.8)
         ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
-        ax.set(xlabel='test examples: broken (left) and mended (right)', title=f'{flips.negative.sum()} broken, {flips.positive.sum()} mended' + (f'; {most} of {len(flips)} classes' if len(flips) > most else ''))
+        ax.set(xlabel=f'test {unit}: broken (left) and mended (right)', title=f'{flips.negative.sum()} broken, {flips.positive.sum()} mended' + (f'; {most} of {len(flips)} classes' if len(flips) > most else ''))
     return ax
 
 # %% ../nbs/14_plots.ipynb #4bc2a6d5
@@ -719,7 +735,7 @@ def plot_curve(
     with style():
         ax = plt.subplots(figsize=(6.6, 3.8))[1] if ax is None else ax
         for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)): _draw_curve(ax, model, part, colour)
-        ax.set(xscale='log', xlabel='labels (train and valid together)', ylabel=f"{axis_name(df.attrs.get('metric', 'performance'))}")
+        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=f"{axis_name(df.attrs.get('metric', 'performance'))}")
         _size_ticks(ax, df)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
         ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=' '.join(map(str, {df.attrs.get('protocol'), } - {None})), alignment='left')
@@ -754,7 +770,7 @@ def plot_gap(
         ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
         for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=short_name(model))
         ax.axhline(0, color='black', lw=.8, zorder=0)
-        ax.set(xscale='log', xlabel='labels (train and valid together)', ylabel='U = test − train')
+        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel='U = test − train')
         _size_ticks(ax, df)
         ax.legend(loc='center left', bbox_to_anchor=(1, .5))
     return ax
@@ -774,7 +790,7 @@ def plot_labels(
             best = f'{row.labels_to_95_of_best:,.0f}' if np.isfinite(row.labels_to_95_of_best) else f'> {row["at"]:,}'
             side(ax, y, f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]   {best}')
         side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
-        ax.set(xscale='log', xlabel='labels (filled: own 95 %; ring: 95 % of the best)')
+        ax.set(xscale='log', xlabel=f"{wording(summary)['learned']} (filled: own 95 %; ring: 95 % of the best)")
         _round_ticks(ax, lambda v, _: f'{v:,.0f}')
     return ax
 
@@ -903,7 +919,7 @@ def plot_calibration(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # None where there are no probabilities
     "Reliability diagram with its calibrated reference, and how the confidences are spread."
-    if isinstance(test, Predictions) and test.scores is None: return say('These predictions come without probabilities, so their calibration is not known.')
+    if isinstance(test, Predictions) and (test.ranked or test.scores is None): return say('These predictions come without probabilities, so their calibration is not known.')
     df = test if isinstance(test, pd.DataFrame) else reliability(test)
     with style():
         if ax is None: ax = plt.subplots(figsize=(4.4, 4.6))[1]
@@ -940,7 +956,7 @@ def plot_cost(
         ax.plot([*edge[against], end], [*edge.test, edge.test.iloc[-1]], color=GREY, lw=1, drawstyle='steps-post', zorder=1)
         ax.errorbar(rows[against], rows.test, [rows.test - rows.test_low, rows.test_high - rows.test], fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
         for _, r in rows.iterrows(): ax.annotate(clip(short_name(r.model)), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
-        ax.set(xscale='log', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
+        ax.set(xscale='log' if (rows[against] > 0).all() else 'linear', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
         ax.margins(x=.15)
         _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
@@ -996,20 +1012,11 @@ def by_history(
 ) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
     "nDCG@10 by the size of the user's history."
     size = np.array(test.meta['history'])
-    rows = [_history_row(_span(a, b), *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for a, b in _spans(size[test.ids], bins)]
+    rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in size_groups(size[test.ids], bins)]
     new = by_novelty(test)['new']
     return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
 
 # %% ../nbs/14_plots.ipynb #3f66a6e8
-def _spans(sizes, bins):
-    "(smallest, largest) history of each group, none apart."
-    some = sizes[sizes > 0]
-    edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int)) if len(some) else []
-    starts = list(edges[:-1]) or list(edges)
-    return [(0, 0)] * bool((sizes == 0).any()) + [(a, b - 1) for a, b in zip(starts, [*starts[1:], max(sizes) + 1])]
-
-def _span(low, high): return 'no history' if high <= 0 else f'{low} taken' if low == high else f'{low}–{high} taken'
-
 def _history_row(group, train, test):
     row = dict(group=group, n=len(test))
     for name, p in [('train', train), ('test', test)]:
@@ -1141,10 +1148,22 @@ def _picture_lists(task, test, rows, most):
     return fig
 
 # %% ../nbs/14_plots.ipynb #2688effc
-VIEWS = { # kind of task -> pictures of the parts (train, test), of the confusions (test) and of single cases (task, test); others as 'classification'
-    'classification': (plot_per_class, plot_confusion, plot_mistakes),
-    'tagging': (plot_types, plot_type_confusion, plot_sentences),
-    'recommendation': (plot_by_history, plot_hits, plot_recommendations)}
+def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
+
+def _broken_sentences(task, old, new):
+    worse = np.unique(new.groups)[unit_changes(old, new) < 0]
+    return plot_sentences(task, new.take(np.isin(new.groups, worse))) if len(worse) else say('There is none.')
+
+def _broken_lists(task, old, new):
+    change = unit_changes(old, new)
+    worst = np.argsort(change, kind='stable')[:min(4, int((change < 0).sum()))]
+    return plot_recommendations(task, new.take(np.isin(new.ids, old.ids[worst]))) if len(worst) else say('There is none.')
+
+# %% ../nbs/14_plots.ipynb #5a7ca90a
+VIEWS = { # kind of task -> pictures of parts, confusions, cases, and what a change breaks; other kinds as 'classification'
+    'classification': (plot_per_class, plot_confusion, plot_mistakes, _broken_examples),
+    'tagging': (plot_types, plot_type_confusion, plot_sentences, _broken_sentences),
+    'recommendation': (plot_by_history, plot_hits, plot_recommendations, _broken_lists)}
 
 def _view(test): return VIEWS.get(test.meta.get('kind'), VIEWS['classification'])
 
@@ -1167,3 +1186,11 @@ def plot_cases(
 ) -> Axes|Figure|None: # pictures, texts, sentences, or a history beside the recommendations
     "Single cases, the most confident mistakes first."
     return _view(test)[2](task, test)
+
+def plot_broken(
+    task:Task, # whose inputs the predictions are about
+    old:Predictions, # of the model in use, on unseen examples
+    new:Predictions, # of the one that may replace it, on the same
+) -> Figure|None: # None where nothing broke
+    "What a change of models would break."
+    return _view(new)[3](task, old, new)

@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['read_headline', 'verdict', 'raise_if_all_failed', 'show_table', 'test_predictions', 'opponents', 'verdict_compare',
-           'verdict_curve', 'verdict_rank', 'verdict_check', 'keep_ranking', 'findings', 'provenance',
-           'keep_provenance', 'resolved', 'to_html', 'write_report']
+__all__ = ['ALSO', 'read_headline', 'verdict', 'raise_if_all_failed', 'show_table', 'show_metrics', 'test_predictions',
+           'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check', 'keep_ranking', 'findings',
+           'provenance', 'keep_provenance', 'resolved', 'to_html', 'write_report']
 
 # %% ../nbs/15_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
@@ -23,7 +23,7 @@ from .core import unknown, write_atomic, write_json
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
 from .papermill_io import notebook_path
-from .plots import (LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, short_name, triple, u_name)
+from .plots import (LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, short_name, triple, u_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/15_report.ipynb #1e559f96
@@ -54,19 +54,19 @@ def _gains_of(row, over):
     return own | ({} if over is None or not len(over) else {g.baseline: triple(g, 'gain') for _, g in over[over.key == row.key].iterrows()})
 
 # %% ../nbs/15_report.ipynb #855ed094
-def _gained(row, over):
+def _gained(row, over, majority):
     "How much better than the baselines that a sentence names."
     found, control = _gains_of(row, over), CONTROLS.get(protocol_kind(row.protocol))
     bought = [_bought(found.pop(control))] if control in found else []
     named = {k: v for k, v in found.items() if k in ('majority', 'as_is', row.baseline)}
-    words = {'majority': 'always saying the most frequent class', 'as_is': 'the model as it is'}
-    return ' '.join([*bought, f"It is {' and '.join(_against(g, words.get(b, f'`{b}`')) for b, g in named.items())}." if named else ''])
+    said = {'majority': majority, 'as_is': 'the model as it is'}
+    return ' '.join([*bought, f"It is {' and '.join(_against(g, said.get(b, f'`{b}`')) for b, g in named.items())}." if named else ''])
 
 # %% ../nbs/15_report.ipynb #aae3652f
-def _reaches(row):
-    "How good it is on unseen examples."
-    return (f"**`{row.protocol}` on `{row.model}` reaches {axis_name(row.metric)} {row.test:.3f}** on {int(row.n_test):,} unseen examples of `{row.task}` "
-            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} labels.")
+def _reaches(row, say):
+    "How good it is on what it has not seen."
+    return (f"**`{row.protocol}` on `{row.model}` reaches {axis_name(row.metric)} {row.test:.3f}** on {say['reached'].format(n=int(row.n_test), task=f'`{row.task}`')} "
+            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {say['learned']}.")
 
 # %% ../nbs/15_report.ipynb #f830d5fc
 def _surpassed(row, df):
@@ -76,13 +76,13 @@ def _surpassed(row, df):
     return f"More is reached by {' and '.join(f'`{o.protocol}`: ' + interval_text(*triple(o, 'test')) for o in more)}." if more else ''
 
 # %% ../nbs/15_report.ipynb #16ef109e
-def _kept(row):
+def _kept(row, things):
     "How close train and test are."
     u = triple(row, 'upgradeability')
     if not np.isfinite(u[0]): return ''
-    if protocol_kind(row.protocol) in LEFT_OUT: return f"Its {row.train:.3f} on train is also that of examples it was not fitted on, so the two say nothing of overfitting."
+    if protocol_kind(row.protocol) in LEFT_OUT: return f"Its {row.train:.3f} on train is also that of {things} it was not fitted on, so the two say nothing of overfitting."
     said = {'worse': f'does {abs(u[0]):.3f} worse than', 'better': f'does {abs(u[0]):.3f} better than', 'undecided': 'is not told apart from what it does'}[compared(*u)]
-    return f"On new examples it {said} on those it was fitted on ({row.train:.3f}; U = {interval_text(*u)})."
+    return f"On new {things} it {said} on those it was fitted on ({row.train:.3f}; U = {interval_text(*u)})."
 
 # %% ../nbs/15_report.ipynb #9b138789
 def _errors(df):
@@ -114,7 +114,7 @@ def verdict(
     "What the evaluation found, in words."
     if over is None and df.attrs.get('out_dir'): over = gains(df.attrs['out_dir'])
     rows = [r for _, r in headlines(df).iterrows()]
-    said = [' '.join(filter(None, [_reaches(r), _gained(r, over).strip(), _kept(r), _surpassed(r, df)])) for r in rows]
+    said = [' '.join(filter(None, [_reaches(r, say), _gained(r, over, say['majority']).strip(), _kept(r, say['things']), _surpassed(r, df)])) for r, say in ((r, wording(df, r.task)) for r in rows)]
     if not rows: said = ['**Nothing could be evaluated.**']
     elif all(is_control(r.protocol) for r in rows): said.append('**Only controls ran: this says nothing about the pretrained model.**')
     return '\n\n'.join([*said, _failures(df)]).strip()
@@ -147,6 +147,27 @@ def _table_labels(df):
     asked = df.protocol[df.protocol != 'majority'].unique()
     if len(asked) != 1 or df.model.nunique() == 1: return row_labels(df)
     return ['majority' if p == 'majority' else label.replace(f' · {p}', '') for label, p in zip(row_labels(df), df.protocol)]
+
+# %% ../nbs/15_report.ipynb #2d25941d
+ALSO = { # kind of task -> metrics shown beside the main one
+    'classification': ('accuracy', 'balanced_accuracy', 'macro_f1'),
+    'grades': ('accuracy', 'weighted_kappa', 'mean_absolute_error'),
+    'tagging': ('span_f1', 'accuracy'),
+    'recommendation': ('ndcg@10', 'recall@10')}
+
+def show_metrics(
+    df:pd.DataFrame, # the results table of `evaluate`
+) -> pd.DataFrame: # text, one row per row that ran, one column per metric
+    "The test performance by every usual metric of the kind of task."
+    ran = df[df.test.notna() & ~((df.protocol == 'majority') & df.duplicated(['task', 'protocol', 'n_train', 'seed', 'test']))]
+    found = [_by_metric(read_predictions(df.attrs['out_dir'], r.key)['test'], r.metric) for r in ran.itertuples()]
+    return pd.DataFrame(found).fillna('').set_axis(_table_labels(ran))
+
+def _by_metric(test, own):
+    "{metric: figure with interval} of one row."
+    names = dict.fromkeys([own, *ALSO.get(test.meta.get('kind'), ALSO['classification'])])
+    scores = {name: score(test, name) for name in names}
+    return {axis_name(name): interval_text(s.value, s.low, s.high).replace(' ', '\N{NO-BREAK SPACE}') for name, s in scores.items()}
 
 # %% ../nbs/15_report.ipynb #547709cd
 def test_predictions(
@@ -183,6 +204,7 @@ def verdict_compare(
     upgrade:Comparison, # of the candidate against the incumbent
     incumbent:str, # its name
     candidate:str, # its name
+    tested:str='examples', # what the test set consists of
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
     if len(groups) == 1: return f"**{short_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
@@ -190,7 +212,7 @@ def verdict_compare(
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
     d = upgrade.difference
     sure = 'a real difference' if upgrade.p_value <= 1 - d.level else 'not separable from chance'
-    swap = (f"Replacing `{short_name(incumbent)}` by `{short_name(candidate)}` changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} examples "
+    swap = (f"Replacing `{short_name(incumbent)}` by `{short_name(candidate)}` changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} {tested} "
             f"({upgrade.negative_share:.1%}) and mends {upgrade.positive_flips} ({upgrade.positive_share:.1%})")
     why = {'go': 'even the lower end of the interval loses less than the margin of', 'no-go': 'the interval does not rule out a loss beyond the margin of'}
     call = f". **{upgrade.verdict}**: {why[upgrade.verdict]} {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
@@ -201,14 +223,14 @@ def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is odd about them."
-    said, most = [], int(df[df.kind == 'measured'].n_train.max())
+    said, most, learned = [], int(df[df.kind == 'measured'].n_train.max()), wording(df)['learned']
     for s in curve_summary(df).itertuples():
-        needs = f"needs about **{s.label_efficiency:,.0f}** labels [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
+        needs = f"needs about **{s.label_efficiency:,.0f}** {learned} [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
         best = '' if len(df.attrs['summary']) == 1 or not np.isfinite(s.labels_to_95_of_best) and np.isnan(s.labels_to_95_of_best) else f"; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {most:,}')
         said.append(f'- `{short_name(s.model)}` {needs}{best}.' + (f' *Caution: {s.remark}.*' if s.remark else ''))
     for c in curve_crossings(df).itertuples():
         pair = f'`{short_name(c.a)}` and `{short_name(c.b)}`'
-        said.append(f'- {pair} cross near {c.n:,.0f} labels [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
+        said.append(f'- {pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
     return '\n'.join(said)
 
 # %% ../nbs/15_report.ipynb #18cc8b33
@@ -264,10 +286,12 @@ def findings(
 # %% ../nbs/15_report.ipynb #8b3733ae
 def _leaks(df, task):
     "How many test examples were seen in training, and the headline without them."
+    if task.kind == 'recommendation': return # rows are interactions, which are different by construction
     row, test = headlines(df).iloc[0], read_headline(df)['test']
     rows = leaked(task.sample(int(row.n_train), int(row.seed)))
-    yield f'{len(rows)} of {len(test):,} test examples are also in train, byte for byte.'
-    if not len(rows): return
+    seen = len(rows) if test.groups is None else len(np.unique(test.groups[np.isin(test.ids, rows)]))
+    yield f"{seen} of {test.n_units:,} test {wording(df)['tested']} are also in train, byte for byte."
+    if not seen: return
     clean = score(test.take(~np.isin(test.ids, rows)), row.metric)
     yield f'Without them `{row.protocol}` reaches {interval_text(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'
 

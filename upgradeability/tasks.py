@@ -210,16 +210,21 @@ class Task:
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from."
         if n is None: return self
-        if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
-        n, (unit, stratum) = int(n), strata(self.kind, self.y, self.groups)
+        unit, stratum = strata(self.kind, self.y, self.groups)
         kept = self.splits['train'] if self.origin['valid'] == 'official' else np.r_[self.splits['train'], self.splits['valid']]
         pool = np.unique(unit[kept])
-        present = len(np.unique(stratum[pool]))
-        if n > len(pool): raise ValueError(f"n_train={n} is more than the {len(pool)} training labels of {self.name!r}.")
-        if n < present: raise ValueError(f"n_train={n} is fewer than the {present} classes of {self.name!r}: one label of each is the least.")
+        n = _checked_size(n, len(pool), len(np.unique(stratum[pool])), self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
         _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
+
+# %% ../nbs/01_tasks.ipynb #a31f06d7
+def _checked_size(n, most, least, name):
+    "A number of labels, or an error that says which numbers are possible."
+    if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
+    if n > most: raise ValueError(f"n_train={int(n)} is more than the {most} training labels of {name!r}.")
+    if n < least: raise ValueError(f"n_train={int(n)} is fewer than the {least} classes of {name!r}: one label of each is the least.")
+    return int(n)
 
 # %% ../nbs/01_tasks.ipynb #0e6f8c22
 def _rows_of(unit, which):
