@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest, torch, torchvision
 from PIL import Image
 from upgradeability.evaluation import COLUMNS, gains, read_predictions, verify
 
-FIGURES = ['scores', 'gains', 'per_class', 'confusion', 'mistakes', 'training']
+FIGURES = ['scores', 'gains', 'parts', 'confusion', 'cases', 'training']
 
 
 def papermill(folder, *parameters, **env):

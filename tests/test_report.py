@@ -304,7 +304,7 @@ def test_formulas_become_mathml(tmp_path):
 def test_report_shows_and_stores_every_picture(report):
     cells = nbformat.read(report, 4).cells
     pictures = [base64.b64decode(o.data["image/png"]) for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    names = ["confusion", "findings", "gains", "mistakes", "per_class", "scores"]
+    names = ["cases", "confusion", "findings", "gains", "parts", "scores"]
     assert len(pictures) == len(names)
     assert sorted(p.stem for p in (report.parent/"runs").glob("*.svg")) == sorted(p.stem for p in (report.parent/"runs").glob("*.png")) == names
 

@@ -117,11 +117,11 @@ CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the s
 # %% ../nbs/11_evaluation.ipynb #66652f00
 def versions() -> dict: # name -> version
     "Versions of what the figures depend on."
-    names = ('upgradeability', 'torch', 'torchvision', 'timm', 'numpy', 'scipy', 'scikit-learn', 'pandas', 'pillow')
+    names = ('upgradeability', 'torch', 'torchvision', 'timm', 'transformers', 'sentence-transformers', 'implicit', 'numpy', 'scipy', 'scikit-learn', 'pandas', 'pillow')
     def installed(n):
-        try: return version(n)
-        except PackageNotFoundError: return 'not installed'
-    return {'python': platform.python_version(), **{n: installed(n) for n in names}}
+        try: return {n: version(n)}
+        except PackageNotFoundError: return {} # an extra
+    return {'python': platform.python_version()} | {k: v for n in names for k, v in installed(n).items()}
 
 # %% ../nbs/11_evaluation.ipynb #d2a582ac
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):

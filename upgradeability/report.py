@@ -12,18 +12,19 @@ from pathlib import Path
 # %% auto #0
 __all__ = ['ALSO', 'read_headline', 'verdict', 'raise_if_all_failed', 'show_table', 'show_metrics', 'test_predictions',
            'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check', 'keep_ranking', 'findings',
-           'provenance', 'keep_provenance', 'resolved', 'to_html', 'write_report']
+           'show_without_leaks', 'provenance', 'keep_provenance', 'resolved', 'to_html', 'write_report']
 
 # %% ../nbs/15_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
 
 # %% ../nbs/15_report.ipynb #ec18f27c
 from .budgets import curve_crossings, curve_summary
+from .checks import leaked_rows, scores_without_leaks
 from .core import unknown, write_atomic, write_json
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
 from .papermill_io import notebook_path
-from .plots import (LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, short_name, triple, u_name, wording)
+from .plots import (LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, short_name, triple, u_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/15_report.ipynb #1e559f96
@@ -63,16 +64,17 @@ def _gained(row, over, majority):
     return ' '.join([*bought, f"It is {' and '.join(_against(g, said.get(b, f'`{b}`')) for b, g in named.items())}." if named else ''])
 
 # %% ../nbs/15_report.ipynb #aae3652f
-def _reaches(row, say):
+def _reaches(row, w):
     "How good it is on what it has not seen."
-    return (f"**`{row.protocol}` on `{row.model}` reaches {axis_name(row.metric)} {row.test:.3f}** on {say['reached'].format(n=int(row.n_test), task=f'`{row.task}`')} "
-            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {say['learned']}.")
+    return (f"**`{row.protocol}` on `{row.model}` reaches {axis_name(row.metric)} {row.test:.3f}** on {w['reached'].format(n=int(row.n_test), task=f'`{row.task}`')} "
+            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {w['learned']}.")
 
 # %% ../nbs/15_report.ipynb #f830d5fc
 def _surpassed(row, df):
-    "Which other protocols, controls aside, reach more."
+    "Which other protocols, controls aside, reach more; to recommend without a model of the items is no mere control."
     same = df[(df[['model', 'task', 'n_train', 'seed']] == row[['model', 'task', 'n_train', 'seed']]).all(axis=1) & df.test.notna()]
-    more = [o for _, o in same.iterrows() if not is_control(o.protocol) and (o.test > row.test if is_up(row.metric) else o.test < row.test)]
+    rivals = (df.attrs.get('kinds') or {}).get(row.task) == 'recommendation'
+    more = [o for _, o in same.iterrows() if (not is_control(o.protocol) or rivals and protocol_kind(o.protocol) == 'from_scratch') and (o.test > row.test if is_up(row.metric) else o.test < row.test)]
     return f"More is reached by {' and '.join(f'`{o.protocol}`: ' + interval_text(*triple(o, 'test')) for o in more)}." if more else ''
 
 # %% ../nbs/15_report.ipynb #16ef109e
@@ -114,7 +116,7 @@ def verdict(
     "What the evaluation found, in words."
     if over is None and df.attrs.get('out_dir'): over = gains(df.attrs['out_dir'])
     rows = [r for _, r in headlines(df).iterrows()]
-    said = [' '.join(filter(None, [_reaches(r, say), _gained(r, over, say['majority']).strip(), _kept(r, say['things']), _surpassed(r, df)])) for r, say in ((r, wording(df, r.task)) for r in rows)]
+    said = [' '.join(filter(None, [_reaches(r, w), _gained(r, over, w['majority']).strip(), _kept(r, w['things']), _surpassed(r, df)])) for r, w in ((r, wording(df, r.task)) for r in rows)]
     if not rows: said = ['**Nothing could be evaluated.**']
     elif all(is_control(r.protocol) for r in rows): said.append('**Only controls ran: this says nothing about the pretrained model.**')
     return '\n\n'.join([*said, _failures(df)]).strip()
@@ -275,15 +277,33 @@ def findings(
     checked:pd.DataFrame|None=None, # of `check_task`: what was found in the data
 ) -> str: # Markdown, a list
     "What a reader of the figures should know."
-    found = [] if task is None or headlines(df).empty else [*_leaks(df, task)]
+    told = checked is not None and 'exact_duplicates' in set(checked.check)
+    found = [] if task is None or told or headlines(df).empty else [*_leaks(df, task)]
     if checked is not None: found += [f'**{m}**' if s == 'warning' else m for s, m in zip(checked.severity, checked.message)]
-    for label, (_, row) in zip(row_labels(df), df.iterrows()):
-        if not np.isfinite(row.test): continue
-        found += [f'`{label}`: {note}' for note in read_predictions(df.attrs['out_dir'], row.key)['test'].meta.get('notes', ())]
+    found += _notes(df[df.test.notna()])
     if len(headlines(df)) and (few := few_units(read_headline(df)['test'])): found.append(few)
     return '\n'.join(f'- {o}' for o in found) or 'Nothing out of the ordinary was found.'
 
 # %% ../nbs/15_report.ipynb #8b3733ae
+def show_without_leaks(
+    df:pd.DataFrame, # the results table of `evaluate`
+    checked:pd.DataFrame, # of `check_task` for its task
+) -> pd.DataFrame|None: # text, one row per row that ran; None where no test example has a copy in train
+    "The test performance beside that without the test examples that are also in train."
+    if not len(leaked_rows(checked)): return say('No test example was found to have a copy in train.')
+    ran = df[df.test.notna()]
+    both = pd.concat([scores_without_leaks(read_predictions(df.attrs['out_dir'], r.key), checked, r.metric) for r in ran.itertuples()])
+    cells = lambda name: [interval_text(*triple(r, name)).replace(' ', '\N{NO-BREAK SPACE}') for _, r in both.iterrows()]
+    return pd.DataFrame({'left out': both.left_out.to_numpy(), 'all of test': cells('test'), 'without copies': cells('without')}).set_axis(_table_labels(ran))
+
+# %% ../nbs/15_report.ipynb #ee652233
+def _notes(ran):
+    "What was noted of the rows that ran; what holds for all of them without their names."
+    by_note = {}
+    for label, row in zip(row_labels(ran), ran.itertuples()):
+        for note in read_predictions(ran.attrs['out_dir'], row.key)['test'].meta.get('notes', ()): by_note.setdefault(note, []).append(f'`{label}`')
+    return [note if len(who) == len(ran) else f"{', '.join(who)}: {note}" for note, who in by_note.items()]
+
 def _leaks(df, task):
     "How many test examples were seen in training, and the headline without them."
     if task.kind == 'recommendation': return # rows are interactions, which are different by construction
