@@ -9,6 +9,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
+from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
 from upgradeability.features import Features
 from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
@@ -434,3 +435,11 @@ def test_wnut17(shared_data):
     p = .5 * p + .5 * np.eye(13)[task.y[test]]
     out = Predictions(test, task.y[test], decode(p, task.groups[test], task.classes), p, task.groups[test], meta=dict(classes=task.classes))
     assert np.isclose(score(out, 'span_f1', n_boot=100).value, seqeval_f1(out))
+
+def test_a_pretrained_model_on_wnut17(shared_data, tmp_path):
+    "F1 of spans on the stored predictions is seqeval's, and the pretraining shows."
+    pytest.importorskip('transformers')
+    df = evaluate('bundled:minilm', f"conll:{shared_data/'wnut17'}", protocols='linear_probe', n_train=300, out_dir=tmp_path).set_index('protocol')
+    parts = read_predictions(tmp_path, df.key['linear_probe'])
+    for k, p in parts.items(): assert np.isclose(df[k]['linear_probe'], seqeval_f1(p))
+    assert .1 < df.test_low['linear_probe'] < df.test['linear_probe'] < df.test_high['linear_probe'] < df.train['linear_probe'] and verify(tmp_path).empty
