@@ -223,7 +223,3 @@ def test_curves_that_touch_by_chance_do_not_cross():
     level = 1 - power_law([.1, 2, .4], N)
     found = crossings({'a': (N, level + .006 * rng.normal(size=(400, 6))), 'b': (N, level + np.array([.02, .02, .02, -.004, .02, .02]) + .006 * rng.normal(size=(400, 6)))}).iloc[0]
     assert np.isnan(found.n) and found.share < .05
-
-
-def test_what_has_no_label_per_example_is_not_ranked(arrays, candidates):
-    with pytest.raises(ValueError, match='is a task of tagging. Evaluate'): rank_models(candidates, replace(load_task(arrays), kind='tagging'), budget=1)

@@ -9,11 +9,12 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
+from upgradeability.budgets import rank_models
 from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
 from upgradeability.features import Features
 from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
-from upgradeability.plots import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
+from upgradeability.plots import entity_mistakes, plot_ranking, plot_sentences, plot_type_confusion, plot_types, type_confusion
 from upgradeability.protocols import PROTOCOLS, both, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
 from upgradeability.tasks import Inputs, make_task
 
@@ -443,3 +444,11 @@ def test_a_pretrained_model_on_wnut17(shared_data, tmp_path):
     parts = read_predictions(tmp_path, df.key['linear_probe'])
     for k, p in parts.items(): assert np.isclose(df[k]['linear_probe'], seqeval_f1(p))
     assert .1 < df.test_low['linear_probe'] < df.test['linear_probe'] < df.test_high['linear_probe'] < df.train['linear_probe'] and verify(tmp_path).empty
+
+def test_ranking_of_text_models(shared_data, tmp_path):
+    "For words by the tags of sentences left out, for texts by their classes."
+    pytest.importorskip('transformers')
+    for task, score in [(f"conll:{shared_data/'wnut17'}", 'R²'), ('docstrings', 'accuracy')]:
+        df = rank_models(['bundled:minilm?random', 'bundled:minilm'], task, budget=1e-6, keep=1, out_dir=tmp_path/score)
+        assert df.model.tolist() == ['bundled:minilm', 'bundled:minilm?random'] and df.examples.tolist() == [128, 128] and df.attrs['settings']['score'] == score
+        assert df.score[0] > df.score[1] + df.se[1] and plot_ranking(df).get_xlabel().startswith(score)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
-from upgradeability import check_task, evaluate, gains, learning_curve, load_task, read_predictions, verify
+from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, verify
 from upgradeability.features import Features, extract
 from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score
 from upgradeability.models import load_backbone
@@ -355,6 +355,18 @@ def test_pictures(task):
     assert len(plot_hits(parts['test'], run('majority', task)['test']).lines) == 3
     assert len(plot_recommendations(task, parts['test'], 3).axes) == 3
     assert plot_recommendations(task, parts['test'].take(slice(0))) is None
+
+
+def test_ranking_tells_descriptions_from_noise(tmp_path):
+    "By who takes an item; a test interaction changes nothing."
+    class Noise(torch.nn.Module):
+        def forward(self, x): return torch.sin(1e4 * x)
+    models, task = {'noise': Noise(), 'described': torch.nn.Identity()}, library(80, 120)
+    df = rank_models(models, task, budget=5, keep=1, out_dir=tmp_path/'a')
+    assert df.model.tolist() == ['described', 'noise'] and df.score[0] > df.score[1] + 2 * df.se[1] and df.attrs['settings']['score'] == 'R²'
+    y = task.y.copy(); y[task.splits['test']] = y[task.splits['test']][::-1]
+    again = rank_models(models, replace(task, y=y), budget=5, keep=1, out_dir=tmp_path/'b')
+    assert again.score.tolist() == df.score.tolist()
 
 
 # MovieLens

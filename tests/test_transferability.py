@@ -445,3 +445,22 @@ def test_needs_no_torch():
     import subprocess, sys
     code = "import sys, upgradeability.transferability; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True).returncode == 0
+
+def test_variance_explained_is_that_of_ridge_regressions_fitted_anew():
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=(120, 7)) + 3, np.repeat(np.arange(40), 3)
+    t = x[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(120, 3))
+    fold = (np.random.default_rng(5).permutation(40) % 4)[groups]
+    strengths = ((x - x.mean(0))**2).sum() / 7 * 10.**np.arange(1, -6, -1)
+    again = [cross_val_predict(Ridge(alpha=a), x, t, cv=PredefinedSplit(fold)) for a in strengths]
+    plain = cross_val_predict(Ridge(alpha=1e15), x, t, cv=PredefinedSplit(fold))
+    slow = 1 - min(((t - p)**2).sum() for p in again) / ((t - plain)**2).sum()
+    value, se = T.held_out_r2(x, t, groups, n_splits=4, seed=5)
+    assert value == pytest.approx(slow, abs=1e-6) and 0 < se < .2
+
+def test_rows_that_belong_together_are_left_out_together():
+    rng = np.random.default_rng(1)
+    x, t, groups = np.repeat(rng.normal(size=(30, 60)), 4, axis=0), np.repeat(rng.normal(size=(30, 2)), 4, axis=0), np.repeat(np.arange(30), 4)
+    assert T.held_out_r2(x, t)[0] > .5 > .1 > T.held_out_r2(x, t, groups)[0] # seen once is known by heart
+    assert np.isnan(T.held_out_r2(x, np.ones((120, 2)), groups)).all()
+    with pytest.raises(ValueError, match='n_splits=5 for 3 groups'): T.held_out_r2(x[:12], t[:12], groups[:12])

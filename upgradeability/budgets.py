@@ -23,12 +23,14 @@ from threadpoolctl import threadpool_limits
 # %% ../nbs/12_budgets.ipynb #6f2f148e
 from .core import cache_dir, fingerprint, progress, read_list, write_atomic, write_json
 from .evaluation import evaluate, read_predictions
-from .features import batches, encode_batch, extract, model_inputs
+from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import METRICS, joint_bootstrap
 from .models import check_spec, complete, load_backbone
 from .datasets import load_task
-from .tasks import nested_order
-from .transferability import regret, transferability
+from .protocols import fit_rows
+from .recommenders import taken
+from .tasks import nested_order, strata
+from .transferability import held_out_r2, regret, transferability
 
 # %% ../nbs/12_budgets.ipynb #2c7ae0e3
 EXPONENTS = np.linspace(.02, 2, 100)
@@ -257,11 +259,26 @@ def _scores(x, y, seed=0):
     value, se = frame.set_index('score')['value'], frame.set_index('score')['se']
     return dict(score=value['probe_score'], se=se['probe_score'], logme=value['logme'])
 
+def _score_of(task, f, seed=0):
+    "The cheap scores of features for a kind of task."
+    if task.kind not in ('tagging', 'recommendation'): return _scores(f.x, f.y, seed)
+    with threadpool_limits(1, user_api='blas'): r2, se = held_out_r2(f.x, *_targets(task, f), seed=seed)
+    return dict(score=r2, se=se, logme=np.nan)
+
+def _targets(task, f, most=500):
+    "What the probe is to tell, (n, k), and which rows belong together: the tags but the most frequent one, or the users who took the most."
+    if task.kind == 'tagging': return np.delete(np.eye(len(task.classes))[f.y], np.bincount(f.y).argmax(), axis=1), f.groups
+    took = taken(task, fit_rows(task))
+    return took[np.argsort(-took.sum(1), kind='stable')[:most]][:, f.ids].toarray().T, None
+
 @cache
-def _scoring(d, n_classes, n=500):
-    "Seconds that scoring takes per squared number of examples with d features."
-    x, start = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32), time.perf_counter()
-    _scores(x, np.arange(n) % n_classes)
+def _scoring(d, n_classes, kind='classification', n=500):
+    "Seconds that scoring takes per squared number of examples with d features; a sentence counts as fifteen words."
+    rng, m = np.random.default_rng(0), n * (15 if kind == 'tagging' else 1)
+    x, y = rng.normal(size=(m, d)).astype(np.float32), np.arange(m) % n_classes
+    start = time.perf_counter()
+    if kind in ('tagging', 'recommendation'): held_out_r2(x, rng.normal(size=(m, min(n_classes, 500))))
+    else: _scores(x, y)
     return (time.perf_counter() - start) / n**2
 
 # %% ../nbs/12_budgets.ipynb #ec2be91c
@@ -286,11 +303,13 @@ def _warm_up(loaded, name, task, rows, settings):
     start = time.perf_counter()
     backbone = loaded(name)
     inputs, load, n = model_inputs(backbone, task), 0. if name in loaded.kept else time.perf_counter() - start, 0
-    for these, batch in batches(inputs, rows[:64], min(32, settings['batch_size'])):
-        if n == 0: backbone = complete(backbone, batch[:2]); encode_batch(backbone, batch[:2], settings['dtype']); start = time.perf_counter()
+    for these, batch in batches(inputs, rows_of(inputs, rows[:64]), min(32, settings['batch_size'])):
+        if n == 0: # what comes first takes longer
+            few = batch if isinstance(batch, dict) else batch[:2]
+            backbone = complete(backbone, few); encode_batch(backbone, few, settings['dtype']); start = time.perf_counter()
         x = encode_batch(backbone, batch, settings['dtype'])['x']; n += len(these)
-    encode = (time.perf_counter() - start) / n
-    return StepCost(load, encode, _scoring(x.shape[1], len(task.classes)))
+    encode = (time.perf_counter() - start) / len(rows[:64])
+    return StepCost(load, encode, _scoring(x.shape[1], len(task.classes), task.kind))
 
 def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
     "Costs by warm-up, errors of models that cannot be run, and the rungs."
@@ -349,8 +368,9 @@ def _ordered(alive, steps):
 # %% ../nbs/12_budgets.ipynb #7add1cd2
 def _step(rung, name, loaded, task, rows, settings):
     start = time.perf_counter()
-    f = extract(loaded(name), task, rows=rows, dtype=settings['dtype'], batch_size=settings['batch_size'])
-    scores = _scores(f.x, f.y, settings['seed'])
+    backbone = loaded(name)
+    f = extract(backbone, task, rows=rows_of(model_inputs(backbone, task), rows), dtype=settings['dtype'], batch_size=settings['batch_size'])
+    scores = _score_of(task, f, settings['seed'])
     return dict(rung=rung, model=name, examples=len(rows), **scores, seconds=time.perf_counter() - start)
 
 # %% ../nbs/12_budgets.ipynb #b32f613e
@@ -385,9 +405,8 @@ def rank_models(
     "Rank models by successive halving on training examples, within a time budget."
     models = _named(models)
     task = load_task(task, root=root)
-    if task.kind not in ('classification', 'grades'): raise ValueError(f"Ranking probes one label per example, and {task.name!r} is a task of {task.kind}. Evaluate its models with evaluate(…).")
-    rows = _training_rows(task, seed)
-    smallest = min(len(rows), max(smallest, 2 * len(task.classes)))
+    rows = _training_units(task, seed)
+    smallest = min(len(rows), smallest if task.kind == 'recommendation' else max(smallest, 2 * len(task.classes)))
     settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
     key = fingerprint(list(models), task.fingerprint, float(budget), smallest, keep, seed, dtype, batch_size)
     path = Path(out_dir or cache_dir()/'runs'/key)/'plan.json'
@@ -396,7 +415,7 @@ def rank_models(
     steps, left_out, spent = _climb(plan, loaded, task, rows, settings)
     if 'steps' not in plan: plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent); write_json(path, plan)
     df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
-    df.attrs['settings'] = dict(task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
+    df.attrs['settings'] = dict(score='R²' if task.kind in ('tagging', 'recommendation') else 'accuracy', task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
     return df
 
 # %% ../nbs/12_budgets.ipynb #a41679f9
@@ -408,8 +427,11 @@ def _named(models):
         if isinstance(m, str): check_spec(m)
     return {m if isinstance(m, str) else getattr(m, 'spec', f'object {i}'): m for i, m in enumerate(names)}
 
-def _training_rows(task, seed):
-    "Rows of train and valid in nested order."
+def _training_units(task, seed):
+    "Examples of train and valid in nested order: rows, sentences of words, or items."
+    unit, stratum = strata(task.kind, task.y, task.groups)
+    if task.kind == 'tagging': return (pool := np.unique(unit[fit_rows(task)]))[nested_order(stratum[pool], seed)]
+    if task.kind == 'recommendation': return np.random.default_rng(seed).permutation(np.unique(task.y[fit_rows(task)]))
     n = task.n_train if task.origin['valid'] != 'official' else len(task.splits['train'])
     nested = task.sample(n, seed)
     full = np.r_[nested.splits['train'], nested.splits['valid']]

@@ -802,6 +802,9 @@ def _round_ticks(ax, written):
     ax.set_xticks([], minor=True)
 
 # %% ../nbs/14_plots.ipynb #dc6bb6a2
+def _score_name(ranking): return f"{ranking.attrs.get('settings', {}).get('score', 'accuracy')} of the cross-validated probe"
+
+# %% ../nbs/14_plots.ipynb #965ad4cf
 def plot_ranking(
     ranking:pd.DataFrame, # of `rank_models`
     *,
@@ -816,7 +819,7 @@ def plot_ranking(
             point(ax, y, dict(s=row.score, s_low=row.score - row.se, s_high=row.score + row.se), 's', BLUE if row.rung == top else GREY, 'o', 6.5)
             side(ax, y, f'{row.p_best:>4.0%}   {int(row.examples):,} examples')
         side(ax, -.5, 'chance of being best', weight='bold')
-        ax.set(xlabel='cross-validated probe on training examples (± standard error)')
+        ax.set(xlabel=f'{_score_name(ranking)} on training examples (± standard error)')
     return ax
 
 # %% ../nbs/14_plots.ipynb #f72c70d1
@@ -839,7 +842,7 @@ def plot_rungs(
         ax = plt.subplots(figsize=(7, 1.6 + .3 * max(6, len(ends))))[1] if ax is None else ax
         for model, part in steps.groupby('model', sort=False):
             ax.errorbar(part.examples, part.score, part.se, fmt='o-', ms=5, lw=1.4, color=BLUE if part.rung.max() == steps.rung.max() else GREY)
-        ax.set(xscale='log', xlabel='training examples seen', ylabel='cross-validated probe (± standard error)')
+        ax.set(xscale='log', xlabel='training examples seen', ylabel=f'{_score_name(ranking)} (± standard error)')
         ax.set_xticks(n := sorted(steps.examples.unique()), [f'{v:,}' for v in n])
         ax.set_xticks([], minor=True)
         room = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis

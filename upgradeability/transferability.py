@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 # %% auto #0
 __all__ = ['SCORES', 'nce', 'label_entropy', 'label_information', 'leep', 'Spectrum', 'spectrum', 'shrinkage_alpha', 'h_score',
-           'h_score_null', 'logme', 'probe_score', 'transferability', 'regret']
+           'h_score_null', 'logme', 'probe_score', 'held_out_r2', 'transferability', 'regret']
 
 # %% ../nbs/10_transferability.ipynb #d63b0527
 import numpy as np, pandas as pd
@@ -260,6 +260,41 @@ def probe_score(
     s = spectrum(x)
     if not 2 <= n_splits <= len(s.u): raise ValueError(f"n_splits={n_splits} for {len(s.u)} examples: from 2 to the number of examples is possible.")
     return float(_probe(s, _labels(y, len(s.u))[None], n_splits, seed)[0])
+
+# %% ../nbs/10_transferability.ipynb #9b51e6ba
+def held_out_r2(
+    x:np.ndarray, # (n, d) features
+    targets:np.ndarray, # (n, k) what is to be told from them
+    groups:np.ndarray|None=None, # (n,) rows that are left out together; None: each its own
+    *,
+    n_splits:int=5, # folds
+    seed:int=0, # draws the folds
+) -> tuple[float, float]: # share of the variance, at most 1, NaN where nothing varies; and its standard error
+    "Variance of many targets that a ridge regression explains on groups left out of its fit."
+    x, t = np.asarray(x, np.float64), np.asarray(targets, np.float64)
+    unit = np.unique(np.arange(len(x)) if groups is None else groups, return_inverse=True)[1]
+    n = unit.max() + 1
+    if not 2 <= n_splits <= n: raise ValueError(f"n_splits={n_splits} for {n} groups: from 2 to their number is possible.")
+    fold = (np.random.default_rng(seed).permutation(n) % n_splits)[unit]
+    strengths = ((x - x.mean(0))**2).sum() / min(x.shape) * 10.**np.arange(1, -6, -1) + 1e-12
+    left, whole = np.zeros((len(strengths), n)), np.zeros(n)
+    for out in (fold == b for b in range(n_splits)):
+        errors, plain = _ridge_errors(x[~out], t[~out], x[out], t[out], strengths)
+        for j, e in enumerate(errors): left[j] += np.bincount(unit[out], e, n)
+        whole += np.bincount(unit[out], plain, n)
+    if not whole.sum(): return np.nan, np.nan
+    best = left[left.sum(1).argmin()] # of equals the strongest, which stands first
+    share = best.sum() / whole.sum()
+    return float(1 - share), float(np.sqrt(((best - share * whole)**2).sum()) / whole.sum())
+
+# %% ../nbs/10_transferability.ipynb #741fd087
+def _ridge_errors(x, t, x_out, t_out, strengths):
+    "Squared errors of each row that was left out: by strength (s, b), and of the mean (b,)."
+    mean, x, x_out = t.mean(0), x - x.mean(0), x_out - x.mean(0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    inside, z = vectors.T @ (x.T @ (t - mean)), x_out @ vectors
+    fits = (mean + z @ (inside / (values.clip(0)[:, None] + s)) for s in strengths)
+    return [((t_out - f)**2).sum(1) for f in fits], ((t_out - mean)**2).sum(1)
 
 # %% ../nbs/10_transferability.ipynb #dae2fa81
 SCORES = {'logme': logme, 'h_score': h_score, 'probe_score': probe_score, 'leep': leep, 'nce': nce}
