@@ -8,7 +8,10 @@ from torch import nn
 from upgradeability import budgets
 from upgradeability.budgets import (StepCost, _chances, _ill_behaved, _labels_for, check_ranking, crossings, curve_cells, curve_summary, fit_power_law, judge_ranking, learning_curve, plan_halving,
     power_law, rank_models)
+from upgradeability.metrics import METRICS, Metric
 from upgradeability.models import load_backbone
+from upgradeability.plots import plot_gap, plot_labels
+from upgradeability.report import verdict_curve
 from upgradeability.datasets import load_task
 
 N = np.array([50, 100, 200, 400, 800, 1600])
@@ -51,6 +54,7 @@ def test_labels_needed():
     assert _labels_for([10, 100], [.5, .9], .4) == 10
     assert _labels_for([10, 1000], [.5, .9], .7) == pytest.approx(100)
     assert _labels_for([10, 100], [.5, .6], .7) == np.inf
+    assert np.isnan(_labels_for([10, 100], [0, 0], 0))
 
 
 def test_a_falling_curve_is_called_ill_behaved():
@@ -86,6 +90,19 @@ def test_learning_curve(arrays, tmp_path):
 def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
     df = learning_curve(mlp(0), arrays, sizes=[20, 50, 100], seeds=[0], out_dir=tmp_path)
     assert set(df.kind) == {'measured'} and 'fewer than 4' in curve_summary(df).remark[0]
+
+
+@pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels, of which no 95 % can be taken')])
+def test_a_curve_without_a_95_percent(arrays, tmp_path, metric, reached, monkeypatch):
+    "A loss, and a model that gets nothing right, need no number of labels; nor does the report say one."
+    monkeypatch.setitem(METRICS, 'nothing', Metric('nothing', lambda p: np.zeros((len(p), 1)), lambda sums: sums[..., 0]))
+    df = learning_curve([mlp(0), mlp(1)], arrays, sizes=[50, 100, 200, 400], seeds=[0, 1], metric=metric, out_dir=tmp_path)
+    said = verdict_curve(df)
+    assert said.count(reached) == 2 and 'needs about' not in said and 'nan' not in said
+    assert plot_labels(curve_summary(df)) is None
+    assert plot_gap(df).get_ylabel() == ('U = train − test' if metric == 'log_loss' else 'U = test − train')
+    mixed = curve_summary(df).assign(label_efficiency=[200., np.nan], efficiency_low=[150., np.nan], efficiency_high=[300., np.nan])
+    assert [t.get_text().split()[0] for t in plot_labels(mixed).texts[:2]] == ['200', 'none']
 
 
 @pytest.mark.parametrize('m,budget', [(1, 10), (2, 10), (8, 100), (50, 1000)])

@@ -44,7 +44,7 @@ def decide(models, arrays, out_dir, metric=None):
     pairs = compare_all(tests, metric)
     groups = rank_groups(tests, metric, pairs=pairs)
     old, new = opponents(tests, groups)
-    text = verdict_compare(groups, compare(tests[old], tests[new], metric, margin=.02), old, new) + verdict(df)
+    text = verdict_compare(groups, compare(tests[old], tests[new], metric, margin=.02), old, new, df) + verdict(df)
     flips = class_flips(tests[old], tests[new])
     for ax in (plot_scores(df), plot_groups(groups), plot_differences(pairs, old, .02), plot_flips(flips), plot_calibration(tests[old])): ax.figure.canvas.draw()
     assert 'nan' not in text and np.isfinite(groups[['value', 'p_best']]).all(axis=None) and groups.p_best.sum() == pytest.approx(1)
@@ -199,3 +199,15 @@ def test_the_call_and_its_reason(tmp_path, margin, call):
     old, new = opponents(tests, groups)
     text = verdict_compare(groups, compare(tests[old], tests[new], margin=margin), old, new)
     assert (f'**{call}**' if margin else call) in text and ('loses less' in text) == (call == 'go') and ('does not rule out' in text) == (call == 'no-go')
+
+
+def test_a_leader_that_majority_beats_is_said_to_be_worse(tmp_path):
+    df = evaluate([NOISE(), Pick([8, 9])], data(), protocols=['linear_probe'], out_dir=tmp_path)
+    tests = predictions_of(df, 'linear_probe')
+    groups = rank_groups(tests)
+    old, new = opponents(tests, groups)
+    said = lambda df: verdict_compare(groups, compare(tests[old], tests[new]), old, new, df).partition('\n')[0]
+    assert 'always saying the most frequent class' in said(df) and 'always' not in said(None)
+    worse = df.assign(gain=-.2, gain_low=-.3, gain_high=-.1)
+    worse.attrs = df.attrs
+    assert '**worse** than always saying the most frequent class' in said(worse)

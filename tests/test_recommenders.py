@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, verify
 from upgradeability.features import Features, extract
-from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score
+from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score, unit_changes
 from upgradeability.models import load_backbone
 from upgradeability.plots import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
@@ -355,6 +355,21 @@ def test_pictures(task):
     assert len(plot_hits(parts['test'], run('majority', task)['test']).lines) == 3
     assert len(plot_recommendations(task, parts['test'], 3).axes) == 3
     assert plot_recommendations(task, parts['test'].take(slice(0))) is None
+
+
+def test_broken_lists_stand_beside_those_of_the_model_in_use(task):
+    "The users who lose most, the greatest loss first, whatever the order of the rows."
+    old, new = run('linear_probe', task)['test'], run('majority', task)['test']
+    change = dict(zip(np.unique(new.ids), unit_changes(old, new)))
+    mixed = new.take(np.random.default_rng(0).permutation(len(new)))
+    fig = plot_recommendations(task, mixed, 3, old=old)
+    names = task.about.get('users')
+    drawn = [ax.get_title('left').removeprefix('user ').partition(':')[0] for ax in fig.axes]
+    losses = [change[next(u for u in change if str(names[u] if names else u) == who)] for who in drawn]
+    assert losses == sorted(losses) and losses[0] == min(change.values()) < 0
+    headings = [t.get_text() for t in fig.axes[0].texts if t.get_weight() == 'bold' and t.get_position()[1] == 0]
+    assert headings == ['took last', 'was offered', 'is offered now'] and ' before' in fig.axes[0].get_title('left')
+    assert plot_recommendations(task, new, old=new) is None
 
 
 def test_ranking_tells_descriptions_from_noise(tmp_path):

@@ -166,14 +166,15 @@ def _one_curve(model, cells, out_dir, level, n_boot):
     enough = len(n) >= 4
     fit, law = _fitted(n, draws, mean, metric, level) if enough else (rows[:0], [np.nan] * 3)
     reached = [_labels_for(n, d, .95 * d[-1]) for d in draws] if metric.higher_is_better else [np.nan]
-    low, high = np.nanquantile(reached, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(reached, [(1 - level) / 2, (1 + level) / 2]) if np.isfinite(reached).any() else (np.nan, np.nan)
     summary = dict(model=model, label_efficiency=_labels_for(n, mean, .95 * mean[-1]) if metric.higher_is_better else np.nan, efficiency_low=low, efficiency_high=high,
         best=mean[-1], at=int(n[-1]), a=law[0], b=law[1], c=law[2], remark=_ill_behaved(n, mean, draws, metric.higher_is_better) or ('' if enough else 'fewer than 4 sizes: no law fitted'))
     return pd.concat([rows, fit], ignore_index=True).assign(model=model), summary, draws
 
 # %% ../nbs/12_budgets.ipynb #540497db
 def _labels_for(n, performance, target):
-    "The first n, interpolated in log n, at which performance reaches the target; infinite where it never does."
+    "The first n, interpolated in log n, at which performance reaches the target; infinite where it never does, NaN for a share of nothing."
+    if not target > 0: return np.nan
     hit = np.flatnonzero(np.asarray(performance) >= target)
     if not len(hit): return np.inf
     i = hit[0]

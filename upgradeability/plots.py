@@ -152,6 +152,7 @@ def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
     n = len(labels)
     if ax is None: ax = plt.subplots(figsize=(5.4 + .075 * max(map(len, labels), default=0), 1 + .42 * n))[1]
+    ax.locator_params(axis='x', nbins=5)
     ax.set(ylim=(n - .45, -.6))
     ax.set_yticks(range(n), labels)
     return ax
@@ -770,7 +771,7 @@ def plot_gap(
         ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
         for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=short_name(model))
         ax.axhline(0, color='black', lw=.8, zorder=0)
-        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel='U = test − train')
+        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=u_name(df.attrs.get('metric', 'accuracy')))
         _size_ticks(ax, df)
         ax.legend(loc='center left', bbox_to_anchor=(1, .5))
     return ax
@@ -780,15 +781,17 @@ def plot_labels(
     summary:pd.DataFrame, # of `curve_summary`
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # one line per model
+) -> Axes|None: # one line per model; None where no curve has a 95 % to speak of
     "Labels needed for 95 % of one's own and of the best model's performance."
+    if summary.label_efficiency.isna().all(): return say('No 95 % can be taken of what these curves reach.')
     with style():
         ax = rows_axes(ax, [short_name(m) for m in summary.model])
         for y, (_, row) in enumerate(summary.iterrows()):
             point(ax, y, dict(n=row.label_efficiency, n_low=row.efficiency_low, n_high=row.efficiency_high), 'n', BLUE, 'o', 6.5)
             if np.isfinite(row.labels_to_95_of_best): ax.plot(row.labels_to_95_of_best, y, 'o', ms=10, mfc='none', mec=GREY, mew=1.3, zorder=2)
             best = f'{row.labels_to_95_of_best:,.0f}' if np.isfinite(row.labels_to_95_of_best) else f'> {row["at"]:,}'
-            side(ax, y, f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]   {best}')
+            own = f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]' if np.isfinite(row.label_efficiency) else 'none'
+            side(ax, y, f'{own}   {best}')
         side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
         ax.set(xscale='log', xlabel=f"{wording(summary)['learned']} (filled: own 95 %; ring: 95 % of the best)")
         _round_ticks(ax, lambda v, _: f'{v:,.0f}')
@@ -1083,6 +1086,8 @@ def plot_hits(
     return ax
 
 # %% ../nbs/14_plots.ipynb #98547d04
+def _at(test, user): return test.ids.tolist().index(user)
+
 def _spread(test, n):
     "n users from the best served to the worst."
     own = (test.scores[:, :10] / np.log2(np.arange(2, 2 + min(10, test.scores.shape[1])))).sum(1)
@@ -1096,59 +1101,74 @@ def _lasts(task, user, n):
     return task.y[rows[:n]]
 
 # %% ../nbs/14_plots.ipynb #49a604e8
-def _write_list(ax, x, heading, names, marked, width=44):
-    "A column of names, those that are marked in colour and with a tick."
-    ax.text(x, 1, heading, weight='bold', fontsize=9, va='top')
-    for i, (name, hit) in enumerate(zip(names, marked)):
-        ax.text(x, 1 - (i + 1.25) / 7, ('✓ ' if hit else '   ') + clip(name, width), fontsize=9, va='top', color='#00724f' if hit else 'black', weight='bold' if hit else 'normal')
+def _offered(test, i, most):
+    "The list of one user, and which of it are hits."
+    kept = test.pred[i] >= 0
+    return test.pred[i][kept][:most], test.scores[i][kept][:most]
 
-def _draw_row(axes, task, codes, marked):
-    "A row of pictures, those that are marked in a frame."
-    for ax, code, hit in zip(axes, codes, marked):
-        x = _picture(task.inputs[int(code)])
-        ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-        if hit: ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec='#009e73', lw=4, clip_on=False))
+def _lists(task, test, i, most, old=None):
+    "{heading: (items, which are hits)} of one user."
+    history = _lasts(task, test.ids[i], most)
+    taken = {'took last': (history, np.zeros(len(history)))}
+    if old is None: return taken | {'is offered': _offered(test, i, most)}
+    return taken | {'was offered': _offered(old, _at(old, test.ids[i]), most), 'is offered now': _offered(test, i, most)}
 
 # %% ../nbs/14_plots.ipynb #6d571fb2
+def _about_user(task, test, i, old=None):
+    "Who that is, and how much was found."
+    names, found = task.about.get('users'), lambda p: int(p.scores[_at(p, test.ids[i]), :10].sum())
+    before = '' if old is None else f', {found(old)} before'
+    return f'user {names[test.ids[i]] if names else test.ids[i]}: {found(test)} of the {test.y[i]} items taken next are among the first 10{before}'
+
+def _most_harmed(old, new, n):
+    "The users whose lists lose most, the greatest loss first."
+    change = unit_changes(old, new)
+    worst = np.unique(new.ids)[np.argsort(change, kind='stable')[:min(n, int((change < 0).sum()))]]
+    return [_at(new, user) for user in worst]
+
+# %% ../nbs/14_plots.ipynb #789e42d2
+def _text_lists(task, users, most):
+    "Lists side by side, hits in colour and with a tick."
+    fig, axes = plt.subplots(len(users), 1, figsize=(8.4, .19 * (most + 2) * len(users)), squeeze=False)
+    for ax, (title, lists) in zip(axes[:, 0], users.items()):
+        ax.set_axis_off()
+        ax.set(xlim=(0, len(lists)), ylim=(most + 1, 0))
+        ax.set_title(title, fontsize=9.5, color=GREY)
+        for x, (heading, (codes, hits)) in enumerate(lists.items()):
+            ax.text(x, 0, heading, weight='bold', fontsize=9, va='top')
+            names = [clip(task.classes[c], 102 // len(lists)) for c in codes] or ['nothing yet']
+            for y, (name, hit) in enumerate(zip(names, [*hits, 0]), 1):
+                ax.text(x, y, ('✓ ' if hit else '   ') + name, fontsize=9, va='top', **(dict(color='#00724f', weight='bold') if hit else {}))
+    return fig
+
+def _picture_lists(task, users, most):
+    "Lists one above the other, hits in a frame."
+    fig = plt.figure(figsize=(8.4, sum(.3 + 1.1 * len(lists) for lists in users.values())))
+    for part, (title, lists) in zip(fig.subfigures(len(users), 1, squeeze=False)[:, 0], users.items()):
+        part.suptitle(title, fontsize=9.5, color=GREY, x=.01, ha='left')
+        for axes, (heading, (codes, hits)) in zip(part.subplots(len(lists), most, squeeze=False), lists.items()):
+            for ax in axes: ax.set_axis_off()
+            axes[0].set_title(heading, loc='left', fontsize=9)
+            for ax, code, hit in zip(axes, codes, hits):
+                x = _picture(task.inputs[int(code)])
+                ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
+                if hit: ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec='#009e73', lw=4, clip_on=False))
+    return fig
+
+# %% ../nbs/14_plots.ipynb #ad75ccf3
 def plot_recommendations(
     task:Task, # whose items the lists are of
     test:Predictions, # lists
     n:int=4, # users at most
     *,
-    most:int=6, # items of each list at most
+    old:Predictions|None=None, # lists of the model in use; None: users from the best served to the worst, else those who lose most
+    most:int=10, # items of each list at most
 ) -> Figure|None: # None where there is no list
     "What some users took last beside what they were offered; hits are marked."
     if not len(test): return say('There are no lists.')
-    with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, test, _spread(test, n), most)
-
-# %% ../nbs/14_plots.ipynb #789e42d2
-def _about_user(task, test, i):
-    "Who that is, and how much was found."
-    names = task.about.get('users')
-    name = names[test.ids[i]] if names else test.ids[i]
-    return f'user {name}: {int(test.scores[i, :10].sum())} of the {test.y[i]} items taken next are among the first 10'
-
-def _text_lists(task, test, rows, most):
-    fig, axes = plt.subplots(len(rows), 1, figsize=(8.4, 1.85 * len(rows)), squeeze=False)
-    for ax, i in zip(axes[:, 0], rows):
-        ax.set_axis_off()
-        ax.set(xlim=(0, 1), ylim=(0, 1))
-        ax.set_title(_about_user(task, test, i), fontsize=9.5, color=GREY)
-        history, offered = _lasts(task, test.ids[i], most), test.pred[i][test.pred[i] >= 0][:most]
-        _write_list(ax, 0, 'took last', [task.classes[c] for c in history] or ['nothing yet'], [False] * max(1, len(history)))
-        _write_list(ax, .52, 'is offered', [task.classes[c] for c in offered], test.scores[i])
-    return fig
-
-def _picture_lists(task, test, rows, most):
-    fig = plt.figure(figsize=(8.4, 1.3 * len(rows)))
-    for part, i in zip(fig.subfigures(len(rows), 1, squeeze=False)[:, 0], rows):
-        part.suptitle(_about_user(task, test, i) + '; took last (left), is offered (right)', fontsize=9, color=GREY, x=.01, ha='left')
-        axes = part.subplots(1, 2 * most + 1)
-        for ax in axes: ax.set_axis_off()
-        history = _lasts(task, test.ids[i], most)
-        _draw_row(axes[:most], task, history, [False] * len(history))
-        _draw_row(axes[most + 1:], task, test.pred[i][test.pred[i] >= 0][:most], test.scores[i])
-    return fig
+    rows = _spread(test, n) if old is None else _most_harmed(old, test, n)
+    users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
+    with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, users, most) if users else say('There is none.')
 
 # %% ../nbs/14_plots.ipynb #2688effc
 def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
@@ -1157,10 +1177,7 @@ def _broken_sentences(task, old, new):
     worse = np.unique(new.groups)[unit_changes(old, new) < 0]
     return plot_sentences(task, new.take(np.isin(new.groups, worse))) if len(worse) else say('There is none.')
 
-def _broken_lists(task, old, new):
-    change = unit_changes(old, new)
-    worst = np.argsort(change, kind='stable')[:min(4, int((change < 0).sum()))]
-    return plot_recommendations(task, new.take(np.isin(new.ids, old.ids[worst]))) if len(worst) else say('There is none.')
+def _broken_lists(task, old, new): return plot_recommendations(task, new, old=old)
 
 # %% ../nbs/14_plots.ipynb #5a7ca90a
 VIEWS = { # kind of task -> pictures of parts, confusions, cases, and what a change breaks; other kinds as 'classification'

@@ -201,35 +201,48 @@ def _meant(given, spec):
     return fits and bool(wanted) == bool(options) and options.startswith(wanted)
 
 # %% ../nbs/15_report.ipynb #4ca51fa1
+def _row_of(df, model):
+    "The row of a model that a comparison speaks of."
+    return next(r for _, r in headlines(df).iterrows() if r.model == model)
+
+# %% ../nbs/15_report.ipynb #3c4ee4cb
 def verdict_compare(
     groups:pd.DataFrame, # of `rank_groups`
     upgrade:Comparison, # of the candidate against the incumbent
     incumbent:str, # its name
     candidate:str, # its name
-    tested:str='examples', # what the test set consists of
+    df:pd.DataFrame|None=None, # the results table, to say what the leader gains over its baselines
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
     if len(groups) == 1: return f"**{short_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
     top, best = [short_name(m) for m in groups.model[groups.top]], groups.iloc[0]
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
+    gained = '' if df is None else _gained(_row_of(df, best.model), None, wording(df)['majority'])
+    tested = 'examples' if df is None else wording(df)['tested']
     d = upgrade.difference
     sure = 'a real difference' if upgrade.p_value <= 1 - d.level else 'not separable from chance'
     swap = (f"Replacing `{short_name(incumbent)}` by `{short_name(candidate)}` changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} {tested} "
             f"({upgrade.negative_share:.1%}) and mends {upgrade.positive_flips} ({upgrade.positive_share:.1%})")
     why = {'go': 'even the lower end of the interval loses less than the margin of', 'no-go': 'the interval does not rule out a loss beyond the margin of'}
     call = f". **{upgrade.verdict}**: {why[upgrade.verdict]} {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
-    return f'{lead}.\n\n{swap}{call}.'.replace('-0.', '−0.')
+    return '\n\n'.join([f'{lead}. {gained}'.strip(), f'{swap}{call}.']).replace('-0.', '−0.')
 
 # %% ../nbs/15_report.ipynb #7d3f615c
+def _needs(s, metric, learned):
+    "The labels that one model needs, where its figures have a 95 % to speak of: a loss has none, nor has zero."
+    if np.isnan(s.label_efficiency): return f"reaches {axis_name(metric)} {s.best:.3f} with {s.at:,} {learned}, of which no 95 % can be taken"
+    return f"needs about **{s.label_efficiency:,.0f}** {learned} [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
+
+# %% ../nbs/15_report.ipynb #384e95a1
 def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is odd about them."
-    said, most, learned = [], int(df[df.kind == 'measured'].n_train.max()), wording(df)['learned']
+    said, learned = [], wording(df)['learned']
     for s in curve_summary(df).itertuples():
-        needs = f"needs about **{s.label_efficiency:,.0f}** {learned} [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
-        best = '' if len(df.attrs['summary']) == 1 or not np.isfinite(s.labels_to_95_of_best) and np.isnan(s.labels_to_95_of_best) else f"; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {most:,}')
-        said.append(f'- `{short_name(s.model)}` {needs}{best}.' + (f' *Caution: {s.remark}.*' if s.remark else ''))
+        others = len(df.attrs['summary']) > 1 and not np.isnan(s.labels_to_95_of_best)
+        best = "; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {s.at:,}') if others else ''
+        said.append(f'- `{short_name(s.model)}` {_needs(s, df.attrs["metric"], learned)}{best}.' + (f' *Caution: {s.remark}.*' if s.remark else ''))
     for c in curve_crossings(df).itertuples():
         pair = f'`{short_name(c.a)}` and `{short_name(c.b)}`'
         said.append(f'- {pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
@@ -392,7 +405,7 @@ a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
-tbody th { white-space: nowrap } th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } thead th { border-bottom: 1px solid var(--rule) }
+th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }
