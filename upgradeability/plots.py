@@ -352,8 +352,8 @@ def plot_examples(
 ) -> Figure|None: # None where there is none, or nothing to be seen of it
     "Wrong answers as pictures or texts, with what they were taken for."
     examples = examples[:n]
-    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
     if not len(examples): return say('There is none.')
+    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
     if task.modality != 'image': return _draw_texts([(f'{r.id}: {r.true}, taken for {r.predicted}{_sure(r.confidence)}', _text(task, int(r.id)), 'black') for r in examples.itertuples()])
     with style():
         fig, axes = plt.subplots(-(-len(examples) // 6), 6, figsize=(8, 1.95 * -(-len(examples) // 6)), squeeze=False)
@@ -985,8 +985,8 @@ def plot_findings(
 ) -> Figure|None: # None where no finding has examples, or there is nothing to be seen of them
     "Examples of what was found; pairs side by side with their labels."
     examples = _examples(findings, n)
-    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
     if not examples: return say('No finding is about single examples.')
+    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
     if task.modality != 'image': return _draw_texts([block for check, rows in examples for block in _finding_texts(task, check, np.atleast_1d(rows))])
     with style():
         fig = plt.figure(figsize=(8, 2 * -(-len(examples) // 3)))
