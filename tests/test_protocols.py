@@ -509,6 +509,18 @@ def test_batch_norm_statistics(mine, batch_size, trained):
     assert note == f"BatchNorm statistics {'trained' if trained else 'kept'}"
 
 
+def test_few_steps_are_noted_and_the_advice_is_enough(mine):
+    "As many steps as the optimiser takes for the chosen epochs; by the epochs that the note names, none is left."
+    task = image_task(n=90)
+    notes = lambda epochs: [n for n in fine_tune(mine, task, None, epochs=epochs, lrs=[1e-3])['test'].meta['notes'] if 'steps of training' in n]
+    each = -(-len(fit_rows(task)) // 32)
+    said, = notes(1)
+    assert said.startswith(f'only {each} steps')
+    training = pr._prepare(mine, task, 10, 32, [1e-3], 'float32', 0)[0]
+    enough = int(said.partition('?epochs=')[2].split()[0])
+    assert not list(pr._few_steps(training, enough)) and list(pr._few_steps(training, enough - 1))
+
+
 def test_batches_of_one(mine):
     "A batch size of one, and a last batch that would be one."
     task = image_task(n=40)

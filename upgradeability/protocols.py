@@ -664,7 +664,7 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
         net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
     choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f"valid {_chosen_by(task).replace('_', ' ')}, then log-loss" if rows else 'default: fewer than five labels in some class')
     answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
-    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_norm_note(training), *_long_texts(training)], epochs=rows)
+    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_few_steps(training, best['epoch']), *_norm_note(training), *_long_texts(training)], epochs=rows)
 
 PROTOCOLS['fine_tune'] = fine_tune
 
@@ -680,6 +680,15 @@ def _long_texts(training):
     if training.backbone.modality != 'text': return ()
     units = units_of(inputs, np.concatenate([fit_rows(task), task.splits['test']]))
     return long_note(training.backbone, task, float(np.mean([inputs[int(i)].long for i in units])))
+
+# %% ../nbs/08_protocols.ipynb #e364fd6f
+FEW_STEPS = 200
+
+def _few_steps(training, epoch):
+    "A note where little training took place."
+    each = -(-len(units_of(training.inputs, fit_rows(training.task))) // training.batch_size)
+    if each * epoch >= FEW_STEPS: return
+    yield f"only {each * epoch} steps of training, perhaps too few to judge by: ?epochs={-(-FEW_STEPS // each)} plans for {FEW_STEPS}"
 
 # %% ../nbs/08_protocols.ipynb #cd45d391
 def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
