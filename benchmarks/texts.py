@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np, torch
 
 from upgradeability import extract, load_backbone, load_task
-from upgradeability.datasets import text_inputs
+from upgradeability.texts import text_inputs
 from upgradeability.features import batches, encode_batch, model_inputs, resolve_dtype
 from upgradeability.tasks import make_task
 

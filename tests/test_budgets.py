@@ -6,8 +6,7 @@ import numpy as np, pandas as pd, pytest, torch
 from sklearn.datasets import load_digits
 from torch import nn
 from upgradeability import budgets
-from upgradeability.budgets import (StepCost, _chances, _ill_behaved, _labels_for, check_ranking, crossings, curve_cells, curve_summary, fit_power_law, judge_ranking, learning_curve, plan_halving,
-    power_law, rank_models)
+from upgradeability.budgets import StepCost, _chances, _ill_behaved, _labels_for, check_ranking, crossings, curve_cells, curve_summary, fit_power_law, judge_ranking, learning_curve, plan_halving, power_law, rank_models
 from upgradeability.metrics import METRICS, Metric
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_gap, plot_labels

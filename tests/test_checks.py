@@ -1,4 +1,4 @@
-"Checks of the data, leaks left out, costs: what the notebook 13_checks does not show."
+"Checks of the data, leaks left out, costs: what the notebook 19_checks does not show."
 import io, os
 from functools import lru_cache
 
@@ -10,8 +10,7 @@ from torch import nn
 from torchvision import transforms as T
 
 from upgradeability import checks
-from upgradeability.checks import (ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows, normalised,
-                                   looks, near_copies, near_pairs, scores_without_leaks, similar_texts, view, waves, without)
+from upgradeability.checks import ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows, normalised, looks, near_copies, near_pairs, scores_without_leaks, similar_texts, view, waves, without
 from upgradeability.metrics import Predictions, score
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task

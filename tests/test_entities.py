@@ -163,7 +163,7 @@ def test_other_schemes_give_the_same_task(tmp_path, write):
     for a, b in forms[write]: other = other.replace(a, b)
     for name in ('plain', write): (tmp_path/name).mkdir()
     a, b = (load_task(put(tmp_path/n, train=t)) for n, t in [('plain', GOOD), (write, other)])
-    assert a.fingerprint == b.fingerprint and np.array_equal(a.y, b.y) and b.notes == (f'tags are {write.upper()}, converted to IOB2',)
+    assert a.fingerprint == b.fingerprint and np.array_equal(a.y, b.y) and b.reading.texts[0] == f'tags are {write.upper()}, converted to IOB2'
 
 def test_splits_of_a_folder_and_of_a_file(tmp_path):
     spec = put(tmp_path, train=GOOD, dev='Ben\tB-person\n\n', test='Rome\tB-place\n')
@@ -184,7 +184,7 @@ def test_splits_of_a_folder_and_of_a_file(tmp_path):
     (dict(train='# by hand\n' + GOOD, test='X\tB-place\n'), ['train.conll: 1 comment line passed over']),
 ], ids=['invalid', 'new type', 'no entity', 'comment'])
 def test_what_is_odd_is_noted(tmp_path, files, notes):
-    assert load_task(put(tmp_path, **files)).notes == ('tags are IOB2', *notes)
+    assert load_task(put(tmp_path, **files)).reading.texts[:-2] == ('tags are IOB2', *notes)
 
 BAD = [(dict(train='Anna\tB-person\nis\nin\tO\tO\nBonn\tX-place\n\tO\n' + GOOD), '', ['4 lines cannot be read', 'line 2: 1 column where others have 2', 'line 3: 3 columns where', "line 4: 'X-place' is no tag", 'line 5: no word']),
        (dict(train=GOOD + 'x\n' * 30), '', ['30 lines cannot be read', '… and 20 more']),
@@ -429,7 +429,7 @@ def test_pictures_of_nothing(probed, capsys):
 def test_wnut17(shared_data):
     task = load_task(f"conll:{shared_data/'wnut17'}")
     assert task.n_train == 3394 + 1009 and len(np.unique(task.groups[task.splits['test']])) == 1287 and len(task.classes) == 13
-    assert task.about['types'] == ('corporation', 'creative-work', 'group', 'location', 'person', 'product') and task.notes == ('tags are IOB2',)
+    assert task.about['types'] == ('corporation', 'creative-work', 'group', 'location', 'person', 'product') and task.reading.texts[0] == 'tags are IOB2'
     test = task.splits['test']
     assert len(find_spans(task.y[test], task.groups[test], task.classes)) == 1079
     p = np.random.default_rng(0).dirichlet(np.full(13, .3), len(test))

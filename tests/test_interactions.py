@@ -2,9 +2,8 @@
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from upgradeability import load_task
-from upgradeability.interactions import (find_items, items_of_vectors, last_of_all, last_of_each, load_interactions, read_interactions, read_items,
-                                         split_interactions)
-from upgradeability.core import read_table
+from upgradeability.interactions import find_items, items_of_vectors, last_of_all, last_of_each, load_interactions, read_interactions, read_items, split_interactions
+from upgradeability.tables import read_table
 
 
 def loans(n_users=12, n_items=20, seed=0, per_user=(6, 12)):
@@ -28,7 +27,7 @@ def write(folder, frame, name='loans.csv', **more):
     return folder/name
 
 
-def notes(task): return ' | '.join(task.notes)
+def notes(task): return ' | '.join(task.reading.texts)
 
 
 # Reading

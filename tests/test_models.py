@@ -11,7 +11,8 @@ from torch import nn
 from torchvision import transforms as T
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from upgradeability.models import BUNDLED, IMAGENET, complete, encode, find_tap, fit_weights, hash_weights, imagenet_transform, load_backbone, pool, randomize
+from upgradeability.backbones import complete, encode, find_tap, hash_weights, pool
+from upgradeability.models import BUNDLED, IMAGENET, fit_weights, imagenet_transform, load_backbone, randomize
 
 torch.manual_seed(0)
 TINY = T.Compose([T.Resize((8, 8)), T.ToTensor()])
@@ -189,7 +190,7 @@ def test_control_of_an_own_network(init):
     a, same, other = randomize(b), randomize(b), randomize(b, 1)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert a.fingerprint == same.fingerprint and len({b.fingerprint, a.fingerprint, other.fingerprint}) == 3 and a.dim == b.dim and a.head == b.head
-    assert any("random weights" in n for n in a.notes)
+    assert any("random weights" in n for n in a.reading.texts)
 
 def test_controls_that_are_none():
     net = tiny()
@@ -373,7 +374,7 @@ def test_checkpoint_files(form, resnet):
     path = stored(net, folder/f"a.{'safetensors' if form == 'safetensors' else 'pth'}", form)
     b = load_backbone(f"file:{path}:resnet18", device="cpu")
     assert b.spec == f"file:{path}:resnet18" and all(torch.equal(v, b.module.state_dict()[k]) for k, v in net.state_dict().items())
-    assert b.head_classes is None and any("preprocessing assumed" in n for n in b.notes) and str(b.preprocess) == str(imagenet_transform())
+    assert b.head_classes is None and any("preprocessing assumed" in n for n in b.reading.texts) and str(b.preprocess) == str(imagenet_transform())
     named = load_backbone(f"file:{path}:resnet18", classes="abcdefg", device="cpu")
     assert named.head_classes == tuple("abcdefg") and randomize(named).fingerprint != named.fingerprint
 
@@ -381,7 +382,7 @@ def test_checkpoint_of_timms_architecture(tmp_path):
     net = timm.create_model("resnet10t", num_classes=4)
     path = stored(net, tmp_path/"a.pth", "plain")
     b = load_backbone(f"file:{path}:timm.resnet10t", device="cpu")
-    assert b.encode(b.module, torch.randn(2, 3, 64, 64))[1].shape == (2, 4) and any("timm's for resnet10t" in n for n in b.notes)
+    assert b.encode(b.module, torch.randn(2, 3, 64, 64))[1].shape == (2, 4) and any("timm's for resnet10t" in n for n in b.reading.texts)
 
 def test_convolution_as_a_head_keeps_its_number_of_classes(tmp_path):
     path = stored(torchvision.models.squeezenet1_1(num_classes=5), tmp_path/"a.pth", "plain")
@@ -445,10 +446,10 @@ def first(b): return float(next(b.module.parameters()).flatten()[0])
 def test_hub_entries(tmp_path, torch_home, offline):
     repo = repository(tmp_path/"repo")
     b = load_backbone(f"hub:{repo}:small", device="cpu")
-    assert first(b) == .5 and b.dim == 4 and b.spec == f"hub:{repo}:small" and any("preprocessing assumed" in n for n in b.notes) and first(randomize(b)) != .5
+    assert first(b) == .5 and b.dim == 4 and b.spec == f"hub:{repo}:small" and any("preprocessing assumed" in n for n in b.reading.texts) and first(randomize(b)) != .5
     assert first(load_backbone(f"hub:{repo}:small?width=6", device="cpu")) == .5 # an option of another kind does not turn the weights off
     asked = load_backbone(f"hub:{repo}:small?pretrained=false", device="cpu")
-    assert first(asked) != .5 and any("random weights were asked for" in n for n in asked.notes)
+    assert first(asked) != .5 and any("random weights were asked for" in n for n in asked.reading.texts)
     assert first(load_backbone(f"hub:{repo}:both", device="cpu")) == .5
     assert load_backbone(f"hub:{repo}:neither?width=3", device="cpu").dim == 3 and load_backbone(f"hub:{repo}:open_ended?width=3", device="cpu").dim == 3
     for entry in ("neither", "open_ended"):
@@ -507,4 +508,4 @@ def test_bad_specs(spec, words):
 
 def test_random_weights_by_spec():
     a, b, c = (load_backbone(f"resnet18?random={s}", device="cpu") for s in (0, 0, 1))
-    assert a.fingerprint == b.fingerprint != c.fingerprint and any("random weights" in n for n in a.notes)
+    assert a.fingerprint == b.fingerprint != c.fingerprint and any("random weights" in n for n in a.reading.texts)

@@ -12,8 +12,7 @@ from upgradeability.metrics import METRICS, Predictions, broken, calibration, co
 from upgradeability.models import load_backbone
 from upgradeability.plots import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
-from upgradeability.recommenders import (RECOMMENDERS, best_items, by_novelty, drawn, item_axes, judge, protocol_for, recommend, ridge_scores, seen, similar,
-                                         taken)
+from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, drawn, item_axes, judge, protocol_for, recommend, ridge_scores, seen, similar, taken
 from upgradeability.tasks import array_inputs, make_task
 
 

@@ -8,9 +8,10 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import upgradeability.protocols as pr
 from upgradeability import evaluate, extract, load_backbone, load_task, read_predictions, score, verify
-from upgradeability.datasets import text_inputs, text_task
+from upgradeability.texts import text_inputs, text_task
 from upgradeability.features import batches, model_inputs
-from upgradeability.models import Tokens, encode_text, pad, padded, randomize
+from upgradeability.models import randomize
+from upgradeability.text_models import Tokens, encode_text, pad, padded
 from upgradeability.tasks import make_task
 
 TEXTS = ["the cat sat on the mat", "a dog", "where is my card", "rain " * 40, "x", "hello world", "snow and ice", "the end"]
@@ -74,8 +75,8 @@ def test_batches_hold_one_length(minilm):
 
 def test_share_of_cut_texts_is_reported(minilm):
     task = task_of([*TEXTS[:6], "word " * 400, "long " * 100_000])
-    assert extract(minilm, task, dtype="float32").meta["notes"] == ("25.0% of the texts were cut at 256 tokens",)
-    assert extract(minilm, task, dtype="float32").meta["computed"] == 0 and extract(minilm, task, dtype="float32").meta["notes"]
+    assert extract(minilm, task, dtype="float32").meta["reading"]["length"] == "25.0% of the texts were cut at 256 tokens"
+    assert extract(minilm, task, dtype="float32").meta["computed"] == 0 and "length" in extract(minilm, task, dtype="float32").meta["reading"]
 
 def test_words_of_a_sentence(minilm):
     "A row per word, whatever the order of the sentences; a sentence beyond the limit keeps all its words."
@@ -86,7 +87,7 @@ def test_words_of_a_sentence(minilm):
     inputs = Inputs(sentences, tuple, np.arange(3, dtype=np.uint64))
     task = make_task("w", inputs, y, dict(train=range(5), test=range(5, 305)), kind="tagging", groups=groups, modality="words")
     f = extract(minilm, task, batch_size=2, dtype="float32")
-    assert f.x.shape == (305, 384) and np.array_equal(f.groups, groups[f.ids]) and "sentences of more than 256 tokens" in f.meta["notes"][0]
+    assert f.x.shape == (305, 384) and np.array_equal(f.groups, groups[f.ids]) and "sentences of more than 256 tokens" in f.meta["reading"]["length"]
     with torch.inference_mode(): x = minilm.encode(minilm.module, pad([minilm.preprocess(sentences[0])]))[0]
     np.testing.assert_allclose(f.x[:4], x, atol=1e-5)
 
@@ -190,7 +191,7 @@ def test_folder_of_tables(tmp_path):
     (dict(q=WORDS, z=LABELS), "q", "z"), (dict(Text=WORDS, Label=LABELS), "Text", "Label")])
 def test_columns_are_found_and_said(tmp_path, columns, text, label):
     task = load_task(f"csv:{write(tmp_path/'t.csv', **columns)}")
-    assert task.notes == (f"texts from the column {text!r}, labels from {label!r}",)
+    assert task.reading["columns used"] == f"texts from the column {text!r}, labels from {label!r}"
 
 def test_columns_that_could_be_anything_are_asked_for(tmp_path):
     path = write(tmp_path/"t.csv", one=WORDS, two=LABELS, three=[1, 2] * 20)
@@ -204,7 +205,7 @@ def test_whole_numbers_keep_their_order(tmp_path):
 def test_grades(tmp_path):
     path = write(tmp_path/"t.csv", text=WORDS, stars=[10, 9, 8, 7] * 10)
     task = load_task(f"csv:{path}?grades=true")
-    assert task.kind == "grades" and task.classes == ("7", "8", "9", "10") and "grades from 'stars'" in task.notes[0]
+    assert task.kind == "grades" and task.classes == ("7", "8", "9", "10") and "grades from 'stars'" in task.reading.texts[0]
     words = write(tmp_path/"w.csv", text=WORDS, label=["good", "poor", "fair", "fair"] * 10)
     assert load_task(f"csv:{words}?grades=[poor, fair, good]").classes == ("poor", "fair", "good")
     with pytest.raises(ValueError, match="grades=true wants whole numbers"): load_task(f"csv:{words}?grades=true")

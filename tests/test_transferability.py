@@ -7,8 +7,7 @@ from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from upgradeability import transferability as T
-from upgradeability.transferability import (SCORES, h_score, h_score_null, label_entropy, label_information, leep, logme, nce, probe_score, regret,
-                                            shrinkage_alpha, spectrum, transferability)
+from upgradeability.transferability import SCORES, h_score, h_score_null, label_entropy, label_information, leep, logme, nce, probe_score, regret, shrinkage_alpha, spectrum, transferability
 
 
 def gaussian(n, d, signal, classes=3, seed=0, spread=0.):

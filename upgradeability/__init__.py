@@ -3,9 +3,11 @@ __version__ = "0.1.0"
 
 # What is public, by module. Loaded at first use: papermill imports this package at each of its starts, and PyTorch takes seconds.
 _PUBLIC = {
+    "reading": "Reading",
     "tasks": "Inputs Task make_task",
     "datasets": "TASKS load_task",
-    "models": "MODELS Backbone load_backbone randomize",
+    "backbones": "Backbone",
+    "models": "MODELS load_backbone randomize",
     "features": "Features extract",
     "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain ndcg rank_groups recall relative_gain score upgradeability",
     "protocols": "PROTOCOLS",
@@ -15,7 +17,7 @@ _PUBLIC = {
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
     "plots": "plot_by_history plot_calibration plot_curve plot_flips plot_gains plot_hits plot_ranking plot_recommendations plot_scores",
-    "report": "show_table verdict write_report",
+    "report": "show_reading show_table verdict write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 __all__ = list(_HOME)

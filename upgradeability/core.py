@@ -4,22 +4,20 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, codecs, csv, difflib, hashlib, importlib, json, os, re, sys, tempfile, warnings
+import ast, difflib, hashlib, importlib, json, os, re, sys, tempfile, warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 # %% auto #0
-__all__ = ['FILES', 'TABLES', 'ATOMIC', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path',
-           'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'read_text',
-           'read_table', 'progress']
+__all__ = ['FILES', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path', 'read_list',
+           'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
-import numpy as np, pandas as pd, platformdirs, yaml
+import numpy as np, platformdirs, yaml
 from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #eb992d99
@@ -212,45 +210,6 @@ def write_json(
     "Write JSON atomically."
     text = json.dumps(data, indent=1, default=lambda o: o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else str(o))
     return write_atomic(path, lambda f: f.write(text.encode()))
-
-# %% ../nbs/00_core.ipynb #43145d94
-def read_text(
-    path:str|Path, # of a text file
-    encoding:str='utf-8', # of its bytes
-) -> str: # without a byte order mark
-    "The text of a file, or where its bytes are none."
-    try: codecs.lookup(encoding)
-    except (LookupError, TypeError): raise unknown('encoding', encoding, ['utf-8', 'latin-1', 'cp1252', 'utf-16', 'gb18030', 'shift_jis']) from None
-    data = Path(path).read_bytes()
-    try: return data.decode(encoding).removeprefix('\ufeff')
-    except UnicodeDecodeError as e: line, byte = data[:e.start].count(b'\n') + 1, data[e.start:e.start + 1].hex()
-    meant = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'latin-1'
-    raise ValueError(f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by ?encoding={meant}.")
-
-# %% ../nbs/00_core.ipynb #0f162cc3
-TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet', '.json', '.jsonl') # endings of tables
-ATOMIC = ('token', 'token_seq', 'float', 'float_seq') # types behind the columns of RecBole's files
-
-# %% ../nbs/00_core.ipynb #6dc2a786
-def read_table(
-    path:str|Path, # CSV, TSV, Parquet or JSON lines, or one of RecBole's atomic files
-    encoding:str='utf-8', # of the text files
-) -> pd.DataFrame: # text as text, empty fields missing
-    "Read a table without guessing what its values mean."
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in TABLES: raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
-    text = '' if kind == '.parquet' else read_text(path, encoding)
-    try: table = pd.read_parquet(path) if kind == '.parquet' else pd.read_json(StringIO(text), lines=True, dtype=False) if kind.startswith('.json') else _divided(text, kind)
-    except (ValueError, OSError) as e: raise ValueError(f"{str(path)!r} is no table: {' '.join(str(e).split())[:200]}.") from e
-    return table.rename(columns=lambda c: c.partition(':')[0] if str(c).partition(':')[2] in ATOMIC else c)
-
-# %% ../nbs/00_core.ipynb #a07d0009
-def _divided(text, kind):
-    "A table of lines; what divides the columns is seen from the first."
-    sep = '\t' if kind in ('.tsv', '.inter', '.item') else max(',;\t|', key=text.partition('\n')[0].count)
-    quoting = csv.QUOTE_NONE if kind in ('.inter', '.item') else csv.QUOTE_MINIMAL
-    return pd.read_csv(StringIO(text), sep=sep, dtype=str, quoting=quoting, keep_default_na=False, na_values=[''])
 
 # %% ../nbs/00_core.ipynb #56d2d37e
 warnings.filterwarnings('ignore', 'IProgress not found') # other libraries' bars would store this in every report
