@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help report test prepare notebooks docs clean
+.PHONY: help report test prepare hooks notebooks docs clean
 
 help:       ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -22,6 +22,9 @@ test: $(VENV)/.dev      ## what CI runs: notebooks in sync and clean, lessons, d
 
 prepare: $(VENV)/.dev   ## after editing a notebook: export the modules, clean, write README.md
 	$(BIN)/python nbs/_sphinx/build.py sync
+
+hooks: $(VENV)/.dev     ## once per clone: check each commit as CI does (pre-commit)
+	$(BIN)/pre-commit install
 
 notebooks: $(VENV)/.dev ## run the notebooks and store their outputs (NAMES="00_core eval" for some)
 	$(BIN)/python nbs/_sphinx/build.py execute $(NAMES)

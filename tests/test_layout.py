@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/"nbs"
 PACKAGE = ROOT/"upgradeability"
 TOP = set("""settings.ini setup.py README.md index.ipynb nbs upgradeability tests benchmarks Makefile MANIFEST.in LICENSE CHANGELOG.md
-             CONTRIBUTING.md .gitignore .gitattributes .pre-commit-config.yaml .github .ci""".split())
-NEEDED = TOP - {"benchmarks", ".gitattributes", ".pre-commit-config.yaml", ".github"}
+             CONTRIBUTING.md CITATION.cff .gitignore .gitattributes .pre-commit-config.yaml .github .ci""".split())
+NEEDED = TOP - {"benchmarks", ".gitattributes"}
 MACHINE = re.compile(r"/(?:work|root|tmp|home|Users|usr|opt|private|var)/[\w.-]+|[A-Z]:\\\\?Users")
 
 def read(path): return json.loads(path.read_text(encoding="utf-8"))["cells"]
