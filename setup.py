@@ -38,7 +38,7 @@ setup(
     ],
     packages=find_packages(include=[lib, lib + ".*"]) + [lib + ".notebooks"],
     package_dir={lib + ".notebooks": cfg["nbs_path"]},
-    package_data={lib + ".notebooks": ["*.ipynb"]},
+    package_data={lib + ".notebooks": ["*.ipynb", "*/*.ipynb"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

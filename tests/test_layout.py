@@ -21,7 +21,7 @@ def exported_module(path):
     "The module that a notebook exports, if any."
     return next((m[1] for c in read(path) if (m := re.search(r"^#\| *default_exp +(\S+)", source(c), re.M))), None)
 
-NOTEBOOKS = sorted(NBS.glob("*.ipynb"))
+NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not any(part.startswith(("_", ".", "runs")) for part in p.relative_to(NBS).parts))
 MODULES = {m: p for p in NOTEBOOKS if (m := exported_module(p))}
 RUNNABLE = [p for p in NOTEBOOKS if any("parameters" in tags(c) for c in read(p))]
 name = lambda o: getattr(o, "stem", o)

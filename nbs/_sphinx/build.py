@@ -213,7 +213,7 @@ def readme():
 def generated(root):
     "The modules under `root` that nbdev wrote, each with its notebook."
     res = {}
-    for p in sorted((root/'upgradeability').glob('*.py')):
+    for p in sorted((root/'upgradeability').rglob('*.py')):
         if m := GENERATED.search(p.read_text(encoding='utf-8')): res[p] = p.parent/m[1]
     return res
 
@@ -227,7 +227,7 @@ def sync():
 
 def contents(root):
     "Bytes of each file that follows from the notebooks, and of the notebooks."
-    files = [root/'README.md', root/'index.ipynb', *(root/'upgradeability').rglob('*.py'), *(root/'nbs').glob('*.ipynb'), *(root/'nbs').glob('images/*')]
+    files = [root/'README.md', root/'index.ipynb', *(root/'upgradeability').rglob('*.py'), *(root/'nbs').rglob('*.ipynb'), *(root/'nbs').glob('images/*')]
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in files if p.exists()}
 
 def check():
@@ -273,9 +273,14 @@ def store(path):
     nbformat.write(nb, path)
     nbdev_clean(str(path))
 
+def notebooks():
+    "All notebooks of the project, those in folders too."
+    hidden = lambda p: any(part.startswith(('_', '.', 'runs')) for part in p.relative_to(ROOT/'nbs').parts)
+    return [p for p in (ROOT/'nbs').rglob('*.ipynb') if not hidden(p)]
+
 def execute(*names):
     "Run the notebooks of these names (all without names) and store their outputs."
-    every = {p.stem: p.resolve() for p in sorted((ROOT/'nbs').glob('*.ipynb'), key=lambda p: (p.stem == 'index', p.stem))}
+    every = {p.stem: p.resolve() for p in sorted(notebooks(), key=lambda p: (p.stem == 'index', p.as_posix()))}
     unknown = {Path(n).stem for n in names} - every.keys()
     if unknown: sys.exit(f"No such notebook: {', '.join(sorted(unknown))}. There are: {', '.join(every)}.")
     for stem in [Path(n).stem for n in names] or every:
