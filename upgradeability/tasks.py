@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib, re, warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 # %% auto #0
 __all__ = ['SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
@@ -187,14 +188,16 @@ def split_of(
 
 # %% ../nbs/03_tasks.ipynb #22422bbf
 def named_splits(
-    names:Iterable, # of folders, of files without their endings, or of parts of a set
+    names:Iterable, # of folders, of files, or of parts of a set
     place:str, # where they are, for the message
     anywhere:bool=False, # as in `split_of`
+    endings:Sequence=(), # endings of files, such as '.csv', that are not part of the names
 ) -> dict: # {split: its name}, train first; names of no split are left out
     "Which name is which split."
     found = {}
     for name in map(str, names):
-        split = split_of(name, anywhere)
+        ending = Path(name).suffix
+        split = split_of(name.removesuffix(ending) if ending.lower() in endings else name, anywhere)
         if split is None: continue
         if split in found: raise ValueError(f"{place} has two for {split}, {found[split]!r} and {name!r}: keep one of them, or join them.")
         found[split] = name
