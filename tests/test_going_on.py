@@ -7,6 +7,7 @@ from upgradeability.checks import CHECKS, check_task
 from upgradeability.core import STRICT
 from upgradeability.datasets import load_task
 from upgradeability.papermill_io import notebook_path
+from upgradeability.plots import plot_cost
 from upgradeability.report import to_html
 
 def run(cells, folder, name="made", **parameters):
@@ -107,3 +108,10 @@ def test_a_check_that_fails_is_a_finding(lenient, monkeypatch):
     assert "mine" in check_task(task).attrs["checked"] or "mine_failed" in set(check_task(task).check)
     monkeypatch.setenv(STRICT, "1")
     with pytest.raises(ZeroDivisionError): check_task(task)
+
+@pytest.mark.parametrize("test, low, high", [(1., 1 + 1e-15, 1.), (.5, .4, .5 - 1e-16), (np.nan, np.nan, np.nan)])
+def test_intervals_that_end_at_their_value_are_drawn(test, low, high):
+    "Rounding put the lower end of an accuracy of 1 above it, and the picture of the costs ended a report."
+    df = pd.DataFrame(dict(model=["a", "b"], task="t", protocol="linear_probe", n_train=10, seed=0, metric="accuracy", test=[test, .7], test_low=[low, .6], test_high=[high, .8]))
+    spent = pd.DataFrame(dict(model=["a", "b"], parameters=[1, 2], flops=[10, 20], examples_per_second=[5., 3.], device="cpu", input="3 x 8 x 8", batch_size=1, dtype="float32"))
+    assert plot_cost(df, spent) is not None

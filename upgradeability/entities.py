@@ -279,7 +279,8 @@ def _begins(columns, layout):
 # %% ../nbs/04_entities.ipynb #3cbf48a1
 def _read_file(path, token, tag, encoding):
     "A `Tagged` and what is wrong with the file, line by line."
-    rows = _columns(read_text(path, encoding))
+    text = read_text(path, encoding)
+    rows, n_lines = _columns(text), len(text.removesuffix('\n').split('\n'))
     if not any(c for _, c in rows): raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
     layout, kept, problems, sentence, seen, previous = _layout(rows, path, token, tag), [], [], 0, Counter(), None
     for i, columns in rows:
@@ -294,7 +295,7 @@ def _read_file(path, token, tag, encoding):
         if problem: problems.append(f'{path}, line {i}: {problem}')
         else: kept.append((columns[layout.token], columns[layout.tag], sentence, i))
     if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only comments and document marks.")
-    return _tagged(kept, layout, seen, len(rows)), problems
+    return _tagged(kept, layout, seen, n_lines), problems
 
 def _tagged(kept, layout, seen, n_lines):
     "Kept lines as a `Tagged`."

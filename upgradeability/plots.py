@@ -205,6 +205,12 @@ def keep_going() -> None: # nothing in tests, and outside of notebooks
     shell.user_ns |= dict(or_line=or_line, _raise=_raise)
     shell.ast_transformers.append(_OrLine())
 
+# %% ../nbs/20_plots.ipynb #e95adda4
+def interval_reach(rows):
+    "How far the intervals of test reach down and up (2, n); rounding may put an end on the other side of its value."
+    down, up = rows.test - rows.test_low, rows.test_high - rows.test
+    return np.maximum([down, up], 0)
+
 # %% ../nbs/20_plots.ipynb #4da13782
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
@@ -811,7 +817,7 @@ def _size_ticks(ax, df):
 def _draw_curve(ax, model, part, colour):
     points, law, beyond = (part[part.kind == k] for k in ('measured', 'fit', 'extrapolated'))
     ax.plot(points.n_train, points.train, 's', ms=4, mfc='white', mec=colour, alpha=.7)
-    ax.errorbar(points.n_train, points.test, [points.test - points.test_low, points.test_high - points.test], fmt='o', ms=5.5, color=colour, lw=1.5, label=short_name(model))
+    ax.errorbar(points.n_train, points.test, interval_reach(points), fmt='o', ms=5.5, color=colour, lw=1.5, label=short_name(model))
     for piece, dash in [(law, '-'), (pd.concat([law[-1:], beyond]), '--')]:
         if not len(piece): continue
         ax.plot(piece.n_train, piece.test, dash, color=colour, lw=1.3)
@@ -1018,7 +1024,7 @@ def plot_cost(
         edge = _frontier(rows, against)
         end = rows[against].min() if against == 'examples_per_second' else rows[against].max()
         ax.plot([*edge[against], end], [*edge.test, edge.test.iloc[-1]], color=GREY, lw=1, drawstyle='steps-post', zorder=1)
-        ax.errorbar(rows[against], rows.test, [rows.test - rows.test_low, rows.test_high - rows.test], fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
+        ax.errorbar(rows[against], rows.test, interval_reach(rows), fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
         for _, r in rows.iterrows(): ax.annotate(clip(short_name(r.model)), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
         ax.set(xscale='log' if (rows[against] > 0).all() else 'linear', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
         ax.margins(x=.15)
