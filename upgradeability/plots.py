@@ -4,7 +4,7 @@
 
 # %% ../nbs/20_plots.ipynb #4e253d4e
 from __future__ import annotations
-import ast, re, sys, traceback, unicodedata
+import ast, inspect, re, sys, traceback, unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -168,7 +168,7 @@ def show_failure(error):
 
 def failure_text(error):
     "Which part is missing from the report, and why."
-    here = str(Path(__file__).parent)
+    here = str(Path(inspect.getfile(error_line)).parent) # of the package
     known = traceback.extract_tb(error.__traceback__)
     frames = [f for f in known if f.filename.startswith(here) and f.name != 'or_line']
     if isinstance(error, NameError) and not frames: return 'This part is left out: it needs a part above that failed.'
