@@ -4,13 +4,15 @@
 
 # %% ../nbs/03_tasks.ipynb #f218e2cc
 from __future__ import annotations
-import hashlib, warnings
-from collections.abc import Callable, Sequence
+import hashlib, re, warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 # %% auto #0
-__all__ = ['KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
-           'encode_labels', 'nested_order', 'split_valid', 'split_test', 'strata', 'Task', 'make_task', 'leaked']
+__all__ = ['SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
+           'as_pictures', 'encode_labels', 'nested_order', 'split_valid', 'split_test', 'split_of', 'named_splits',
+           'settle_splits', 'strata', 'Task', 'make_task', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -160,6 +162,64 @@ def split_test(
     test[order] = _rank_within(y[order]) < np.maximum(1, np.round(counts * share))[y[order]]
     return test
 
+# %% ../nbs/03_tasks.ipynb #94adcfe5
+SPLIT_NAMES = {word: split for split, words in dict(
+    train='train training trn trainval',
+    valid='valid validation validate val dev devel development eval evaluation testa',
+    test='test testing tst testb').items() for word in words.split()} # in small letters
+
+_NEUTRAL = set('set sets data dataset image images img imgs picture pictures photo photos text texts file files folder dir '
+               'split part seg sample samples example examples of the'.split())
+_WORDS = re.compile(r'[A-Z]?[a-z]+|[A-Z]+|[^\W\d_A-Za-z]+') # 'TrainSet' has two
+_GLUED = re.compile(f"({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?:set|data|images|imgs)?")
+
+# %% ../nbs/03_tasks.ipynb #015c7f93
+def split_of(
+    name:str, # of a folder, of a file without its ending, or of a part of a set
+    anywhere:bool=False, # other words may be beside it, as in 'emerging.test.annotated'
+) -> str|None: # 'train', 'valid' or 'test'; None: the name speaks of no split
+    "The split that a name means."
+    words = [w.lower() for w in _WORDS.findall(str(name))]
+    found = [m[1] for m in map(_GLUED.fullmatch, words) if m]
+    others = [w for w in words if not _GLUED.fullmatch(w) and w not in _NEUTRAL]
+    splits = list(dict.fromkeys(SPLIT_NAMES[w] for w in found))
+    if len(splits) != 1 or others and not anywhere: return None
+    return splits[0]
+
+# %% ../nbs/03_tasks.ipynb #22422bbf
+def named_splits(
+    names:Iterable, # of folders, of files, or of parts of a set
+    place:str, # where they are, for the message
+    anywhere:bool=False, # as in `split_of`
+    endings:Sequence=(), # endings of files, such as '.csv', that are not part of the names
+) -> dict: # {split: its name}, train first; names of no split are left out
+    "Which name is which split."
+    found = {}
+    for name in map(str, names):
+        ending = Path(name).suffix
+        split = split_of(name.removesuffix(ending) if ending.lower() in endings else name, anywhere)
+        if split is None: continue
+        if split in found: raise ValueError(f"{place} has two for {split}, {found[split]!r} and {name!r}: keep one of them, or join them.")
+        found[split] = name
+    return {k: found[k] for k in ('train', 'valid', 'test') if k in found}
+
+# %% ../nbs/03_tasks.ipynb #05dfc15c
+def settle_splits(
+    found:dict, # {split: its name}, of `named_splits`
+    place:str, # where they are, for the message
+) -> tuple: # {split: its name}, '' for a train split that is divided; the Reading of it
+    "Which split serves as what."
+    if 'train' not in found:
+        names = ', '.join(map(repr, found.values())) or 'no split'
+        raise ValueError(f"{place} has {names}, and no train: name the training examples 'train'.")
+    if 'test' in found: rule, settled = None, dict(found)
+    elif 'valid' in found:
+        rule = f"there is no test split: {found['valid']!r} is the test set, and valid is drawn from {found['train']!r}"
+        settled = {'train': found['train'], 'test': found['valid']}
+    else: rule, settled = f"there is only {found['train']!r}: valid and test are drawn from it", {'': found['train']}
+    reading = Reading() if rule is None else Reading().add('split rule', rule, 'guess')
+    return settled, reading.add('splits from', {k or 'all': name for k, name in settled.items()})
+
 # %% ../nbs/03_tasks.ipynb #afc9a2a5
 KINDS = ('classification', 'grades', 'tagging', 'recommendation')
 
@@ -206,26 +266,40 @@ class Task:
         return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
     def sample(self,
-        n:int|None, # labels (sentences for 'tagging'), train and valid together; None keeps the task as it is
+        n:int|None, # labels (sentences for 'tagging'), train and valid together; None: all
         seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
     ) -> Task: # the same test set, fewer labels
-        "The task with `n` labels to learn from."
-        if n is None: return self
+        "The task with `n` labels to learn from; `n_train` of them are the task as it is."
+        if n is None or _is_whole(n) and n == self.n_train: return self
         unit, stratum = strata(self.kind, self.y, self.groups)
-        kept = self.splits['train'] if self.origin['valid'] == 'official' else np.r_[self.splits['train'], self.splits['valid']]
-        pool = np.unique(unit[kept])
-        n = _checked_size(n, len(pool), len(np.unique(stratum[pool])), self.name)
+        pool = _units_to_draw(self)
+        n = _checked_size(n, len(pool), self.n_train, len(np.unique(stratum[pool])), self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
         _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
 
 # %% ../nbs/03_tasks.ipynb #a31f06d7
-def _checked_size(n, most, least, name):
+def _is_whole(n):
+    "Whether this is a whole number."
+    return not isinstance(n, (bool, str)) and n == int(n)
+
+def _checked_size(n, most, whole, least, name):
     "A number of labels, or an error that says which numbers are possible."
-    if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
-    if n > most: raise ValueError(f"n_train={int(n)} is more than the {most} training labels of {name!r}.")
+    if not _is_whole(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
+    too_many = f"n_train={int(n)} is more than the {most} training labels of {name!r}"
+    if most < n < whole:
+        raise ValueError(f"{too_many} and fewer than the {whole} of train and its official valid, which is used as a whole or not at all: "
+                         f"up to {most} are drawn from train, and {whole} (or None) are both.")
+    if n > whole: raise ValueError(f"{too_many}." if most == whole else f"n_train={int(n)} is more than the {whole} labels of train and valid of {name!r}.")
     if n < least: raise ValueError(f"n_train={int(n)} is fewer than the {least} classes of {name!r}: one label of each is the least.")
     return int(n)
+
+def _units_to_draw(task):
+    "The units (rows, or sentences of words) that a smaller training set is drawn from: an official valid is none of them."
+    unit, _ = strata(task.kind, task.y, task.groups)
+    learned = [task.splits['train']]
+    if task.origin['valid'] != 'official': learned.append(task.splits['valid'])
+    return np.unique(unit[np.concatenate(learned)])
 
 # %% ../nbs/03_tasks.ipynb #0e6f8c22
 def _rows_of(unit, which):
