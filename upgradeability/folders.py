@@ -213,6 +213,7 @@ def _sum_up(facts):
     by_area = np.argsort(size.prod(1), kind='stable')
     ranges = [fact['range'] for fact in facts if fact['range']]
     summary = dict(sizes=[size[by_area[i]].tolist() for i in (0, len(size) // 2, -1)], modes=dict(Counter(fact['mode'] for fact in facts).most_common()))
+    summary['one_size'] = bool((size == size[0]).all())
     summary['sliver'] = _where(size.min(1) < SLIVER)
     summary['long'] = _where(size.max(1) > LONG * size.min(1))
     summary['squeezed'] = _where(size.max(1) > LONGEST * size.min(1))
@@ -258,15 +259,17 @@ def picture_files(
 # %% ../nbs/06_folders.ipynb #0c4ef469
 def picture_reading(
     inputs:Inputs, # of `picture_files`
+    folder:str|Path|None=None, # what paths are shown relative to; None: whole paths
 ) -> Reading: # sizes, modes, conversions, and what is unusual
     "What the pictures are like."
     noted = _summary(inputs)
     small, middle, large = [f'{width} x {height}' for width, height in noted['sizes']]
-    sizes = dict(smallest=small, median=middle, largest=large) if small != large else f'all have an area of {small}'
+    sizes = f'all {small}' if noted['one_size'] else dict(smallest=small, median=middle, largest=large)
     reading = Reading().add('picture sizes', sizes).add('picture modes', noted['modes'])
     conversions = _conversions(noted)
     if conversions: reading = reading.add('conversion', conversions)
-    for about, sentence in _unusual(noted, inputs.items, len(inputs)): reading = reading.add(about, sentence, 'finding')
+    names = inputs.items if folder is None else [os.path.relpath(item, folder) for item in inputs.items]
+    for about, sentence in _unusual(noted, names, len(inputs)): reading = reading.add(about, sentence, 'finding')
     return reading
 
 # %% ../nbs/06_folders.ipynb #a0eea2a5
@@ -327,6 +330,7 @@ class LeftOut:
     counts: Counter = field(default_factory=Counter)
     first: dict = field(default_factory=dict) # reason -> the first path
     serious: set = field(default_factory=set) # reasons that may change what a figure means
+    lean: list = field(default_factory=list) # class folders of which most files are left out, in words
 
     def add(self, reason, path, n=1, serious=False):
         "Count n files of this reason."
@@ -337,6 +341,7 @@ class LeftOut:
 
     def add_all(self, other):
         "Count what another one has counted."
+        self.lean += other.lean
         for reason, n in other.counts.items(): self.add(reason, other.first[reason], n, reason in other.serious)
 
 # %% ../nbs/06_folders.ipynb #0094d8a6
@@ -442,20 +447,20 @@ def _class_files(folder, left, may_be_empty=()):
         _refuse_splits_inside(path)
         own = LeftOut()
         files[name] = _files_below(path, own)
-        _check_class(path, files[name], own, left, name in may_be_empty)
+        _check_class(path, files[name], own, name in may_be_empty)
         left.add_all(own)
     return {name: found for name, found in files.items() if found}
 
 # %% ../nbs/06_folders.ipynb #2c37f1e1
-def _check_class(path, found, own, left, may_be_empty):
-    "A class without pictures is refused; one of which most pictures are not read becomes serious."
+def _check_class(path, found, own, may_be_empty):
+    "A class without pictures is refused; one of which most files are not read is noted."
     in_words = ', '.join(f'{n:,} {reason}' for reason, n in own.counts.items())
     if not found and not may_be_empty:
         only = f', only {in_words}' if in_words else ''
         raise ValueError(f"The class folder {str(path)!r} holds no pictures{only}. Endings that are read: {', '.join(sorted(picture_endings()))}.{_advice(own)}")
     endings = {reason: n for reason, n in own.counts.items() if reason.startswith('ending ') and reason.split()[1] not in NOTES}
     lost = sum(endings.values())
-    if lost > len(found): left.add(f'most of the class {path.name!r}', own.first[next(iter(endings))], lost, serious=True)
+    if lost > len(found): own.lean.append(f'{path.name!r} ({len(found):,} pictures are read, {lost:,} files are not)')
 
 NOTES = {'.txt', '.json', '.xml', '.csv', '.tsv', '.md', '.html', '.yaml', '.yml', '.log', '.ini', '.cfg', '.py', '.ipynb', '.mat', '.pts', '.db'} # beside pictures
 
@@ -568,13 +573,13 @@ def _in_words(counts, most=6):
 def _left_reading(folder, left):
     "What was left out, as a Reading."
     if not left.counts: return Reading().add('files left out', 'none')
-    counts = {reason: n for reason, n in left.counts.items() if not reason.startswith('most of')}
-    reading = Reading().add('files left out', counts, 'finding' if left.serious else 'read')
+    reading = Reading().add('files left out', dict(left.counts), 'finding' if left.serious or left.lean else 'read')
     for reason in sorted(left.serious):
         first = _shown(os.path.relpath(left.first[reason], folder))
-        advice = _advice(left) if reason.startswith(('ending', 'most of')) else ''
+        advice = _advice(left) if reason.startswith('ending') else ''
         sentence = f'{left.counts[reason]:,} files are not read: {reason} (the first: {first}).{advice}'
         reading = reading.add('not read', sentence, 'finding')
+    if left.lean: reading = reading.add('classes that lost most files', left.lean, 'finding')
     return reading
 
 # %% ../nbs/06_folders.ipynb #3d77573a
@@ -598,5 +603,5 @@ def _load_folder(name, *, split_seed=0, root=None):
     files, labels, splits = _read_tree(roots, left)
     encode_labels(labels) # too few classes are said before all pictures are read
     inputs = picture_files(files)
-    reading = rule + _tree_reading(folder, files, labels, splits, roots, left) + picture_reading(inputs)
+    reading = rule + _tree_reading(folder, files, labels, splits, roots, left) + picture_reading(inputs, folder)
     return make_task(f'folder:{name}', inputs, labels, splits, split_seed=split_seed, reading=reading)

@@ -372,8 +372,11 @@ def plot_mistakes(
     return plot_examples(task, mistakes(test, n))
 
 # %% ../nbs/20_plots.ipynb #ddc71220
+SHOWN = 640 # pixels of the longer side that suffice for a figure
+
 def _picture(example):
-    "A row of an array or an RGB picture as pixels."
+    "A row of an array or an RGB picture as pixels, a large one reduced to what a figure shows."
+    if hasattr(example, 'reduce') and max(example.size) >= 2 * SHOWN: example = example.reduce(max(example.size) // SHOWN)
     x = np.asarray(example)
     return x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
 
