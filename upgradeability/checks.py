@@ -327,10 +327,9 @@ def _pictures(task):
 
 def _facts(pictures, rows):
     "(len(rows), 68): waves, size, light, contrast, colour."
+    def reduced(picture): return picture.size, np.asarray(picture.resize((SIDE, SIDE), Image.BILINEAR))
     def one(i):
-        with holding():
-            picture = pictures[int(i)]
-            return picture.size, np.asarray(picture.resize((SIDE, SIDE), Image.BILINEAR))
+        with holding(): return reduced(pictures[int(i)])
     with ThreadPoolExecutor() as pool: sizes, small = zip(*pool.map(one, rows))
     small = np.stack(small)
     grey = small @ np.array([.299, .587, .114]) / 255

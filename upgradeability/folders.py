@@ -4,7 +4,7 @@
 
 # %% ../nbs/06_folders.ipynb #79937671
 from __future__ import annotations
-import hashlib, json, mimetypes, os, re, threading, warnings
+import ctypes, hashlib, json, mimetypes, os, re, threading, warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,8 +92,21 @@ def holding() -> Iterator: # pictures that are read inside count as in use until
     _HELD.pixels = 0
     try: yield
     finally:
+        if _HELD.pixels > PIXELS_AT_ONCE // 4: _return_memory()
         _ROOM.leave(_HELD.pixels)
         _HELD.pixels = None
+
+# %% ../nbs/06_folders.ipynb #8c40602f
+def _return_memory():
+    "Give freed memory back to the system: glibc keeps it for each thread otherwise."
+    trim = getattr(_c_library(), 'malloc_trim', None)
+    if trim is not None: trim(0)
+
+@cache
+def _c_library():
+    "The functions that this process has loaded, or None where they cannot be asked for."
+    try: return ctypes.CDLL(None)
+    except (OSError, TypeError): return None
 
 # %% ../nbs/06_folders.ipynb #3b78756f
 def _take_room(picture):
@@ -141,8 +154,8 @@ def _value_range(picture):
 
 # %% ../nbs/06_folders.ipynb #d2dee638
 def _look_at(path):
-    "What is noted of a picture: its size and mode, whether there are several, the range of 16-bit values."
-    with holding(), _open_picture(path) as picture:
+    "What is noted of a picture: its size and mode, whether there are several, the range of 16-bit values. Inside `holding`."
+    with _open_picture(path) as picture:
         _take_room(picture)
         facts = dict(mode=picture.mode, several=_holds_several(picture), range=_value_range(picture), size=picture.size)
         to_rgb(picture)
@@ -181,7 +194,7 @@ def _fact_or_problem(path):
     "What is noted of a picture, or in one line why it cannot be read."
     try:
         if not os.path.isfile(path): raise OSError('not an ordinary file' if os.path.exists(path) else 'there is no such file')
-        return _look_at(path)
+        with holding(): return _look_at(path)
     except Exception as e: return _unreadable(path, e)
 
 # %% ../nbs/06_folders.ipynb #0ed6d968
@@ -357,7 +370,7 @@ def _n_files(folder):
 def _by_name(entry, left):
     "Whether an entry is left out for its name, which `left` then counts."
     name = entry.name.lower()
-    if name in SYSTEM_FOLDERS and entry.is_dir(): left.add(entry.name, entry.path, max(1, _n_files(entry.path)))
+    if name in SYSTEM_FOLDERS and os.path.isdir(entry.path): left.add(entry.name, entry.path, max(1, _n_files(entry.path)))
     elif name in THUMBNAILS or name.startswith('._'): left.add('thumbnails and system files', entry.path)
     elif name.startswith('.'): left.add('hidden', entry.path)
     else: return False
@@ -369,7 +382,7 @@ def _is_folder(entry, left, seen=None):
     if not os.path.exists(entry.path):
         left.add('links that lead nowhere', entry.path, serious=True)
         return False
-    if not entry.is_dir(): return False
+    if not os.path.isdir(entry.path): return False
     real, here = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
     if Path(here).is_relative_to(real): left.add('links to a folder above', entry.path, serious=True)
     elif seen is None: return True # two class folders may be one, which the checks find
@@ -382,8 +395,8 @@ def _is_folder(entry, left, seen=None):
 # %% ../nbs/06_folders.ipynb #f7a20025
 def _is_example(entry, left):
     "Whether a file is a picture that is read; others are counted by `left`."
-    if entry.is_dir() or not os.path.exists(entry.path): return False # was counted as a folder or a link
-    if not entry.is_file():
+    if os.path.isdir(entry.path) or not os.path.exists(entry.path): return False # was counted as a folder or a link
+    if not os.path.isfile(entry.path):
         left.add('pipes and devices', entry.path, serious=True)
         return False
     ending = os.path.splitext(entry.name)[1].lower()
@@ -472,7 +485,7 @@ def _advice(left):
 # %% ../nbs/06_folders.ipynb #b324091e
 def _refuse_splits_inside(folder):
     "A class folder that holds train and test is none, or its splits would be lost."
-    inside = [entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith('.')]
+    inside = [entry.name for entry in _entries(folder) if os.path.isdir(entry.path) and not entry.name.startswith('.')]
     splits = {split_of(name) for name in inside} - {None}
     if 'train' not in splits or len(splits) < 2: return
     names = ', '.join(name for name in inside if split_of(name))
