@@ -1,12 +1,13 @@
 "Folders of pictures: which files are read, what is said of the others, and pictures that are unusual."
 import json, os, threading, time
 
-import numpy as np, pytest, torch
+import numpy as np, pytest, timm, torch
 from PIL import Image
 
-from upgradeability import check_task, extract, folders, load_backbone, load_task
+from upgradeability import check_task, evaluate, extract, folders, load_backbone, load_task, read_predictions
 from upgradeability.checks import view
 from upgradeability.folders import _ROOM, holding, picture_endings, picture_files, read_picture
+from upgradeability.models import wordnet_columns
 from upgradeability.reading import value_text
 from upgradeability.tasks import STRIP, to_rgb
 
@@ -377,3 +378,50 @@ def test_reading_shows_what_a_person_checks(tmp_path):
     task = load(tmp_path)
     assert task.reading["first example"] == "train/a/000.png is 'a'" and task.reading["picture sizes"] == "all 12 x 10"
     assert task.reading["picture modes"] == {"RGB": 28} and "a 10, b 10" in task.reading["files"]["train"] and task.reading["files left out"] == "none"
+
+# ---- torchvision's sets
+
+def test_a_set_without_test_split_is_tested_on_its_validation(tmp_path):
+    from torchvision.datasets import Imagenette
+    from upgradeability.datasets import _set_splits
+    for split in ("train", "val"):
+        for i, wnid in enumerate(("n01440764", "n02102040", "n02979186", "n03000684", "n03028079", "n03394916", "n03417042", "n03425413", "n03445777", "n03888257")):
+            fill(tmp_path/"imagenette2"/split, classes=[wnid], n=3, start=100 * i + 50 * (split == "val"), ending="JPEG")
+    parts, reading = _set_splits(Imagenette, str(tmp_path), {})
+    assert list(parts) == ["train", "test"] and "'val' is the test set" in reading["split rule"]
+    task = load_task("imagenette", root=tmp_path)
+    assert len(task.splits["test"]) == 30 and "'val' is the test set" in said(task)
+
+def test_a_set_whose_test_labels_are_withheld(tmp_path):
+    "As on Kaggle: test.csv without the column of labels."
+    (tmp_path/"fer2013").mkdir()
+    def rows(n, labels): return "".join(f"{i % 7}," * labels + '"' + " ".join(map(str, np.random.default_rng(i).integers(0, 256, 2304))) + '"\n' for i in range(n))
+    (tmp_path/"fer2013"/"train.csv").write_text("emotion,pixels\n" + rows(35, True))
+    (tmp_path/"fer2013"/"test.csv").write_text("pixels\n" + rows(7, False))
+    from torchvision.datasets import FER2013
+    from upgradeability import datasets
+    class Unchecked(FER2013): # its files are checked by their sums
+        _RESOURCES = {k: (name, None) for k, (name, *_) in FER2013._RESOURCES.items()}
+    parts, reading = datasets._set_splits(Unchecked, str(tmp_path), {})
+    assert list(parts) == [""] and "'test' is left out" in "\n".join(map(str, reading.findings))
+
+# ---- WordNet ids
+
+def test_order_of_wordnet_ids_is_that_of_the_head():
+    ids = timm.data.ImageNetInfo("imagenet-1k").label_names()
+    assert ids == sorted(ids) and wordnet_columns(ids) == {k: [i] for i, k in enumerate(ids)}
+
+def test_class_folders_named_by_wordnet_ids(tmp_path):
+    "The head's own classes, recognised on scikit-learn's photographs."
+    from sklearn.datasets import load_sample_images
+    palace, daisy = load_sample_images().images
+    for name, x in {"n03877845": palace, "n11939491-daisy": daisy}.items():
+        (tmp_path/"pics"/name).mkdir(parents=True)
+        for i in range(8): Image.fromarray(x[i:420 - i, 100 + i:520 - i]).save(tmp_path/"pics"/name/f"{i}.png")
+    df = evaluate("bundled:efficientnet_lite0", f"folder:{tmp_path/'pics'}", protocols=["as_is"], out_dir=tmp_path/"out", dtype="float32")
+    row = df[df.protocol == "as_is"].iloc[0]
+    assert not row.error and row.test == 1
+    assert "WordNet ids" in str(load(tmp_path/"pics").reading) and "by WordNet ids (2 of 2" in str(read_predictions(tmp_path/"out", row.key)["test"].meta)
+
+def test_names_that_only_resemble_ids():
+    assert wordnet_columns(["n0144076", "n014407645", "n99999999", "tench", "n01440764 tench"]) == {"n01440764 tench": [0]}
