@@ -48,8 +48,9 @@ def test_samples_are_nested_and_stratified(seed):
     for n, s in zip(sizes, samples):
         assert s.n_train == n and np.array_equal(s.splits["test"], task.splits["test"]) and set(s.y[learned(s)]) == set(range(4))
         assert len(set(learned(s))) == n and not set(learned(s)) & set(s.splits["test"])
-    for small, large in zip(samples, samples[1:]):
-        assert set(learned(small)) < set(learned(large))
+    assert samples[-1] is task
+    for small, large in zip(samples, samples[1:]): assert set(learned(small)) < set(learned(large))
+    for small, large in zip(samples, samples[1:-1]):
         if len(small.splits["valid"]): assert set(small.splits["valid"]) <= set(large.splits["valid"]) and set(small.splits["train"]) <= set(large.splits["train"])
     for s in samples[3:]: assert abs(shares(s.y[learned(s)], 4) - shares(task.y[learned(task)], 4)).max() <= 1.5 / s.n_train + .01
     assert set(learned(samples[-1])) == set(learned(task)) # the whole pool
@@ -78,8 +79,19 @@ def test_official_valid_counts_only_without_n_train():
     small = task.sample(30)
     assert small.n_train == 30 and small.origin["valid"] == "drawn" and not set(learned(small)) & set(task.splits["valid"])
     assert task.sample(50).n_train == 50
-    with pytest.raises(ValueError, match="n_train=51 is more than the 50"): task.sample(51)
+    for n in (51, 59):
+        with pytest.raises(ValueError, match=f"n_train={n} is more than the 50 .* and fewer than the 60 of train and its official valid"): task.sample(n)
+    with pytest.raises(ValueError, match="n_train=61 is more than the 60"): task.sample(61)
     assert task.sample(None) is task
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("task", [official(), official(valid=False), load_task(arrays((3, 3))), load_task(arrays((40, 8)))], ids=["official valid", "drawn valid", "no valid", "drawn"])
+def test_all_labels_are_the_task_as_it_is(task, seed):
+    "A number of labels never means other rows than `None` does, whatever the seed."
+    for n in (task.n_train, float(task.n_train), np.int64(task.n_train)): assert task.sample(n, seed) is task
+    small = task.sample(4, seed)
+    assert small.n_train == 4 and small.sample(small.n_train, seed) is small
+    with pytest.raises(ValueError, match="no whole number"): task.sample(True)
 
 def test_rows_that_no_split_names():
     task = official(valid=False)

@@ -30,7 +30,7 @@ from .models import check_spec, load_backbone
 from .datasets import load_task
 from .protocols import fit_rows
 from .recommenders import taken
-from .tasks import Task, nested_order, strata
+from .tasks import Task, _train_and_valid, _units_to_draw, nested_order, strata
 from .transferability import held_out_r2, regret, transferability
 
 # %% ../nbs/18_budgets.ipynb #2c7ae0e3
@@ -434,9 +434,8 @@ def _training_units(task, seed):
     unit, stratum = strata(task.kind, task.y, task.groups)
     if task.kind == 'tagging': return (pool := np.unique(unit[fit_rows(task)]))[nested_order(stratum[pool], seed)]
     if task.kind == 'recommendation': return np.random.default_rng(seed).permutation(np.unique(task.y[fit_rows(task)]))
-    n = task.n_train if task.origin['valid'] != 'official' else len(task.splits['train'])
-    nested = task.sample(n, seed)
-    full = np.r_[nested.splits['train'], nested.splits['valid']]
+    nested = _train_and_valid(unit, stratum, _units_to_draw(task), seed)
+    full = np.r_[nested['train'], nested['valid']]
     return full[nested_order(task.y[full], seed)]
 
 # %% ../nbs/18_budgets.ipynb #429af706

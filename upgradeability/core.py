@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 # %% auto #0
-__all__ = ['FILES', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path', 'read_list',
-           'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'progress']
+__all__ = ['STRICT', 'FILES', 'nearest', 'unknown', 'is_strict', 'error_line', 'NothingToReport', 'need', 'read_value', 'Spec',
+           'parse_spec', 'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic',
+           'write_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
@@ -41,6 +42,27 @@ def unknown(
     guess = nearest(value, known)
     shown = ', '.join(known[:12]) + (f', … ({len(known)} in all)' if len(known) > 12 else '')
     return ValueError(f"Unknown {kind} {str(value)!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known: {shown}.")
+
+# %% ../nbs/00_core.ipynb #6c7c9098
+STRICT = 'UPGRADEABILITY_STRICT' # environment variable: not empty in tests
+
+def is_strict() -> bool: # True in tests
+    "Whether an error in one part of a report ends all of it."
+    return any(os.environ.get(name) for name in (STRICT, 'IN_TEST'))
+
+# %% ../nbs/00_core.ipynb #8b7f1a02
+def error_line(
+    error:BaseException, # what was raised
+    most:int=300, # characters
+) -> str: # without line breaks
+    "An error in one line: its kind and the beginning of its message."
+    said = ' '.join(str(error).split())
+    line = f'{type(error).__name__}: {said}' if said else type(error).__name__
+    return line if len(line) <= most else line[:most - 1] + '…'
+
+# %% ../nbs/00_core.ipynb #f12fa94b
+class NothingToReport(RuntimeError):
+    "There are no results, so a report ends."
 
 # %% ../nbs/00_core.ipynb #1285aeca
 def need(

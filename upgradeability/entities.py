@@ -7,25 +7,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['TAG', 'SAME', 'PARTS', 'OTHER_FILES', 'split_tag', 'read_tags', 'find_spans', 'iob2_tags', 'decode', 'recognise',
-           'misplaced', 'Tagged', 'read_conll']
+__all__ = ['TAG', 'SAME', 'OTHER_FILES', 'split_tag', 'read_tags', 'find_spans', 'iob2_tags', 'decode', 'recognise', 'misplaced',
+           'Tagged', 'read_conll']
 
 # %% ../nbs/04_entities.ipynb #16770fef
 import numpy as np
 
 # %% ../nbs/04_entities.ipynb #8d77069d
 from .core import Spec, unknown
-from .reading import remarks
+from .reading import Reading
 from .tables import read_text
-from .tasks import Inputs, Task, digest, make_task
+from .tasks import Inputs, Task, digest, make_task, named_splits, settle_splits
 
 # %% ../nbs/04_entities.ipynb #dcdb9252
-TAG = re.compile(r'(O|[BIESLU])(?:(?<!O)-(.+))?')
-SAME = {'L': 'E', 'U': 'S'} # BILOU's letters in those of BIOES
+TAG = re.compile(r'(O|[BIESLUMW])(?:(?<!O)-([^|]+))?')
+SAME = {'L': 'E', 'U': 'S', 'M': 'I', 'W': 'S'} # the letters of BILOU and BMES in those of BIOES
 
 # %% ../nbs/04_entities.ipynb #de842809
 def split_tag(
@@ -33,7 +33,7 @@ def split_tag(
 ) -> tuple[str, str]: # its letter, one of O B I E S, and its type; '' for O, '_' where none is given
     "A tag in its two parts."
     found = TAG.fullmatch(tag)
-    if not found: raise ValueError(f"{tag!r} is no tag: tags are O, and B-TYPE, I-TYPE (also E, S or L, U for the last and the only word).")
+    if not found: raise ValueError(f"{tag!r} is no tag: tags are O, and B-TYPE, I-TYPE (also E, S or L, U for the last and the only word, M for a middle one).")
     return SAME.get(found[1], found[1]), found[2] or ('' if found[1] == 'O' else '_')
 
 # %% ../nbs/04_entities.ipynb #1fa8ea24
@@ -122,9 +122,10 @@ def recognise(
     y:np.ndarray, # (n,) codes of the tags, in the order of the words
     groups:np.ndarray, # (n,) sentence of each word
     classes:Sequence, # (C,) tags
-) -> str: # 'IOB2', 'IOB1', 'BIOES' or 'BILOU'
+) -> str: # 'IOB2', 'IOB1', 'BIOES', 'BILOU' or 'BMES'
     "The scheme that tags follow, or mostly follow."
     first = {str(c)[0] for c in classes}
+    if first & set('MW'): return 'BMES'
     if first & set('ESLU'): return 'BIOES' if first & set('ES') else 'BILOU'
     _, kinds, letters = read_tags(classes)
     fresh = (kinds[y] >= 0) & (kinds[y] != _before(kinds[y], groups))
@@ -151,7 +152,19 @@ def _columns(text):
     lines = [line.strip(' \r') if line.strip(' \t\r') else '' for line in text.split('\n')]
     filled = [line for line in lines if line]
     tabs = 2 * sum('\t' in line for line in filled) >= len(filled)
-    return [(i, (line.split('\t') if tabs else re.split('[ \t]+', line.strip('\t'))) if line else []) for i, line in enumerate(lines, 1)]
+    rows = [(i, (line.split('\t') if tabs else re.split('[ \t]+', line.strip('\t'))) if line else []) for i, line in enumerate(lines, 1)]
+    return _without_surplus(rows) if tabs else rows
+
+def _without_surplus(rows):
+    "The same rows without last columns that are empty in every row of words."
+    words = [columns for _, columns in rows if len(columns) > 1 and not _is_marked(columns)]
+    while words and all(len(columns) > 2 and not columns[-1] for columns in words):
+        for columns in words: columns.pop()
+    return rows
+
+def _is_marked(columns):
+    "Whether a line looks like a comment or the mark of a document."
+    return columns[0] == '#' or columns[0].startswith(('# ', '-DOCSTART-'))
 
 # %% ../nbs/04_entities.ipynb #d96e067a
 @dataclass(frozen=True, eq=False)
@@ -162,60 +175,142 @@ class Tagged:
     groups: np.ndarray # (n,) sentence of each word, from 0
     lines: np.ndarray # (n,) line of each word, from 1
     notes: tuple = () # what was passed over or decided
+    about: dict = field(default_factory=dict) # of the file: number of lines, columns taken, columns that are not used, columns of tags
 
     def __len__(self): return len(self.words)
     def __repr__(self): return f"Tagged({len(self)} words, {int(self.groups[-1]) + 1 if len(self) else 0} sentences)"
 
-# %% ../nbs/04_entities.ipynb #03c5e9fe
-def _is_comment(columns, width, tag):
-    "A line that begins with # and a blank and is no tagged word."
-    return (columns[0] == '#' or columns[0].startswith('# ')) and not (len(columns) == width and TAG.fullmatch(columns[tag]))
+# %% ../nbs/04_entities.ipynb #83624d9e
+ADDED = re.compile(r'[0-9]+([-.])[0-9]+') # numbers of contracted words and of words that are not in the text
 
-def _width(rows, path, token, tag):
-    "The usual number of columns, with room for both the word and the tag."
-    width = Counter(len(c) for _, c in rows if c).most_common(1)[0][0]
-    if width == 1: raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, with a tab or blanks between them.")
+def _sentences_of(rows, width):
+    "The lines of words, sentence by sentence."
+    found = [[]]
+    for _, columns in rows:
+        if not columns or columns[0].startswith('-DOCSTART-'): found.append([])
+        elif len(columns) == width and not _is_marked(columns): found[-1].append(columns)
+    return [s for s in found if s]
+
+def _counts(sentences):
+    "Whether numbers, as text, count the words of their sentences: 1, 2, 3, or on from the sentence before."
+    plain = [[v for v in s if not ADDED.fullmatch(v)] for s in sentences]
+    values = [v for s in plain for v in s]
+    if not values or not all(v.isascii() and v.isdigit() for v in values): return False
+    numbers = list(map(int, values))
+    steps = [b == a + 1 or b in (0, 1) for a, b in zip(numbers, numbers[1:])]
+    return numbers[0] in (0, 1) and all(steps) and any(b == a + 1 for a, b in zip(numbers, numbers[1:]))
+
+# %% ../nbs/04_entities.ipynb #649c47f9
+@dataclass(frozen=True)
+class _Layout:
+    "What the columns of a file are."
+    width: int
+    token: int # the word
+    tag: int # its tag
+    counter: int|None # the number of the word in its sentence
+    tagged: dict # {column of tags: number of words that it tags}
+    example: tuple # the columns of the first word
+
+def _tagged_words(sentences, column):
+    "How many words a column of tags tags; 0 where most of it is no tag."
+    values = [columns[column] for s in sentences for columns in s]
+    tags = [v for v in values if TAG.fullmatch(v)]
+    return sum(v != 'O' for v in tags) if 10 * len(tags) >= 9 * len(values) else 0
+
+def _tag_column(sentences, width, token, tagged):
+    "The column of the tags: the last one, unless it has none and another has."
+    last = [columns[-1] for s in sentences for columns in s]
+    is_last = 2 * sum(TAG.fullmatch(v) is not None for v in last) >= len(last)
+    return width - 1 if is_last or not tagged else max(tagged)
+
+# %% ../nbs/04_entities.ipynb #8948b351
+def _width(rows, path):
+    "The usual number of columns."
+    filled = [c for _, c in rows if c]
+    words = [c for c in filled if not _is_marked(c)] or filled
+    width = Counter(map(len, words)).most_common(1)[0][0]
+    if width > 1: return width
+    raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, with a tab or blanks between them. "
+                     "A test file whose tags are withheld cannot be measured on: leave it out, and the validation file is the test set.")
+
+def _layout(rows, path, token, tag):
+    "What the columns of a file are, as told or by what they hold."
+    width = _width(rows, path)
     for name, column in [('token', token), ('tag', tag)]:
-        if not isinstance(column, int) or isinstance(column, bool) or not -width <= column < width: raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: they count from 0, and -1 is the last.")
-    if token % width == tag % width: raise ValueError(f"In {str(path)!r} column {token % width} of {width} would be both word and tag: give token= and tag=.")
-    return width
+        is_column = isinstance(column, int) and not isinstance(column, bool) and -width <= column < width
+        if column is not None and not is_column: raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: they count from 0, and -1 is the last.")
+    sentences = _sentences_of(rows, width)
+    counter = next((k for k in range(min(3, width - 2)) if _counts([[c[k] for c in s] for s in sentences])), None)
+    token = (0 if counter is None else counter + 1) if token is None else token % width
+    tagged = {k: n for k in range(width) if k not in (token, counter) and (n := _tagged_words(sentences, k))}
+    tag = _tag_column(sentences, width, token, tagged) if tag is None else tag % width
+    if token == tag: raise ValueError(f"In {str(path)!r} column {token} of {width} would be both word and tag: give token= and tag=.")
+    example = tuple(sentences[0][0]) if sentences else ()
+    return _Layout(width, token, tag, counter, tagged, example)
 
 # %% ../nbs/04_entities.ipynb #8d245461
-def _problem(columns, width, token, tag):
-    "What is wrong with a line, None if nothing is."
-    if len(columns) != width: return f"{len(columns)} column{'s' * (len(columns) > 1)} where others have {width}"
-    if not columns[token]: return 'no word'
-    if not TAG.fullmatch(columns[tag]): return f'{columns[tag]!r} is no tag'
+SEVERAL = re.compile(r'(O|[BIESLUMW]-[^|,;/+& ]+)[|,;/+& ]+(O|[BIESLUMW]-.+)')
 
-# %% ../nbs/04_entities.ipynb #2c65254e
+def _problem(columns, layout):
+    "What is wrong with a line, None if nothing is."
+    if len(columns) != layout.width: return f"{len(columns)} column{'s' * (len(columns) > 1)} where others have {layout.width}"
+    if not columns[layout.token]: return 'no word'
+    tag = columns[layout.tag]
+    if SEVERAL.fullmatch(tag) or '|' in tag and TAG.fullmatch(tag.partition('|')[0]): return f'{tag!r} holds several tags, and a word has one'
+    if not TAG.fullmatch(tag): return f'{tag!r} is no tag'
+
+# %% ../nbs/04_entities.ipynb #ee139446
+PASSED = {'document': 'document mark', 'comment': 'comment line', '-': 'contracted word', '.': 'word that is not in the text'}
+
+def _why_passed(columns, layout):
+    "Why a line is no word: 'empty', or a key of `PASSED`; None for words."
+    if not columns: return 'empty'
+    if columns[0].startswith('-DOCSTART-'): return 'document'
+    if layout.counter is not None:
+        added = ADDED.fullmatch(columns[min(layout.counter, len(columns) - 1)])
+        return 'comment' if columns[0].startswith('#') else added[1] if added else None
+    is_word = len(columns) == layout.width and TAG.fullmatch(columns[layout.tag])
+    return 'comment' if _is_marked(columns) and not is_word else None
+
+def _begins(columns, layout):
+    "Whether the number of a word says that a sentence begins."
+    return layout.counter is not None and len(columns) == layout.width and columns[layout.counter] in ('0', '1')
+
+# %% ../nbs/04_entities.ipynb #3cbf48a1
 def _read_file(path, token, tag, encoding):
     "A `Tagged` and what is wrong with the file, line by line."
     rows = _columns(read_text(path, encoding))
     if not any(c for _, c in rows): raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
-    width, kept, problems, sentence, seen = _width(rows, path, token, tag), [], [], 0, Counter()
+    layout, kept, problems, sentence, seen, previous = _layout(rows, path, token, tag), [], [], 0, Counter(), None
     for i, columns in rows:
-        passed = 'empty' if not columns else 'document' if columns[0].startswith('-DOCSTART-') else 'comment' if _is_comment(columns, width, tag) else None
+        passed = _why_passed(columns, layout)
         if passed: seen[passed] += 1
         if passed in ('empty', 'document'): sentence = len(kept)
         if passed: continue
-        if problem := _problem(columns, width, token, tag): problems.append(f'{path}, line {i}: {problem}')
-        else: kept.append((columns[token], columns[tag], sentence, i))
+        number = columns[layout.counter] if _begins(columns, layout) else None
+        if number and not (previous == '0' and number == '1'): sentence = len(kept)
+        previous = number
+        problem = _problem(columns, layout)
+        if problem: problems.append(f'{path}, line {i}: {problem}')
+        else: kept.append((columns[layout.token], columns[layout.tag], sentence, i))
     if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only comments and document marks.")
-    return _tagged(kept, width, token, tag, seen), problems
+    return _tagged(kept, layout, seen, len(rows)), problems
 
-def _tagged(kept, width, token, tag, seen):
+def _tagged(kept, layout, seen, n_lines):
     "Kept lines as a `Tagged`."
     words, tags, starts, lines = map(list, zip(*kept)) if kept else ([], [], [], [])
-    notes = [f"{seen[k]} {name}{'s' * (seen[k] > 1)} passed over" for k, name in [('document', 'document mark'), ('comment', 'comment line')] if seen[k]]
-    if width > 2: notes.append(f'of {width} columns, number {token % width} is the word and number {tag % width} the tag (from 0)')
-    return Tagged(words, tags, np.unique(np.array(starts, np.int64), return_inverse=True)[1], np.array(lines, np.int64), tuple(notes))
+    notes = [f"{seen[k]} {name}{'s' * (seen[k] > 1)} passed over" for k, name in PASSED.items() if seen[k]]
+    notes = [n.replace('word that is not in the texts', 'words that are not in the text') for n in notes]
+    if layout.width > 2: notes.append(f'of {layout.width} columns, number {layout.token} is the word and number {layout.tag} the tag (from 0)')
+    groups = np.unique(np.array(starts, np.int64), return_inverse=True)[1]
+    return Tagged(words, tags, groups, np.array(lines, np.int64), tuple(notes), dict(layout=layout, lines=n_lines, passed=dict(seen)))
 
 # %% ../nbs/04_entities.ipynb #f63a50c1
 def read_conll(
     path:str|Path, # of one file
     *,
-    token:int=0, # column of the word, from 0; negative: from the end
-    tag:int=-1, # column of the tag
+    token:int|None=None, # column of the word, from 0; negative: from the end; None: the first that does not count the words
+    tag:int|None=None, # column of the tag; None: the last that holds tags
     encoding:str='utf-8', # of the file
 ) -> Tagged: # its words in order
     "Read a CoNLL file."
@@ -229,29 +324,30 @@ def _refuse(problems, most=10):
     if not problems: return
     more = f'\n… and {len(problems) - most} more' if len(problems) > most else ''
     raise ValueError(f"{len(problems)} line{'s' * (len(problems) > 1)} cannot be read:\n" + '\n'.join(problems[:most]) + more +
-        "\nEach line holds a word and its tag (O, B-TYPE, I-TYPE; also E, S or L, U), and an empty line ends a sentence. Other columns: ?token= and ?tag=, from 0, -1 is the last.")
+        "\nEach line holds a word and its tag (O, B-TYPE, I-TYPE; also E, S or L, U or M), and an empty line ends a sentence. Other columns: ?token= and ?tag=, from 0, -1 is the last.")
 
 # %% ../nbs/04_entities.ipynb #52badf3f
-PARTS = {'train': 'train', 'training': 'train', 'dev': 'valid', 'devel': 'valid', 'valid': 'valid', 'val': 'valid', 'validation': 'valid', 'testa': 'valid', 'test': 'test', 'testb': 'test'}
 OTHER_FILES = set('.csv .json .jsonl .parquet .arrow .zip .gz .tgz .tar .bz2 .xz .md .rst .py .ipynb .html .xml .pdf .ann .license'.split())
 
 # %% ../nbs/04_entities.ipynb #6f8e3aa5
-def _part(path):
-    "The split that a file's name speaks of, None where it speaks of none."
-    return next((PARTS[w] for w in re.findall('[a-z]+', path.name.lower()) if w in PARTS), None)
-
 def _conll_files(path):
-    "{split: file}; '' for a file that is to be split."
-    if path.is_file(): return {'': path}
+    "{split: file}, '' for a file that is to be split, and the Reading of it."
+    if path.is_file(): return {'': path}, Reading()
     if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    files, inside = {}, sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith('.') and p.suffix.lower() not in OTHER_FILES)
-    for p in inside:
-        if not (part := _part(p)): continue
-        if part in files: raise ValueError(f"{str(path)!r} holds two files for {part}, {files[part].name!r} and {p.name!r}: keep one of them.")
-        files[part] = p
-    if 'train' in files: return {k: files[k] for k in ('train', 'valid', 'test') if k in files}
-    names = ', '.join(p.name for p in inside[:8]) or 'no text files'
-    raise ValueError(f"{str(path)!r} has no train file; it holds {names}. Name them train, dev and test (such as train.conll), or give one file: conll:PATH/FILE.")
+    inside = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith('.') and p.suffix.lower() not in OTHER_FILES)
+    found = named_splits(inside, repr(str(path)), anywhere=True)
+    if 'train' not in found:
+        names = ', '.join(inside[:8]) or 'no text files'
+        raise ValueError(f"{str(path)!r} has no train file; it holds {names}. Name them train, dev and test (such as train.conll), or give one file: conll:PATH/FILE.")
+    settled, reading = settle_splits(found, repr(str(path)))
+    reading = Reading(tuple(e for e in reading if e.about == 'split rule')) # which file is which is said with their sizes
+    return {k: path/name for k, name in settled.items()}, reading + _unused_files(inside, found)
+
+def _unused_files(names, found):
+    "Files that are no split, as a Reading; a finding where one ends like the train file."
+    unused = [n for n in names if n not in found.values()]
+    alike = any(Path(n).suffix == Path(found['train']).suffix for n in unused)
+    return Reading().add('files not used', unused, 'finding' if alike else 'read') if unused else Reading()
 
 # %% ../nbs/04_entities.ipynb #88eacd08
 def _joined(parts):
@@ -261,20 +357,76 @@ def _joined(parts):
     groups = np.concatenate([t.groups + s for t, s in zip(parts.values(), np.cumsum([0, *sentences]))])
     return words, tags, groups, {k: np.arange(a, a + n) for k, a, n in zip(parts, np.cumsum([0, *sizes]), sizes)}
 
-# %% ../nbs/04_entities.ipynb #def7ade5
-def _scheme_notes(scheme, wrong, tags, places):
-    "What the tags were and what was wrong with them."
-    yield f'tags are {scheme}' + ('' if scheme == 'IOB2' else ', converted to IOB2')
-    if not wrong.any(): return
+# %% ../nbs/04_entities.ipynb #ae913085
+def _read_scheme(scheme, wrong, tags, places):
+    "What the tags were and what was wrong with them, as a Reading."
+    reading = Reading().add('tags', f'tags are {scheme}' + ('' if scheme == 'IOB2' else ', converted to IOB2'))
+    if not wrong.any(): return reading
     first = int(wrong.argmax())
-    yield f"{int(wrong.sum())} of {len(tags):,} tags cannot stand where they do in {scheme}, the first is {tags[first]!r} ({places(first)}): read as seqeval does by default"
+    said = f"{int(wrong.sum())} of {len(tags):,} tags cannot stand where they do in {scheme}, the first is {tags[first]!r} ({places(first)}): read as seqeval does by default"
+    return reading.add('tags out of place', said, 'finding')
 
-def _type_notes(spans, types, rows):
-    "What test has and train lacks, and the reverse."
-    kinds = {k: set(spans[np.isin(spans[:, 0], r), 2]) for k, r in rows.items()}
-    if 'test' not in rows: return
-    if lost := kinds['test'] - kinds['train'] - kinds.get('valid', set()): yield f"in test but not in train, so never found: {', '.join(types[k] for k in sorted(lost))}"
-    for part in sorted(k for k in kinds if not kinds[k]): yield f'{part} holds no entity'
+def _read_types(spans, types, rows):
+    "How many entities of which type there are, and what test has and train lacks."
+    counts = {t: int((spans[:, 2] == k).sum()) for k, t in enumerate(types)}
+    reading, kinds = Reading().add('entities', counts), {k: set(spans[np.isin(spans[:, 0], r), 2]) for k, r in rows.items()}
+    if 'test' not in rows: return reading
+    lost = sorted(kinds['test'] - kinds['train'] - kinds.get('valid', set()))
+    if lost: reading = reading.add('types', f"in test but not in train, so never found: {', '.join(types[k] for k in lost)}", 'finding')
+    for part in sorted(k for k in kinds if not kinds[k]): reading = reading.add('types', f'{part} holds no entity', 'finding')
+    return reading
+
+# %% ../nbs/04_entities.ipynb #b0662c17
+LONG_SENTENCE = 500 # words
+
+def _read_files(files, parts):
+    "The sizes of the files, what was passed over, and sentences that are hardly any, as a Reading."
+    sizes = {k: f"{files[k].name} ({t.about['lines']:,} lines, {int(t.groups[-1]) + 1:,} sentences, {len(t):,} words)" for k, t in parts.items()}
+    reading = Reading().add('files', {k or 'all': size for k, size in sizes.items()})
+    for k, t in parts.items():
+        name = files[k].name
+        for note in t.notes:
+            if 'passed over' in note: reading = reading.add('lines', f'{name}: {note}')
+        longest = np.bincount(t.groups)
+        if len(longest) == 1 and len(t) > 100: reading = reading.add('sentences', f'{name}: no empty line ends a sentence, so all {len(t):,} words are one', 'finding')
+        elif longest.max() > LONG_SENTENCE: reading = reading.add('sentences', f'{name}: a sentence of {longest.max():,} words ends in line {t.lines[t.groups == longest.argmax()][-1]:,}: empty lines end a sentence', 'finding')
+    return reading
+
+# %% ../nbs/04_entities.ipynb #554f8cbb
+def _read_columns(files, parts, told):
+    "Which columns were taken, and why, as a Reading."
+    reading, seen = Reading(), set()
+    for k, t in parts.items():
+        layout = t.about['layout']
+        taken = layout.width, layout.token, layout.tag
+        if taken in seen: continue
+        where = f'{files[k].name}: ' if seen else ''
+        seen.add(taken)
+        reading = reading.add('columns used', f'{where}number {layout.token} is the word and number {layout.tag} the tag, of {layout.width} (from 0)')
+        reading += _why_columns(layout, where, told)
+        unused = [f'number {i} (such as {v!r})' for i, v in enumerate(layout.example) if i not in (layout.token, layout.tag)]
+        if unused: reading = reading.add('columns not used', unused)
+    return reading
+
+def _why_columns(layout, where, told):
+    "What was decided about columns that nobody named, as a Reading."
+    reading = Reading()
+    if layout.counter is not None and 'token' not in told:
+        reading = reading.add('words', f'{where}number {layout.counter} counts the words of each sentence, so number {layout.token} is taken for the word', 'guess')
+    others = [f'number {k} ({n:,} tagged words, ?tag={k})' for k, n in layout.tagged.items() if k != layout.tag]
+    if others and 'tag' not in told:
+        own = f'number {layout.tag} ({layout.tagged.get(layout.tag, 0):,} tagged words)'
+        reading = reading.add('tag column', f"{where}of {len(layout.tagged)} columns of tags, {own} is taken; there is also {', '.join(others)}", 'guess')
+    return reading
+
+# %% ../nbs/04_entities.ipynb #b8750514
+def _example(words, tags, groups):
+    "The first sentence with an entity, or its beginning, with tags."
+    first = next(i for i, t in enumerate(tags) if t != 'O')
+    rows = np.flatnonzero(groups == groups[first])
+    start = max(0, int(np.searchsorted(rows, first)) - 5)
+    shown = [words[i] if tags[i] == 'O' else f'{words[i]} [{tags[i]}]' for i in rows[start:start + 12]]
+    return ' '.join(shown) + (' …' if len(rows) > start + 12 else '')
 
 # %% ../nbs/04_entities.ipynb #5281d8dc
 def _sentences(words, groups):
@@ -284,8 +436,8 @@ def _sentences(words, groups):
     return Inputs(items, lambda words: words, np.array([digest('\n'.join(s).encode()) for s in items], np.uint64))
 
 # %% ../nbs/04_entities.ipynb #81a91ee1
-def _load_conll(name, *, split_seed=0, root=None, token=0, tag=-1, encoding='utf-8'):
-    files = _conll_files(Path(name).expanduser())
+def _load_conll(name, *, split_seed=0, root=None, token=None, tag=None, encoding='utf-8'):
+    files, reading = _conll_files(Path(name).expanduser())
     read = {k: _read_file(f, token, tag, encoding) for k, f in files.items()}
     _refuse([p for _, problems in read.values() for p in problems])
     words, tags, groups, rows = _joined(parts := {k: t for k, (t, _) in read.items()})
@@ -293,22 +445,21 @@ def _load_conll(name, *, split_seed=0, root=None, token=0, tag=-1, encoding='utf
     scheme, spans, types = recognise(y, groups, classes), find_spans(y, groups, classes), read_tags(classes)[0]
     _check_enough(files, groups, spans)
     def places(i): k = next(k for k, r in rows.items() if i in r); return f'{files[k].name}, line {parts[k].lines[i - rows[k][0]]}'
-    notes = [*_scheme_notes(scheme, misplaced(y, groups, classes, scheme), tags, places), *_type_notes(spans, types, rows), *_file_notes(files, parts)]
-    given = {k: v for k, v, usual in [('token', token, 0), ('tag', tag, -1), ('encoding', encoding, 'utf-8')] if v != usual}
+    given = {k: v for k, v, usual in [('token', token, None), ('tag', tag, None), ('encoding', encoding, 'utf-8')] if v != usual}
+    reading += _read_scheme(scheme, misplaced(y, groups, classes, scheme), tags, places)
+    reading += _read_types(spans, types, rows) + _read_files(files, parts) + _read_columns(files, parts, given)
+    reading = reading.add('first example', _example(words, tags, groups))
     labels = iob2_tags(spans, len(y), types)
     return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, modality='words', classes=_iob2_classes(labels),
-                     split_seed=split_seed, kind='tagging', groups=groups, metric='span_f1', reading=remarks(notes), about=dict(scheme=scheme, types=types))
+                     split_seed=split_seed, kind='tagging', groups=groups, metric='span_f1', reading=reading, about=dict(scheme=scheme, types=types))
 
 # %% ../nbs/04_entities.ipynb #fd658575
 def _iob2_classes(labels):
     "O first, then by type, B before I."
     return sorted(set(labels) | {'O'}, key=lambda t: (t != 'O', split_tag(t)[1], t))
 
-def _file_notes(files, parts):
-    return [f'{files[k].name}: {note}' for k, t in parts.items() for note in t.notes]
-
 def _check_enough(files, groups, spans):
     "Whether there is anything to learn."
     where = ', '.join(repr(str(f)) for f in files.values())
     if not len(spans): raise ValueError(f"No word of {where} is tagged as an entity: every tag is O. If the tags are in another column, say which by ?tag= (from 0; -1 is the last).")
-    if '' in files and (with_entity := len(np.unique(groups[spans[:, 0]]))) < 2: raise ValueError(f"{where} holds {with_entity} sentence with an entity: train and test need one each. Add sentences, or give a folder with train and test files.")
+    if '' in files and (with_entity := len(np.unique(groups[spans[:, 0]]))) < 2: raise ValueError(f"{where} holds {with_entity} sentence with an entity: train and test need one each. An empty line ends a sentence. Add sentences, or give a folder with train and test files.")

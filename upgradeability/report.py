@@ -22,7 +22,7 @@ from IPython.display import HTML
 # %% ../nbs/21_report.ipynb #ec18f27c
 from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
-from .core import unknown, write_atomic, write_json
+from .core import NothingToReport, unknown, write_atomic, write_json
 from .reading import Reading, read_records, reading_html
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
@@ -132,7 +132,7 @@ def raise_if_all_failed(
     asked = df[df.protocol != 'majority']
     rows = asked if len(asked) else df
     if rows.test.notna().any(): return
-    raise RuntimeError('Nothing could be evaluated. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(rows)))
+    raise NothingToReport('Nothing could be evaluated. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(rows)))
 
 # %% ../nbs/21_report.ipynb #b5fb0be7
 def _readings(df):

@@ -18,7 +18,7 @@ import numpy as np, pandas as pd
 from .core import fingerprint, need, unknown
 from .reading import Reading
 from .tables import TABLES, read_table
-from .tasks import Inputs, Task, digest, make_task
+from .tasks import Inputs, Task, digest, make_task, named_splits, settle_splits, split_of
 
 # %% ../nbs/07_texts.ipynb #20466b76
 def text_inputs(
@@ -31,15 +31,24 @@ def text_inputs(
     return Inputs(texts, str, np.array([digest(t.encode('utf-8', 'surrogatepass')) for t in texts], np.uint64))
 
 # %% ../nbs/07_texts.ipynb #1a8c2b28
-SPLIT_NAMES = {'train': 'train', 'dev': 'valid', 'val': 'valid', 'valid': 'valid', 'validation': 'valid', 'test': 'test'} # of files and folders
-
 def _table_files(path):
-    "{split: file}; '' where one file holds everything."
-    if path.is_file(): return {'': path}
+    "{split: file}, '' where one file is to be divided, and the Reading of it."
+    if path.is_file(): return {'': path}, Reading()
     if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    files = {SPLIT_NAMES[p.stem.lower()]: p for p in sorted(path.iterdir()) if p.stem.lower() in SPLIT_NAMES and p.suffix in TABLES}
-    if 'train' not in files: raise ValueError(f"The folder {str(path)!r} holds no train file (train{', train'.join(TABLES)}), only {', '.join(sorted(p.name for p in path.iterdir())[:8]) or 'nothing'}.")
-    return files
+    place, names = f'The folder {str(path)!r}', sorted(p.name for p in path.iterdir())
+    tables = [n for n in names if Path(n).suffix.lower() in TABLES]
+    found = named_splits(tables, place, endings=TABLES)
+    if 'train' not in found: found = named_splits(tables, place, anywhere=True, endings=TABLES)
+    if 'train' not in found: raise ValueError(f"{place} holds no train file (train{', train'.join(TABLES)}), only {', '.join(names[:8]) or 'nothing'}.")
+    settled, reading = settle_splits(found, place)
+    return {k: path/name for k, name in settled.items()}, reading + _unused(tables, found)
+
+def _unused(tables, found):
+    "The tables of a folder that are no split, as a Reading; a finding where one is named like a split."
+    unused = [n for n in tables if n not in found.values()]
+    if not unused: return Reading()
+    alike = any(split_of(n, anywhere=True) for n in unused)
+    return Reading().add('files not used', unused, 'finding' if alike else 'read')
 
 def _texts_and_labels(path, encoding):
     "A table in which an empty field of text is an empty text."
@@ -87,6 +96,7 @@ def text_task(
     label:str|None=None, # column of the labels; None: found
     grades:bool|list=False, # labels are grades: True for whole numbers, else their names from low to high
     split_seed:int=0, # draws the splits that are not given
+    reading:Reading=Reading(), # what is known of the files
 ) -> Task: # of modality 'text'
     "A task from tables with a column of texts and one of labels."
     frame = pd.concat(frames.values(), ignore_index=True)
@@ -99,12 +109,13 @@ def text_task(
     if grades: labels, classes = _grades(labels, grades)
     note = f"texts from the column {text!r}, {'grades' if grades else 'labels'} from {label!r}"
     return make_task(name, text_inputs(frame[text].tolist()), labels, splits, modality='text', classes=classes, split_seed=split_seed,
-                     kind='grades' if grades else 'classification', reading=Reading().add('columns used', note))
+                     kind='grades' if grades else 'classification', reading=reading.add('columns used', note))
 
 # %% ../nbs/07_texts.ipynb #2d6a982a
 def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8'):
-    files = _table_files(Path(name).expanduser())
-    return text_task(f'csv:{name}', {k: _texts_and_labels(f, encoding) for k, f in files.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+    files, reading = _table_files(Path(name).expanduser())
+    frames = {k: _texts_and_labels(f, encoding) for k, f in files.items()}
+    return text_task(f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
 def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades=False):
@@ -114,11 +125,12 @@ def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades
     try: found = datasets.load_dataset(path, config or None)
     except Exception as e: raise OSError(f"The data set 'hf:{name}' could not be loaded ({type(e).__name__}: {' '.join(str(e).split())[:300]}). Without network, give a folder with its files (hf:PATH), or a table (csv:PATH).") from e
     finally: datasets.enable_progress_bars()
-    parts = {SPLIT_NAMES[k]: v for k, v in found.items() if k in SPLIT_NAMES}
-    if 'test' not in parts and 'valid' in parts and 'train' in parts: parts['test'] = parts.pop('valid')
-    if list(parts) == ['train']: parts = {'': parts['train']}
-    if not parts: raise ValueError(f"'hf:{name}' has the splits {', '.join(found)}; train and test are needed.")
-    return text_task(f'hf:{name}', {k: _frame(v) for k, v in parts.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+    place = f"'hf:{name}'"
+    settled, reading = settle_splits(named_splits(found, place), place)
+    unused = [k for k in found if k not in settled.values()]
+    if unused: reading = reading.add('splits not used', unused)
+    parts = {k: found[theirs] for k, theirs in settled.items()}
+    return text_task(f'hf:{name}', {k: _frame(v) for k, v in parts.items()}, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
 
 def _frame(part):
     "A data frame in which class labels have their names."
