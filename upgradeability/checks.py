@@ -27,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/19_checks.ipynb #95288a45
-from .core import cache_dir, progress, write_atomic
+from .core import cache_dir, error_line, is_strict, progress, write_atomic
 from .evaluation import read_predictions
 from .features import Features, encode_batch, resolve_dtype, to_device
 from .folders import holding
@@ -58,17 +58,37 @@ def _names(names): return ', '.join(repr(str(o)) for o in names[:5]) + (', …' 
 # %% ../nbs/19_checks.ipynb #69de3aed
 CHECKS = {} # name -> f(task, backbone, features) -> list of findings, or None where the check does not apply
 
+# %% ../nbs/19_checks.ipynb #3419d4f7
+def _failed(check, what, error):
+    "The finding that something could not be looked at; in tests the error itself."
+    if is_strict(): raise error
+    text = f'{what} ({error_line(error)}): nothing is known of what it looks for.'
+    return [Finding(check, 'warning', 0, text, NO_ROWS)]
+
+def _checked(name, check, task, backbone, features):
+    "What a check found; that it failed, where it did."
+    try: return check(task, backbone, features)
+    except Exception as e: return _failed(f'{name}_failed', f'The check {name!r} could not be run', e)
+
+def _loaded(backbone, device):
+    "A network and the findings about its loading; None where it cannot be loaded."
+    if backbone is None or not isinstance(backbone, str): return backbone, []
+    try: return load_backbone(backbone, device=device), []
+    except Exception as e: return None, _failed('no_network', f'The checks by the network {backbone!r} could not be run', e)
+
 # %% ../nbs/19_checks.ipynb #c5a53ab2
 def check_task(
     task:Task, # any task
     *,
-    backbone:Backbone|None=None, # the network that shall look at it; None: what depends on one is left out
+    backbone:Backbone|str|None=None, # the network that shall look at it, or its spec; None: what depends on one is left out
     features:Features|np.ndarray|None=None, # features to look at, (n, d) where an array; None: left out
+    device:str|None=None, # of a network that is given as a spec
 ) -> pd.DataFrame: # one row per finding: check, severity, n, message, rows; warnings first
     "Look at the data before measuring on them."
     checks = {} if task.kind == 'recommendation' else CHECKS # rows are interactions; what was found in reading them stands in the task's notes
-    results = {name: f(task, backbone, features) for name, f in checks.items()}
-    found = sorted([o for r in results.values() for o in r or ()], key=lambda o: o.severity != 'warning')
+    backbone, unloaded = _loaded(backbone, device)
+    results = {name: _checked(name, f, task, backbone, features) for name, f in checks.items()}
+    found = sorted([*unloaded, *(o for r in results.values() for o in r or ())], key=lambda o: o.severity != 'warning')
     df = pd.DataFrame([asdict(o) for o in found], columns=['check', 'severity', 'n', 'message', 'rows'])
     df.attrs.update(task=task.name, checked=[name for name, r in results.items() if r is not None])
     return df

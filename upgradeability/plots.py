@@ -4,8 +4,8 @@
 
 # %% ../nbs/20_plots.ipynb #4e253d4e
 from __future__ import annotations
-import re, unicodedata
-from collections.abc import Iterator
+import ast, re, sys, traceback, unicodedata
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -13,13 +13,13 @@ from textwrap import wrap
 
 # %% auto #0
 __all__ = ['LEADING', 'LEFT_OUT', 'WORDS', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'VIEWS', 'compared', 'wording',
-           'headlines', 'style', 'keep', 'plot_scores', 'plot_gains', 'plot_per_class', 'confusion', 'confused_pairs',
-           'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types', 'type_confusion',
-           'plot_type_confusion', 'entity_mistakes', 'plot_sentences', 'plot_epochs', 'plot_training', 'plot_groups',
-           'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs',
-           'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings', 'by_history',
-           'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts', 'plot_confusions',
-           'plot_cases', 'plot_broken']
+           'headlines', 'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_per_class',
+           'confusion', 'confused_pairs', 'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types',
+           'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences', 'plot_epochs', 'plot_training',
+           'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking',
+           'plot_rungs', 'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings',
+           'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts',
+           'plot_confusions', 'plot_cases', 'plot_broken']
 
 # %% ../nbs/20_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
@@ -32,7 +32,7 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from scipy.stats import binom
 
 # %% ../nbs/20_plots.ipynb #71f791a3
-from .core import unknown, write_atomic
+from .core import NothingToReport, error_line, is_strict, unknown, write_atomic
 from .evaluation import CONTROLS, read_predictions
 from .entities import read_tags
 from .metrics import METRICS, Predictions, broken, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
@@ -146,6 +146,64 @@ def keep(
         with style(): figure.savefig(file, format=kind, bbox_inches='tight', metadata={'Date': None} if kind == 'svg' else None)
         write_atomic(Path(out_dir)/f'{name}.{kind}', lambda f: f.write(file.getvalue()))
     return drawn
+
+# %% ../nbs/20_plots.ipynb #014d3a32
+def or_line(
+    f:Callable, # what makes a part of a report
+    *args, # passed on to it
+    **options, # passed on to it
+) -> object: # what it returns; None where it fails
+    "A part of a report, or one line that says why it is missing; in tests the error."
+    try: return f(*args, **options)
+    except NothingToReport: raise
+    except Exception as e:
+        if is_strict(): raise
+        show_failure(e)
+
+# %% ../nbs/20_plots.ipynb #53a57823
+def show_failure(error):
+    "One line for the reader, the traceback for a developer."
+    say(failure_text(error))
+    traceback.print_exception(error, file=sys.stderr)
+
+def failure_text(error):
+    "Which part is missing from the report, and why."
+    here = str(Path(__file__).parent)
+    known = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in known if f.filename.startswith(here) and f.name != 'or_line']
+    if isinstance(error, NameError) and not frames: return 'This part is left out: it needs a part above that failed.'
+    asked = frames[0].name if frames else ''
+    what = 'This picture could not be drawn' if asked.startswith('plot_') else 'This part could not be made'
+    place = f' (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})' if frames else ''
+    return f'{what}: {error_line(error)}{place}. The results are complete.'
+
+# %% ../nbs/20_plots.ipynb #f7eec6be
+class _OrLine(ast.NodeTransformer):
+    "The statements of a cell, each tried by itself."
+    def visit_Module(self, cell):
+        cell.body = [_tried(statement) for statement in cell.body]
+        return ast.fix_missing_locations(cell)
+
+def _tried(statement):
+    "`f()` as `or_line(lambda: f())`, which a notebook still shows; another statement inside of `try`."
+    if isinstance(statement, ast.Expr):
+        call = ast.parse('or_line(lambda: 0)').body[0]
+        call.value.args[0].body = statement.value
+        return ast.copy_location(call, statement)
+    tried = ast.parse('try: pass\nexcept Exception as _error: or_line(_raise, _error)').body[0]
+    tried.body = [statement]
+    return ast.copy_location(tried, statement)
+
+def _raise(error): raise error
+
+# %% ../nbs/20_plots.ipynb #6df088bb
+def keep_going() -> None: # nothing in tests, and outside of notebooks
+    "In the cells after this one an error is one line in the report."
+    from IPython import get_ipython
+    shell = get_ipython()
+    if shell is None or is_strict() or any(isinstance(t, _OrLine) for t in shell.ast_transformers): return
+    shell.user_ns |= dict(or_line=or_line, _raise=_raise)
+    shell.ast_transformers.append(_OrLine())
 
 # %% ../nbs/20_plots.ipynb #4da13782
 def rows_axes(ax, labels):

@@ -250,6 +250,17 @@ def vote(
 KS = (1, 3, 5, 10, 20, 50)
 DEFAULT = 'default: one label per class leaves nothing to choose by'
 
+# %% ../nbs/14_protocols.ipynb #65b61881
+def most_neighbours(y, groups=None):
+    "How many rows the median class has left when a row of it, or the group with most of it, is left out; at least 1."
+    groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    cells, n = np.unique(np.column_stack([y, groups]), axis=0, return_counts=True)
+    largest = np.zeros(y.max() + 1, np.int64)
+    np.maximum.at(largest, cells[:, 0], n)
+    total = np.bincount(y)
+    left = (total - largest)[total > 0]
+    return max(1, int(np.median(left)))
+
 # %% ../nbs/14_protocols.ipynb #624f72e4
 def choose_k(
     x:np.ndarray, # (n, d) features of the rows to fit
@@ -263,11 +274,13 @@ def choose_k(
 ) -> dict: # the chosen k, the figure of each, and how it was chosen
     "The number of neighbours that does best inside train."
     if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=DEFAULT)
-    has_valid, ks = n_train < len(x), [k for k in KS if k < n_train] or [1]
+    has_valid = n_train < len(x)
+    most = min(most_neighbours(y[:n_train], None if groups is None else groups[:n_train]), n_train - 1)
+    ks = [k for k in KS if k <= most] or [1]
     found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks), groups=None if has_valid else groups)
     true, judge = y[n_train:] if has_valid else y, judge or (lambda p, y: (p.argmax(1) == y).mean())
     tried = {k: float(judge(vote(y[found[:, :k]], n_classes), true)) for k in ks}
-    best = max(ks, key=lambda k: (tried[k], k))
+    best = min(k for k in ks if tried[k] == max(tried.values()))
     return {'k': best, 'tried': len(ks), 'by': f"{'valid' if has_valid else 'leave-one-out'} {name.replace('_', ' ')}", name: tried}
 
 # %% ../nbs/14_protocols.ipynb #bb151610

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib, re, warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 # %% auto #0
 __all__ = ['LONGEST', 'SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
@@ -232,14 +233,16 @@ def split_of(
 
 # %% ../nbs/03_tasks.ipynb #22422bbf
 def named_splits(
-    names:Iterable, # of folders, of files without their endings, or of parts of a set
+    names:Iterable, # of folders, of files, or of parts of a set
     place:str, # where they are, for the message
     anywhere:bool=False, # as in `split_of`
+    endings:Sequence=(), # endings of files, such as '.csv', that are not part of the names
 ) -> dict: # {split: its name}, train first; names of no split are left out
     "Which name is which split."
     found = {}
     for name in map(str, names):
-        split = split_of(name, anywhere)
+        ending = Path(name).suffix
+        split = split_of(name.removesuffix(ending) if ending.lower() in endings else name, anywhere)
         if split is None: continue
         if split in found: raise ValueError(f"{place} has two for {split}, {found[split]!r} and {name!r}: keep one of them, or join them.")
         found[split] = name
@@ -308,26 +311,40 @@ class Task:
         return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
     def sample(self,
-        n:int|None, # labels (sentences for 'tagging'), train and valid together; None keeps the task as it is
+        n:int|None, # labels (sentences for 'tagging'), train and valid together; None: all
         seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
     ) -> Task: # the same test set, fewer labels
-        "The task with `n` labels to learn from."
-        if n is None: return self
+        "The task with `n` labels to learn from; `n_train` of them are the task as it is."
+        if n is None or _is_whole(n) and n == self.n_train: return self
         unit, stratum = strata(self.kind, self.y, self.groups)
-        kept = self.splits['train'] if self.origin['valid'] == 'official' else np.r_[self.splits['train'], self.splits['valid']]
-        pool = np.unique(unit[kept])
-        n = _checked_size(n, len(pool), len(np.unique(stratum[pool])), self.name)
+        pool = _units_to_draw(self)
+        n = _checked_size(n, len(pool), self.n_train, len(np.unique(stratum[pool])), self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
         _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
 
 # %% ../nbs/03_tasks.ipynb #a31f06d7
-def _checked_size(n, most, least, name):
+def _is_whole(n):
+    "Whether this is a whole number."
+    return not isinstance(n, (bool, str)) and n == int(n)
+
+def _checked_size(n, most, whole, least, name):
     "A number of labels, or an error that says which numbers are possible."
-    if isinstance(n, bool) or n != int(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
-    if n > most: raise ValueError(f"n_train={int(n)} is more than the {most} training labels of {name!r}.")
+    if not _is_whole(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
+    too_many = f"n_train={int(n)} is more than the {most} training labels of {name!r}"
+    if most < n < whole:
+        raise ValueError(f"{too_many} and fewer than the {whole} of train and its official valid, which is used as a whole or not at all: "
+                         f"up to {most} are drawn from train, and {whole} (or None) are both.")
+    if n > whole: raise ValueError(f"{too_many}." if most == whole else f"n_train={int(n)} is more than the {whole} labels of train and valid of {name!r}.")
     if n < least: raise ValueError(f"n_train={int(n)} is fewer than the {least} classes of {name!r}: one label of each is the least.")
     return int(n)
+
+def _units_to_draw(task):
+    "The units (rows, or sentences of words) that a smaller training set is drawn from: an official valid is none of them."
+    unit, _ = strata(task.kind, task.y, task.groups)
+    learned = [task.splits['train']]
+    if task.origin['valid'] != 'official': learned.append(task.splits['valid'])
+    return np.unique(unit[np.concatenate(learned)])
 
 # %% ../nbs/03_tasks.ipynb #0e6f8c22
 def _rows_of(unit, which):
