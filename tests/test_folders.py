@@ -200,12 +200,17 @@ def test_links(tmp_path):
     (pets/"a"/"up").symlink_to(pets)
     (pets/"a"/"self").symlink_to(pets/"a")
     (store/"x"/"back").symlink_to(pets/"a")
-    (pets/"a"/"gone.png").symlink_to(tmp_path/"nowhere.png")
+    (pets/"a"/"gone").symlink_to(tmp_path/"nowhere")
     (pets/"b"/"file.png").symlink_to(store/"x"/"300.png")
     (pets/"loop").symlink_to(pets/"loop")
     task = in_time(lambda: load(pets))
     assert task.reading["classes"] == dict(a=13, b=9)
     assert task.reading["files left out"] == {"links that lead nowhere": 2, "links to a folder above": 2, "links to a folder that is read already": 2}
+
+def test_a_link_that_leads_nowhere_is_refused_where_it_is_named_like_a_picture(tmp_path):
+    fill(tmp_path)
+    (tmp_path/"a"/"gone.png").symlink_to(tmp_path/"nowhere.png")
+    with pytest.raises(ValueError, match=r"(?s)1 of 17 pictures.*gone.png \(OSError: there is no such file"): load(tmp_path)
 
 def test_linked_class_folder(tmp_path):
     store, pets = fill(tmp_path/"store", classes=["c"], start=50), fill(tmp_path/"pets")

@@ -407,6 +407,12 @@ def _is_example(entry, left):
     else: left.add('no ending, no picture', entry.path)
     return False
 
+# %% ../nbs/06_folders.ipynb #a049cf3f
+def _is_damaged(entry):
+    "Whether an entry is named like a picture and is a link that leads nowhere, or a folder: it is refused with the unreadable ones."
+    ending = os.path.splitext(entry.name)[1].lower()
+    return ending in picture_endings() and (os.path.isdir(entry.path) or not os.path.exists(entry.path))
+
 # %% ../nbs/06_folders.ipynb #21bdc996
 def _is_unread_picture(name):
     "Whether a name that is left out seems to be of a picture, a film or an archive."
@@ -427,7 +433,8 @@ def _files_below(folder, left):
     while waiting:
         for entry in _entries(waiting.pop()):
             if _by_name(entry, left): continue
-            if _is_folder(entry, left, seen): waiting.append(entry.path)
+            if _is_damaged(entry): kept.append(Path(entry.path))
+            elif _is_folder(entry, left, seen): waiting.append(entry.path)
             elif _is_example(entry, left): kept.append(Path(entry.path))
     return sorted(kept, key=lambda path: path.parts)
 
@@ -501,7 +508,8 @@ def _find_splits(folder, left):
     named = [name for name in folders if split_of(name)]
     others = [name for name in folders if name not in named]
     found = named_splits(named, place) if named else {}
-    if 'train' not in found and named and not others:
+    with_classes = any(_subfolders(folders[name], LeftOut()) for name in named)
+    if 'train' not in found and named and (with_classes or not others):
         raise ValueError(f"{place} has {', '.join(named)} but no train folder: name the folder of the training pictures 'train'.")
     is_split = 'train' in found and _subfolders(folders[found['train']], LeftOut())
     if not is_split and others or not named: return _one_tree(folder, folders, named)
