@@ -430,3 +430,14 @@ def test_class_folders_named_by_wordnet_ids(tmp_path):
 
 def test_names_that_only_resemble_ids():
     assert wordnet_columns(["n0144076", "n014407645", "n99999999", "tench", "n01440764 tench"]) == {"n01440764 tench": [0]}
+
+# ---- names
+
+def test_names_that_are_no_text(tmp_path):
+    "A file is read whatever its name; a class folder needs a name that a report can show."
+    fill(tmp_path)
+    picture(5).save(tmp_path/"a"/"x.png")
+    os.rename(os.fsencode(tmp_path/"a"/"x.png"), os.fsencode(tmp_path/"a") + b"/\xff.png")
+    assert len(load(tmp_path).y) == 17
+    os.mkdir(os.fsencode(tmp_path) + b"/c\xff")
+    with pytest.raises(ValueError, match="not UTF-8"): load(tmp_path)

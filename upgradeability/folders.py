@@ -27,7 +27,7 @@ from .reading import Reading
 from .tasks import LONGEST, Inputs, encode_labels, make_task, named_splits, settle_splits, split_of, to_rgb
 
 # %% ../nbs/06_folders.ipynb #0c7dce26
-RASTER = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'DIB', 'TIFF', 'WEBP', 'PPM', 'AVIF', 'HEIF', 'JPEG2000', 'ICO', 'PCX', 'QOI', 'SGI', 'TGA')
+RASTER = tuple('JPEG MPO PNG GIF BMP DIB TIFF WEBP PPM AVIF HEIF JPEG2000 ICO PCX QOI SGI TGA'.split())
 
 # %% ../nbs/06_folders.ipynb #c161cae9
 @cache
@@ -154,7 +154,7 @@ def _value_range(picture):
 
 # %% ../nbs/06_folders.ipynb #d2dee638
 def _look_at(path):
-    "What is noted of a picture: its size and mode, whether there are several, the range of 16-bit values. Inside `holding`."
+    "What is noted of a picture: size, mode, whether there are several, range of 16-bit values. Inside `holding`."
     with _open_picture(path) as picture:
         _take_room(picture)
         facts = dict(mode=picture.mode, several=_holds_several(picture), range=_value_range(picture), size=picture.size)
@@ -162,17 +162,20 @@ def _look_at(path):
     return facts
 
 # %% ../nbs/06_folders.ipynb #d94ef5b7
-SIGNATURES = {
-    b'%!PS': 'it is PostScript, which is a program and is not run', b'\xc5\xd0\xd3\xc6': 'it is PostScript, which is a program and is not run',
-    b'%PDF': 'it is a PDF', b'<svg': 'it is a drawing (SVG)', b'<?xml': 'it is XML, perhaps a drawing (SVG)', b'<!doc': 'it is a web page',
-    b'<html': 'it is a web page', b'versio': 'it may be a pointer of Git LFS: run git lfs pull', b'PK\x03\x04': 'it is an archive (ZIP)',
+POSTSCRIPT = 'it is PostScript, which is a program and is not run'
+
+SIGNATURES = { # first bytes of files that are no pictures, in small letters
+    b'%!ps': POSTSCRIPT, b'\xc5\xd0\xd3\xc6': POSTSCRIPT, b'%pdf': 'it is a PDF',
+    b'<svg': 'it is a drawing (SVG)', b'<?xml': 'it is XML, perhaps a drawing (SVG)',
+    b'<!doc': 'it is a web page', b'<html': 'it is a web page', b'pk\x03\x04': 'it is an archive (ZIP)',
+    b'versio': 'it may be a pointer of Git LFS: run git lfs pull',
 }
 
 def _kind_of_bytes(path):
     "What the first bytes of a file say, or ''."
     with open(path, 'rb') as f: start = f.read(16).lstrip().lower()
     if not start: return 'it is empty'
-    return next((what for bytes_, what in SIGNATURES.items() if start.startswith(bytes_.lower())), '')
+    return next((what for first, what in SIGNATURES.items() if start.startswith(first)), '')
 
 # %% ../nbs/06_folders.ipynb #2225a254
 def _unreadable(path, error):
@@ -182,7 +185,8 @@ def _unreadable(path, error):
         why = _kind_of_bytes(path) or 'no picture of a kind that is read'
     if isinstance(error, Image.DecompressionBombError):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        why = f"more than the {most:,} pixels that Pillow decodes: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        why = f"more than the {most:,} pixels that Pillow decodes: make it smaller"
+        why += ", or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     return f"{_shown(path)} ({why})"
 
 def _shown(path):
@@ -193,7 +197,8 @@ def _shown(path):
 def _fact_or_problem(path):
     "What is noted of a picture, or in one line why it cannot be read."
     try:
-        if not os.path.isfile(path): raise OSError('not an ordinary file' if os.path.exists(path) else 'there is no such file')
+        if not os.path.exists(path): raise OSError('there is no such file')
+        if not os.path.isfile(path): raise OSError('not an ordinary file')
         with holding(): return _look_at(path)
     except Exception as e: return _unreadable(path, e)
 
@@ -207,8 +212,9 @@ def _look_at_all(files):
             bar.update(1)
     bad = [fact for fact in found if isinstance(fact, str)]
     if not bad: return found
-    more = '\n…' if len(bad) > 20 else ''
-    raise ValueError(f"{len(bad)} of {len(files)} pictures cannot be read:\n" + '\n'.join(bad[:20]) + more + '\nReplace or remove them.')
+    shown = bad[:20] + (['…'] if len(bad) > 20 else [])
+    heading = f'{len(bad)} of {len(files)} pictures cannot be read:'
+    raise ValueError('\n'.join([heading, *shown, 'Replace or remove them.']))
 
 # %% ../nbs/06_folders.ipynb #8db38c32
 SLIVER, LONG = 4, 10 # pictures thinner than so many pixels, or so many times longer than wide, are named
@@ -225,7 +231,9 @@ def _sum_up(facts):
     size = np.array([fact['size'] for fact in facts])
     by_area = np.argsort(size.prod(1), kind='stable')
     ranges = [fact['range'] for fact in facts if fact['range']]
-    summary = dict(sizes=[size[by_area[i]].tolist() for i in (0, len(size) // 2, -1)], modes=dict(Counter(fact['mode'] for fact in facts).most_common()))
+    sizes = [size[by_area[i]].tolist() for i in (0, len(size) // 2, -1)]
+    modes = Counter(fact['mode'] for fact in facts)
+    summary = dict(sizes=sizes, modes=dict(modes.most_common()))
     summary['one_size'] = bool((size == size[0]).all())
     summary['sliver'] = _where(size.min(1) < SLIVER)
     summary['long'] = _where(size.max(1) > LONG * size.min(1))
@@ -306,7 +314,8 @@ def _unusual(noted, files, n):
     found = []
     if noted['several']:
         count, first = some('several')
-        found.append(('several pictures in a file', f'{count} are animated or have several pages; the first frame is read {first}'))
+        sentence = f'{count} are animated or have several pages; the first frame is read {first}'
+        found.append(('several pictures in a file', sentence))
     if noted['sliver']:
         count, first = some('sliver')
         found.append(('slivers', f'{count} are thinner than {SLIVER} pixels {first}'))
@@ -315,7 +324,8 @@ def _unusual(noted, files, n):
         found.append(('long pictures', f'{count} are more than {LONG} times as long as wide {first}'))
     if noted['squeezed']:
         count, first = some('squeezed')
-        found.append(('squeezed pictures', f'{count} are more than {LONGEST} times as long as wide and are squeezed to that {first}'))
+        sentence = f'{count} are more than {LONGEST} times as long as wide and are squeezed to that {first}'
+        found.append(('squeezed pictures', sentence))
     return found + _unusual_range(noted, n)
 
 # %% ../nbs/06_folders.ipynb #8630a5a8
@@ -324,17 +334,20 @@ def _unusual_range(noted, n):
     if not noted['range']: return []
     low, high = noted['range']
     which = f"{noted['deep'][0]:,} of {n:,} pictures have 16 bits, and their values reach"
-    if low < 0 or high > 65535: return [('range of values', f'{which} from {low:,} to {high:,}: what is outside of 0 to 65,535 is cut off')]
+    if low < 0 or high > 65535:
+        return [('range of values', f'{which} from {low:,} to {high:,}: what is outside of 0 to 65,535 is cut off')]
     if high >= 2**15: return []
     bits = max(1, high.bit_length())
     advice = f'multiply them by {2 ** (16 - bits)} before' if bits > 8 else 'bring them to 0 … 65535 before'
-    return [('range of values', f'{which} {high} of 65535 ({bits} bits are used): divided by 257 they become {round(high / 257)} of 255, which is dark; {advice}')]
+    result = f'divided by 257 they become {round(high / 257)} of 255, which is dark'
+    return [('range of values', f'{which} {high} of 65535 ({bits} bits are used): {result}; {advice}')]
 
 # %% ../nbs/06_folders.ipynb #1e16879a
-SYSTEM_FOLDERS = {'.ipynb_checkpoints', '__macosx', '@eadir', '__pycache__', '$recycle.bin', 'system volume information', 'lost+found', '.thumbnails'}
+SYSTEM_FOLDERS = {'.ipynb_checkpoints', '__macosx', '@eadir', '__pycache__', '$recycle.bin', 'system volume information',
+                  'lost+found', '.thumbnails'}
 THUMBNAILS = {'thumbs.db', 'ehthumbs.db', 'desktop.ini', '.ds_store', 'icon\r'}
-UNREAD_PICTURES = set('.heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm .nii .npy .npz .mha'
-                      ' .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga .czi .nd2 .lif .svs'.split())
+UNREAD_PICTURES = set('''.heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm
+    .nii .npy .npz .mha .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga .czi .nd2 .lif .svs'''.split())
 
 # %% ../nbs/06_folders.ipynb #0afecfa0
 @dataclass
@@ -370,7 +383,8 @@ def _n_files(folder):
 def _by_name(entry, left):
     "Whether an entry is left out for its name, which `left` then counts."
     name = entry.name.lower()
-    if name in SYSTEM_FOLDERS and os.path.isdir(entry.path): left.add(entry.name, entry.path, max(1, _n_files(entry.path)))
+    if name in SYSTEM_FOLDERS and os.path.isdir(entry.path):
+        left.add(entry.name, entry.path, max(1, _n_files(entry.path)))
     elif name in THUMBNAILS or name.startswith('._'): left.add('thumbnails and system files', entry.path)
     elif name.startswith('.'): left.add('hidden', entry.path)
     else: return False
@@ -378,7 +392,7 @@ def _by_name(entry, left):
 
 # %% ../nbs/06_folders.ipynb #1b88e080
 def _is_folder(entry, left, seen=None):
-    "Whether an entry is a folder to be read; links that lead nowhere, upwards or to what was read are counted by `left`."
+    "Whether an entry is a folder to be read; links that lead nowhere, upwards or to what was read go to `left`."
     if not os.path.exists(entry.path):
         left.add('links that lead nowhere', entry.path, serious=True)
         return False
@@ -409,7 +423,7 @@ def _is_example(entry, left):
 
 # %% ../nbs/06_folders.ipynb #a049cf3f
 def _is_damaged(entry):
-    "Whether an entry is named like a picture and is a link that leads nowhere, or a folder: it is refused with the unreadable ones."
+    "Whether an entry that is named like a picture is a link that leads nowhere, or a folder: it is refused later."
     ending = os.path.splitext(entry.name)[1].lower()
     return ending in picture_endings() and (os.path.isdir(entry.path) or not os.path.exists(entry.path))
 
@@ -451,7 +465,8 @@ def _subfolders(folder, left):
 def _checked_name(entry):
     "The name of a folder, which has to be text."
     try: entry.name.encode('utf-8')
-    except UnicodeEncodeError as e: raise ValueError(f"The name of the folder {_shown(entry.path)!r} is not UTF-8, so no report can show it: rename it.") from e
+    except UnicodeEncodeError as e:
+        raise ValueError(f"The name of the folder {_shown(entry.path)!r} is not UTF-8: rename it.") from e
     return entry.name
 
 # %% ../nbs/06_folders.ipynb #8dacd9a2
@@ -461,7 +476,8 @@ def _class_files(folder, left, may_be_empty=()):
     beside = left.counts['beside the class folders']
     if not folders:
         what = f' but {beside:,} pictures' if beside else ''
-        raise ValueError(f"{str(folder)!r} holds no class folders{what}: put the pictures of each class into a folder of its name.")
+        advice = 'put the pictures of each class into a folder of its name'
+        raise ValueError(f"{str(folder)!r} holds no class folders{what}: {advice}.")
     files = {}
     for name, path in folders.items():
         _refuse_splits_inside(path)
@@ -477,16 +493,17 @@ def _check_class(path, found, own, may_be_empty):
     in_words = ', '.join(f'{n:,} {reason}' for reason, n in own.counts.items())
     if not found and not may_be_empty:
         only = f', only {in_words}' if in_words else ''
-        raise ValueError(f"The class folder {str(path)!r} holds no pictures{only}. Endings that are read: {', '.join(sorted(picture_endings()))}.{_advice(own)}")
-    endings = {reason: n for reason, n in own.counts.items() if reason.startswith('ending ') and reason.split()[1] not in NOTES}
-    lost = sum(endings.values())
+        read = ', '.join(sorted(picture_endings()))
+        raise ValueError(f"The class folder {str(path)!r} holds no pictures{only}. Endings that are read: {read}.{_advice(own)}")
+    lost = sum(n for reason, n in own.counts.items() if reason.startswith('ending ') and reason.split()[1] not in NOTES)
     if lost > len(found): own.lean.append(f'{path.name!r} ({len(found):,} pictures are read, {lost:,} files are not)')
 
-NOTES = {'.txt', '.json', '.xml', '.csv', '.tsv', '.md', '.html', '.yaml', '.yml', '.log', '.ini', '.cfg', '.py', '.ipynb', '.mat', '.pts', '.db'} # beside pictures
+NOTES = set('.txt .json .xml .csv .tsv .md .html .yaml .yml .log .ini .cfg .py .ipynb .mat .pts .db'.split()) # beside pictures
 
 def _advice(left):
     "How files that are left out can be read, or ''."
-    if any(reason in left.counts for reason in ('ending .heic', 'ending .heif', 'ending .hif')): return " With pip install pillow-heif, HEIC is read; or convert the files."
+    if {'ending .heic', 'ending .heif', 'ending .hif'} & set(left.counts):
+        return ' With pip install pillow-heif, HEIC is read; or convert the files.'
     return ' Convert the files to JPEG or PNG.' if left.serious else ''
 
 # %% ../nbs/06_folders.ipynb #b324091e
@@ -510,7 +527,8 @@ def _find_splits(folder, left):
     found = named_splits(named, place) if named else {}
     with_classes = any(_subfolders(folders[name], LeftOut()) for name in named)
     if 'train' not in found and named and (with_classes or not others):
-        raise ValueError(f"{place} has {', '.join(named)} but no train folder: name the folder of the training pictures 'train'.")
+        advice = "name the folder of the training pictures 'train'"
+        raise ValueError(f"{place} has {', '.join(named)} but no train folder: {advice}.")
     is_split = 'train' in found and _subfolders(folders[found['train']], LeftOut())
     if not is_split and others or not named: return _one_tree(folder, folders, named)
     for name in others: left.add('beside the splits', folders[name], max(1, _n_files(folders[name])), serious=True)
@@ -523,14 +541,16 @@ def _one_tree(folder, folders, named):
     "One tree of class folders; `named` are folders that sound like splits and are taken as classes."
     if len(folders) == 1: _refuse_outer_level(*folders.values())
     if not named: return {'': folder}, Reading()
-    sentence = f"{', '.join(map(repr, named))} taken as a class, not as a split: there is no train folder with class folders"
+    names = ', '.join(map(repr, named))
+    sentence = f'{names} taken as a class, not as a split: there is no train folder with class folders'
     return {'': folder}, Reading().add('folders named like splits', sentence, 'finding')
 
 def _refuse_outer_level(only):
     "A folder with one folder in it, which holds the classes or the splits, is one level too high."
     inside = _subfolders(only, LeftOut())
     if not inside: return
-    raise ValueError(f"{str(only.parent)!r} holds one folder only, {only.name!r}, and that holds {', '.join(list(inside)[:5])}: give folder:{only}.")
+    names = ', '.join(list(inside)[:5])
+    raise ValueError(f"{str(only.parent)!r} holds one folder only, {only.name!r}, and that holds {names}: give folder:{only}.")
 
 def _same_below(folder, split):
     "The folder itself, or the one of the same split that is all it holds (seg_train/seg_train)."
@@ -545,7 +565,8 @@ def _labelled(roots, found, place):
     reading = Reading()
     for split in ('valid', 'test'):
         if split not in found or not _lacks_labels(classes[split], classes['train']): continue
-        sentence = f"{found[split]!r} is left out ({_n_files(roots[split]):,} files): its pictures are not in class folders as those of {found['train']!r} are"
+        why = f"its pictures are not in class folders as those of {found['train']!r} are"
+        sentence = f'{found[split]!r} is left out ({_n_files(roots[split]):,} files): {why}'
         reading = reading.add('split without labels', sentence, 'finding')
         found = {k: name for k, name in found.items() if k != split}
     settled, rule = settle_splits(found, place)
@@ -575,12 +596,13 @@ def _read_tree(roots, left):
 # %% ../nbs/06_folders.ipynb #ecca855a
 def _tree_reading(folder, files, labels, splits, roots, left):
     "What was read of a folder, as a Reading."
-    named = [label for label in dict.fromkeys(labels)]
+    names = list(dict.fromkeys(labels))
     counts = {split or 'all': Counter(labels[i] for i in splits.get(split, range(len(files)))) for split in roots}
     reading = Reading().add('files', {k: f'{sum(n.values()):,} pictures ({_in_words(n)})' for k, n in counts.items()})
     reading = reading.add('first example', f'{_shown(os.path.relpath(files[0], folder))} is {labels[0]!r}')
     reading = reading + _left_reading(folder, left) + _nested_reading(files, roots, folder)
-    if all(WORDNET.match(name) for name in named): reading = reading.add('class names', f'class folders are named by WordNet ids, such as {named[0]}')
+    if all(WORDNET.match(name) for name in names):
+        reading = reading.add('class names', f'class folders are WordNet ids, such as {names[0]}')
     return reading
 
 WORDNET = re.compile(r'n\d{8}(?![0-9A-Za-z])') # the id of a noun, perhaps with words behind it
@@ -610,7 +632,8 @@ def _nested_reading(files, roots, folder):
     deep = [f for f in files for root, depth in tops.items() if f.is_relative_to(root) and len(f.parts) > depth]
     if not deep: return Reading()
     first = _shown(os.path.relpath(deep[0].parent, folder))
-    sentence = f'{len(deep):,} of {len(files):,} pictures are in subfolders such as {first}, and are examples of the class folder'
+    which = f'{len(deep):,} of {len(files):,} pictures are in subfolders such as {first}'
+    sentence = f'{which}, and are examples of the class folder'
     return Reading().add('subfolders', sentence, 'guess' if len(deep) < len(files) else 'finding')
 
 # %% ../nbs/06_folders.ipynb #84bd8791
@@ -618,7 +641,8 @@ def _load_folder(name, *, split_seed=0, root=None):
     folder = Path(name).expanduser()
     if not folder.is_dir():
         here = f'(working folder: {Path.cwd().name!r})'
-        raise FileNotFoundError(f"There is no folder {str(folder)!r} {here}. A folder task needs class folders, or train/ and test/ with class folders.")
+        wanted = 'A folder task needs class folders, or train/ and test/ with class folders'
+        raise FileNotFoundError(f"There is no folder {str(folder)!r} {here}. {wanted}.")
     left = LeftOut()
     roots, rule = _find_splits(folder, left)
     files, labels, splits = _read_tree(roots, left)
