@@ -1,5 +1,5 @@
 "Folders of pictures: which files are read, what is said of the others, and pictures that are unusual."
-import json, os, threading, time
+import json, os, struct, threading, time, zlib
 
 import numpy as np, pytest, timm, torch
 from PIL import Image
@@ -255,6 +255,21 @@ def test_16_bits_in_full_are_no_finding(tmp_path):
         (tmp_path/c).mkdir()
         for i in range(6): save_16(tmp_path/c/f"{i}.png", RNG.integers(0, 65536, (9, 9)))
     assert not load(tmp_path).reading.findings
+
+def save_rgb_16(path, values):
+    "A PNG of three channels with 16 bits each, which Pillow reads and does not write."
+    def chunk(kind, data): return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    h, w, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+@pytest.mark.parametrize("top, is_found", [(4095, True), (65535, False)])
+def test_few_bits_in_16_of_each_colour(tmp_path, top, is_found):
+    fill(tmp_path)
+    values = RNG.integers(0, top, (9, 9, 3))
+    values[0, 0] = top
+    save_rgb_16(tmp_path/"a"/"deep.png", values)
+    assert ("4095 of 65535 (12 bits" in findings(load(tmp_path))) == is_found
 
 def test_values_beyond_16_bits(tmp_path):
     fill(tmp_path)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['RASTER', 'PIXELS_AT_ONCE', 'SLIVER', 'LONG', 'picture_endings', 'holding', 'read_picture', 'picture_files',
+__all__ = ['RASTER', 'PIXELS_AT_ONCE', 'SLIVER', 'OBLONG', 'picture_endings', 'holding', 'read_picture', 'picture_files',
            'picture_reading']
 
 # %% ../nbs/06_folders.ipynb #229b0388
@@ -217,7 +217,7 @@ def _look_at_all(files):
     raise ValueError('\n'.join([heading, *shown, 'Replace or remove them.']))
 
 # %% ../nbs/06_folders.ipynb #8db38c32
-SLIVER, LONG = 4, 10 # pictures thinner than so many pixels, or so many times longer than wide, are named
+SLIVER, OBLONG = 4, 10 # pictures thinner than so many pixels, or so many times longer than wide, are named
 
 # %% ../nbs/06_folders.ipynb #00990bc7
 def _where(is_so):
@@ -236,7 +236,7 @@ def _sum_up(facts):
     summary = dict(sizes=sizes, modes=dict(modes.most_common()))
     summary['one_size'] = bool((size == size[0]).all())
     summary['sliver'] = _where(size.min(1) < SLIVER)
-    summary['long'] = _where(size.max(1) > LONG * size.min(1))
+    summary['long'] = _where(size.max(1) > OBLONG * size.min(1))
     summary['squeezed'] = _where(size.max(1) > LONGEST * size.min(1))
     summary['several'] = _where([fact['several'] for fact in facts])
     summary['deep'] = _where([bool(fact['range']) for fact in facts])
@@ -321,7 +321,7 @@ def _unusual(noted, files, n):
         found.append(('slivers', f'{count} are thinner than {SLIVER} pixels {first}'))
     if noted['long']:
         count, first = some('long')
-        found.append(('long pictures', f'{count} are more than {LONG} times as long as wide {first}'))
+        found.append(('long pictures', f'{count} are more than {OBLONG} times as long as wide {first}'))
     if noted['squeezed']:
         count, first = some('squeezed')
         sentence = f'{count} are more than {LONGEST} times as long as wide and are squeezed to that {first}'
