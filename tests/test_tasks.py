@@ -236,6 +236,8 @@ def test_folder_in_either_form(pets, tmp_path):
     assert all("/test/" in split.inputs.items[i].as_posix() for i in split.splits["test"])
     assert len(leaked(split)) == 20
     shutil.rmtree(tmp_path/"split"/"test")
+    assert load_task(f"folder:{tmp_path/'split'}").origin == dict(train="official", valid="drawn", test="official") # val is the test set
+    shutil.rmtree(tmp_path/"split"/"val")
     assert load_task(f"folder:{tmp_path/'split'}").origin["test"] == "drawn"
 
 def test_folder_is_read_in_one_order(pets, tmp_path):

@@ -30,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .core import cache_dir, error_line, is_strict, progress, write_atomic
 from .evaluation import read_predictions
 from .features import Features, encode_batch, resolve_dtype, to_device
+from .folders import holding
 from .metrics import Metric, Predictions, score
 from .backbones import Backbone, complete
 from .models import load_backbone
@@ -346,7 +347,9 @@ def _pictures(task):
 
 def _facts(pictures, rows):
     "(len(rows), 68): waves, size, light, contrast, colour."
-    def one(i): p = pictures[int(i)]; return p.size, np.asarray(p.resize((SIDE, SIDE), Image.BILINEAR))
+    def reduced(picture): return picture.size, np.asarray(picture.resize((SIDE, SIDE), Image.BILINEAR))
+    def one(i):
+        with holding(): return reduced(pictures[int(i)])
     with ThreadPoolExecutor() as pool: sizes, small = zip(*pool.map(one, rows))
     small = np.stack(small)
     grey = small @ np.array([.299, .587, .114]) / 255
@@ -431,16 +434,24 @@ CHECKS['pictures'] = check_pictures
 # %% ../nbs/19_checks.ipynb #b9766006
 def _ramp(size, axis):
     "A picture that goes from black to white along one axis."
-    w, h = size
-    v = (np.arange(h if axis == 0 else w) + .5) / (h if axis == 0 else w) * 255
-    return Image.fromarray(np.broadcast_to(v[:, None, None] if axis == 0 else v[None, :, None], (h, w, 3)).round().astype(np.uint8))
+    n = size[1 - axis]
+    values = ((np.arange(n) + .5) / n * 255).round().astype(np.uint8)
+    line = Image.fromarray(values[:, None] if axis == 0 else values[None])
+    return line.resize(size, Image.Resampling.NEAREST).convert('RGB') # no array of the whole picture
 
 def _share(ramp, black, white, axis):
-    "Which part of the ramp is left, from the slope in the middle half."
+    "Which part of the ramp is left, from the slope in the middle half; NaN where it cannot be seen."
     channel = int((white - black).abs().mean((1, 2)).argmax())
     v = ((ramp - black)[channel] / (white - black)[channel]).nanmean(1 - axis).numpy() # padding is NaN
     n = len(v)
-    return float((v[3 * n // 4] - v[n // 4]) / (3 * n // 4 - n // 4) * n)
+    steps = 3 * n // 4 - n // 4
+    share = float((v[3 * n // 4] - v[n // 4]) / steps * n) if steps else np.nan
+    return share if 0 < share < np.inf else np.nan
+
+def _side_share(preprocess, size, axis, black, white):
+    "Which part of one side is left; all of it where the side is one pixel."
+    if size[1 - axis] == 1: return 1.
+    return _share(torch.as_tensor(preprocess(_ramp(size, axis))).double(), black, white, axis)
 
 # %% ../nbs/19_checks.ipynb #3286f0fe
 @dataclass(frozen=True)
@@ -459,7 +470,7 @@ def view(
 ) -> View: # measured on four artificial pictures
     "What a preprocessing leaves of pictures of this size."
     black, white = (torch.as_tensor(preprocess(Image.new('RGB', size, c))).double() for c in ('black', 'white'))
-    h, w = (_share(torch.as_tensor(preprocess(_ramp(size, a))).double(), black, white, a) for a in (0, 1))
+    h, w = (_side_share(preprocess, size, axis, black, white) for axis in (0, 1))
     return View(w, h, black.shape[2] / (w * size[0]), black.shape[1] / (h * size[1]), float(max(black.abs().max(), white.abs().max())))
 
 # %% ../nbs/19_checks.ipynb #f3ec3c83
@@ -481,7 +492,7 @@ def check_view(task, backbone=None, features=None) -> list|None: # of findings; 
     rows = _used_rows(task)
     v, n = _views(backbone.preprocess, looks(task).size[rows]), len(rows)
     zoom, squeeze = np.sqrt(v.zoom_x * v.zoom_y), np.exp(abs(np.log(v.zoom_x / v.zoom_y)))
-    found = _of_pictures('small', rows[zoom > 2], n, f'are enlarged for this network, {np.median(zoom):.1f} times in the middle: it sees them blurred.', .5)
+    found = _of_pictures('small', rows[zoom > 2], n, f'are enlarged for this network, {np.nanmedian(zoom):.1f} times in the middle: it sees them blurred.', .5)
     found += _of_pictures('cut', rows[v.width.clip(0, 1) * v.height.clip(0, 1) < .5], n, 'are cut so that the network sees less than half of them.', .1)
     found += _of_pictures('squeezed', rows[squeeze > 4 / 3], n, 'are squeezed by more than a third to the shape that the network takes.', .1)
     text = f'Values up to {v.largest.max():.0f} reach the network, usual are 1 to 3: is the division by 255 missing in its preprocessing?'

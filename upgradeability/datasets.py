@@ -20,8 +20,9 @@ import numpy as np
 from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown
 from .entities import _load_conll
 from .folders import _load_folder, picture_files
+from .reading import Reading
 from .interactions import load_interactions
-from .tasks import Inputs, Task, array_inputs, array_pictures, digest, make_task, picture_problem, to_rgb
+from .tasks import Inputs, Task, array_inputs, array_pictures, digest, make_task, picture_problem, settle_splits, to_rgb
 from .texts import _load_csv, _load_docstrings, _load_hf_set, text_inputs
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
@@ -68,18 +69,30 @@ def _missing_files(cls, root):
 
 # %% ../nbs/08_datasets.ipynb #01a8b38e
 def _set_splits(cls, root, options):
-    "{split: data set} in the terms of this package; '' where the set has no splits."
+    "({split: data set}, Reading) in the terms of this package; '' where the set has no splits."
     known = inspect.signature(cls.__init__).parameters
-    if cls.__name__ == 'EMNIST': options = {'split': 'balanced', **options}
-    if 'train' in known or cls.__name__ == 'EMNIST': return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}
-    if 'split' not in known: return {'': _open_set(cls, root, **options)}
-    parts = {}
+    assumed = Reading()
+    if cls.__name__ == 'EMNIST' and 'split' not in options:
+        options = {'split': 'balanced', **options}
+        assumed = assumed.add('part of the set', "'balanced' (others: ?split=letters, …)", 'guess')
+    if 'train' in known or cls.__name__ == 'EMNIST': return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}, assumed
+    if 'split' not in known: return {'': _open_set(cls, root, **options)}, Reading()
+    parts, names = {}, {}
     for ours, theirs in [('train', 'train'), ('train', 'trainval'), ('train', 'train-standard'), ('test', 'test'), ('valid', 'val'), ('valid', 'valid')]:
         if ours in parts: continue
         try: parts[ours] = _open_set(cls, root, split=theirs, **options)
-        except ValueError: pass # this set has no split of that name
-    if 'test' not in parts: parts['test'] = parts.pop('valid')
-    return parts
+        except ValueError: continue # this set has no split of that name
+        names[ours] = theirs
+    unlabelled = [k for k in ('valid', 'test') if k in parts and _lacks_labels(parts[k])]
+    settled, reading = settle_splits({k: theirs for k, theirs in names.items() if k not in unlabelled}, cls.__name__)
+    for k in unlabelled: reading = reading.add('split without labels', f'{names[k]!r} is left out: it has no labels', 'finding')
+    of_name = {names[k]: part for k, part in parts.items()}
+    return {k: of_name[theirs] for k, theirs in settled.items()}, reading
+
+def _lacks_labels(ds):
+    "Whether the labels of a split are withheld, as those of some competitions are."
+    pairs = getattr(ds, '_samples', None) or getattr(ds, 'samples', None) or []
+    return any(pair[1] is None or isinstance(pair[1], int) and pair[1] < 0 for pair in pairs)
 
 # %% ../nbs/08_datasets.ipynb #364b65c4
 def _set_labels(ds):
@@ -109,14 +122,15 @@ def _set_digests(ds, name):
 def _load_torchvision(name, *, split_seed=0, root=None, **options):
     sets = _torchvision_sets()
     if _squeeze(name) not in sets: raise unknown('torchvision data set', name, sets)
-    parts = _set_splits(sets[_squeeze(name)], str(Path(root).expanduser() if root else cache_dir()/'data'), options)
+    parts, reading = _set_splits(sets[_squeeze(name)], str(Path(root).expanduser() if root else cache_dir()/'data'), options)
     items, labels, digests, splits = [], [], [], {}
     for k, ds in parts.items():
         if k: splits[k] = range(len(items), len(items) + len(ds))
         items += [(ds, i) for i in range(len(ds))]; labels += _set_labels(ds); digests += _set_digests(ds, name)
     names = _set_classes(next(iter(parts.values())), labels)
     inputs = Inputs(items, lambda o: to_rgb(o[0][o[1]][0]), np.array(digests, np.uint64))
-    return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed)
+    reading = reading.add('first example', f'the first one of {next(iter(parts)) or "all"} is {names[labels[0]]!r}')
+    return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed, reading=reading)
 
 # %% ../nbs/08_datasets.ipynb #7c7fcd7d
 def _load_arrays(arrays, *, split_seed=0):

@@ -24,6 +24,7 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
 from .core import cache_dir, fingerprint, progress, unknown, write_atomic
+from .folders import holding
 from .backbones import Backbone, complete
 from .text_models import pad
 from .tasks import Inputs, Task, as_pictures, digest
@@ -53,7 +54,10 @@ def model_inputs(
         if not isinstance(given.items, np.ndarray): raise ValueError(f"{backbone.spec!r} has no preprocessing and {task.name!r} holds pictures: give preprocess= (picture -> tensor (c, h, w)).")
         return Prepared(given.items, lambda row: torch.as_tensor(np.asarray(row, np.float32)), given.digests)
     pictures = as_pictures(given)
-    return Prepared(pictures.items, lambda item: backbone.preprocess(pictures.read(item)), given.digests)
+    def prepare(item):
+        "A picture as a tensor; large ones are decoded one after the other."
+        with holding(): return backbone.preprocess(pictures.read(item))
+    return Prepared(pictures.items, prepare, given.digests)
 
 # %% ../nbs/12_features.ipynb #d74373ce
 def batches(

@@ -15,12 +15,13 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 # %% auto #0
-__all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'fit_weights', 'imagenet_transform', 'check_spec', 'load_backbone',
-           'randomize']
+__all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_weights', 'imagenet_transform', 'check_spec',
+           'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import Backbone, _hash_preprocess, _tapped, complete, hash_weights
 from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
+from .folders import WORDNET
 from .reading import Reading, remarks
 from .text_models import Tokens, _complete_text, encode_sentence, encode_text
 
@@ -69,6 +70,16 @@ def _assemble(source, module, *, layer, pooling, device, like=None):
 
 # %% ../nbs/11_models.ipynb #55cf2e9a
 IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])
+
+# %% ../nbs/11_models.ipynb #c3e51d02
+def wordnet_columns(
+    classes:Sequence, # names of classes
+) -> dict: # {class: [position among the 1,000 classes of ImageNet-1k]}; without the classes that have no such id
+    "Where classes that are named by WordNet ids are in an ImageNet head."
+    ids = timm.data.ImageNetInfo('imagenet-1k').label_names()
+    position = {synset: i for i, synset in enumerate(ids)}
+    found = {name: WORDNET.match(name) for name in classes}
+    return {name: [position[m[0]]] for name, m in found.items() if m and m[0] in position}
 
 # %% ../nbs/11_models.ipynb #eea53c59
 def _bundled_weights(name):

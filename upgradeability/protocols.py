@@ -28,7 +28,7 @@ from .entities import decode
 from .features import batches, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .metrics import METRICS, Predictions
 from .backbones import Backbone, complete
-from .models import IMAGENET, randomize
+from .models import IMAGENET, randomize, wordnet_columns
 from .tasks import Inputs, Task, nested_order
 
 # %% ../nbs/14_protocols.ipynb #2a2ecd17
@@ -172,7 +172,9 @@ CIFAR10_IN_IMAGENET = { # CIFAR-10 class: positions among the 1,000 ImageNet cla
 # %% ../nbs/14_protocols.ipynb #996b23b0
 def _class_map(backbone, task, class_map):
     "The class map to use, and in words where it is from."
-    if class_map: return class_map, 'by class_map'
+    ids = wordnet_columns(task.classes) if backbone.head_classes == IMAGENET else {}
+    if class_map: return {**ids, **class_map}, 'by class_map'
+    if ids: return ids, f'by WordNet ids ({len(ids):,} of {len(task.classes):,} class names)'
     if set(task.classes) == set(CIFAR10_IN_IMAGENET) and backbone.head_classes == IMAGENET: return CIFAR10_IN_IMAGENET, 'by the table from ImageNet to CIFAR-10'
     return None, 'by name'
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
+__all__ = ['LONGEST', 'SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
            'as_pictures', 'encode_labels', 'nested_order', 'split_valid', 'split_test', 'split_of', 'named_splits',
            'settle_splits', 'strata', 'Task', 'make_task', 'leaked']
 
@@ -47,16 +47,61 @@ def digest(
 
 # %% ../nbs/03_tasks.ipynb #cf479ee5
 def to_rgb(
-    picture:Image.Image, # any mode
+    picture:Image.Image, # any mode; it is not changed
 ) -> Image.Image: # mode RGB, 8 bits per channel
-    "Convert a picture by fixed rules: rotation applied, 16 bits scaled, transparency over white."
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith('I'): picture = Image.fromarray((np.asarray(picture, np.int64).clip(0, 65535) / 257).round().astype(np.uint8))
+    "Convert a picture by fixed rules: rotation applied, 16 bits scaled, transparency over white, extremely long ones squeezed."
+    picture.load()
+    picture = _squeezed(_upright(picture))
     if picture.mode == 'F': raise ValueError("A picture of floating-point pixels has no known range: store it with 8 or 16 bits.")
-    if picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info:
-        picture = picture.convert('RGBA')
-        return Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture).convert('RGB')
-    return picture.convert('RGB')
+    if picture.mode.startswith('I'): return _by_strips(picture, _from_16_bits)
+    if picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info: return _by_strips(picture, _over_white)
+    if picture.mode == 'RGB': return picture # a copy of a large picture would be as large
+    return _by_strips(picture, lambda strip: strip.convert('RGB'))
+
+# %% ../nbs/03_tasks.ipynb #b2d41c01
+ORIENTATION = 0x0112 # where EXIF says how the camera was held
+
+def _upright(picture):
+    "The picture as it was meant; the same object where nothing has to be turned."
+    turned = picture.getexif().get(ORIENTATION, 1) in range(2, 9)
+    return ImageOps.exif_transpose(picture) if turned else picture
+
+def _from_16_bits(picture):
+    "A picture of whole numbers up to 65535 as RGB."
+    values = np.asarray(picture, np.int64).clip(0, 65535)
+    return Image.fromarray((values / 257).round().astype(np.uint8)).convert('RGB')
+
+def _over_white(picture):
+    "A picture with transparent parts as RGB."
+    picture = picture.convert('RGBA')
+    white = Image.new('RGBA', picture.size, 'white')
+    return Image.alpha_composite(white, picture).convert('RGB')
+
+# %% ../nbs/03_tasks.ipynb #b2d41c03
+STRIP = 2**22 # pixels that are converted at once
+
+def _by_strips(picture, convert):
+    "An RGB picture, converted some rows at a time."
+    width, height = picture.size
+    rows = max(1, STRIP // width)
+    if rows >= height: return convert(picture)
+    whole = Image.new('RGB', picture.size)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        whole.paste(convert(strip), (0, top))
+    return whole
+
+# %% ../nbs/03_tasks.ipynb #b2d41c04
+LONGEST = 100 # times its width: longer pictures are squeezed to that
+
+# %% ../nbs/03_tasks.ipynb #b2d41c05
+def _squeezed(picture):
+    "A picture of which no side is more than `LONGEST` times the other."
+    width, height = picture.size
+    size = min(width, LONGEST * height), min(height, LONGEST * width)
+    if size == picture.size: return picture
+    if picture.mode.startswith('I;16'): return picture.resize(size, Image.Resampling.NEAREST)
+    return picture.resize(size, Image.Resampling.BOX if picture.mode not in ('1', 'P') else Image.Resampling.NEAREST)
 
 # %% ../nbs/03_tasks.ipynb #0ae37300
 def array_inputs(
