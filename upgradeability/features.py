@@ -329,9 +329,9 @@ def _read_texts(reading, backbone, task, arrays):
     first = task.inputs.items[0]
     if task.modality == 'text' and not isinstance(first, str): reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
     if unknown > MOST_UNKNOWN:
-        said = f'{unknown:.1%} of the tokens are unknown to the tokenizer: the texts may be in another language or script than those the model was made for'
+        said = f'{unknown:.1%} of the tokens of a text, on average, are unknown to the tokenizer: the texts may be in another language or script than those the model was made for'
         reading = reading.add('unknown tokens', said, 'finding')
-    elif unknown: reading = reading.add('unknown tokens', f'{unknown:.2%}')
+    elif unknown: reading = reading.add('unknown tokens', f'{unknown:.2%} of a text, on average')
     words = 'words' if task.modality == 'words' else 'texts'
     if empty: reading = reading.add('empty texts', f'{empty:,} {words} have nothing to read; their features say nothing about them', 'finding')
     return reading

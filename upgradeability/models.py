@@ -396,8 +396,8 @@ def _as_written(text, options):
     return {k: _unquoted(written[k]) if k in ('prompt', 'prefix') and k in written else v for k, v in options.items()}
 
 def _unquoted(text):
-    plain = text.strip()
-    return plain[1:-1] if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in '\'"' else text
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
+    return text[1:-1] if is_quoted else text
 
 SAFE = " :/,.[]{}()-'" # characters that a value may hold as they are
 
@@ -462,9 +462,9 @@ def _forward_inputs(cls, config):
 # %% ../nbs/11_models.ipynb #e079a619
 def _reading_part(module):
     "The network itself, or the encoder where a decoder would write a text."
-    is_pair = getattr(module.config, 'is_encoder_decoder', False)
+    has_decoder = 'decoder_input_ids' in inspect.signature(module.forward).parameters
     has_head = type(module).__name__.endswith('ForSequenceClassification')
-    return module.get_encoder() if is_pair and not has_head else module
+    return module.get_encoder() if has_decoder and not has_head else module
 
 def _complete_weights(module, info, spec):
     "The part that reads texts, unless weights of it were missing; a pooler that no feature passes through may be."
@@ -504,8 +504,7 @@ def _load_st(name, *, trust_remote_code=False, prompt=None, prefix=None):
 def _sentence_source(spec, repo, trust_remote_code=False, prompt=None, prefix=None):
     "A model of sentence-transformers with its prompt, as its `encode` applies it."
     st = need('sentence_transformers', 'text')
-    path = str(Path(repo).expanduser())
-    module = _from_repository(lambda **local: st.SentenceTransformer(path, device='cpu', trust_remote_code=trust_remote_code, **local), repo, spec)
+    module = _from_repository(lambda **local: st.SentenceTransformer(str(Path(repo).expanduser()), device='cpu', trust_remote_code=trust_remote_code, **local), repo, spec)
     text, said = _prompt_text(spec, module.prompts, module.default_prompt_name, prompt, prefix)
     spec = _with_prompt(spec, prompt, prefix)
     return Source(spec, lambda: module, _seeded(lambda: _fresh_sentence_model(module)), _sentence_tokens(module, text, spec), None, Reading().add('prompt', said), encode_sentence)

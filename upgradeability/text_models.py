@@ -105,18 +105,18 @@ def padded(
 # %% ../nbs/10_text_models.ipynb #1bdbda99
 def _read(tokens, *texts, **more):
     "What the tokenizer makes of one text, of a pair, or of words."
-    try: found = tokens.tokenizer(*texts, truncation=True, max_length=tokens.limit, return_overflowing_tokens=True, **more)
-    except TypeError as e: raise _not_readable(texts) or e from e
+    _check_characters(texts)
+    found = tokens.tokenizer(*texts, truncation=True, max_length=tokens.limit, return_overflowing_tokens=True, **more)
     highest = max((max(ids, default=0) for ids in found['input_ids']), default=0)
     if tokens.n_known and highest >= tokens.n_known: raise _foreign_token(tokens, highest)
     return found
 
-def _not_readable(texts):
-    "An error that names half a character; None where there is none."
+def _check_characters(texts):
+    "Refuse half a character, which tokenizers refuse or read as something else."
     plain = ' '.join(t if isinstance(t, str) else ' '.join(t) for t in texts)
-    half = next((c for c in plain if 0xD800 <= ord(c) < 0xE000), None)
-    if half is None: return None
-    return ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; text.encode('utf-8', 'replace').decode() replaces it")
+    try: return plain.encode()
+    except UnicodeEncodeError as e: half = plain[e.start]
+    raise ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; text.encode('utf-8', 'replace').decode() replaces it")
 
 def _foreign_token(tokens, number):
     word = tokens.tokenizer.convert_ids_to_tokens(number)
@@ -235,6 +235,7 @@ class OwnTexts:
     ) -> Tokenised: # the text in place of a window
         "Keep a text or a pair until the batch is made."
         first, second = as_pair(text)
+        _check_characters([first, second or ''])
         plain = first if second is None else f'{first} {second}'
         given = self.prefix + first if second is None else (self.prefix + first, second)
         return Tokenised([given], None, False, unknown=_unknown_share(self.module.tokenizer, plain), empty=not plain.strip())
