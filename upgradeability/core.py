@@ -85,12 +85,24 @@ def _written(value):
     text = 'null' if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return quote(text, safe="/:,.[]{}()'- ")
 
+# %% ../nbs/00_core.ipynb #a7c0e1d2
+LONGEST_NAME = 4096 # characters, as long as a path may be
+
+def _check_length(text):
+    "Refuse a spec whose name is longer than any path."
+    name = text.partition('?')[0]
+    if len(name) > LONGEST_NAME:
+        begin = name[:60].encode('utf-8', 'backslashreplace').decode()
+        raise ValueError(f"A spec that begins with {begin!r} has {len(name):,} characters before its options, and no path or name is longer than {LONGEST_NAME:,}: "
+                         "give one spec, source:name, and several of them as a list.")
+
 # %% ../nbs/00_core.ipynb #100784bc
 def parse_spec(
     text:str, # such as 'torchvision:resnet50:IMAGENET1K_V2' or 'csv:reviews.csv?text=body'
     sources:Iterable, # the sources that exist
 ) -> Spec: # source is '' where `text` is a bare name
     "Split a spec; a word before the colon that is no source is an error."
+    _check_length(text)
     head, _, query = text.strip().rpartition('?')
     if not re.fullmatch(r'[A-Za-z_]\w*=[^&]*(&[A-Za-z_]\w*=[^&]*)*', query): head, query = text.strip(), ''
     source, colon, name = head.partition(':')

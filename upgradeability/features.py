@@ -333,6 +333,7 @@ def _read_texts(reading, backbone, task, arrays):
         reading = reading.add('unknown tokens', said, 'finding')
     elif unknown: reading = reading.add('unknown tokens', f'{unknown:.2%} of a text, on average')
     words = 'words' if task.modality == 'words' else 'texts'
+    if words == 'words' and backbone.preprocess.prefix: reading = reading.add('words', 'sentences of words are read without the prompt', 'guess')
     if empty: reading = reading.add('empty texts', f'{empty:,} {words} have nothing to read; their features say nothing about them', 'finding')
     return reading
 

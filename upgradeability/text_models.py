@@ -139,10 +139,12 @@ def _types(tokens, found):
 
 def _known(tokens, windows):
     "Share of tokens that the tokenizer knows, and whether there are none at all; those that mark begin and end do not count."
-    strange, content = tokens.tokenizer.unk_token_id, []
-    for w in windows: content += [i for i, special in zip(w.ids, w.special_tokens_mask) if not special]
-    if not content: return 1., True
-    return 1 - content.count(strange) / len(content), False
+    strange = tokens.tokenizer.unk_token_id
+    n = sum(len(w.ids) - sum(w.special_tokens_mask) for w in windows)
+    if n == 0: return 1., True
+    if not any(strange in w.ids for w in windows): return 1., False
+    content = [i for w in windows for i, special in zip(w.ids, w.special_tokens_mask) if not special]
+    return 1 - content.count(strange) / n, False
 
 def _stand_in(tokenizer):
     "The number of a token that is read where a text has none."
