@@ -135,7 +135,7 @@ def test_static_embeddings(tmp_path, prompt):
     static = StaticEmbedding(make_tokenizer()._tokenizer, embedding_dim=12)
     SentenceTransformer(modules=[static], prompts=PROMPTS, default_prompt_name=prompt, device="cpu").save(str(tmp_path/"model"))
     reading = is_encode(f"st:{tmp_path/'model'}", tmp_path/"model", [*TEXTS, "", "word " * 50])
-    assert "StaticEmbedding" in reading["features"] and "1 texts have nothing to read" in reading["empty texts"]
+    assert "StaticEmbedding" in reading["features"] and "1 texts without anything to read" in reading["empty texts"]
     backbone = load_backbone(f"st:{tmp_path/'model'}", device="cpu")
     control = randomize(backbone)
     assert control.fingerprint != backbone.fingerprint and not torch.equal(control.module[0].embedding.weight, backbone.module[0].embedding.weight)

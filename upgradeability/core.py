@@ -93,8 +93,8 @@ def _check_length(text):
     name = text.partition('?')[0]
     if len(name) > LONGEST_NAME:
         begin = name[:60].encode('utf-8', 'backslashreplace').decode()
-        raise ValueError(f"A spec that begins with {begin!r} has {len(name):,} characters before its options, and no path or name is longer than {LONGEST_NAME:,}: "
-                         "give one spec, source:name, and several of them as a list.")
+        raise ValueError(f"A spec that begins with {begin!r} has {len(name):,} characters before its options, "
+                         f"and no path or name is longer than {LONGEST_NAME:,}: give several specs as a list.")
 
 # %% ../nbs/00_core.ipynb #100784bc
 def parse_spec(

@@ -57,7 +57,7 @@ def model_inputs(
 def _text_inputs(tokens, task):
     "Texts, pairs of texts or sentences of words, as a text model takes them."
     given, unit = task.inputs, task.groups if task.kind == 'tagging' else None
-    read = tokens if task.modality == 'words' else tokens.of_text # two strings are a pair of texts, or a sentence of two words
+    read = tokens if task.modality == 'words' else tokens.of_text # two strings: words of a sentence, or a pair
     texts = Inputs(given.items, read, given.digests)
     def lengths(at): return tokens.padded([_read(texts, int(i)) for i in at])
     return Prepared(given.items, read, given.digests, tokens.batch, lengths, unit)
@@ -325,17 +325,23 @@ MOST_UNKNOWN = .05 # share of unknown tokens above which the figures may say lit
 def _read_texts(reading, backbone, task, arrays):
     "The reading with how pairs are joined, and with texts that the tokenizer does not know."
     if 'unknown' not in arrays: return reading
-    unknown, empty = float(np.mean(arrays['unknown'])), int(np.sum(arrays['empty']))
-    first = task.inputs.items[0]
-    if task.modality == 'text' and not isinstance(first, str): reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
-    if unknown > MOST_UNKNOWN:
-        said = f'{unknown:.1%} of the tokens of a text, on average, are unknown to the tokenizer: the texts may be in another language or script than those the model was made for'
-        reading = reading.add('unknown tokens', said, 'finding')
-    elif unknown: reading = reading.add('unknown tokens', f'{unknown:.2%} of a text, on average')
-    words = 'words' if task.modality == 'words' else 'texts'
-    if words == 'words' and backbone.preprocess.prefix: reading = reading.add('words', 'sentences of words are read without the prompt', 'guess')
-    if empty: reading = reading.add('empty texts', f'{empty:,} {words} have nothing to read; their features say nothing about them', 'finding')
-    return reading
+    first, of_words = task.inputs.items[0], task.modality == 'words'
+    if not of_words and not isinstance(first, str):
+        reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
+    if of_words and backbone.preprocess.prefix:
+        reading = reading.add('words', 'sentences of words are read without the prompt', 'guess')
+    reading = _read_unknown(reading, float(np.mean(arrays['unknown'])))
+    empty = int(np.sum(arrays['empty']))
+    if not empty: return reading
+    said = f"{empty:,} {'words' if of_words else 'texts'} without anything to read; their features say nothing about them"
+    return reading.add('empty texts', said, 'finding')
+
+def _read_unknown(reading, share):
+    "The reading with the share of tokens that the tokenizer does not know."
+    if not share: return reading
+    if share <= MOST_UNKNOWN: return reading.add('unknown tokens', f'{share:.2%} of a text, on average')
+    said = f'{share:.1%} of the tokens of a text, on average, are unknown to the tokenizer'
+    return reading.add('unknown tokens', f'{said}: the model may be made for another language or script', 'finding')
 
 def _pair_in_words(preprocess, pair):
     "How the two texts of a pair become one input, with the first pair as an example."

@@ -338,14 +338,15 @@ def _check_repository(name, spec):
     from huggingface_hub.utils import HFValidationError, validate_repo_id
     source = spec.partition(':')[0]
     if any(0xD800 <= ord(c) < 0xE000 for c in name):
-        raise ValueError(f"The path {_shown(name)} has bytes that are no UTF-8, and the files in it cannot be opened by transformers: rename the folder, or make a link to it with a plain name.")
+        raise ValueError(f"The path {_shown(name)} has bytes that are no UTF-8, and transformers cannot open the files in it: "
+                         "rename the folder, or make a link to it with a plain name.")
     if _is_folder(name): return
     if name.startswith(('.', '/', '~', '\\')) or name.count('/') > 1 or Path(name).is_absolute():
         raise FileNotFoundError(f"There is no folder {_shown(name)} (working folder: {Path.cwd().name!r}).")
     try: validate_repo_id(name)
     except HFValidationError as e:
-        raise ValueError(f"{_shown(name)} is no folder and no name of the Hugging Face Hub. A spec reads {source}:ORG/NAME (letters, digits, '-', '_', '.', at most 96 characters) "
-                         f"or {source}:./FOLDER; a question mark within a value is written %3F.") from e
+        raise ValueError(f"{_shown(name)} is no folder and no name of the Hugging Face Hub. "
+                         f"A spec reads {source}:ORG/NAME (letters, digits, '-', '_', '.', at most 96 characters) or {source}:./FOLDER; a question mark within a value is written %3F.") from e
 
 # %% ../nbs/11_models.ipynb #ca50c878
 def _from_repository(load, name, spec):
@@ -355,7 +356,7 @@ def _from_repository(load, name, spec):
     try:
         with _quiet(): return load(local_files_only=True)
     except OSError as e:
-        if _is_folder(name): raise ValueError(f"The folder {_shown(name)} holds no complete model of transformers ({' '.join(str(e).split())[:200]}).") from e
+        if _is_folder(name): raise ValueError(f"The folder {_shown(name)} holds no complete model of transformers ({_said(e)}).") from e
     except Exception as e: raise _not_loaded(e, name, spec) from e
     try:
         _knock(constants.ENDPOINT)
@@ -367,13 +368,20 @@ def _from_repository(load, name, spec):
 def _not_loaded(e, name, spec):
     "An error of loading in this project's words: code, a pickle, damage, or what the library says."
     if isinstance(e, (ImportError, MemoryError)): return e
-    if 'trust_remote_code' in str(e): return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
+    if 'trust_remote_code' in str(e):
+        return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
     if _is_about_weights(e): return _unreadable(_weights_file(name), e)
-    return ValueError(f"{spec!r} cannot be loaded ({type(e).__name__}: {' '.join(str(e).split())[:200]}). A file of the model may be damaged, or it may need another version of transformers.")
+    return ValueError(f"{spec!r} cannot be loaded ({type(e).__name__}: {_said(e)}). "
+                      "A file of the model may be damaged, or it may need another version of transformers.")
+
+def _said(error):
+    "The begin of an error's message, on one line."
+    return ' '.join(str(error).split())[:200]
 
 def _is_about_weights(e):
     "Whether a file of weights was refused or is damaged."
-    return isinstance(e, (UnpicklingError, SafetensorError, EOFError)) or 'PytorchStreamReader' in str(e) or 'weights_only' in str(e)
+    is_refused = isinstance(e, (UnpicklingError, SafetensorError, EOFError))
+    return is_refused or 'PytorchStreamReader' in str(e) or 'weights_only' in str(e)
 
 def _weights_file(name):
     "The file of weights in a folder, as far as it can be told; the name of the model else."
@@ -391,7 +399,7 @@ def _cause(error):
 
 # %% ../nbs/11_models.ipynb #a5b0f055
 def _as_written(text, options):
-    "The options of a spec, `prompt` and `prefix` as text to the last blank; one pair of quotation marks around them is left out."
+    "The options of a spec, `prompt` and `prefix` as text to the last blank, without quotation marks around them."
     written = dict(parse_qsl(text.rpartition('?')[2].replace('+', '%2B'), keep_blank_values=True))
     return {k: _unquoted(written[k]) if k in ('prompt', 'prefix') and k in written else v for k, v in options.items()}
 
@@ -408,8 +416,10 @@ def _with_prompt(spec, prompt, prefix):
 
 def _prompt_text(spec, prompts, default, prompt, prefix):
     "(text before each text, what the reading says of it)."
-    if prompt is not None and prefix is not None: raise ValueError(f"{spec!r}: give prompt= (one of the model's own) or prefix= (any text), not both.")
-    if prefix is not None: return prefix, (f'{prefix!r} before each text, as asked for' if prefix else 'none, as asked for')
+    if prompt is not None and prefix is not None:
+        raise ValueError(f"{spec!r}: give prompt= (one of the model's own) or prefix= (any text), not both.")
+    if prefix is not None:
+        return prefix, f"{repr(prefix) + ' before each text' if prefix else 'none'}, as asked for"
     if prompt is not None and prompt not in prompts: raise unknown(f'prompt of {spec}', prompt, prompts)
     name = default if prompt is None else prompt
     if not name or not prompts.get(name): return '', f"none{_others(prompts)}"
@@ -417,8 +427,9 @@ def _prompt_text(spec, prompts, default, prompt, prefix):
 
 def _others(prompts):
     "The prompts that a model has, in words."
-    known = [f'{k!r}' for k, v in prompts.items() if v]
-    return f"; the model has the prompts {', '.join(known)}: ?prompt={[k for k, v in prompts.items() if v][0]}" if known else ''
+    known = [k for k, v in prompts.items() if v]
+    if not known: return ''
+    return f"; the model has the prompts {', '.join(map(repr, known))}: ?prompt={known[0]}"
 
 # %% ../nbs/11_models.ipynb #0f463268
 def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
@@ -435,16 +446,18 @@ def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
     text, said = _hf_prompt(name, spec, prompt, prefix)
     spec = _with_prompt(spec, prompt, prefix)
     tokens = _tokens(tokenizer, config, spec, prefix=text, takes=_forward_inputs(cls, config))
-    return Source(spec, load, init, tokens, tuple(labels[i] for i in sorted(labels)) if named else None, Reading().add(*said), encode_text)
+    classes = tuple(labels[i] for i in sorted(labels)) if named else None
+    return Source(spec, load, init, tokens, classes, Reading().add(*said), encode_text)
 
 def _hf_prompt(name, spec, prompt, prefix):
-    "(text before each text, entry of the reading); the model's own prompts, where its folder is one of sentence-transformers, only on request."
+    "(text before each text, entry of the reading); prompts of sentence-transformers on request only."
     found = _st_config(name)
     prompts = {k: v or '' for k, v in (found.get('prompts') or {}).items()}
     text, said = _prompt_text(spec, prompts, None, prompt, prefix)
     default = found.get('default_prompt_name')
     if text or prefix is not None or not prompts.get(default): return text, ('prompt', said)
-    return text, ('prompt', f"none, but sentence-transformers puts {prompts[default]!r} before each text by default: ?prompt={default} or st: does the same", 'finding')
+    usual = f'sentence-transformers puts {prompts[default]!r} before each text by default'
+    return text, ('prompt', f'none, but {usual}: ?prompt={default} or st: does the same', 'finding')
 
 def _st_config(name):
     "The settings of sentence-transformers in a folder or the cache; {} where there are none."
@@ -470,11 +483,13 @@ def _complete_weights(module, info, spec):
     "The part that reads texts, unless weights of it were missing; a pooler that no feature passes through may be."
     part = _reading_part(module)
     used = {id(p) for p in [*part.parameters(), *part.buffers()]}
-    names = {k for k, p in [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)] if id(p) in used}
-    lost = lambda keys: [k for k in keys if k in names and not k.startswith('pooler.') and '.pooler.' not in k]
-    missing, mismatched = lost(info['missing_keys']), lost([k[0] if isinstance(k, tuple) else k for k in info.get('mismatched_keys') or ()])
-    if missing or mismatched: raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(sorted(missing)[:3])}) and {len(mismatched)} have another shape: they would be random.")
-    return part
+    everything = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    names = {k for k, p in everything if id(p) in used and 'pooler' not in k.split('.')}
+    missing = sorted(names.intersection(info['missing_keys']))
+    mismatched = names.intersection(k[0] if isinstance(k, tuple) else k for k in info.get('mismatched_keys') or ())
+    if not missing and not mismatched: return part
+    raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(missing[:3])}) "
+                     f"and {len(mismatched)} have another shape: they would be random.")
 
 def _tokens(tokenizer, config, spec, limit=None, prefix='', skip=0, takes=()):
     "The preprocessing of a text model."
@@ -484,12 +499,14 @@ def _tokens(tokenizer, config, spec, limit=None, prefix='', skip=0, takes=()):
     limits = [limit, tokenizer.model_max_length, getattr(text_config, 'max_position_embeddings', None)]
     most = min([int(n) for n in limits if n and 0 < n < 10**6] or [GUESSED_LIMIT])
     n_known = getattr(text_config, 'vocab_size', None)
-    typed = 'token_type_ids' in tokenizer.model_input_names and 'token_type_ids' in takes and getattr(text_config, 'type_vocab_size', 2) != 1
+    gives_types = 'token_type_ids' in tokenizer.model_input_names
+    typed = gives_types and 'token_type_ids' in takes and getattr(text_config, 'type_vocab_size', 2) != 1
     return Tokens(tokenizer, most, prefix, skip, typed, _fill_id(tokenizer, text_config, n_known), n_known=n_known)
 
 def _fill_id(tokenizer, config, n_known):
-    "The token that fills up: the network's own, the tokenizer's, or one that no text ends with (a head may look for the last token before it)."
-    own = [getattr(config, 'pad_token_id', None), tokenizer.pad_token_id if tokenizer.pad_token != tokenizer.eos_token else None]
+    "The token that fills up: the network's own, the tokenizer's, or one that no text ends with."
+    own = [getattr(config, 'pad_token_id', None)]
+    if tokenizer.pad_token != tokenizer.eos_token: own.append(tokenizer.pad_token_id)
     ends = tokenizer('a')['input_ids'][-1:]
     others = [tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id, 0]
     possible = own + [i for i in others if i not in ends] + [0]
@@ -504,10 +521,14 @@ def _load_st(name, *, trust_remote_code=False, prompt=None, prefix=None):
 def _sentence_source(spec, repo, trust_remote_code=False, prompt=None, prefix=None):
     "A model of sentence-transformers with its prompt, as its `encode` applies it."
     st = need('sentence_transformers', 'text')
-    module = _from_repository(lambda **local: st.SentenceTransformer(str(Path(repo).expanduser()), device='cpu', trust_remote_code=trust_remote_code, **local), repo, spec)
+    def load(**local):
+        path = str(Path(repo).expanduser())
+        return st.SentenceTransformer(path, device='cpu', trust_remote_code=trust_remote_code, **local)
+    module = _from_repository(load, repo, spec)
     text, said = _prompt_text(spec, module.prompts, module.default_prompt_name, prompt, prefix)
     spec = _with_prompt(spec, prompt, prefix)
-    return Source(spec, lambda: module, _seeded(lambda: _fresh_sentence_model(module)), _sentence_tokens(module, text, spec), None, Reading().add('prompt', said), encode_sentence)
+    init, tokens = _seeded(lambda: _fresh_sentence_model(module)), _sentence_tokens(module, text, spec)
+    return Source(spec, lambda: module, init, tokens, None, Reading().add('prompt', said), encode_sentence)
 
 def _sentence_tokens(module, prefix, spec):
     "The preprocessing of a sentence model: tokens where its first part is a plain transformer, else its own function."

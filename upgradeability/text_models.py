@@ -116,11 +116,13 @@ def _check_characters(texts):
     plain = ' '.join(t if isinstance(t, str) else ' '.join(t) for t in texts)
     try: return plain.encode()
     except UnicodeEncodeError as e: half = plain[e.start]
-    raise ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; text.encode('utf-8', 'replace').decode() replaces it")
+    raise ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; "
+                     "text.encode('utf-8', 'replace').decode() replaces it")
 
 def _foreign_token(tokens, number):
     word = tokens.tokenizer.convert_ids_to_tokens(number)
-    return ValueError(f"its token {word!r} has the number {number}, and the network knows {tokens.n_known} tokens: tokenizer and network do not belong together")
+    return ValueError(f"its token {word!r} has the number {number}, and the network knows {tokens.n_known} tokens: "
+                      "tokenizer and network do not belong together")
 
 # %% ../nbs/10_text_models.ipynb #71703ff7
 def _one_window(tokens, text, second=None):
@@ -138,7 +140,7 @@ def _types(tokens, found):
     return found['token_type_ids'] if tokens.typed else [[0] * len(ids) for ids in found['input_ids']]
 
 def _known(tokens, windows):
-    "Share of tokens that the tokenizer knows, and whether there are none at all; those that mark begin and end do not count."
+    "Share of tokens that the tokenizer knows, and whether there are none; marks of begin and end do not count."
     strange = tokens.tokenizer.unk_token_id
     n = sum(len(w.ids) - sum(w.special_tokens_mask) for w in windows)
     if n == 0: return 1., True
@@ -182,7 +184,7 @@ def pad(
     limit:int=10**6, # the most that the network takes
     side:str='right', # where to fill up: 'right' or 'left'; 'none': on the right, and only as far as the longest
     pad_type:int=0, # token type that fills up
-) -> dict: # 'input_ids', 'attention_mask' and perhaps 'token_type_ids' (windows, length); `REMARKS` (n,); for sentences 'words' (k, 2)
+) -> dict: # 'input_ids', 'attention_mask', 'token_type_ids' (windows, length); `REMARKS` (n,); 'words' (k, 2) of sentences
     "Texts of one batch as tensors."
     windows = [w for t in texts for w in t.windows]
     longest = max(map(len, windows))
@@ -240,15 +242,17 @@ class OwnTexts:
         _check_characters([first, second or ''])
         plain = first if second is None else f'{first} {second}'
         given = self.prefix + first if second is None else (self.prefix + first, second)
-        return Tokenised([given], None, False, unknown=_unknown_share(self.module.tokenizer, plain), empty=not plain.strip())
+        unknown = _unknown_share(self.module.tokenizer, plain)
+        return Tokenised([given], None, False, unknown=unknown, empty=not plain.strip())
 
     def batch(self,
         texts:Sequence, # of `Tokenised`
     ) -> dict: # of tensors
         "Texts of one batch as the network takes them."
         given = [w for t in texts for w in t.windows]
-        only_texts = list(getattr(self.module, 'modalities', ['text'])) in (['text'], ['text', 'message'])
-        found = self.module.preprocess(given if only_texts else [{'text': g} for g in given]) # else an address would be fetched
+        only_texts = set(getattr(self.module, 'modalities', ['text'])) <= {'text', 'message'}
+        if not only_texts: given = [{'text': g} for g in given] # else an address in a text would be fetched
+        found = self.module.preprocess(given)
         return {k: v for k, v in found.items() if isinstance(v, torch.Tensor)} | _remarks(texts)
 
     def padded(self,
@@ -266,10 +270,11 @@ class OwnTexts:
 
     @property
     def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of what the model's own function does with two texts and a pair, its vocabulary and the prompt."
+        "A hash of the model's first part, its vocabulary and the prompt."
         first = self.module[0]
         config = first.get_config_dict() if hasattr(first, 'get_config_dict') else {}
-        return fingerprint(type(first).__qualname__, self.prefix, json.dumps(config, default=str, sort_keys=True), _rules(self.module.tokenizer))
+        settings = json.dumps(config, default=str, sort_keys=True)
+        return fingerprint(type(first).__qualname__, self.prefix, settings, _rules(self.module.tokenizer))
 
 # %% ../nbs/10_text_models.ipynb #e146e91c
 def _rules(tokenizer):
@@ -391,15 +396,17 @@ def _hidden_layer(layer):
 def _complete_text(backbone, encode):
     "A text model that has shown on short texts how many features it gives."
     if backbone.pooling not in POOLINGS: raise unknown('pooling of text models', backbone.pooling, POOLINGS)
-    own = isinstance(backbone.preprocess, OwnTexts)
-    if own and (backbone.layer is not None or backbone.pooling != 'mean'): raise ValueError(f"{backbone.spec!r} reads texts in its own way: leave out layer= and pooling=.")
+    is_asked = backbone.layer is not None or backbone.pooling != 'mean'
+    if is_asked and isinstance(backbone.preprocess, OwnTexts):
+        raise ValueError(f"{backbone.spec!r} reads texts in its own way: leave out layer= and pooling=.")
     encode = partial(encode, layer=_hidden_layer(backbone.layer), pooling=backbone.pooling)
     tokens, x, probs = _try_out(backbone, encode)
     names = None if probs is None else backbone.head_classes
     reading = _read_text_model(backbone, tokens, encode.func, x, probs)
     key = fingerprint(backbone.fingerprint, tokens.fingerprint)
-    return replace(backbone, preprocess=tokens, encode=encode, dim=x.shape[1], head=None if probs is None else 'classifier',
-                   head_classes=names, reading=reading, fingerprint=key)
+    head = None if probs is None else 'classifier'
+    known = dict(preprocess=tokens, encode=encode, dim=x.shape[1], head=head, head_classes=names)
+    return replace(backbone, reading=reading, fingerprint=key, **known)
 
 def _try_out(backbone, encode):
     "(preprocessing that fits the network, features, head probabilities) of one short text."
@@ -415,8 +422,10 @@ def _try_out(backbone, encode):
     return tokens, x, probs
 
 def _cannot_read(backbone, e):
+    "An error that says in which way a network is no text model."
     said = ' '.join(str(e).split())[:200]
-    return ValueError(f"{backbone.spec!r} cannot read a short text, so it is no model that takes texts alone, or its tokenizer belongs to another ({type(e).__name__}: {said}).")
+    return ValueError(f"{backbone.spec!r} cannot read a short text, so it is no model that takes texts alone, "
+                      f"or its tokenizer belongs to another ({type(e).__name__}: {said}).")
 
 def _transformer(module):
     "The network of transformers inside a text model; the module itself where there is none."
@@ -429,12 +438,13 @@ def _read_text_model(backbone, tokens, encode, x, probs):
     reading = backbone.reading.add('features', f'{x.shape[1]:,} numbers: {_how_pooled(backbone, encode)}')
     if not tokens.prefix: reading = reading.add('prompt', 'none')
     elif 'prompt' not in reading: reading = reading.add('prompt', f'{tokens.prefix!r} before each text')
-    if getattr(tokens, 'skip', 0): reading = reading.add('pooling', f"leaves out the prompt's first {tokens.skip} tokens")
+    skip, side = getattr(tokens, 'skip', 0), getattr(tokens, 'side', '')
+    if skip: reading = reading.add('pooling', f"leaves out the prompt's first {skip} tokens")
     limit = 'none' if tokens.limit is None else f'{tokens.limit:,} tokens'
     guessed = isinstance(tokens, Tokens) and _says_no_limit(backbone)
     reading = reading.add('limit of a text', limit, 'guess' if guessed else 'read')
     reading = reading.add('letters', 'made lower-case by the tokenizer' if _lowers(tokens) else 'as written')
-    if getattr(tokens, 'side', '') == 'none': reading = reading.add('batches', 'of texts of one length, because the network does not leave padding out')
+    if side == 'none': reading = reading.add('batches', 'of texts of one length, as the network does not leave padding out')
     return reading.add('head', _head_in_words(backbone, probs))
 
 # %% ../nbs/10_text_models.ipynb #756d16d8
@@ -443,8 +453,9 @@ GUESSED_LIMIT = 512 # tokens, where neither tokenizer nor network says how many
 def _says_no_limit(backbone):
     "Whether neither the tokenizer nor the network says how many tokens a text may have."
     config = getattr(_transformer(backbone.module), 'config', None)
-    said = [getattr(backbone.preprocess.tokenizer, 'model_max_length', None), getattr(config, 'max_position_embeddings', None)]
-    return not any(n and n < 10**6 for n in said)
+    of_tokenizer = getattr(backbone.preprocess.tokenizer, 'model_max_length', None)
+    of_network = getattr(config, 'max_position_embeddings', None)
+    return not any(n and n < 10**6 for n in (of_tokenizer, of_network))
 
 def _how_pooled(backbone, encode):
     "Where the features of a text come from, in words."
@@ -472,7 +483,8 @@ def _head_in_words(backbone, probs):
     "Whether the network tells classes apart, and how many."
     config = getattr(_transformer(backbone.module), 'config', None)
     labels = any(str(a).endswith('ForSequenceClassification') for a in getattr(config, 'architectures', None) or ())
-    if probs is None: return 'one number, which is not read as classes' if labels and config.num_labels == 1 else 'none: the network gives features only'
+    if probs is None and labels and config.num_labels == 1: return 'one number, which is not read as classes'
+    if probs is None: return 'none: the network gives features only'
     several = ', each with a probability of its own' if config.problem_type == 'multi_label_classification' else ''
     named = 'with names' if backbone.head_classes else 'without names'
     return f'{probs.shape[1]:,} classes {named}{several}'
