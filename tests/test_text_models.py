@@ -432,6 +432,9 @@ def test_specs_of_thousands_of_characters(spec):
     with pytest.raises(ValueError, match="characters before its options") as e: load_backbone(spec, device="cpu")
     assert len(str(e.value)) < 300
 
+def test_a_bare_name_that_no_file_can_have():
+    with pytest.raises(ValueError, match="Unknown model"): load_backbone("x" * 300)
+
 def test_deep_folders_work(tmp_path):
     deep = tmp_path/("d" * 200)/("e" * 200)/("f" * 200)
     deep.mkdir(parents=True)

@@ -578,7 +578,7 @@ MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _l
 def _is_cached(name):
     "Whether a model of sentence-transformers of this name lies in the Hugging Face cache."
     from huggingface_hub import constants
-    return (Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}').is_dir()
+    return _is_folder(str(Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}'))
 
 def _resolve(text):
     "A bare name is looked up in bundled, torchvision, timm and the cached models of sentence-transformers, in that order."
