@@ -4,13 +4,13 @@
 
 # %% ../nbs/10_text_models.ipynb #3179b475
 from __future__ import annotations
-import json
+import inspect, json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 # %% auto #0
-__all__ = ['Tokenised', 'Tokens', 'padded', 'pad', 'encode_text', 'encode_sentence']
+__all__ = ['REMARKS', 'POOLINGS', 'Tokenised', 'Tokens', 'padded', 'pad', 'OwnTexts', 'encode_text', 'encode_sentence']
 
 # %% ../nbs/10_text_models.ipynb #33968b25
 import numpy as np, torch
@@ -27,34 +27,71 @@ class Tokenised:
     windows: list # of lists of token numbers, each at most as long as the network takes
     words: np.ndarray|None # (k, 2) window and position of the first sub-word of each word; None: a text
     long: bool # True where one window was not enough: the text was cut, the sentence was not
+    types: list|None = None # of lists of token types, one for each window; None: the network takes none
+    unknown: float = 0. # share of the tokens that the tokenizer does not know
+    empty: bool = False # nothing was left to read
 
 # %% ../nbs/10_text_models.ipynb #aacadd42
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    "The preprocessing of a text model: its own tokenizer and its limit."
+    "The preprocessing of a text model: its own tokenizer, its prompt and its limit."
     tokenizer: object # a fast tokenizer of transformers
     limit: int # tokens that the network reads at once
+    prefix: str = '' # prompt before each text; sentences of words have none
+    skip: int = 0 # first tokens that pooling leaves out, those of the prompt
+    typed: bool = False # the network takes token types
+    pad_id: int|None = None # token number that fills up; None: the tokenizer's
+    side: str = 'right' # where a batch is filled up: 'right', 'left', or 'none': only texts of one length go together
+    n_known: int|None = None # token numbers that the network knows; None: not checked
 
     def __call__(self,
         text:str|Sequence, # a text, or the words of a sentence
     ) -> Tokenised: # token numbers
         "Turn a text or a sentence of words into numbers."
-        return _one_window(self._read(text)) if isinstance(text, str) else _all_words(self, list(text))
+        return _one_window(self, text) if isinstance(text, str) else _all_words(self, list(text))
 
-    def _read(self, text, **more):
-        return self.tokenizer(text, truncation=True, max_length=self.limit, return_overflowing_tokens=True, **more)
+    def of_text(self,
+        text:str|tuple, # a text, or a pair of texts
+    ) -> Tokenised: # token numbers, one window
+        "Turn a text or a pair of texts into numbers."
+        return _one_window(self, *as_pair(text))
+
+    def batch(self,
+        texts:Sequence, # of `Tokenised`
+    ) -> dict: # of tensors
+        "Texts of one batch as the network takes them."
+        fill = self.tokenizer.pad_token_id if self.pad_id is None else self.pad_id
+        found = pad(texts, fill or 0, self.limit, self.side, self.tokenizer.pad_token_type_id)
+        return found | {'prompt_length': torch.tensor([self.skip])} if self.skip else found
+
+    def padded(self,
+        texts:Sequence, # (n,) of `Tokenised`
+    ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
+        "How long texts are in a batch."
+        longest = [max(map(len, t.windows)) for t in texts]
+        return np.array(longest) if self.side == 'none' else padded(longest, self.limit)
 
     def lengths(self,
         texts:Sequence, # (n,) texts, or sentences of words
+        pairs:bool=False, # two strings are a pair of texts and no sentence of two words
     ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
         "How long each text is for the network."
-        return padded([max(map(len, self(t).windows)) for t in texts], self.limit)
+        return self.padded([(self.of_text if pairs else self)(t) for t in texts])
 
     @property
     def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of vocabulary, rules and limit."
+        "A hash of vocabulary, rules, prompt and limit."
         rules = json.loads(self.tokenizer.backend_tokenizer.to_str()) | dict(truncation=None, padding=None) # left over from the last call
-        return fingerprint(json.dumps(rules), self.limit, [str(t) for t in self.tokenizer.all_special_tokens])
+        special = [str(t) for t in self.tokenizer.all_special_tokens]
+        called = [self.prefix, self.skip, self.typed, self.pad_id, self.side, self.tokenizer.truncation_side]
+        return fingerprint(json.dumps(rules), self.limit, special, called)
+
+# %% ../nbs/10_text_models.ipynb #472b2f8e
+def as_pair(text):
+    "(text, second text or None)."
+    if isinstance(text, str): return text, None
+    if len(text) == 2 and all(isinstance(t, str) for t in text): return tuple(text)
+    raise ValueError(f"A text, or a pair of two texts, is needed; here are {len(text)} parts.")
 
 # %% ../nbs/10_text_models.ipynb #b3664e7f
 def padded(
@@ -62,21 +99,73 @@ def padded(
     limit:int, # the most that the network takes
 ) -> np.ndarray: # (n,) int
     "Round numbers of tokens up to one of few lengths."
-    steps = np.array([8, *(8 * m * 2**k for k in range(1, 15) for m in (1, 1.5))], int)
+    steps = np.array([8, *(8 * m * 2**k for k in range(1, 20) for m in (1, 1.5))], int)
     return np.minimum(steps[np.searchsorted(steps, lengths)], limit)
 
 # %% ../nbs/10_text_models.ipynb #1bdbda99
-def _one_window(found): return Tokenised(found['input_ids'][:1], None, len(found['input_ids']) > 1)
+def _read(tokens, *texts, **more):
+    "What the tokenizer makes of one text, of a pair, or of words."
+    _check_characters(texts)
+    found = tokens.tokenizer(*texts, truncation=True, max_length=tokens.limit, return_overflowing_tokens=True, **more)
+    highest = max((max(ids, default=0) for ids in found['input_ids']), default=0)
+    if tokens.n_known and highest >= tokens.n_known: raise _foreign_token(tokens, highest)
+    return found
 
+def _check_characters(texts):
+    "Refuse half a character, which tokenizers refuse or read as something else."
+    plain = ' '.join(t if isinstance(t, str) else ' '.join(t) for t in texts)
+    try: return plain.encode()
+    except UnicodeEncodeError as e: half = plain[e.start]
+    raise ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; "
+                     "text.encode('utf-8', 'replace').decode() replaces it")
+
+def _foreign_token(tokens, number):
+    word = tokens.tokenizer.convert_ids_to_tokens(number)
+    return ValueError(f"its token {word!r} has the number {number}, and the network knows {tokens.n_known} tokens: "
+                      "tokenizer and network do not belong together")
+
+# %% ../nbs/10_text_models.ipynb #71703ff7
+def _one_window(tokens, text, second=None):
+    "A text, or a pair of texts, cut at the limit."
+    texts = (tokens.prefix + text,) if second is None else (tokens.prefix + text, second)
+    found = _read(tokens, *texts)
+    ids, types, long = found['input_ids'][0], _types(tokens, found)[:1], len(found['input_ids']) > 1
+    known, empty = _known(tokens, found.encodings[:1])
+    empty = empty or not ''.join((text, second or '')).strip()
+    if not ids: ids, types = [_stand_in(tokens.tokenizer)], [[0]]
+    return Tokenised([ids], None, long, types if tokens.typed else None, 1 - known, empty)
+
+def _types(tokens, found):
+    "The token types of each window; those of a network that takes none are not read."
+    return found['token_type_ids'] if tokens.typed else [[0] * len(ids) for ids in found['input_ids']]
+
+def _known(tokens, windows):
+    "Share of tokens that the tokenizer knows, and whether there are none; marks of begin and end do not count."
+    strange = tokens.tokenizer.unk_token_id
+    n = sum(len(w.ids) - sum(w.special_tokens_mask) for w in windows)
+    if n == 0: return 1., True
+    if not any(strange in w.ids for w in windows): return 1., False
+    content = [i for w in windows for i, special in zip(w.ids, w.special_tokens_mask) if not special]
+    return 1 - content.count(strange) / n, False
+
+def _stand_in(tokenizer):
+    "The number of a token that is read where a text has none."
+    marks = [tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.sep_token_id, tokenizer.unk_token_id]
+    return next((m for m in marks if m is not None), 0)
+
+# %% ../nbs/10_text_models.ipynb #4f91e3bc
 def _all_words(tokens, words):
     "Windows over all words; one that leaves no token behind (a lone control character) is read as unknown."
-    found = tokens._read(words, is_split_into_words=True)
+    found = _read(tokens, words, is_split_into_words=True)
     place = _first_places(found)
     if len(place) < len(words):
         words = [w if i in place else tokens.tokenizer.unk_token or tokens.tokenizer.eos_token for i, w in enumerate(words)]
-        found = tokens._read(words, is_split_into_words=True)
+        found = _read(tokens, words, is_split_into_words=True)
         place = _first_places(found)
-    return Tokenised(found['input_ids'], np.array([place[i] for i in range(len(words))]), len(found['input_ids']) > 1)
+    places = np.array([place[i] for i in range(len(words))])
+    known, empty = _known(tokens, found.encodings)
+    types = _types(tokens, found) if tokens.typed else None
+    return Tokenised(found['input_ids'], places, len(found['input_ids']) > 1, types, 1 - known, empty)
 
 def _first_places(found):
     "{word: (window, position) of its first sub-word}."
@@ -86,60 +175,316 @@ def _first_places(found):
     place.pop(None, None)
     return place
 
-# %% ../nbs/10_text_models.ipynb #71703ff7
+# %% ../nbs/10_text_models.ipynb #949ed9aa
+REMARKS = ('long', 'unknown', 'empty') # what a batch says of its rows, beside the network's inputs
+
 def pad(
     texts:Sequence, # `Tokenised` texts of one batch
     pad_id:int=0, # token number that fills up
     limit:int=10**6, # the most that the network takes
-) -> dict: # 'input_ids' and 'attention_mask' (windows, length), 'long' (n,), and for sentences 'words' (k, 2)
+    side:str='right', # where to fill up: 'right' or 'left'; 'none': on the right, and only as far as the longest
+    pad_type:int=0, # token type that fills up
+) -> dict: # 'input_ids', 'attention_mask', 'token_type_ids' (windows, length); `REMARKS` (n,); 'words' (k, 2) of sentences
     "Texts of one batch as tensors."
     windows = [w for t in texts for w in t.windows]
-    length = int(padded([max(map(len, windows))], limit)[0])
-    ids, mask = torch.full((len(windows), length), pad_id), torch.zeros(len(windows), length, dtype=torch.long)
-    for i, w in enumerate(windows): ids[i, :len(w)], mask[i, :len(w)] = torch.tensor(w), 1
-    batch = dict(input_ids=ids, attention_mask=mask, long=torch.tensor([t.long for t in texts for _ in range(1 if t.words is None else len(t.words))]))
-    if texts[0].words is None: return batch
+    longest = max(map(len, windows))
+    length = longest if side == 'none' else int(padded([longest], limit)[0])
+    starts = np.array([length - len(w) if side == 'left' else 0 for w in windows])
+    batch = {'input_ids': _filled(windows, starts, length, pad_id)}
+    batch['attention_mask'] = _filled([[1] * len(w) for w in windows], starts, length, 0)
+    if texts[0].types is not None:
+        types = [w for t in texts for w in t.types]
+        batch['token_type_ids'] = _filled(types, starts, length, pad_type)
+    return batch | _remarks(texts) | _word_places(texts, starts)
+
+# %% ../nbs/10_text_models.ipynb #86fb1884
+def _filled(windows, starts, length, value):
+    "(windows, length) numbers, `value` where a window has none."
+    out = torch.full((len(windows), length), value, dtype=torch.long)
+    for i, (w, start) in enumerate(zip(windows, starts)): out[i, start:start + len(w)] = torch.tensor(w)
+    return out
+
+def _remarks(texts):
+    "What is said of each row: of each text, or of each word."
+    repeats = torch.tensor([1 if t.words is None else len(t.words) for t in texts])
+    return {k: torch.tensor([getattr(t, k) for t in texts]).repeat_interleave(repeats) for k in REMARKS}
+
+def _word_places(texts, starts):
+    "Window and position of each word of a batch; nothing for texts."
+    if texts[0].words is None: return {}
     first = np.cumsum([0, *(len(t.windows) for t in texts)])
-    return batch | {'words': torch.as_tensor(np.concatenate([t.words + [f, 0] for t, f in zip(texts, first)]))}
+    places = np.concatenate([t.words + [f, 0] for t, f in zip(texts, first)])
+    places[:, 1] += starts[places[:, 0]]
+    return {'words': torch.as_tensor(places)}
 
 # %% ../nbs/10_text_models.ipynb #0f1c2bd1
+@dataclass(frozen=True, eq=False)
+class OwnTexts:
+    "The preprocessing of a sentence model that reads texts by its own function."
+    module: object # a SentenceTransformer
+    prefix: str = '' # prompt before each text
+    limit: int|None = None # tokens that the network reads at once; None: all
+
+    def __call__(self,
+        text:str|Sequence, # a text, or the words of a sentence
+    ) -> Tokenised: # texts in place of windows
+        "Keep a text, or the words of a sentence, until the batch is made."
+        if isinstance(text, str): return self.of_text(text)
+        words = list(text)
+        shares = [_unknown_share(self.module.tokenizer, w) for w in words]
+        return Tokenised(words, np.zeros((len(words), 2), int), False, unknown=float(np.mean(shares)))
+
+    def of_text(self,
+        text:str|tuple, # a text, or a pair of texts
+    ) -> Tokenised: # the text in place of a window
+        "Keep a text or a pair until the batch is made."
+        first, second = as_pair(text)
+        _check_characters([first, second or ''])
+        plain = first if second is None else f'{first} {second}'
+        given = self.prefix + first if second is None else (self.prefix + first, second)
+        unknown = _unknown_share(self.module.tokenizer, plain)
+        return Tokenised([given], None, False, unknown=unknown, empty=not plain.strip())
+
+    def batch(self,
+        texts:Sequence, # of `Tokenised`
+    ) -> dict: # of tensors
+        "Texts of one batch as the network takes them."
+        given = [w for t in texts for w in t.windows]
+        only_texts = set(getattr(self.module, 'modalities', ['text'])) <= {'text', 'message'}
+        if not only_texts: given = [{'text': g} for g in given] # else an address in a text would be fetched
+        found = self.module.preprocess(given)
+        return {k: v for k, v in found.items() if isinstance(v, torch.Tensor)} | _remarks(texts)
+
+    def padded(self,
+        texts:Sequence, # (n,) of `Tokenised`
+    ) -> np.ndarray: # (n,) all alike
+        "One length for all: texts stay in their order."
+        return np.zeros(len(texts), int)
+
+    def lengths(self,
+        texts:Sequence, # (n,) texts
+        pairs:bool=False, # two strings are a pair of texts
+    ) -> np.ndarray: # (n,) all alike
+        "One length for all: texts stay in their order."
+        return np.zeros(len(texts), int)
+
+    @property
+    def fingerprint(self) -> str: # 16 hexadecimal digits
+        "A hash of the model's first part, its vocabulary and the prompt."
+        first = self.module[0]
+        config = first.get_config_dict() if hasattr(first, 'get_config_dict') else {}
+        settings = json.dumps(config, default=str, sort_keys=True)
+        return fingerprint(type(first).__qualname__, self.prefix, settings, _rules(self.module.tokenizer))
+
+# %% ../nbs/10_text_models.ipynb #e146e91c
+def _rules(tokenizer):
+    "The rules of any tokenizer as text."
+    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
+    if hasattr(own, 'to_str'): return json.dumps(json.loads(own.to_str()) | dict(truncation=None, padding=None))
+    return json.dumps(getattr(tokenizer, 'vocab', None) or str(type(tokenizer)), default=str)
+
+def _unknown_share(tokenizer, text):
+    "Share of a text's tokens that the tokenizer does not know, where that can be told."
+    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
+    mark = getattr(getattr(own, 'model', None), 'unk_token', None)
+    if mark is None or not hasattr(own, 'encode'): return 0.
+    found = own.encode(text, add_special_tokens=False).tokens
+    return found.count(mark) / max(1, len(found))
+
+# %% ../nbs/10_text_models.ipynb #60e4028e
+def _call(module, batch):
+    "The network's answer; it is given what its `forward` takes."
+    takes = inspect.signature(module.forward).parameters
+    given = {k: batch[k] for k in ('input_ids', 'attention_mask', 'token_type_ids') if k in batch and k in takes}
+    return module(**given, output_hidden_states=True, return_dict=True)
+
+def _hidden(out, layer):
+    "One hidden layer of an answer, (n, tokens, d); of an encoder and a decoder, the encoder's."
+    if layer is None and 'last_hidden_state' in out: return out.last_hidden_state
+    layers = out.hidden_states if 'hidden_states' in out else out.encoder_hidden_states
+    return layers[-1 if layer is None else layer]
+
+def _pooled(h, mask, pooling, skip):
+    "One vector per text; the first `skip` tokens are left out."
+    if skip: mask = mask * (mask.cumsum(1) > skip)
+    rows = torch.arange(len(h), device=h.device)
+    if pooling == 'cls': return h[rows, mask.argmax(1)]
+    if pooling == 'last': return h[rows, mask.shape[1] - 1 - mask.flip(1).argmax(1)]
+    return (h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+# %% ../nbs/10_text_models.ipynb #e0e9e076
+POOLINGS = ('mean', 'cls', 'last')
+
 def encode_text(
     module:nn.Module, # a model of transformers
     batch:dict, # of `pad`
     layer:int|None=None, # hidden layer, counted as in a list: 0 are the embeddings; None: the last
-    pooling:str='mean', # over tokens: 'mean' or 'cls'
+    pooling:str='mean', # over tokens: one of `POOLINGS`
 ) -> tuple: # features (n, d), or (k, d) of words, and head probabilities (n, S) or None
     "Features of texts or of words in one pass."
-    mask = batch['attention_mask']
-    out = module(input_ids=batch['input_ids'], attention_mask=mask, output_hidden_states=True)
-    h = out.hidden_states[-1 if layer is None else layer]
+    out = _call(module, batch)
+    h = _hidden(out, layer)
     if 'words' in batch: return h[batch['words'][:, 0], batch['words'][:, 1]].float(), None
-    x = h[:, 0] if pooling == 'cls' else (h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    return x.float(), out.logits.float().softmax(1) if 'logits' in out else None
+    skip = int(batch['prompt_length'][0]) if 'prompt_length' in batch else 0
+    x = _pooled(h, batch['attention_mask'], pooling, skip)
+    return x.float(), _head_probs(out, module.config)
 
-# %% ../nbs/10_text_models.ipynb #e146e91c
+# %% ../nbs/10_text_models.ipynb #ede7300e
+def _head_probs(out, config):
+    "Probabilities of a head's classes; None without a head, or where its only output is a number."
+    if 'logits' not in out or out.logits.shape[1] == 1: return None
+    logits = out.logits.float()
+    if config.problem_type != 'multi_label_classification': return logits.softmax(1)
+    each = logits.sigmoid() # of several labels at once: their shares
+    return each / each.sum(1, keepdim=True)
+
+# %% ../nbs/10_text_models.ipynb #a90b62fb
 def encode_sentence(
     module:nn.Module, # a SentenceTransformer
-    batch:dict, # of `pad`
+    batch:dict, # of `Tokens.batch` or `OwnTexts.batch`
     layer:int|None=None, # hidden layer of its transformer; None: its own answer
     pooling:str='mean', # over tokens, where a layer is given
 ) -> tuple: # features (n, d), or (k, d) of words, and None
     "Embeddings of texts with the model's own pooling and normalisation; of words, as of any transformer."
-    if layer is not None or pooling != 'mean' or 'words' in batch: return encode_text(module[0].auto_model, batch, layer, pooling)
-    return module({k: batch[k] for k in ('input_ids', 'attention_mask')})['sentence_embedding'].float(), None
+    if layer is not None or pooling != 'mean' or 'words' in batch:
+        x, _ = encode_text(module[0].auto_model, batch, layer, pooling)
+        return x, None
+    inputs = {k: v for k, v in batch.items() if k not in REMARKS}
+    x = module(inputs)['sentence_embedding'].float()
+    return x[:, :module.truncate_dim], None # all where it is None
 
-# %% ../nbs/10_text_models.ipynb #60e4028e
+# %% ../nbs/10_text_models.ipynb #4edb8938
+def _position_limit(module):
+    "The most tokens that learned positions allow; None where there is no such table."
+    for part in module.modules():
+        table = getattr(part, 'position_embeddings', None)
+        if not isinstance(table, nn.Embedding): continue
+        padding = getattr(part, 'padding_idx', None)
+        return table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)
+    return None
+
+def _fit_tokens(tokens, module):
+    "The preprocessing with the limit of the network's positions, and with a head that knows the padding."
+    config = getattr(module, 'config', None)
+    if isinstance(tokens, OwnTexts) or config is None: return tokens
+    if getattr(config, 'pad_token_id', 0) is None: config.get_text_config().pad_token_id = tokens.pad_id
+    most = _position_limit(module)
+    return tokens if most is None or most >= tokens.limit else replace(tokens, limit=most)
+
+# %% ../nbs/10_text_models.ipynb #906d7f3f
+def _padding_side(backbone, tokens, encode):
+    "The side where filling up changes nothing: 'right', 'left', or 'none'."
+    pair = [tokens('a'), tokens('a ' * 11)]
+    alone = torch.cat([_answer(backbone, replace(tokens, side='none'), encode, [t]) for t in pair])
+    scale = alone.abs().max()
+    for side in ('right', 'left'):
+        together = _answer(backbone, replace(tokens, side=side), encode, pair)
+        if (together - alone).abs().max() <= 1e-3 * scale: return side
+    return 'none'
+
+def _answer(backbone, tokens, encode, texts):
+    "Features and head probabilities side by side, (n, d + S)."
+    batch = {k: v.to(backbone.device) for k, v in tokens.batch(texts).items()}
+    with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch)
+    return x if probs is None else torch.cat([x, probs], 1)
+
+# %% ../nbs/10_text_models.ipynb #61f5d1ac
 def _hidden_layer(layer):
     try: return None if layer is None else int(layer)
     except ValueError: raise ValueError(f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the last but one.") from None
 
 def _complete_text(backbone, encode):
-    "A text model that has shown on one short text how many features it gives."
-    if backbone.pooling not in ('mean', 'cls'): raise unknown('pooling of text models', backbone.pooling, ['mean', 'cls'])
+    "A text model that has shown on short texts how many features it gives."
+    if backbone.pooling not in POOLINGS: raise unknown('pooling of text models', backbone.pooling, POOLINGS)
+    is_asked = backbone.layer is not None or backbone.pooling != 'mean'
+    if is_asked and isinstance(backbone.preprocess, OwnTexts):
+        raise ValueError(f"{backbone.spec!r} reads texts in its own way: leave out layer= and pooling=.")
     encode = partial(encode, layer=_hidden_layer(backbone.layer), pooling=backbone.pooling)
-    batch = {k: v.to(backbone.device) for k, v in pad([backbone.preprocess('a')]).items()}
+    tokens, x, probs = _try_out(backbone, encode)
+    names = None if probs is None else backbone.head_classes
+    reading = _read_text_model(backbone, tokens, encode.func, x, probs)
+    key = fingerprint(backbone.fingerprint, tokens.fingerprint)
+    head = None if probs is None else 'classifier'
+    known = dict(preprocess=tokens, encode=encode, dim=x.shape[1], head=head, head_classes=names)
+    return replace(backbone, reading=reading, fingerprint=key, **known)
+
+def _try_out(backbone, encode):
+    "(preprocessing that fits the network, features, head probabilities) of one short text."
     try:
+        tokens = _fit_tokens(backbone.preprocess, _transformer(backbone.module))
+        if isinstance(tokens, Tokens): tokens = replace(tokens, side=_padding_side(backbone, tokens, encode))
+        batch = {k: v.to(backbone.device) for k, v in tokens.batch([tokens.of_text('a')]).items()}
         with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch)
-    except IndexError as e: raise ValueError(f"{backbone.spec!r} has no layer {backbone.layer}: 0 are the embeddings, -1 is the last.") from e
-    head, names = (None, None) if probs is None else ('classifier', backbone.head_classes)
-    return replace(backbone, encode=encode, dim=x.shape[1], head=head, head_classes=names)
+    except IndexError as e:
+        if backbone.layer is None: raise _cannot_read(backbone, e) from e
+        raise ValueError(f"{backbone.spec!r} has no layer {backbone.layer}: 0 are the embeddings, -1 is the last.") from e
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as e: raise _cannot_read(backbone, e) from e
+    return tokens, x, probs
+
+def _cannot_read(backbone, e):
+    "An error that says in which way a network is no text model."
+    said = ' '.join(str(e).split())[:200]
+    return ValueError(f"{backbone.spec!r} cannot read a short text, so it is no model that takes texts alone, "
+                      f"or its tokenizer belongs to another ({type(e).__name__}: {said}).")
+
+def _transformer(module):
+    "The network of transformers inside a text model; the module itself where there is none."
+    first = module[0] if isinstance(module, nn.Sequential) else module
+    return getattr(first, 'auto_model', first)
+
+# %% ../nbs/10_text_models.ipynb #94450398
+def _read_text_model(backbone, tokens, encode, x, probs):
+    "The reading with layer, pooling, prompt, limit and head."
+    reading = backbone.reading.add('features', f'{x.shape[1]:,} numbers: {_how_pooled(backbone, encode)}')
+    if not tokens.prefix: reading = reading.add('prompt', 'none')
+    elif 'prompt' not in reading: reading = reading.add('prompt', f'{tokens.prefix!r} before each text')
+    skip, side = getattr(tokens, 'skip', 0), getattr(tokens, 'side', '')
+    if skip: reading = reading.add('pooling', f"leaves out the prompt's first {skip} tokens")
+    limit = 'none' if tokens.limit is None else f'{tokens.limit:,} tokens'
+    guessed = isinstance(tokens, Tokens) and _says_no_limit(backbone)
+    reading = reading.add('limit of a text', limit, 'guess' if guessed else 'read')
+    reading = reading.add('letters', 'made lower-case by the tokenizer' if _lowers(tokens) else 'as written')
+    if side == 'none': reading = reading.add('batches', 'of texts of one length, as the network does not leave padding out')
+    return reading.add('head', _head_in_words(backbone, probs))
+
+# %% ../nbs/10_text_models.ipynb #756d16d8
+GUESSED_LIMIT = 512 # tokens, where neither tokenizer nor network says how many
+
+def _says_no_limit(backbone):
+    "Whether neither the tokenizer nor the network says how many tokens a text may have."
+    config = getattr(_transformer(backbone.module), 'config', None)
+    of_tokenizer = getattr(backbone.preprocess.tokenizer, 'model_max_length', None)
+    of_network = getattr(config, 'max_position_embeddings', None)
+    return not any(n and n < 10**6 for n in (of_tokenizer, of_network))
+
+def _how_pooled(backbone, encode):
+    "Where the features of a text come from, in words."
+    if encode is encode_sentence and backbone.layer is None and backbone.pooling == 'mean':
+        parts = [_part_in_words(m) for m in backbone.module]
+        cut = getattr(backbone.module, 'truncate_dim', None)
+        return "the model's own embedding (" + ', '.join(parts + ([f'first {cut} numbers'] if cut else [])) + ')'
+    how = {'mean': 'mean over the tokens', 'cls': 'first token', 'last': 'last token'}[backbone.pooling]
+    return f"{how} of {'the last hidden layer' if backbone.layer is None else f'hidden layer {backbone.layer}'}"
+
+def _part_in_words(module):
+    "A part of a sentence model: its class and what it pools."
+    mode = getattr(module, 'pooling_mode', None)
+    if mode is None: return type(module).__name__
+    return f"pooling: {mode if isinstance(mode, str) else ' and '.join(mode)}"
+
+def _lowers(tokens):
+    "Whether the tokenizer makes letters lower-case."
+    tokenizer = tokens.tokenizer if isinstance(tokens, Tokens) else tokens.module.tokenizer
+    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
+    normalizer = getattr(own, 'normalizer', None)
+    return normalizer is not None and normalizer.normalize_str('A').lstrip('▁ ') == 'a'
+
+def _head_in_words(backbone, probs):
+    "Whether the network tells classes apart, and how many."
+    config = getattr(_transformer(backbone.module), 'config', None)
+    labels = any(str(a).endswith('ForSequenceClassification') for a in getattr(config, 'architectures', None) or ())
+    if probs is None and labels and config.num_labels == 1: return 'one number, which is not read as classes'
+    if probs is None: return 'none: the network gives features only'
+    several = ', each with a probability of its own' if config.problem_type == 'multi_label_classification' else ''
+    named = 'with names' if backbone.head_classes else 'without names'
+    return f'{probs.shape[1]:,} classes {named}{several}'
