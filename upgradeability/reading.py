@@ -144,10 +144,11 @@ def _visible_frame(frame):
 
 # %% ../nbs/01_reading.ipynb #4d4d4876
 def as_table(
-    frame:pd.DataFrame, # of numbers and text
+    frame:pd.DataFrame|None, # of numbers and text
     most:int=100, # rows that are shown
-) -> Shown: # for the end of a cell, or `display`
+) -> Shown|None: # for the end of a cell, or `display`; None where there is no table
     "A table for readers."
+    if frame is None: return None
     seen = _visible_frame(frame)
     with pd.option_context('display.max_colwidth', None):
         html = seen.to_html(classes=NO_FORMULAS, border=0, max_rows=most)
