@@ -29,6 +29,7 @@ from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
+from .reading import decodable
 from .recommenders import BY_KIND, protocol_for
 from .datasets import load_task
 from .tasks import Task, leaked
@@ -169,11 +170,11 @@ def _run_cell(run, backbone, task, place):
     except Exception as e: return replace(cell, error=_said(e))
 
 # %% ../nbs/17_evaluation.ipynb #9eed8655
-def _said(e): return f'{type(e).__name__}: {e}'
+def _said(e): return decodable(f'{type(e).__name__}: {e}')
 
 def _cell(run, model, task, place, **more):
     _, _, protocol, n, seed = place
-    return Cell(model, task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
+    return Cell(decodable(model), task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
 
 def _facts(cell, task):
     "What the file of predictions says about itself."

@@ -13,8 +13,9 @@ from html import escape
 from typing import Any
 
 # %% auto #0
-__all__ = ['STATUSES', 'shortened', 'visible', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown', 'as_table',
-           'Entry', 'value_text', 'reading_html', 'Reading', 'read_records', 'remarks', 'in_common']
+__all__ = ['STATUSES', 'shortened', 'visible', 'decodable', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown',
+           'as_table', 'Entry', 'value_text', 'reading_html', 'Reading', 'reading_text', 'read_records', 'remarks',
+           'in_common']
 
 # %% ../nbs/01_reading.ipynb #69042dd0
 import pandas as pd
@@ -52,6 +53,14 @@ def visible(
     if text and not text.strip(' \xa0\u3000'): return shortened('␣' * len(text), most)
     is_plain = text.isprintable() and _UNSEEN.isdisjoint(text)
     return shortened(text if is_plain else ''.join(map(_seen, text)), most)
+
+# %% ../nbs/01_reading.ipynb #1b90bbdf
+def decodable(
+    text:str, # a name or a message
+) -> str: # with halves of characters as escapes
+    "Text that can be stored as UTF-8."
+    if text.isascii(): return text
+    return re.sub('[\ud800-\udfff]', lambda half: _seen(half[0]), text)
 
 # %% ../nbs/01_reading.ipynb #1e8d2f19
 def as_html(
@@ -252,6 +261,15 @@ class Reading:
     def __len__(self): return len(self.entries)
     def __repr__(self): return '\n'.join(visible(f'{e}{_remark(e)}', 400) for e in self.entries) or 'nothing is known of the reading'
     def _repr_html_(self): return reading_html({'': self})
+
+# %% ../nbs/01_reading.ipynb #2ac762fc
+def reading_text(
+    about:str, # what was read, in a line
+    reading:Reading, # its entries
+) -> str: # lines
+    "Something and its reading, for a terminal."
+    lines = str(reading).splitlines() if len(reading) else []
+    return '\n'.join([visible(about), *[f'  {line}' for line in lines]])
 
 # %% ../nbs/01_reading.ipynb #a7255b89
 def read_records(

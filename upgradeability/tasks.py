@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
 from .core import fingerprint, unknown
-from .reading import Reading
+from .reading import Reading, decodable, reading_html, reading_text
 
 # %% ../nbs/03_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -107,17 +107,24 @@ def encode_labels(
     classes:Sequence|None=None, # names in the wanted order; None: sorted as found
 ) -> tuple: # (n,) int64 codes and the tuple of class names
     "Labels as codes into class names."
-    values = pd.Series(labels if isinstance(labels, list) else _one_column(np.asarray(labels)))
+    labels = labels if isinstance(labels, list) else _one_column(np.asarray(labels))
+    values = pd.Series(_storable(labels))
     if not len(values): raise ValueError("There are no labels: a task needs examples of at least two classes.")
     if missing := list(np.flatnonzero(values.isna())[:5]): raise ValueError(f"{int(values.isna().sum())} labels are missing, the first at rows {[int(i) for i in missing]}.")
     if values.dtype.kind == 'f' or isinstance(values.iloc[0], float): raise ValueError(f"Labels are floats (such as {float(values.iloc[0])}); classes are integers or text: use y.astype(int).")
     found = pd.unique(values)
     if len({isinstance(v, str) for v in found}) > 1: raise ValueError(f"Labels mix text and numbers, such as {found[0]!r} and {next(v for v in found if isinstance(v, str) != isinstance(found[0], str))!r}: make them all text.")
-    names = list(classes) if classes is not None else sorted(found)
+    names = _storable(list(classes)) if classes is not None else sorted(found)
     if len(names) < 2: raise ValueError(f"Only one class, {str(names[0])!r}: there is nothing to tell apart.")
     codes = pd.Index(names).get_indexer(values)
     if (codes < 0).any(): raise unknown('label', values[codes < 0].iloc[0], names)
     return codes.astype(np.int64), tuple(str(c) for c in names)
+
+# %% ../nbs/03_tasks.ipynb #062a84af
+def _storable(names):
+    "Names of which a table can be made; what is no text stays as it is."
+    if isinstance(names, np.ndarray) and names.dtype.kind not in 'OU': return names
+    return [decodable(o) if isinstance(o, str) else o for o in names]
 
 # %% ../nbs/03_tasks.ipynb #d446f02d
 def _one_column(labels):
@@ -202,6 +209,13 @@ class Task:
         return self.inputs.digests[self.groups if self.kind == 'tagging' else self.y if self.kind == 'recommendation' else np.arange(len(self.y))]
 
     def __repr__(self):
+        return reading_text(self._summary, self.reading)
+
+    def _repr_html_(self): return reading_html({self._summary: self.reading})
+
+    @property
+    def _summary(self):
+        "The task in a line."
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
         return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
@@ -260,6 +274,7 @@ def make_task(
     "Put a task together, drawing the splits that the data do not bring."
     if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
     y, classes = encode_labels(labels, classes)
+    name = decodable(name)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
     rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
     if 'test' not in rows:
