@@ -262,3 +262,108 @@ def test_a_browser_would_see_what_gets_through(chromium, tmp_path):
     guarded.write_text(_page('</title><script>window.ran=1</script>', page.read_text()))
     asked, console, ran, odd = seen_by(chromium, guarded)
     assert not ran and any('Content Security Policy' in entry['message'] for entry in console)
+
+# ---- what was read
+
+def arrays():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 6)).astype(np.float32), np.arange(60) % 2
+    return x[:40], y[:40], x[40:], y[40:]
+
+def test_tasks_and_networks_show_what_was_read():
+    "In a terminal and in a notebook, names as text."
+    from dataclasses import replace
+    from upgradeability import load_backbone, load_task
+    task, net = load_task(arrays()), load_backbone('bundled:efficientnet_lite0')
+    odd = replace(task, reading=task.reading.add('files', '<img src=x>\u202e', 'finding'))
+    assert 'files: <img src=x>\\u202e (!)' in repr(odd) and '<b>&lt;img src=x&gt;\\u202e</b>' in odd._repr_html_()
+    for shown in (task, net):
+        assert all(entry.about in repr(shown) and entry.about in shown._repr_html_() for entry in shown.reading) and len(shown.reading) >= 2
+        assert repr(shown).splitlines()[0] == shown._summary
+    assert '1,280 numbers' in repr(net)
+
+def test_readings_of_every_table(tmp_path):
+    "Results, curves and rankings show them; findings are repeated in bold; what is stored is what is shown."
+    from dataclasses import replace
+    from torch import nn
+    from upgradeability import evaluate, load_task
+    from upgradeability.budgets import curve_cells, learning_curve, rank_models
+    from upgradeability.report import keep_provenance, keep_ranking, show_reading
+    task = load_task(arrays())
+    task = replace(task, reading=task.reading.add('labels', 'three | of *them* are odd', 'finding'))
+    net = lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    df = evaluate(net(), task, protocols=['knn'], out_dir=tmp_path/'a')
+    curve = learning_curve(net(), task, sizes=[10, 20, 40], seeds=[0], out_dir=tmp_path/'b', n_boot=20)
+    ranking = rank_models({'one': net(), 'two': net()}, task, budget=20., smallest=8, out_dir=tmp_path/'c')
+    for table in (df, curve_cells(curve), ranking):
+        shown = show_reading(table)
+        assert 'three | of *them* are odd (!)' in shown.text and 'numeric type: float32' in shown.text
+        assert '<b>three | of *them* are odd</b>' in shown.html
+    page = shown_by(findings(df, task), tmp_path)
+    assert 'labels: three | of *them* are odd' in [b.get_text() for b in page.find_all('strong')]
+    keep_provenance(df), keep_ranking(ranking)
+    for folder in 'ac': assert 'three | of *them* are odd' in (tmp_path/folder/'provenance.json').read_text()
+
+def test_every_report_shows_what_was_read_behind_its_verdict(root):
+    for name in ('eval', 'compare', 'curve', 'rank'):
+        nb = nbformat.read(root/'nbs'/f'{name}.ipynb', 4)
+        headings = [c.source.splitlines()[0] for c in nb.cells if c.cell_type == 'markdown' and c.source.startswith('## ')]
+        assert headings[0] == '## What was read' and sum('show_reading(' in c.source for c in nb.cells) == 1
+
+# ---- names that no file system, or no text, can hold
+
+@pytest.mark.parametrize('spec', ['folder:{}', 'csv:{}.csv', 'conll:{}', 'interactions:{}', 'hf:{}', '{}', 'csv:' + 'a/' * 3000 + '{}'])
+def test_overlong_tasks_are_refused(spec):
+    from upgradeability import load_task
+    with pytest.raises(ValueError, match='bytes; ') as e: load_task(spec.format('x' * 5000) if 'a/' not in spec else spec.format('b'))
+    assert len(str(e.value)) < 400
+
+@pytest.mark.parametrize('spec', ['{}', 'timm:{}', 'torchvision:{}', 'file:{}:resnet18', 'hf:{}', 'st:{}'])
+def test_overlong_models_are_refused(spec):
+    from upgradeability import load_backbone
+    with pytest.raises(ValueError, match='255 at most') as e: load_backbone(spec.format('x' * 5000))
+    assert len(str(e.value)) < 400
+
+def test_a_name_of_255_bytes_is_no_problem(tmp_path):
+    from upgradeability import load_task
+    path = put(tmp_path/f"{'x' * 251}.csv", [['text', 'label'], *[[f't{i}', 'ab'[i % 2]] for i in range(20)]])
+    assert load_task(f'csv:{path}?text=text&label=label').n_train > 9
+
+def test_where_nothing_can_be_written_is_said(tmp_path):
+    from torch import nn
+    from upgradeability import evaluate
+    for name, match in [('x' * 300, '255 at most'), ('run\udcff', 'no text')]:
+        with pytest.raises(ValueError, match=match): evaluate(nn.Linear(6, 3), arrays(), protocols=['knn'], out_dir=tmp_path/name)
+        with pytest.raises(ValueError, match=match): write_report('eval', tmp_path/f'{name}.ipynb')
+    assert list(tmp_path.iterdir()) == []
+
+def test_long_specs_are_shortened_where_they_are_shown(tmp_path):
+    from test_report import failed, row, table
+    spec = 'timm:' + 'long_name_' * 100
+    df = table(row('knn', model=spec), failed('as_is', 'x' * 5000))
+    assert len(verdict(df.assign(baseline=None))) < 1500 and len(as_table(df[['model']]).html) < 2000
+
+def test_undecodable_names_of_files(tmp_path):
+    "A byte that is no text in the names of the folder, a class, the pictures and the checkpoint: the run is as any other."
+    import os
+    import timm, torch
+    from upgradeability import evaluate, load_task
+    from upgradeability.evaluation import read_predictions, verify
+    from upgradeability.report import keep_provenance, resolved, show_reading
+    folder = os.fsencode(tmp_path)+b'/pets\xff'
+    rng = np.random.default_rng(0)
+    for c in (b'cat\xfe', b'dog'):
+        try: os.makedirs(folder + b'/' + c)
+        except OSError: pytest.skip('this file system takes text only')
+        for i in range(8): Image.fromarray(rng.integers(0, 99, (16, 16, 3), np.uint8)).save(os.fsdecode(folder + b'/' + c + b'/%d\xfd.png' % i))
+    weights = f'{tmp_path}/w\udcff.pth'
+    torch.save(timm.create_model('test_vit').state_dict(), weights)
+    task = load_task(f'folder:{os.fsdecode(folder)}')
+    assert task.classes == (r'cat\udcfe', 'dog') and repr(task).isprintable() is False
+    df = evaluate(f'file:{weights}:test_vit', task, protocols='majority, linear_probe', dtype='float32', out_dir=tmp_path/'run')
+    assert (df.error == '').all() and verify(tmp_path/'run').empty
+    for text in (verdict(df), findings(df, task), resolved(df), show_reading(df).html, repr(task)): text.encode()
+    keep_provenance(df)
+    json.loads((tmp_path/'run'/'provenance.json').read_text(encoding='utf-8'))
+    out = write_report('eval', tmp_path/'out.ipynb', model='bundled:efficientnet_lite0', task=task.name.replace('\\udcff', '\udcff'), protocols='knn', dtype='float32', out_dir=str(tmp_path/'again'))
+    assert r'cat\udcfe' in out.with_suffix('.html').read_text()

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 # %% auto #0
-__all__ = ['FILES', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path', 'read_list',
-           'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'progress']
+__all__ = ['LONGEST', 'DEEPEST', 'FILES', 'nearest', 'shortened', 'unknown', 'need', 'read_value', 'check_length', 'check_path',
+           'Spec', 'parse_spec', 'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir',
+           'write_atomic', 'write_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
@@ -31,6 +32,16 @@ def nearest(
     return next((k for k in known if hits and k.lower() == hits[0]), None)
 
 # %% ../nbs/00_core.ipynb #07e518f1
+def shortened(
+    text:str, # any text
+    most:int|None, # characters that are kept; None: all
+) -> str: # the beginning and the end, since names often differ at their end
+    "A long text with a gap."
+    if most is None or len(text) <= most: return text
+    end = most // 3
+    return f'{text[:most - end - 1]}…{text[len(text) - end:]}'
+
+# %% ../nbs/00_core.ipynb #a2b4095a
 def unknown(
     kind:str, # what was looked up: 'model', 'metric', …
     value:Any, # what was given
@@ -40,7 +51,7 @@ def unknown(
     known = sorted(str(k) for k in known)
     guess = nearest(value, known)
     shown = ', '.join(known[:12]) + (f', … ({len(known)} in all)' if len(known) > 12 else '')
-    return ValueError(f"Unknown {kind} {str(value)!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known: {shown}.")
+    return ValueError(f"Unknown {kind} {shortened(str(value), 200)!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known: {shown}.")
 
 # %% ../nbs/00_core.ipynb #1285aeca
 def need(
@@ -67,6 +78,35 @@ def read_value(
     except yaml.YAMLError: return text
     return value if isinstance(value, (int, float)) or value is None and text.strip() or text.lstrip().startswith(('[', '{')) else text.strip().strip('\'"')
 
+# %% ../nbs/00_core.ipynb #e02d33fc
+LONGEST, DEEPEST = 255, 4095 # bytes in the name of a file, and in a whole path: what file systems take
+
+def check_length(
+    path:str|os.PathLike, # a path, or the name in a spec
+    what:str, # what it is, for the message
+) -> None: # raises where no file system can hold it
+    "Refuse names that are too long for a file."
+    longest, whole = max(_n_bytes(part) for part in re.split(r'[/\\:]', str(path))), _n_bytes(path)
+    about = f'The {what} {shortened(str(path), 80)!r}'
+    if longest > LONGEST: raise ValueError(f'{about} has a part of {longest:,} bytes; the name of a file or a folder has {LONGEST} at most. Is it a text instead of a name?')
+    if whole > DEEPEST: raise ValueError(f'{about} has {whole:,} bytes; a path has {DEEPEST:,} at most. Move the folder further up, or link to it from there.')
+
+def _n_bytes(path):
+    "The length of a path for the file system."
+    return len(os.fsencode(path))
+
+# %% ../nbs/00_core.ipynb #78ede5c7
+def check_path(
+    path:str|os.PathLike, # of a file or folder that is going to be written
+    what:str, # what it is, for the message
+) -> str|os.PathLike: # the path
+    "Refuse paths that cannot be written, or not be read again by all libraries."
+    check_length(path, what)
+    try: str(path).encode()
+    except UnicodeEncodeError as e:
+        raise ValueError(f"The {what} {str(path)!r} has bytes that are no text (UTF-8), which Parquet and notebooks cannot store: choose another name.") from e
+    return path
+
 # %% ../nbs/00_core.ipynb #d86f9f0f
 @dataclass(frozen=True)
 class Spec:
@@ -91,6 +131,7 @@ def parse_spec(
     sources:Iterable, # the sources that exist
 ) -> Spec: # source is '' where `text` is a bare name
     "Split a spec; a word before the colon that is no source is an error."
+    check_length(text.partition('?')[0], 'spec')
     head, _, query = text.strip().rpartition('?')
     if not re.fullmatch(r'[A-Za-z_]\w*=[^&]*(&[A-Za-z_]\w*=[^&]*)*', query): head, query = text.strip(), ''
     source, colon, name = head.partition(':')

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import Spec, cache_dir, check_path, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
@@ -352,7 +352,7 @@ def _baseline_of(cell, against, by_place):
 def _out_dir(given, models, tasks, *asked):
     "The folder for results, made and tried."
     names = [getattr(m, 'fingerprint', None) or _spec_of(m) for m in models]
-    folder = Path(given).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
+    folder = Path(check_path(given, 'out_dir')).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder): pass

@@ -13,15 +13,14 @@ from html import escape
 from typing import Any
 
 # %% auto #0
-__all__ = ['STATUSES', 'shortened', 'visible', 'decodable', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown',
-           'as_table', 'Entry', 'value_text', 'reading_html', 'Reading', 'reading_text', 'read_records', 'remarks',
-           'in_common']
+__all__ = ['STATUSES', 'visible', 'decodable', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown', 'as_table',
+           'Entry', 'value_text', 'reading_html', 'Reading', 'reading_text', 'read_records', 'remarks', 'in_common']
 
 # %% ../nbs/01_reading.ipynb #69042dd0
 import pandas as pd
 
 # %% ../nbs/01_reading.ipynb #7ca06dc7
-from .core import unknown
+from .core import shortened, unknown
 
 # %% ../nbs/01_reading.ipynb #0595107f
 _UNSEEN = frozenset('\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0') # printable to Python, and nothing to the eye
@@ -32,16 +31,6 @@ def _seen(character):
     is_blank = character.isspace() and character not in _BREAKS
     is_seen = character.isprintable() and character not in _UNSEEN
     return character if is_blank or is_seen else character.encode('unicode_escape').decode()
-
-# %% ../nbs/01_reading.ipynb #d6e75042
-def shortened(
-    text:str, # any text
-    most:int|None, # characters that are kept; None: all
-) -> str: # the beginning and the end, since names often differ at their end
-    "A long text with a gap."
-    if most is None or len(text) <= most: return text
-    end = most // 3
-    return f'{text[:most - end - 1]}…{text[len(text) - end:]}'
 
 # %% ../nbs/01_reading.ipynb #6df05ab9
 def visible(
@@ -182,13 +171,19 @@ def value_text(
     most:int=12, # entries of a list or dict that are shown
 ) -> str: # one line
     "A value in words."
-    if isinstance(value, dict): parts = [f'{k} {value_text(v)}' for k, v in value.items()]
+    if isinstance(value, dict): parts = [_pair_text(k, v) for k, v in value.items()]
     elif isinstance(value, (list, tuple)): parts = [value_text(v) for v in value]
     elif isinstance(value, int) and not isinstance(value, bool): return f'{value:,}'
     else: return str(value)
     left_out = len(parts) - most
     more = [f'… and {left_out:,} more'] if left_out > 0 else []
     return ', '.join(parts[:most] + more)
+
+# %% ../nbs/01_reading.ipynb #230b9265
+def _pair_text(name, value):
+    "An entry of a dict in words; two numbers are told apart by a colon."
+    end = ':' if str(name)[-1:].isdigit() else ''
+    return f'{name}{end} {value_text(value)}'
 
 # %% ../nbs/01_reading.ipynb #16142306
 def _remark(entry):

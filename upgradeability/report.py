@@ -22,8 +22,8 @@ import numpy as np, pandas as pd
 # %% ../nbs/21_report.ipynb #ec18f27c
 from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
-from .core import unknown, write_atomic, write_json
-from .reading import Reading, Shown, as_code, as_html, as_markdown, in_common, read_records, reading_html, shortened, visible
+from .core import check_path, shortened, unknown, write_atomic, write_json
+from .reading import Reading, Shown, as_code, as_html, as_markdown, in_common, read_records, reading_html, visible
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
 from .papermill_io import notebook_path
@@ -335,7 +335,8 @@ def keep_ranking(
 ) -> pd.DataFrame: # what it was made of, in short
     "Store `provenance.json` beside the ranking."
     a = ranking.attrs
-    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')),
+    readings = _portable([list(o) for o in a.get('readings', ())])
+    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')), readings=readings,
                 **{k: a[k] for k in ('steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings')})
     write_json(Path(a['out_dir'])/'provenance.json', made)
     return pd.Series({**a['settings'], 'models': len(ranking), 'steps': len(a['steps']), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)}, name='').to_frame()
@@ -490,7 +491,7 @@ img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
-table.reading { width: 100% } table.reading td { max-width: none } table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem }
+table.reading { width: 100% } table.reading tr { background: none } table.reading td { max-width: none } table.reading td:first-child { width: 9rem; opacity: .75 } table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem }
 table.reading tr:first-child th { padding-top: .25rem }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }
@@ -597,7 +598,7 @@ def write_report(
 ) -> Path: # the executed notebook
     "Run a notebook with parameters and make a page of it."
     from papermill import PapermillExecutionError, execute_notebook
-    path, out = _runnable(notebook), Path(out)
+    path, out = _runnable(notebook), Path(check_path(out, 'report'))
     _check_known(path, parameters)
     given = {k: _as_parameter(k, v) for k, v in parameters.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
