@@ -23,7 +23,7 @@ import numpy as np, pandas as pd
 from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
 from .core import check_path, shortened, unknown, write_atomic, write_json
-from .reading import Reading, Shown, as_code, as_html, as_markdown, in_common, read_records, reading_html, visible
+from .reading import Reading, Shown, as_code, as_html, as_markdown, decodable, in_common, read_records, reading_html, visible
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
 from .papermill_io import notebook_path
@@ -575,7 +575,9 @@ def _runnable(notebook):
 def _as_parameter(name, value):
     "A value as papermill can write it into a cell."
     if isinstance(value, np.generic): return value.item()
-    if isinstance(value, Path): return str(value)
+    if isinstance(value, Path): value = str(value)
+    if isinstance(value, str) and decodable(value) != value:
+        raise ValueError(f'{name}={value!r} has bytes that are no text (UTF-8), which a notebook cannot hold: rename the file, or use evaluate(…) in Python.')
     if isinstance(value, (list, tuple)): return [_as_parameter(name, v) for v in value]
     if isinstance(value, dict): return {k: _as_parameter(name, v) for k, v in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)): return value
