@@ -20,7 +20,7 @@ from torch import nn
 
 # %% ../nbs/09_backbones.ipynb #483e0e08
 from .core import fingerprint, unknown
-from .reading import Reading
+from .reading import Reading, reading_html, reading_text
 
 # %% ../nbs/09_backbones.ipynb #0c161cff
 @dataclass(frozen=True)
@@ -139,7 +139,13 @@ class Backbone:
         "Parameters of the network."
         return sum(p.numel() for p in self.module.parameters())
 
-    def __repr__(self): return f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, {self.n_params / 1e6:.1f} M parameters, {self.fingerprint})"
+    def __repr__(self): return reading_text(self._summary, self.reading)
+    def _repr_html_(self): return reading_html({self._summary: self.reading})
+
+    @property
+    def _summary(self):
+        "The network in a line."
+        return f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, {self.n_params / 1e6:.1f} M parameters, {self.fingerprint})"
 
 # %% ../nbs/09_backbones.ipynb #17858de9
 LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name

@@ -4,16 +4,153 @@
 
 # %% ../nbs/01_reading.ipynb #b7612ef7
 from __future__ import annotations
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 # %% auto #0
-__all__ = ['STATUSES', 'Entry', 'value_text', 'Reading', 'read_records', 'remarks', 'reading_html']
+__all__ = ['STATUSES', 'visible', 'decodable', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown', 'as_table',
+           'Entry', 'value_text', 'reading_html', 'Reading', 'reading_text', 'read_records', 'remarks', 'in_common']
+
+# %% ../nbs/01_reading.ipynb #69042dd0
+import pandas as pd
 
 # %% ../nbs/01_reading.ipynb #7ca06dc7
-from .core import unknown
+from .core import shortened, unknown
+
+# %% ../nbs/01_reading.ipynb #0595107f
+_UNSEEN = frozenset('\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0') # printable to Python, and nothing to the eye
+_BREAKS = frozenset('\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029')
+
+def _seen(character):
+    "A character, or its escape where it cannot be seen."
+    is_blank = character.isspace() and character not in _BREAKS
+    is_seen = character.isprintable() and character not in _UNSEEN
+    return character if is_blank or is_seen else character.encode('unicode_escape').decode()
+
+# %% ../nbs/01_reading.ipynb #6df05ab9
+def visible(
+    text:Any, # a name or a message, of whatever origin
+    most:int|None=None, # characters that are shown; None: all
+) -> str: # one line
+    "Text in which every character can be seen."
+    text = str(text)
+    if text and not text.strip(' \xa0\u3000'): return shortened('␣' * len(text), most)
+    is_plain = text.isprintable() and _UNSEEN.isdisjoint(text)
+    return shortened(text if is_plain else ''.join(map(_seen, text)), most)
+
+# %% ../nbs/01_reading.ipynb #1b90bbdf
+def decodable(
+    text:str, # a name or a message
+) -> str: # with halves of characters as escapes
+    "Text that can be stored as UTF-8."
+    if text.isascii(): return text
+    return re.sub('[\ud800-\udfff]', lambda half: _seen(half[0]), text)
+
+# %% ../nbs/01_reading.ipynb #1e8d2f19
+def as_html(
+    text:Any, # a name or a message, of whatever origin
+    most:int|None=None, # characters that are shown; None: all
+) -> str: # HTML that shows it
+    "Text for a page, also between quotation marks."
+    return escape(visible(text, most))
+
+# %% ../nbs/01_reading.ipynb #c9b8752b
+_MEANING = re.compile('|'.join([
+    r'[&<>]', # HTML
+    r'[$\\]', # formulas
+    r'[`*~|@\[\]]', # code, emphasis, tables, addresses, links and pictures
+    r'(?<![^\W_])_+|_+(?![^\W_])', # emphasis; within a word an underscore means nothing
+    r'^[#+=:-]|^\d+(?=[.)])', # headings, lists, definitions
+    r':(?=//)|(?<=www)\.']), re.I) # links without brackets
+
+def _tame(match):
+    "Characters as their numbers."
+    numbers = ''.join(f'&#{ord(c)};' for c in match[0])
+    if match[0] in '$\\': return f'<span>{numbers}</span>'
+    return escape(match[0]) if match[0] in '&<>' else numbers
+
+# %% ../nbs/01_reading.ipynb #cfef0426
+def as_markdown(
+    text:Any, # a name or a message, of whatever origin
+    most:int|None=None, # characters that are shown; None: all
+) -> str: # Markdown that shows it
+    "Text for a sentence in Markdown."
+    return _MEANING.sub(_tame, visible(text, most))
+
+# %% ../nbs/01_reading.ipynb #32d543c3
+def as_code(
+    text:Any, # a spec or a name, of whatever origin
+    most:int|None=120, # characters that are shown; None: all
+) -> str: # Markdown that shows it in letters of equal width
+    "Text as code in Markdown, between more backticks than it has in a row."
+    code = visible(text, most) or '(empty)'
+    fence = '`' * (1 + max(map(len, re.findall('`+', code)), default=0))
+    room = ' ' if {code[0], code[-1]} & set('` ') else ''
+    return f'{fence}{room}{code}{room}{fence}'
+
+# %% ../nbs/01_reading.ipynb #779e8094
+@lru_cache
+def _letters(font):
+    "The characters that a font has."
+    from matplotlib.font_manager import findfont, get_font
+    return frozenset(map(chr, get_font(findfont(font)).get_charmap()))
+
+# %% ../nbs/01_reading.ipynb #edd17978
+def drawable(
+    text:Any, # a name or a text, of whatever origin
+    most:int|None=None, # characters that are shown; None: all
+    font:str='DejaVu Sans', # in which it is drawn
+) -> str: # for what is drawn with `parse_math=False`
+    "Text that a font can draw."
+    return ''.join(c if c in _letters(font) else '□' for c in visible(text, most))
+
+# %% ../nbs/01_reading.ipynb #4c44e8ae
+def as_label(
+    text:Any, # a name, of whatever origin
+    most:int|None=None, # characters that are shown; None: all
+) -> str: # for titles, ticks, legends and notes of matplotlib
+    "Text for a picture: no formula, no character that the font lacks."
+    return drawable(text, most).replace('$', r'\$')
+
+# %% ../nbs/01_reading.ipynb #e81af940
+@dataclass(frozen=True)
+class Shown:
+    "Something for readers: as HTML in a notebook or a page, as text elsewhere."
+    text: str # for a terminal
+    html: str # the same as HTML
+
+    def __repr__(self): return self.text
+    def _repr_html_(self): return self.html
+
+# %% ../nbs/01_reading.ipynb #7bbf2798
+NO_FORMULAS = 'tex2jax_ignore mathjax_ignore' # classes in which JupyterLab looks for none
+
+def _visible_cell(value):
+    "Text and what is written as text, visible; numbers as they are."
+    return visible(value, 300) if isinstance(value, (str, list, tuple, dict, set)) else value
+
+def _visible_frame(frame):
+    "A frame of which the names and texts can be seen."
+    columns = [frame.iloc[:, i].map(_visible_cell) for i in range(frame.shape[1])]
+    seen = pd.concat(columns, axis=1) if columns else frame
+    return seen.rename(index=_visible_cell, columns=_visible_cell)
+
+# %% ../nbs/01_reading.ipynb #4d4d4876
+def as_table(
+    frame:pd.DataFrame|None, # of numbers and text
+    most:int=100, # rows that are shown
+) -> Shown|None: # for the end of a cell, or `display`; None where there is no table
+    "A table for readers."
+    if frame is None: return None
+    seen = _visible_frame(frame)
+    with pd.option_context('display.max_colwidth', None):
+        html = seen.to_html(classes=NO_FORMULAS, border=0, max_rows=most)
+        return Shown(seen.to_string(max_rows=most), html)
 
 # %% ../nbs/01_reading.ipynb #17c4e06d
 STATUSES = ('read', 'guess', 'finding')
@@ -34,13 +171,50 @@ def value_text(
     most:int=12, # entries of a list or dict that are shown
 ) -> str: # one line
     "A value in words."
-    if isinstance(value, dict): parts = [f'{k} {value_text(v)}' for k, v in value.items()]
+    if isinstance(value, dict): parts = [_pair_text(k, v) for k, v in value.items()]
     elif isinstance(value, (list, tuple)): parts = [value_text(v) for v in value]
     elif isinstance(value, int) and not isinstance(value, bool): return f'{value:,}'
     else: return str(value)
     left_out = len(parts) - most
     more = [f'… and {left_out:,} more'] if left_out > 0 else []
     return ', '.join(parts[:most] + more)
+
+# %% ../nbs/01_reading.ipynb #230b9265
+def _pair_text(name, value):
+    "An entry of a dict in words; two numbers are told apart by a colon."
+    end = ':' if str(name)[-1:].isdigit() else ''
+    return f'{name}{end} {value_text(value)}'
+
+# %% ../nbs/01_reading.ipynb #16142306
+def _remark(entry):
+    "What stands behind an entry that is not a plain fact."
+    return {'read': '', 'guess': ' (assumed)', 'finding': ' (!)'}[entry.status]
+
+# %% ../nbs/01_reading.ipynb #f54b8b70
+def _cell(entry):
+    "The value of an entry as HTML."
+    text = as_html(value_text(entry.value), 600)
+    return f'<b>{text}</b>' if entry.status == 'finding' else text + _remark(entry)
+
+def _line(entry):
+    "An entry as a row of a table."
+    left = 'style="text-align:left;vertical-align:top'
+    return f'<tr><td {left};white-space:nowrap">{as_html(entry.about, 60)}</td><td {left};overflow-wrap:anywhere">{_cell(entry)}</td></tr>'
+
+def _heading(text):
+    "A row of a table that names what follows."
+    return f'<tr><th colspan="2" style="text-align:left;overflow-wrap:anywhere">{as_html(text, 200)}</th></tr>'
+
+# %% ../nbs/01_reading.ipynb #f12ae26c
+def reading_html(
+    readings:dict, # {heading: Reading}; an empty heading is left out
+) -> str: # HTML, one table
+    "Readings as a table: what, and what was read."
+    rows = []
+    for heading, reading in readings.items():
+        if heading: rows.append(_heading(heading))
+        rows += [_line(entry) for entry in reading]
+    return f"<table class=\"reading {NO_FORMULAS}\"><tbody>{''.join(rows)}</tbody></table>"
 
 # %% ../nbs/01_reading.ipynb #569698d3
 @dataclass(frozen=True)
@@ -80,13 +254,17 @@ class Reading:
     def __contains__(self, about): return any(e.about == about for e in self.entries)
     def __iter__(self): return iter(self.entries)
     def __len__(self): return len(self.entries)
-    def __repr__(self): return '\n'.join(f'{e}{_remark(e)}' for e in self.entries) or 'nothing is known of the reading'
+    def __repr__(self): return '\n'.join(visible(f'{e}{_remark(e)}', 400) for e in self.entries) or 'nothing is known of the reading'
     def _repr_html_(self): return reading_html({'': self})
 
-# %% ../nbs/01_reading.ipynb #16142306
-def _remark(entry):
-    "What stands behind an entry that is not a plain fact."
-    return {'read': '', 'guess': ' (assumed)', 'finding': ' (!)'}[entry.status]
+# %% ../nbs/01_reading.ipynb #2ac762fc
+def reading_text(
+    about:str, # what was read, in a line
+    reading:Reading, # its entries
+) -> str: # lines
+    "Something and its reading, for a terminal."
+    lines = str(reading).splitlines() if len(reading) else []
+    return '\n'.join([visible(about), *[f'  {line}' for line in lines]])
 
 # %% ../nbs/01_reading.ipynb #a7255b89
 def read_records(
@@ -103,18 +281,16 @@ def remarks(
     "Sentences as a reading."
     return Reading(tuple(Entry('remark', s, status) for s in sentences))
 
-# %% ../nbs/01_reading.ipynb #f54b8b70
-def _cell(entry):
-    text = escape(value_text(entry.value))
-    return f'<b>{text}</b>' if entry.status == 'finding' else text + _remark(entry)
-
-# %% ../nbs/01_reading.ipynb #f12ae26c
-def reading_html(
-    readings:dict, # {heading: Reading}; an empty heading is left out
-) -> str: # HTML, one table
-    "Readings as a table: what, and what was read."
-    rows = []
-    for heading, reading in readings.items():
-        if heading: rows.append(f'<tr><th colspan="2" style="text-align:left">{escape(heading)}</th></tr>')
-        rows += [f'<tr><td style="text-align:left">{escape(e.about)}</td><td style="text-align:left">{_cell(e)}</td></tr>' for e in reading]
-    return f"<table class=\"reading\"><tbody>{''.join(rows)}</tbody></table>"
+# %% ../nbs/01_reading.ipynb #e8982990
+def in_common(
+    readings:dict, # {heading: Reading}
+    what:str='models', # what the headings name, in the plural
+) -> dict: # {heading: Reading}, what all have first where there are two or more
+    "Readings without repetitions."
+    if len(readings) < 2: return readings
+    count = Counter(entry for reading in readings.values() for entry in map(repr, reading))
+    is_common = lambda entry: count[repr(entry)] == len(readings)
+    first = next(iter(readings.values()))
+    shared = Reading(tuple(filter(is_common, first)))
+    own = {k: Reading(tuple(e for e in r if not is_common(e))) for k, r in readings.items()}
+    return ({f'all {len(readings)} {what}': shared} if len(shared) else {}) | own
