@@ -17,7 +17,7 @@ __all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task']
 import numpy as np
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown
+from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, read_options, refuse_path, unknown
 from .entities import _load_conll
 from .folders import _load_folder, picture_files
 from .interactions import load_interactions
@@ -156,7 +156,8 @@ def load_task(
     if not any(p.kind == p.VAR_KEYWORD for p in takes.values()):
         for o in parsed.options:
             if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
-    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
+    options = {k: v.strip() if isinstance(v, str) else v for k, v in read_options(parsed, load).items()}
+    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **options}).sample(n_train)
 
 # %% ../nbs/08_datasets.ipynb #bacc46e6
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import Spec, _Texts, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
@@ -276,7 +276,7 @@ def _protocol(given):
     known = list(dict.fromkeys(o for names in takes for o in names))
     for option in spec.options:
         if option not in known: raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
-    return spec
+    return replace(spec, options={k: _class_map(spec.written[k]) if k == 'class_map' else v for k, v in spec.options.items()})
 
 def _takes(f):
     "The options of a protocol; None: any."
@@ -315,8 +315,9 @@ def _whole(name, given, least):
 
 # %% ../nbs/17_evaluation.ipynb #7ad65463
 def _class_map(given):
-    "A class map, perhaps as YAML text."
-    class_map = yaml.safe_load(given) if isinstance(given, str) else given
+    "A class map, perhaps as YAML text whose words are all text: `no` is a class, not a truth value."
+    class_map = yaml.load(given, _Texts) if isinstance(given, str) else given
+    if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
     if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
     return class_map
 

@@ -20,7 +20,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'fit_weights', 'imagenet_t
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import Backbone, _hash_preprocess, _tapped, complete, hash_weights
-from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
+from .core import Spec, fingerprint, nearest, need, parse_spec, read_options, refuse_path, unknown
 from .reading import Reading, remarks
 from .text_models import Tokens, _complete_text, encode_sentence, encode_text
 
@@ -444,7 +444,7 @@ def load_backbone(
     if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
     else:
         parsed = _resolve(str(spec))
-        options = dict(parsed.options)
+        options = read_options(parsed, MODELS[parsed.source])
         random = _check_options(parsed, options)
         source = MODELS[parsed.source](parsed.name, **options)
         source = replace(source, classes=tuple(classes) if classes else source.classes, preprocess=preprocess or source.preprocess, init=init or source.init)
