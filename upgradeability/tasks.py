@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 # %% auto #0
 __all__ = ['KINDS', 'NO_LABEL', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
            'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid', 'split_test', 'strata',
-           'Task', 'withheld', 'make_task', 'leaked']
+           'Task', 'grade_values', 'withheld', 'make_task', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -343,6 +343,18 @@ def _train_and_valid(unit, stratum, pool, seed, n=None):
     valid = split_valid(stratum[picked])
     return dict(train=_rows_of(unit, picked[~valid]), valid=_rows_of(unit, picked[valid]))
 
+# %% ../nbs/03_tasks.ipynb #372e5fee
+GRADE = r'[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?' # a name that is a number
+
+# %% ../nbs/03_tasks.ipynb #3e0405f2
+def grade_values(
+    classes:Sequence, # names of the grades from low to high
+) -> np.ndarray|None: # (C,) their numbers, counted from the lowest; None where a name is no number
+    "What grades count as, by their names."
+    if not all(re.fullmatch(GRADE, str(c)) for c in classes): return None
+    values = np.array([float(c) for c in classes])
+    return values - values.min() if len(values) else None
+
 # %% ../nbs/03_tasks.ipynb #1f8ba6e3
 MISSING = 'nan none null nil n/a na <na> nat #n/a ? - missing'.split() # what people and programs write for nothing
 
@@ -438,12 +450,18 @@ def _clean_labels(name, labels, splits, reading):
     _refuse_withheld(name, labels, splits)
     return labels, reading.add('blanks around labels', f'taken away from {n:,} labels') if n else reading
 
+def _read_grades(classes):
+    "What grades count as, and whether that is read or a guess."
+    if grade_values(classes) is not None: return f"numbers that count as such: {', '.join(classes)}", 'read'
+    return f"words that count by position: {', '.join(f'{c} {i}' for i, c in enumerate(classes))}", 'guess'
+
 def _read_labels(reading, kind, y, rows, classes, origin):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
     if kind == 'recommendation': return reading
     counts = np.bincount(y, minlength=len(classes))
     reading = _label_findings(reading.add('classes', {c: int(n) for c, n in zip(classes, counts)}), y, classes)
+    if kind == 'grades': reading = reading.add('grades', *_read_grades(classes))
     tested = y[rows['test']]
     if kind == 'tagging' or origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
     return reading.add('test labels', f"all {len(tested):,} labels of the test split are {classes[tested[0]]!r}: if they are withheld, leave that split out", 'finding')
