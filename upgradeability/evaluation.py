@@ -290,9 +290,19 @@ def _many(given, is_one):
     "A list of what may be one thing or several."
     return [given] if is_one(given) else read_list(given)
 
+def _is_column(o):
+    "Whether something holds one entry per example: an array, a list, a column of a table."
+    return hasattr(o, 'shape') or isinstance(o, (list, tuple))
+
+def _is_arrays(o):
+    "Whether this is one task as arrays or lists, (X, y) or (X_train, y_train, X_test, y_test), and no list of tasks."
+    if not isinstance(o, (tuple, list)) or not o: return False
+    if any(hasattr(a, 'shape') for a in o): return True
+    are_tasks = all(isinstance(a, (tuple, list)) and len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
+    return all(map(_is_column, o)) and not are_tasks
+
 def _tasks(given, **options):
-    arrays = lambda o: isinstance(o, (tuple, list)) and any(hasattr(a, 'shape') for a in o)
-    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or arrays(o))]
+    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or _is_arrays(o))]
     if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
     return list({(t.name, t.fingerprint): t for t in tasks}.values())
 

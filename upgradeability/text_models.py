@@ -4,7 +4,7 @@
 
 # %% ../nbs/10_text_models.ipynb #3179b475
 from __future__ import annotations
-import json
+import inspect, json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from torch import nn
 # %% ../nbs/10_text_models.ipynb #6d025a43
 from .core import fingerprint, unknown
 from .backbones import _evaluating
+from .texts import Pair
 
 # %% ../nbs/10_text_models.ipynb #678c61bf
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Tokenised:
     windows: list # of lists of token numbers, each at most as long as the network takes
     words: np.ndarray|None # (k, 2) window and position of the first sub-word of each word; None: a text
     long: bool # True where one window was not enough: the text was cut, the sentence was not
+    types: list|None = None # of a pair: for each token of its window, whether it is of the first or the second text
 
 # %% ../nbs/10_text_models.ipynb #aacadd42
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,8 @@ class Tokens:
     def __call__(self,
         text:str|Sequence, # a text, or the words of a sentence
     ) -> Tokenised: # token numbers
-        "Turn a text or a sentence of words into numbers."
+        "Turn a text, a pair of texts or a sentence of words into numbers."
+        if isinstance(text, Pair): return _pair_window(self, text)
         return _one_window(self._read(text)) if isinstance(text, str) else _all_words(self, list(text))
 
     def _read(self, text, **more):
@@ -67,6 +70,14 @@ def padded(
 
 # %% ../nbs/10_text_models.ipynb #1bdbda99
 def _one_window(found): return Tokenised(found['input_ids'][:1], None, len(found['input_ids']) > 1)
+
+def _pair_window(tokens, pair):
+    "The window of a pair; a tokenizer that puts nothing between two texts gets them as one, with a line break between."
+    added = tokens.tokenizer.num_special_tokens_to_add
+    if added(pair=True) <= added(pair=False): return _one_window(tokens._read(str(pair)))
+    found = tokens._read(pair.first, text_pair=pair.second)
+    types = found['token_type_ids'][0] if 'token_type_ids' in found else None
+    return Tokenised(found['input_ids'][:1], None, len(found['input_ids']) > 1, types)
 
 def _all_words(tokens, words):
     "Windows over all words; one that leaves no token behind (a lone control character) is read as unknown."
@@ -98,11 +109,18 @@ def pad(
     ids, mask = torch.full((len(windows), length), pad_id), torch.zeros(len(windows), length, dtype=torch.long)
     for i, w in enumerate(windows): ids[i, :len(w)], mask[i, :len(w)] = torch.tensor(w), 1
     batch = dict(input_ids=ids, attention_mask=mask, long=torch.tensor([t.long for t in texts for _ in range(1 if t.words is None else len(t.words))]))
+    if texts[0].types is not None: batch['token_type_ids'] = torch.tensor([t.types + [0] * (length - len(t.types)) for t in texts])
     if texts[0].words is None: return batch
     first = np.cumsum([0, *(len(t.windows) for t in texts)])
     return batch | {'words': torch.as_tensor(np.concatenate([t.words + [f, 0] for t, f in zip(texts, first)]))}
 
 # %% ../nbs/10_text_models.ipynb #0f1c2bd1
+def _token_types(module, batch):
+    "Which text of a pair each token belongs to, for networks that tell them apart."
+    takes = 'token_type_ids' in batch and 'token_type_ids' in inspect.signature(module.forward).parameters
+    return {'token_type_ids': batch['token_type_ids']} if takes and getattr(module.config, 'type_vocab_size', 0) > 1 else {}
+
+# %% ../nbs/10_text_models.ipynb #e146e91c
 def encode_text(
     module:nn.Module, # a model of transformers
     batch:dict, # of `pad`
@@ -111,13 +129,13 @@ def encode_text(
 ) -> tuple: # features (n, d), or (k, d) of words, and head probabilities (n, S) or None
     "Features of texts or of words in one pass."
     mask = batch['attention_mask']
-    out = module(input_ids=batch['input_ids'], attention_mask=mask, output_hidden_states=True)
+    out = module(input_ids=batch['input_ids'], attention_mask=mask, output_hidden_states=True, **_token_types(module, batch))
     h = out.hidden_states[-1 if layer is None else layer]
     if 'words' in batch: return h[batch['words'][:, 0], batch['words'][:, 1]].float(), None
     x = h[:, 0] if pooling == 'cls' else (h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     return x.float(), out.logits.float().softmax(1) if 'logits' in out else None
 
-# %% ../nbs/10_text_models.ipynb #e146e91c
+# %% ../nbs/10_text_models.ipynb #e02d8340
 def encode_sentence(
     module:nn.Module, # a SentenceTransformer
     batch:dict, # of `pad`
@@ -126,7 +144,8 @@ def encode_sentence(
 ) -> tuple: # features (n, d), or (k, d) of words, and None
     "Embeddings of texts with the model's own pooling and normalisation; of words, as of any transformer."
     if layer is not None or pooling != 'mean' or 'words' in batch: return encode_text(module[0].auto_model, batch, layer, pooling)
-    return module({k: batch[k] for k in ('input_ids', 'attention_mask')})['sentence_embedding'].float(), None
+    given = {k: batch[k] for k in ('input_ids', 'attention_mask')} | _token_types(module[0].auto_model, batch)
+    return module(given)['sentence_embedding'].float(), None
 
 # %% ../nbs/10_text_models.ipynb #60e4028e
 def _hidden_layer(layer):

@@ -80,10 +80,17 @@ def _column_named(frame, role, given):
     if not known: raise unknown(f'column for the {role}s', str(given), frame.columns)
     return given if given in known else known[0]
 
+def _without_pictures(frame, columns):
+    "The columns that hold no pictures; all of them where only a column of labels would be left."
+    others = [c for c in columns if not _are_addresses(frame[c])]
+    if len(others) == len(columns): return columns
+    could_be_texts = [c for c in others if str(c).lower() not in NAMES['label'] and frame[c].astype(str).nunique() > len(frame) // 5]
+    return others if could_be_texts else columns
+
 def _choose_column(frame, role, taken=()):
     "The column that holds the texts or the labels, by the usual names, else by what the columns hold."
     columns = [c for c in frame.columns if c not in taken]
-    if role == 'text': columns = [c for c in columns if not _are_addresses(frame[c])] or columns
+    if role == 'text': columns = _without_pictures(frame, columns)
     usual = [c for n in NAMES[role] for c in columns if str(c).strip(BLANKS).lower() == n]
     if usual or len(columns) == 1: return (usual or columns)[0]
     if role == 'text' and columns: return max(columns, key=lambda c: frame[c].astype(str).str.len().mean())
