@@ -323,3 +323,25 @@ def test_pictures_behind_hf_are_sent_to_folder(tmp_path, sets):
 def test_lists_of_labels_behind_hf(tmp_path, sets):
     table(tmp_path/"train.parquet", text=TEXTS, label=[[0], [0, 1]] * 30); table(tmp_path/"test.parquet", text=TEXTS, label=[[0], [0, 1]] * 30)
     with pytest.raises(ValueError, match="Several labels per example of the column 'label'"): load_task(f"hf:{tmp_path}")
+
+# ---------------------------------------------------------------- specs in a row
+
+def test_commas_in_options_divide_no_tasks(tmp_path):
+    from upgradeability.evaluation import _task_specs, _tasks
+    path = table(tmp_path/"a.csv", sentence1=TEXTS, sentence2=SECOND, label=["no", "yes"] * 30)
+    pairs, digits = _tasks(f"csv:{path}?text=sentence1,sentence2, digits")
+    assert pairs.inputs[1].second == SECOND[1] and digits.name == "digits"
+    assert len(_tasks(f"csv:{path}?text=sentence1&grades=no, yes")) == 1
+    assert _task_specs("digits, csv:a?label=b, c,csv:d") == ["digits", "csv:a?label=b, c", "csv:d"] and _task_specs("[digits, cifar10]") == ["digits", "cifar10"]
+
+def test_options_of_models_are_text_where_their_loader_says_so(monkeypatch):
+    from upgradeability.models import MODELS, load_backbone
+    seen = {}
+    def load(name, *, prefix:str="", size:int=1, prompt:str|None=None): seen.update(prefix=prefix, size=size, prompt=prompt); raise OSError("enough")
+    monkeypatch.setitem(MODELS, "mine", load)
+    with pytest.raises(OSError, match="enough"): load_backbone("mine:x?prefix=query: &size=2&prompt=no")
+    assert seen == dict(prefix="query: ", size=2, prompt="no")
+
+def test_classes_that_a_source_names_are_meant():
+    task = make_task("t", text_inputs(TEXTS), ["A", "a", "B"] * 20, {}, modality="text", classes=["A", "B", "a"])
+    assert not task.reading.findings and task.classes == ("A", "B", "a")

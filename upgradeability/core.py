@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 # %% auto #0
-__all__ = ['OPTION', 'FILES', 'fold', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'read_options',
-           'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json',
-           'progress']
+__all__ = ['FILES', 'fold', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'read_options', 'refuse_path',
+           'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
@@ -152,6 +151,7 @@ def _same(a, b): return type(a) is type(b) and a == b
 # %% ../nbs/00_core.ipynb #100784bc
 OPTION = r'[A-Za-z_]\w*=' # how an option begins
 
+# %% ../nbs/00_core.ipynb #d2012098
 def parse_spec(
     text:str, # such as 'torchvision:resnet50:IMAGENET1K_V2' or 'csv:reviews.csv?text=body'
     sources:Iterable, # the sources that exist
@@ -231,10 +231,13 @@ def read_list(
 def _read_list_text(text):
     "A YAML list, in brackets or with a dash per line, or items between commas; commas within brackets divide nothing."
     if not text.startswith(('[', '- ')):
-        items = re.split(r',(?![^\[\](){}]*[\])}])', text)
-        return [_read_item(o) for o in items if o.strip()]
+        return [_read_item(o) for o in _items(text) if o.strip()]
     try: return yaml.load(text, _Values)
     except yaml.YAMLError as e: raise ValueError(f"{text!r} is no list: it should read [a, b, c] or a, b, c ({str(e).splitlines()[0]}).") from e
+
+def _items(text):
+    "What stands between commas; commas within brackets divide nothing."
+    return re.split(r',(?![^\[\](){}]*[\])}])', text)
 
 def _read_item(text):
     "One item of a list; a spec keeps the blanks at its end, which may belong to its last option."

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePath
 
 # %% auto #0
-__all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task']
+__all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task', 'is_task_name']
 
 # %% ../nbs/08_datasets.ipynb #cb91ce37
 import numpy as np, pandas as pd
@@ -210,6 +210,14 @@ def load_task(
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
 
 def _holds_tags(path): return path.suffix.lower() in TAGGED or path.is_dir() and any(p.suffix.lower() in TAGGED for p in path.iterdir())
+
+# %% ../nbs/08_datasets.ipynb #e893b55a
+def is_task_name(
+    text:str, # such as 'digits', or a column's name
+) -> bool: # whether it begins with a source, or is a bare name that exists
+    "Whether a text is the spec of a task."
+    head = text.strip().partition('?')[0]
+    return head.partition(':')[0] in TASKS and ':' in head or head in EMBEDDED or _squeeze(head) in _torchvision_sets()
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
 def _task_source(name):

@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, time, warnings
+import builtins, inspect, json, platform, re, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -23,14 +23,14 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import Spec, _Texts, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import OPTION, Spec, _items, _Texts, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .recommenders import BY_KIND, protocol_for
-from .datasets import load_task
+from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
@@ -301,7 +301,18 @@ def _is_arrays(o):
     are_tasks = all(isinstance(a, (tuple, list)) and len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
     return all(map(_is_column, o)) and not are_tasks
 
+def _task_specs(text):
+    "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
+    if text.lstrip().startswith(('[', '- ')): return read_list(text)
+    specs = []
+    for part in _items(text):
+        in_option = specs and re.search(rf'\?{OPTION}', specs[-1]) and not is_task_name(part)
+        if in_option: specs[-1] += f',{part}'
+        elif part.strip(): specs.append(part.strip())
+    return specs
+
 def _tasks(given, **options):
+    if isinstance(given, str): given = _task_specs(given)
     tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or _is_arrays(o))]
     if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
     return list({(t.name, t.fingerprint): t for t in tasks}.values())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 # %% auto #0
-__all__ = ['KINDS', 'NO_LABEL', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
+__all__ = ['KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
            'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid', 'split_test', 'strata',
            'Task', 'grade_values', 'withheld', 'make_task', 'leaked']
 
@@ -109,6 +109,7 @@ def one_label_each(
     where:str='', # the column or task that it was read from
 ) -> Sequence: # (n,) the same, lists of one label as that label
     "Labels, unless examples have several."
+    if isinstance(labels, tuple): labels = list(labels)
     if not isinstance(labels, list):
         labels = _one_column(np.asarray(labels), where)
         if labels.dtype.kind in 'buif': return labels
@@ -187,7 +188,7 @@ def strip_labels(
 ) -> tuple: # the labels without blanks around them, and how many had some
     "Labels without the blanks around them."
     if getattr(getattr(labels, 'dtype', None), 'kind', 'O') in 'buif': return labels, 0
-    given = labels if isinstance(labels, list) else np.asarray(labels).tolist()
+    given = list(labels) if isinstance(labels, (list, tuple)) else np.asarray(labels).tolist()
     stripped = [l.strip(BLANKS) if isinstance(l, str) else l for l in given]
     n = sum(isinstance(a, str) and a != b for a, b in zip(given, stripped))
     return (stripped, n) if n else (labels, 0)
@@ -396,9 +397,9 @@ def withheld(
     is_new = first not in {str(l).strip(BLANKS) for l in learned}
     return f'all {first}' if is_new and (len(values) > 1 or first == '-1') else ''
 
+# %% ../nbs/03_tasks.ipynb #7838279c
 NO_LABEL = ('empty', 'all -1') # what `withheld` says where nothing else can be meant
 
-# %% ../nbs/03_tasks.ipynb #7838279c
 def _refuse_withheld(name, labels, splits):
     "An error where an official split has no labels."
     known = [i for k, rows in splits.items() if k == 'train' for i in rows]
@@ -428,6 +429,7 @@ def make_task(
     "Put a task together, drawing the splits that the data do not bring."
     if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
     if kind in ('classification', 'grades'): labels, reading = _clean_labels(name, labels, splits, reading)
+    are_named = classes is not None
     y, classes = encode_labels(labels, classes)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
     rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
@@ -441,7 +443,7 @@ def make_task(
     rows = {k: rows[k] for k in origin}
     grouped = [] if groups is None else [kind, groups]
     print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
-    reading = _read_labels(reading, kind, y, rows, classes, origin)
+    reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
     return Task(name, kind, modality, inputs, y, rows, classes, metric, print_, origin, groups, reading, about or {})
 
 def _clean_labels(name, labels, splits, reading):
@@ -455,12 +457,13 @@ def _read_grades(classes):
     if grade_values(classes) is not None: return f"numbers that count as such: {', '.join(classes)}", 'read'
     return f"words that count by position: {', '.join(f'{c} {i}' for i, c in enumerate(classes))}", 'guess'
 
-def _read_labels(reading, kind, y, rows, classes, origin):
+def _read_labels(reading, kind, y, rows, classes, origin, are_named):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
     if kind == 'recommendation': return reading
     counts = np.bincount(y, minlength=len(classes))
-    reading = _label_findings(reading.add('classes', {c: int(n) for c, n in zip(classes, counts)}), y, classes)
+    reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
+    if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
     if kind == 'grades': reading = reading.add('grades', *_read_grades(classes))
     tested = y[rows['test']]
     if kind == 'tagging' or origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
