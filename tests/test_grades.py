@@ -40,3 +40,46 @@ def test_sentiment_as_classes_and_as_grades(tmp_path):
     grades = evaluate("bundled:minilm", f"csv:{tmp_path/'words.csv'}?text=word&label=grade&grades=true", protocols="linear_probe", dtype="float32")
     test = read_predictions(grades.attrs["out_dir"], grades.key[grades.protocol == "linear_probe"].iloc[0])["test"]
     assert test.meta["kind"] == "grades" and score(test, "weighted_kappa").low > .3 and score(test, "mean_absolute_error").value < 1.5
+
+# --- grades with gaps, fractions and words
+
+def oracle(names, y, pred):
+    "scikit-learn on the values: kappa with every grade from the lowest to the highest that the values allow."
+    values = np.array(names, float)
+    step = np.gcd.reduce(np.round((values - values.min()) * 2).astype(int)) / 2
+    scale = np.arange(values.min(), values.max() + step / 2, step)
+    at = {v: i for i, v in enumerate(scale)}
+    code = lambda c: [at[values[i]] for i in c]
+    kappa = cohen_kappa_score(code(y), code(pred), weights="quadratic", labels=range(len(scale)))
+    return kappa, mean_absolute_error(values[y], values[pred])
+
+@pytest.mark.parametrize("names", [("1", "2", "3", "4", "10"), ("-4", "0", "3", "100"), ("0.5", "1", "1.5", "5"), ("1990", "1991", "2020"), ("10", "20", "30", "40"), ("3", "2", "1")])
+def test_grades_keep_their_values(names):
+    p = draw(1, grades=len(names))
+    p = Predictions(p.ids, p.y, p.pred, meta=dict(classes=names, kind="grades"))
+    kappa, error = oracle(names, p.y, p.pred)
+    assert score(p, "weighted_kappa").value == pytest.approx(kappa, abs=1e-12)
+    assert score(p, "mean_absolute_error").value == pytest.approx(error, abs=1e-12)
+
+@pytest.mark.parametrize("names", [("1", "2", "3", "4", "5"), ("-2", "-1", "0", "1", "2"), ("awful", "poor", "fair", "good", "great"), ("1 star", "2", "3", "4", "10"), ("nan", "1", "2", "3", "9"), None])
+def test_grades_without_gaps_and_words_count_by_position(names):
+    p = draw(2)
+    meta = {} if names is None else dict(classes=names)
+    named, plain = Predictions(p.ids, p.y, p.pred, meta=meta), Predictions(p.ids, p.y, p.pred)
+    for metric in ("weighted_kappa", "mean_absolute_error"): assert score(named, metric) == score(plain, metric)
+
+def test_grades_with_gaps_from_a_table(tmp_path):
+    "Stored predictions of a table graded 1 2 3 4 10: kappa and error as scikit-learn computes them from the numbers."
+    pytest.importorskip("transformers")
+    from upgradeability import evaluate, load_task, read_predictions
+    grade = np.random.default_rng(0).integers(0, 5, 120)
+    names, words = np.array([1, 2, 3, 4, 10]), "awful weak fair good great".split()
+    pd.DataFrame(dict(text=[f"{words[g]} thing {i % 40}" for i, g in enumerate(grade)], score=names[(grade + (np.arange(120) % 4 == 0)) % 5])).to_csv(tmp_path/"g.csv", index=False)
+    task = load_task(f"csv:{tmp_path/'g.csv'}?grades=true")
+    df = evaluate("bundled:minilm", task, protocols="knn", metric="weighted_kappa", dtype="float32", out_dir=tmp_path/"run")
+    row = df[df.protocol == "knn"].iloc[0]
+    p = read_predictions(df.attrs["out_dir"], row.key)["test"]
+    y, pred = (np.array(p.meta["classes"], int)[c] for c in (p.y, p.pred))
+    assert row.test == pytest.approx(cohen_kappa_score(y, pred, weights="quadratic", labels=range(1, 11)), abs=1e-12)
+    assert score(p, "mean_absolute_error").value == pytest.approx(mean_absolute_error(y, pred), abs=1e-12)
+    assert "1, 2, 3, 4, 10" in task.reading["grades"]

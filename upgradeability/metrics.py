@@ -22,6 +22,7 @@ from scipy import sparse, special
 # %% ../nbs/13_metrics.ipynb #65f4b081
 from .core import unknown
 from .entities import find_spans, read_tags
+from .tasks import grade_values
 
 # %% ../nbs/13_metrics.ipynb #176303f4
 def _codes(name, values, n):
@@ -212,9 +213,16 @@ def _squared_errors(p):
 METRICS['log_loss'] = Metric('log_loss', _mean_stats(_log_losses), ratio, higher_is_better=False)
 METRICS['brier'] = Metric('brier', _mean_stats(_squared_errors), ratio, higher_is_better=False)
 
-# %% ../nbs/13_metrics.ipynb #936de224
+# %% ../nbs/13_metrics.ipynb #4f778744
+def _graded(p):
+    "Truth and answer of predictions as numbers, (n,) each: by the names of the grades, else by their position."
+    values = grade_values(p.meta.get('classes') or ())
+    if values is None: return p.y.astype(float), p.pred.astype(float)
+    return values[p.y], values[p.pred]
+
 def _grade_stats(p):
-    y, said = p.y.astype(float), p.pred.astype(float)
+    "n, y, p, y², p² and (y - p)² of each unit, (n_units, 6)."
+    y, said = _graded(p)
     return per_unit(p, np.column_stack([np.ones(len(p)), y, said, y**2, said**2, (y - said)**2]))
 
 # %% ../nbs/13_metrics.ipynb #eb8b2f88
@@ -227,8 +235,14 @@ def weighted_kappa(
     return 1 - np.divide(n * distance, apart, out=np.zeros_like(apart), where=apart > 0)
 
 # %% ../nbs/13_metrics.ipynb #dff76517
+def _grade_errors(p):
+    "Distance between truth and answer, (n,)."
+    y, said = _graded(p)
+    return abs(y - said)
+
+# %% ../nbs/13_metrics.ipynb #be6d850e
 METRICS['weighted_kappa'] = Metric('weighted_kappa', _grade_stats, weighted_kappa)
-METRICS['mean_absolute_error'] = Metric('mean_absolute_error', _mean_stats(lambda p: abs(p.y - p.pred)), ratio, higher_is_better=False)
+METRICS['mean_absolute_error'] = Metric('mean_absolute_error', _mean_stats(_grade_errors), ratio, higher_is_better=False)
 
 # %% ../nbs/13_metrics.ipynb #c17d5cca
 def spans_of(
