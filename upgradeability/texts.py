@@ -6,6 +6,7 @@
 from __future__ import annotations
 import ast, importlib.util, re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 # %% auto #0
@@ -41,10 +42,10 @@ def _table_files(path):
     if 'train' not in files: raise ValueError(f"The folder {str(path)!r} holds no train file (train{', train'.join(TABLES)}), only {', '.join(sorted(p.name for p in path.iterdir())[:8]) or 'nothing'}.")
     return files
 
-def _texts_and_labels(path, encoding):
-    "A table in which an empty field of text is an empty text."
-    table = read_table(path, encoding)
-    return table if path.suffix == '.parquet' else table.fillna('')
+def _texts_and_labels(path, encoding, header=None):
+    "A table in which an empty field of text is an empty text, and what was read of it."
+    table = read_table(path, encoding, header)
+    return table.frame if path.suffix.lower() == '.parquet' else table.frame.fillna(''), table.reading
 
 # %% ../nbs/07_texts.ipynb #05c011ec
 NAMES = {'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
@@ -102,9 +103,14 @@ def text_task(
                      kind='grades' if grades else 'classification', reading=Reading().add('columns used', note))
 
 # %% ../nbs/07_texts.ipynb #2d6a982a
-def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8'):
+def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8', header=None):
     files = _table_files(Path(name).expanduser())
-    return text_task(f'csv:{name}', {k: _texts_and_labels(f, encoding) for k, f in files.items()}, text=text, label=label, grades=grades, split_seed=split_seed)
+    tables = {k: _texts_and_labels(f, encoding, header) for k, f in files.items()}
+    frames = {k: frame for k, (frame, _) in tables.items()}
+    read = sum((reading for _, reading in tables.values()), Reading())
+    text, label = (None if column is None else str(column) for column in (text, label))
+    task = text_task(f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed)
+    return replace(task, reading=read + task.reading)
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
 def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades=False):
