@@ -4,7 +4,7 @@
 
 # %% ../nbs/02_tables.ipynb #6bc9ee9e
 from __future__ import annotations
-import codecs, csv, re
+import codecs, csv, json, re, warnings
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
@@ -64,6 +64,7 @@ def _refuse_zeros(path, data, text):
     line = text.count('\n', 0, text.index('\0')) + 1
     if text.count('\0') < len(text) / 10: raise ValueError(f"{str(path)!r} holds a zero byte in line {line}: the file is damaged, or it is no text.")
     meant = 'utf-16-be' if data[:1] == b'\0' else 'utf-16-le'
+    if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): meant = 'utf-32'
     raise ValueError(f"{str(path)!r} holds a zero byte in line {line}. If it is {meant}, say so by ?encoding={meant}.")
 
 # %% ../nbs/02_tables.ipynb #0f162cc3
@@ -101,11 +102,11 @@ def odd_characters(
     where = f'{name}: ' if name else ''
     if controls := len(re.findall('[\x80-\x9f]', text)):
         example = _around(text, re.search('[\x80-\x9f]', text).start())
-        reading = reading.add('characters', f'{where}{controls:,} control characters U+0080–U+009F, such as in {example!r}: '
+        reading = reading.add('characters', f'{where}control characters U+0080–U+009F ({controls:,} such), as in {example!r}: '
                               'the encoding is probably another one (cp1252?)', 'finding')
     if lost := text.count('\ufffd'):
         example = _around(text, text.index('\ufffd'))
-        reading = reading.add('characters', f'{where}{lost:,} characters are lost and read as �, such as in {example!r}', 'finding')
+        reading = reading.add('characters', f'{where}characters that are lost and read as � ({lost:,} such), as in {example!r}', 'finding')
     return reading + _mistaken_utf8(text, where)
 
 # %% ../nbs/02_tables.ipynb #6d91c04e
@@ -123,11 +124,11 @@ def _is_mistaken(line):
 
 def _mistaken_utf8(text, where):
     "A finding where lines look like UTF-8 in the wrong encoding."
-    suspects = re.findall('[^\r\n]*[\xc2-\xf4][^\r\n]*', text)
-    bad = [line for line in suspects if _is_mistaken(line)]
+    lines = [] if text.isascii() else text.split('\n')
+    bad = [line for line in lines if re.search('[\xc2-\xf4]', line) and _is_mistaken(line)]
     if not bad: return Reading()
     example = _around(bad[0], re.search('[\xc2-\xf4]', bad[0]).start())
-    return Reading().add('characters', f'{where}{len(bad):,} lines look like utf-8 that was read as something else, such as {example!r}', 'finding')
+    return Reading().add('characters', f'{where}lines look like utf-8 that was read as something else ({len(bad):,} such), as in {example!r}', 'finding')
 
 # %% ../nbs/02_tables.ipynb #7f6e1efe
 DIVIDERS = (',', ';', '\t', '|', '::')
@@ -235,10 +236,12 @@ def _even_form(text, sep, bare, headed):
     "The form of a file of which every line is a whole row."
     opening, whole = _count_opening(text, sep)
     if opening == whole: return _quoted(sep), _records(text, _quoted(sep), headed), Reading()
-    said = f'{opening - whole:,} fields start with one and do not end with one: all are read as plain characters'
+    said = f'all are read as plain characters, since fields start with one and do not end with one ({opening - whole:,} such)'
     return _plain(sep), bare, Reading().add('quotation marks', said, 'finding' if sep in ',;' else 'guess')
 
 # %% ../nbs/02_tables.ipynb #c65648b4
+def _count(n, noun): return f'{n:,} {noun}' + 's' * (n != 1)
+
 def _record(text, form, i): return next(islice(_reader(text, form), i, None))
 
 def _short_list(values, most=5):
@@ -254,10 +257,10 @@ def _refuse_uneven(path, text, form, rows):
     fields = _record(text, form, i)
     width, n = rows.width, int(rows.filled[i] if rows.long[i] else rows.fields[i])
     names = f"the header has {width} ({_short_list(_record(text, form, rows.first)[:width])})" if rows.headed else f'other rows have {width}'
-    place = f"{str(path)!r}, line {int(rows.starts[i])}: the row has {n} fields, and {names}"
-    if rows.long[i]: raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column ({int(rows.long.sum()):,} such rows). "
+    place = f"{str(path)!r}, line {int(rows.starts[i])}: the row has {_count(n, 'field')}, and {names}"
+    if rows.long[i]: raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column ({_count(int(rows.long.sum()), 'such row')}). "
                                       "Put a text that holds the separator in quotation marks, or name the column in the first line.")
-    raise ValueError(f"{place}: {_short_list(fields)} ({int(rows.short.sum()):,} such rows). A text with a line break belongs in quotation marks; "
+    raise ValueError(f"{place}: {_short_list(fields)} ({_count(int(rows.short.sum()), 'such row')}). A text with a line break belongs in quotation marks; "
                      "a missing value is an empty field.")
 
 # %% ../nbs/02_tables.ipynb #55854953
@@ -270,9 +273,9 @@ def _said_of_rows(name, text, rows):
     why = ', '.join(f'{n:,} {what}' for what, n in reasons.items() if n)
     if lines != n_rows + sum(reasons.values()):
         raise ValueError(f"{name!r} has {lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not explained. Is the file damaged?")
-    reading = Reading().add('rows', f'{name}: {n_rows:,} rows from {lines:,} lines' + (f' ({why})' if why else ''))
+    reading = Reading().add('rows', f'{name}: {_count(n_rows, "row")} from {_count(lines, "line")}' + (f' ({why})' if why else ''))
     surplus = int(((rows.fields > rows.width) & ~rows.blank).sum())
-    if surplus: reading = reading.add('surplus separators', f'{name}: {surplus:,} lines end with separators of empty fields, which are left out')
+    if surplus: reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where they divide empty fields')
     return reading
 
 # %% ../nbs/02_tables.ipynb #9e12355e
@@ -346,8 +349,8 @@ def _headed(path, frame, sure):
     first = frame.iloc[0].fillna('').astype(str).str.strip().tolist()
     rest, names = frame.iloc[1:].reset_index(drop=True), _column_names(first)
     typed = any(name.partition(':')[2] in ATOMIC for name in first)
-    data = 'no' if sure or typed else _looks_like_data(first, rest)
     rest, reading = _without_repeats(path.name, rest.set_axis(names, axis=1), first)
+    data = 'no' if sure or typed else _looks_like_data(first, rest)
     if data == 'perhaps':
         said = f'the first row ({_short_list(first)}) was taken for the header, but some of it looks like data (?header=none)'
         reading = reading.add('header', f'{path.name}: {said}', 'finding')
@@ -367,7 +370,7 @@ def _without_repeats(name, frame, first):
     same = np.ones(len(frame), bool)
     for j, value in enumerate(first): same &= (frame.iloc[:, j].fillna('') == value).to_numpy(bool)
     if not same.any(): return frame, Reading()
-    said = f'{name}: {int(same.sum()):,} rows repeat the header and were left out (the first is row {int(same.argmax()) + 1})'
+    said = f'{name}: {_count(int(same.sum()), "row")} with the names of the header once more left out (the first is row {int(same.argmax()) + 1})'
     return frame[~same].reset_index(drop=True), Reading().add('header', said, 'finding')
 
 # %% ../nbs/02_tables.ipynb #6e68e862
@@ -417,12 +420,25 @@ def _texts_of(frame):
     columns = [frame[c].dropna() for c in frame.columns]
     return '\n'.join('\n'.join(v for v in values if isinstance(v, str)) for values in columns if values.dtype.kind == 'O' or values.dtype == 'str')
 
+def _json_frame(text, lined):
+    "The rows of JSON; texts that look like dates stay texts, which pandas will do by itself one day."
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', "The 'convert_dates'")
+        return pd.read_json(StringIO(text), lines=lined, dtype=False, convert_dates=False)
+
+def _bad_json_line(text):
+    "Where JSON is broken, in words; '' where no line is."
+    for i, line in enumerate(StringIO(text), 1):
+        try: json.loads(line.strip() or 'null')
+        except ValueError: return f'line {i} is no JSON: {line.strip()[:60]!r}; '
+    return ''
+
 def _read_json(path, encoding):
     "A table of JSON lines, or of one list."
     text = _whole_escapes(read_text(path, encoding))
     lined = not text.lstrip().startswith('[')
-    try: frame = pd.read_json(StringIO(text), lines=lined, dtype=False, convert_dates=False)
-    except (ValueError, OSError) as e: raise _no_table(path, e) from e
+    try: frame = _json_frame(text, lined)
+    except (ValueError, OSError) as e: raise _no_table(path, f'{_bad_json_line(text)}{e}' if lined else e) from e
     reading = Reading().add('files', f"{path.name}: {'lines of JSON' if lined else 'JSON'}, {encoding}")
     filled = sum(1 for line in StringIO(text) if line.strip())
     if lined and filled != len(frame): raise ValueError(f"{str(path)!r} has {filled:,} lines with an entry, and {len(frame):,} rows were read. Is the file damaged?")
