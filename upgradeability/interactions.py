@@ -15,10 +15,11 @@ __all__ = ['USUAL', 'SPLITS', 'find_column', 'read_interactions', 'Items', 'item
 
 # %% ../nbs/05_interactions.ipynb #accc3ec2
 import numpy as np, pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 # %% ../nbs/05_interactions.ipynb #ac4aec3a
 from .core import Spec, unknown
-from .reading import Reading, remarks
+from .reading import Reading
 from .tables import TABLES, _header_rule, read_table
 from .tasks import Inputs, Task, array_inputs, digest, make_task
 
@@ -90,7 +91,7 @@ def _day_and_month(table, column, one, two, dayfirst, usual):
                          "the column decides it. Say ?dayfirst=true or ?dayfirst=false.")
     return usual if dayfirst is None else ('day', 'month') if dayfirst else ('month', 'day'), None
 
-def _shown(table, column, i): return f'row {i + 1} is {str(table[column].iloc[i])!r}'
+def _shown(table, column, i): return f'row {i + 1}, {str(table[column].iloc[i])!r}'
 
 # %% ../nbs/05_interactions.ipynb #4cc5893b
 def _ordered_dates(table, column, parts, dayfirst):
@@ -146,6 +147,10 @@ def _numeric_dates(table, column, parts, dayfirst):
 def _named_dates(table, column):
     "Seconds since 1970 of dates with the month as a word, which have one meaning only."
     given = table[column].astype(str).str.strip()
+    form = guess_datetime_format(given.iloc[0]) or ''
+    if re.search('%[bB]', form) and '%Z' not in form:
+        dates = pd.to_datetime(given, format=form, errors='coerce', utc=True)
+        if dates.notna().all(): return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
     _refuse(table, column, ~given.str.contains(r'[A-Za-z]{3}') | ~given.str.contains(r'\d'), WHY_TIME)
     named = given.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
     _refuse(table, column, named.notna() & ~named.fillna('').str[:3].str.lower().isin(MONTHS), 'the zone is not known: write it as +01:00')
@@ -218,11 +223,25 @@ def _iso_dates(given):
     dates = pd.to_datetime(given, format='ISO8601', errors='coerce')
     return None if dates.isna().any() else (dates - pd.Timestamp(0)).dt.total_seconds()
 
+def _uniform_dates(table, column, dayfirst):
+    "Seconds of dates that all look like the first, with the year at the end; None where this does not decide. Fast."
+    found = re.fullmatch(r'\d{1,2}([-/.])\d{1,2}([-/.])\d{4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?', table[column].iloc[0].strip())
+    if found is None: return None
+    clock = f'{found[3]}%H:%M' + ':%S' * bool(found[4]) if found[3] else ''
+    forms = {order: order.replace(' ', '{}').format(found[1], found[2]) + clock for order in ('%d %m %Y', '%m %d %Y')}
+    by_day, by_month = (pd.to_datetime(table[column], format=form, errors='coerce') for form in forms.values())
+    if by_day.isna().any() == by_month.isna().any() or dayfirst is not None: return None
+    dates, other, order = (by_day, by_month, 'day, month') if by_day.notna().all() else (by_month, by_day, 'month, day')
+    said = f'dates in the order {order}, year (decided by {_shown(table, column, int(other.isna().argmax()))})'
+    return (dates - pd.Timestamp(0)).dt.total_seconds(), said
+
 def _text_dates(table, column, dayfirst):
     "Dates of any one form."
     text = table.assign(**{column: table[column].astype(str)})
     plain = _iso_dates(text[column])
     if plain is not None: return plain, 'dates in the order year, month, day'
+    uniform = _uniform_dates(text, column, dayfirst)
+    if uniform is not None: return uniform
     parts = _date_parts(text[column])
     numeric = parts.a.notna()
     if not numeric.any(): return _named_dates(text, column)
@@ -324,6 +343,7 @@ def _words(value):
 
 def _written_list(value):
     "The list that a text such as \"['a', 'b']\" stands for; None where it is none."
+    if re.search(r"""['"]\s+['"]""", value): return None # an array of numpy: two texts without a comma would become one
     try: read = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError): return None
     return read if isinstance(read, list) else None
@@ -419,11 +439,16 @@ def items_of_table(
     reading = reading.add('items', f"an item's text is {', '.join(map(str, columns))}")
     unused = [str(c) for c in table.columns if c not in (id_column, *columns)]
     if unused: reading = reading.add('columns of items not used', unused)
-    of_used = [said for c, said in of_lists.items() if c in columns]
-    return Items(ids, names, inputs, 'text', reading + remarks([*of_used, *_empty(inputs)]))
+    of_lists = [said for c, said in of_lists.items() if c in columns or c not in table.columns]
+    for said in [*of_lists, *_empty(inputs)]: reading = reading.add('items', said)
+    return Items(ids, names, inputs, 'text', reading)
 
 # %% ../nbs/05_interactions.ipynb #2d07cd61
-def _named(text): return [] if text is None else [c.strip() for c in text.split(',')] if isinstance(text, str) else [str(c) for c in text]
+def _named(text):
+    "Names of columns as a list."
+    if text is None: return []
+    if isinstance(text, (str, int)): return [c.strip() for c in str(text).split(',')]
+    return [str(c) for c in text]
 
 def _first_descriptions(table, id_column):
     "One row for each item, and what is said of the others."

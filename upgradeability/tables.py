@@ -361,7 +361,7 @@ def _headed(path, frame, sure):
 def _refuse_headless(path, frame):
     first = frame.iloc[0].fillna('').astype(str).tolist()
     raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If it is data, say ?header=none: the "
-                     "columns are then called 0, 1, … (for instance ?header=none&text=1&label=0). If it is the header, say ?header=first.")
+                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1 of interactions). If it is the header, say ?header=first.")
 
 # %% ../nbs/02_tables.ipynb #aff19acd
 def _without_repeats(name, frame, first):
