@@ -80,6 +80,14 @@ def test_double_colons_without_a_header(tmp_path):
 def same_rows(a, b): return np.array_equal(a.y, b.y) and all(np.array_equal(a.splits[k], b.splits[k]) for k in b.splits)
 
 
+def test_items_without_a_header_beside_interactions_with_one(folder):
+    films().to_csv(folder/'bare.csv', index=False, header=False)
+    frame = taken().assign(date=taken().day.dt.strftime('%Y-%m-%d')).drop(columns='day')
+    with pytest.raises(ValueError, match=r"bare.csv' seems to have no header.*\?items_header=none"): load(folder, frame, '?items=bare.csv')
+    task = load(folder, frame, '?items=bare.csv&items_header=none')
+    assert same(task, iso(folder)) and load_task(task.name).fingerprint == task.fingerprint
+
+
 def test_quotation_marks_in_titles(folder):
     titles = films().assign(title=['"Open, the film', 'Closed, the film"', '"Quote" and more', *films().title[3:]])
     (folder/'x.item').write_text('item_id:token\ttitle:token_seq\n' + ''.join(f'{i}\t{t}\n' for i, t in zip(titles.item_id, titles.title)))
@@ -135,6 +143,7 @@ def days(*values, **more): return _times(pd.DataFrame(dict(date=list(values))), 
     (['1700000000', '1700000000000'], 'mixes seconds and milliseconds'),
     (['1700000000', '2024-01-31'], "row 2 .*is '2024-01-31'"),
     (['1700000000', 'inf'], "row 2 .*is 'inf'"),
+    (['31-Jan-24', '01-Feb-24'], "row 1 .*is '31-Jan-24': beside a month as a word the year should have four digits"),
     (['10:30', '11:30'], "row 1 .*is '10:30'"),
     (['31 Jan 2024 10:00 EST', '31 Jan 2024 11:00 CET'], 'the zone is not known'),
     (['2024-01-31 25:00', '2024-01-31 10:00'], "row 1 .*is '2024-01-31 25:00'"),

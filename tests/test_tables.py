@@ -124,6 +124,17 @@ def test_a_mark_that_never_closes_is_refused_with_its_line(tmp_path):
     with pytest.raises(ValueError, match=r"t\.csv', line \d+"): load_task(f"csv:{put(tmp_path/'t.csv', chr(10).join(given))}")
 
 
+def test_swallowed_rows_are_a_finding_where_quotation_marks_are_needed(tmp_path):
+    frame = examples()
+    given = ['text,label', *(f'{t},{c}' for t, c in frame.itertuples(index=False)), '"one, two",card']
+    given[11] = '"' + given[11]
+    given[31] = given[31].replace(',', '",')
+    task = load_task(f"csv:{put(tmp_path/'t.csv', chr(10).join(given))}")
+    assert 'the row at line 12 goes over 21 lines that look like rows of their own' in findings(task)
+    poem = frame.assign(text=['one, two\nthree\nfour, five\nsix', *frame.text[1:]])
+    assert not load_task(f"csv:{put(tmp_path/'u.csv', lines(poem))}").reading.findings
+
+
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
 def test_line_ends(tmp_path, end):
     path = put(tmp_path/'t.csv', lines(examples()).replace('\n', end))

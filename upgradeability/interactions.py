@@ -147,11 +147,12 @@ def _numeric_dates(table, column, parts, dayfirst):
 def _named_dates(table, column):
     "Seconds since 1970 of dates with the month as a word, which have one meaning only."
     given = table[column].astype(str).str.strip()
+    _refuse(table, column, ~given.str.contains(r'[A-Za-z]{3}') | ~given.str.contains(r'\d'), WHY_TIME)
+    _refuse(table, column, ~given.str.contains(r'\d{4}'), 'beside a month as a word the year should have four digits')
     form = guess_datetime_format(given.iloc[0]) or ''
     if re.search('%[bB]', form) and '%Z' not in form:
         dates = pd.to_datetime(given, format=form, errors='coerce', utc=True)
         if dates.notna().all(): return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
-    _refuse(table, column, ~given.str.contains(r'[A-Za-z]{3}') | ~given.str.contains(r'\d'), WHY_TIME)
     named = given.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
     _refuse(table, column, named.notna() & ~named.fillna('').str[:3].str.lower().isin(MONTHS), 'the zone is not known: write it as +01:00')
     dates = pd.to_datetime(given, errors='coerce', utc=True)
@@ -468,9 +469,11 @@ def _texts_of_lists(table, id_column, named):
     return table, done
 
 # %% ../nbs/05_interactions.ipynb #0b413aa0
+def _is_numbered(table): return list(table.columns) == [str(j) for j in range(len(table.columns))]
+
 def _only_id(table):
     names = [c for c in table.columns if str(c).lower() in ('id', 'index', 'key')]
-    if not names and list(table.columns) == [str(j) for j in range(len(table.columns))]: return table.columns[0] # a file without a header
+    if not names and _is_numbered(table): return table.columns[0] # a file without a header
     if not names: raise ValueError(f"Which column of the items file holds the item's id? There are {', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
     return names[0]
 
@@ -542,13 +545,13 @@ def read_items(
     text:str|Sequence|None=None, # columns to read; None: all that hold text, and a year
     encoding:str='utf-8', # of a text file
     pictures:Callable|None=None, # paths -> `Inputs`
-    header:str|None=None, # as for `read_table`; 'auto': by the looks of the first row
+    header:str|None=None, # 'none', 'first' or 'auto' (by the looks of the first row); None: checked
 ) -> Items: # in the order of the file
     "The catalogue."
     path = Path(path)
     if path.suffix in ('.npy', '.npz'): return items_of_vectors(*_vectors_of_file(path, item))
-    read = read_table(path, encoding, header)
-    table, headless = read.frame, header == 'auto' and read.frame.columns[0] == '0'
+    read = read_table(path, encoding, header, option='items_header')
+    table, headless = read.frame, _is_numbered(read.frame)
     if headless or item is not None and str(item) not in table.columns: item = None # the interactions call it otherwise
     vectors = _vectors_of_table(table, item) if path.suffix == '.parquet' and text is None else None
     if vectors is not None: items = items_of_vectors(*vectors)
@@ -614,7 +617,7 @@ def _described(frame, items):
     reading = Reading()
     if len(lost):
         said = f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions (the first: {lost.iloc[0]})'
-        reading = reading.add('left out', said)
+        reading = reading.add('left out', said, 'finding')
     return frame[codes >= 0].assign(item_code=codes[codes >= 0]), items, reading
 
 # %% ../nbs/05_interactions.ipynb #5862cc29
@@ -649,6 +652,7 @@ def load_interactions(
     split:str|None=None, # 'time', 'global' or 'random'; None: 'time' where there are times, else 'random'
     encoding:str='utf-8', # of the text files
     header:str|None=None, # 'none': the interactions have no header and columns are called 0, 1, …; 'first': their first row is one; None: checked
+    items_header:str|None=None, # the same of the items; None: by their looks where header='none', else checked
     dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values of the column say
     split_seed:int=0, # draws what time does not decide
     root:str|Path|None=None, # not used: nothing is downloaded
@@ -659,12 +663,13 @@ def load_interactions(
     columns = dict(user=user, item=item, rating=rating, timestamp=timestamp)
     table_options = dict(min_rating=min_rating, encoding=encoding, header=header, dayfirst=dayfirst)
     frame, reading = read_interactions(path, **columns, **table_options)
-    of_items = 'auto' if _header_rule(header) == 'none' else None # beside a file without a header
+    of_items = 'auto' if items_header is None and _header_rule(header) == 'none' else items_header
     catalogue = read_items(find_items(path, items), item=item, text=text, encoding=encoding, pictures=pictures, header=of_items)
     frame, catalogue, lost = _described(frame, catalogue)
     how = _split_rule(split, 'time' in frame)
     frame, users = _in_order(frame, how, split_seed)
-    spec = _spec(name, **columns, min_rating=min_rating, items=items, text=text, split=split, encoding=encoding, header=header, dayfirst=dayfirst)
+    said = dict(min_rating=min_rating, items=items, text=text, split=split, encoding=encoding, header=header, items_header=items_header, dayfirst=dayfirst)
+    spec = _spec(name, **columns, **said)
     return _task(spec, frame, catalogue, users, how, reading + catalogue.reading + lost)
 
 # %% ../nbs/05_interactions.ipynb #a5f246da

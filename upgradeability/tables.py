@@ -278,6 +278,20 @@ def _said_of_rows(name, text, rows):
     if surplus: reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where they divide empty fields')
     return reading
 
+# %% ../nbs/02_tables.ipynb #e007ccb5
+def _swallowed_lines(name, text, form, rows):
+    "A finding where the lines within a field look like rows of their own."
+    spans = rows.ends - rows.starts
+    long = np.flatnonzero(spans > 2)[:1000]
+    if not len(long) or rows.width < 2: return Reading()
+    lines = re.split('\r\n|\r|\n', text)
+    for i in long:
+        inner = lines[rows.starts[i]:rows.ends[i] - 1]
+        if all(line.count(form['delimiter']) == rows.width - 1 for line in inner):
+            said = f'{name}: the row at line {int(rows.starts[i])} goes over {int(spans[i]) + 1:,} lines that look like rows of their own: is a quotation mark left open?'
+            return Reading().add('quotation marks', said, 'finding')
+    return Reading()
+
 # %% ../nbs/02_tables.ipynb #9e12355e
 USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment tweet document message title
     label labels category class target intent sentiment stars grade rating ratings score user user_id userid item item_id itemid movie movieid movie_id
@@ -316,10 +330,10 @@ def _looks_like_data(first, frame):
 # %% ../nbs/02_tables.ipynb #bfbc5f07
 HEADERS = {'none': 'none', 'no': 'none', 'false': 'none', 'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first', 'auto': 'auto'}
 
-def _header_rule(given):
+def _header_rule(given, option='header'):
     "'none', 'first', 'auto' or, where nothing was said, 'checked'."
     if given is None: return 'checked'
-    if str(given).lower() not in HEADERS: raise ValueError(f"header={given!r}: say header=none where the file has no header, or header=first where its first row is the header.")
+    if str(given).lower() not in HEADERS: raise ValueError(f"{option}={given!r}: say {option}=none where the file has no header, or {option}=first where its first row is the header.")
     return HEADERS[str(given).lower()]
 
 # %% ../nbs/02_tables.ipynb #9bf648a0
@@ -358,10 +372,11 @@ def _headed(path, frame, sure):
     if twice: reading = reading.add('header', f'{path.name}: names that occur again were numbered: {", ".join(twice)}', 'finding')
     return rest, reading, data == 'yes'
 
-def _refuse_headless(path, frame):
+def _refuse_headless(path, frame, option):
     first = frame.iloc[0].fillna('').astype(str).tolist()
-    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If it is data, say ?header=none: the "
-                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1 of interactions). If it is the header, say ?header=first.")
+    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If it is data, say ?{option}=none: the "
+                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1 of interactions). "
+                     f"If it is the header, say ?{option}=first.")
 
 # %% ../nbs/02_tables.ipynb #aff19acd
 def _without_repeats(name, frame, first):
@@ -383,7 +398,7 @@ class Table:
     reading: Reading = Reading() # the file, rows against lines, what is unusual
 
 # %% ../nbs/02_tables.ipynb #021e48bb
-def _read_lines(path, kind, encoding, rule):
+def _read_lines(path, kind, encoding, rule, option):
     "A table of divided lines."
     text = read_text(path, encoding)
     sep = _divider(text, kind)
@@ -395,11 +410,11 @@ def _read_lines(path, kind, encoding, rule):
     if not rows.width: raise ValueError(f"{str(path)!r} is no table: it is empty.")
     _refuse_uneven(path, text, form, rows)
     frame = _frame_of(path, text, form, rows)
-    reading += _said_of_rows(path.name, text, rows) + of_quotes
+    reading += _said_of_rows(path.name, text, rows) + of_quotes + _swallowed_lines(path.name, text, form, rows)
     if rule == 'none': return Table(_numbered(frame), reading.add('header', f'{path.name}: none; columns are called 0, 1, …') + odd)
     headed, of_header, looks_like_data = _headed(path, frame, rule == 'first')
-    if looks_like_data and rule == 'auto': return _read_lines(path, kind, encoding, 'none')
-    if looks_like_data: _refuse_headless(path, frame)
+    if looks_like_data and rule == 'auto': return _read_lines(path, kind, encoding, 'none', option)
+    if looks_like_data: _refuse_headless(path, frame, option)
     return Table(headed, reading + of_header + odd)
 
 # %% ../nbs/02_tables.ipynb #fba5f290
@@ -470,12 +485,14 @@ def read_table(
     path:str|Path, # CSV, TSV, Parquet or JSON lines, or one of RecBole's atomic files
     encoding:str='utf-8', # of the text files
     header:str|bool|None=None, # 'none': there is none; 'first': the first row, whatever it looks like; 'auto': by its looks; None: checked
+    *,
+    option:str='header', # what messages call this argument
 ) -> Table: # its frame has text as text and empty fields missing
     "Read a table without guessing what its values mean."
-    path, rule = Path(path), _header_rule(header)
+    path, rule = Path(path), _header_rule(header, option)
     kind = _ending(path)
     if kind == '.parquet': table = _read_parquet(path)
     elif kind.startswith('.json'): table = _read_json(path, encoding)
-    else: table = _read_lines(path, kind, encoding, rule)
+    else: table = _read_lines(path, kind, encoding, rule, option)
     frame = table.frame.rename(columns=lambda c: _bare_name(c) if isinstance(c, str) else c)
     return Table(frame, table.reading + _empty_columns(path.name, frame))
