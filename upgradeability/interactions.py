@@ -38,7 +38,8 @@ def find_column(
 ) -> str|None: # None where no column has a usual name
     "The column that plays a role."
     given = None if given is None else str(given)
-    if given is not None and given not in columns and given != 'none': raise unknown(f'column for {role}=', given, columns)
+    if given is not None and given not in columns and given != 'none':
+        raise unknown(f'column for {role}=', given, columns)
     if given is not None: return None if given == 'none' else given
     plain = {str(c).lower().replace('-', '_').replace(' ', '_'): c for c in reversed(columns)}
     return next((plain[n] for n in USUAL[role].split() if n in plain), None)
@@ -59,7 +60,10 @@ def _numbers(table, column, why):
     return values.astype(float)
 
 # %% ../nbs/05_interactions.ipynb #3b9ef924
-CLOCK = r'(?:[T ,]+(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?'
+TIME = r'(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?'
+HALF = r'(?P<half>[AaPp]\.?[Mm]\.?)' # of the day
+ZONE = r'(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)'
+CLOCK = rf'(?:[T ,]+{TIME}\s*{HALF}?\s*{ZONE}?)?'
 DATE = re.compile(r'(?P<a>\d{1,4})[-/., ]+(?P<b>\d{1,2})[-/., ]+(?P<c>\d{1,4})' + CLOCK)
 WHY_TIME = "it should be a number (seconds, say) or a date such as 2024-01-31 18:00; leave times out by ?timestamp=none"
 
@@ -80,14 +84,17 @@ def _day_and_month(table, column, one, two, dayfirst, usual):
     first, second = one > 12, two > 12
     if first.any() and second.any():
         i, j = int(first.argmax()), int(second.argmax())
-        raise ValueError(f"Column {column!r} has dates in two orders: {_shown(table, column, i)} and {_shown(table, column, j)}. Write them all in one, best as 2024-01-31.")
+        raise ValueError(f"Column {column!r} has dates in two orders: {_shown(table, column, i)} and "
+                         f"{_shown(table, column, j)}. Write them all in one, best as 2024-01-31.")
     if dayfirst is not None and (second if dayfirst else first).any():
         i = int((second if dayfirst else first).argmax())
-        raise ValueError(f"dayfirst={str(dayfirst).lower()} does not fit column {column!r}: {_shown(table, column, i)}.")
+        given = str(dayfirst).lower()
+        raise ValueError(f"dayfirst={given} does not fit column {column!r}: {_shown(table, column, i)}.")
     if first.any(): return ('day', 'month'), int(first.argmax())
     if second.any(): return ('month', 'day'), int(second.argmax())
     if dayfirst is None and usual is None:
-        raise ValueError(f"Column {column!r} can be read in two ways: {_shown(table, column, 0)} may begin with the day or with the month, and no value of "
+        raise ValueError(f"Column {column!r} can be read in two ways: {_shown(table, column, 0)} may begin with the "
+                         "day or with the month, and no value of "
                          "the column decides it. Say ?dayfirst=true or ?dayfirst=false.")
     return usual if dayfirst is None else ('day', 'month') if dayfirst else ('month', 'day'), None
 
@@ -99,9 +106,11 @@ def _ordered_dates(table, column, parts, dayfirst):
     place = _year_place(parts)
     if place is None:
         i = int((parts.a.str.len().gt(2) != (parts.a.str.len().gt(2).iloc[0])).argmax())
-        raise ValueError(f"Column {column!r} has dates of two forms: {_shown(table, column, 0)}, {_shown(table, column, i)}. Write them all in one, best as 2024-01-31.")
+        raise ValueError(f"Column {column!r} has dates of two forms: {_shown(table, column, 0)}, "
+                         f"{_shown(table, column, i)}. Write them all in one, best as 2024-01-31.")
     if place == '' and dayfirst is None:
-        raise ValueError(f"Column {column!r} has years of two digits ({_shown(table, column, 0)}), which may be any of three numbers. If they come last, say "
+        raise ValueError(f"Column {column!r} has years of two digits ({_shown(table, column, 0)}), which may be any of "
+                         "three numbers. If they come last, say "
                          "?dayfirst=true or ?dayfirst=false; else write years in full.")
     a, b, c = (parts[k].astype(int) for k in 'abc')
     year, one, two = (a, b, c) if place == 'a' else (c, a, b)
@@ -119,7 +128,8 @@ def _offsets(table, column, zone):
     if zone.isna().all(): return 0.
     if zone.isna().any():
         i = int(zone.isna().argmax())
-        raise ValueError(f"Column {column!r} has times with a zone and times without one: {_shown(table, column, i)} has none. Give all of them one, or none.")
+        raise ValueError(f"Column {column!r} has times with a zone and times without one: {_shown(table, column, i)} "
+                         "has none. Give all of them one, or none.")
     zone = zone.replace(['Z', 'UTC', 'GMT'], '+00:00').str.replace(':', '')
     hours, minutes = zone.str[1:3].astype(int), zone.str[3:5].replace('', '0').astype(int)
     return (hours * 3600 + minutes * 60) * np.where(zone.str[0] == '-', -1, 1)
@@ -152,11 +162,14 @@ def _named_dates(table, column):
     form = guess_datetime_format(given.iloc[0]) or ''
     if re.search('%[bB]', form) and '%Z' not in form:
         dates = pd.to_datetime(given, format=form, errors='coerce', utc=True)
-        if dates.notna().all(): return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
+        if dates.notna().all():
+            return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
     named = given.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
-    _refuse(table, column, named.notna() & ~named.fillna('').str[:3].str.lower().isin(MONTHS), 'the zone is not known: write it as +01:00')
+    is_month = named.fillna('').str[:3].str.lower().isin(MONTHS)
+    _refuse(table, column, named.notna() & ~is_month, 'the zone is not known: write it as +01:00')
     dates = pd.to_datetime(given, errors='coerce', utc=True)
-    if dates.isna().any(): dates = pd.Series(pd.to_datetime(pd.Index(given), errors='coerce', utc=True, format='mixed'), given.index)
+    if dates.isna().any():
+        dates = pd.Series(pd.to_datetime(pd.Index(given), errors='coerce', utc=True, format='mixed'), given.index)
     _refuse(table, column, dates.isna(), WHY_TIME)
     return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
 
@@ -180,8 +193,10 @@ def _numeric_times(table, column, numbers):
     kinds = [u for u in np.unique(unit) if u >= 0]
     if len(kinds) > 1:
         names, rows = [list(UNITS)[u] for u in kinds], [int((unit == u).argmax()) for u in kinds]
-        raise ValueError(f"Column {column!r} mixes {' and '.join(names)}: {_shown(table, column, rows[0])}, {_shown(table, column, rows[1])}. Write all in one unit.")
-    if len(kinds) != 1 or (unit < 0).any(): return numbers, f'numbers from {numbers.min():,.10g} to {numbers.max():,.10g}'
+        raise ValueError(f"Column {column!r} mixes {' and '.join(names)}: {_shown(table, column, rows[0])}, "
+                         f"{_shown(table, column, rows[1])}. Write all in one unit.")
+    if len(kinds) != 1 or (unit < 0).any():
+        return numbers, f'numbers from {numbers.min():,.10g} to {numbers.max():,.10g}'
     name, per_second = list(UNITS.items())[kinds[0]]
     return numbers, f'{name} since 1970, {_span(numbers / per_second)}'
 
@@ -226,7 +241,8 @@ def _iso_dates(given):
 
 def _uniform_dates(table, column, dayfirst):
     "Seconds of dates that all look like the first, with the year at the end; None where this does not decide. Fast."
-    found = re.fullmatch(r'\d{1,2}([-/.])\d{1,2}([-/.])\d{4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?', table[column].iloc[0].strip())
+    form = r'\d{1,2}([-/.])\d{1,2}([-/.])\d{4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?'
+    found = re.fullmatch(form, table[column].iloc[0].strip())
     if found is None: return None
     clock = f'{found[3]}%H:%M' + ':%S' * bool(found[4]) if found[3] else ''
     forms = {order: order.replace(' ', '{}').format(found[1], found[2]) + clock for order in ('%d %m %Y', '%m %d %Y')}
@@ -246,7 +262,7 @@ def _text_dates(table, column, dayfirst):
     parts = _date_parts(text[column])
     numeric = parts.a.notna()
     if not numeric.any(): return _named_dates(text, column)
-    _refuse(text, column, ~numeric, 'most dates of this column are made of numbers only, in one form' if numeric.mean() > .5 else WHY_TIME)
+    _refuse(text, column, ~numeric, 'other dates of this column are made of numbers only; write them all in one form')
     return _numeric_dates(text, column, parts, dayfirst)
 
 def _with_span(seconds, said): return seconds, f'{said}, {_span(seconds)}' if len(seconds) else said
@@ -262,14 +278,17 @@ def read_interactions(
     min_rating:float|None=None, # interactions rated lower do not count; None: all count
     encoding:str='utf-8', # of a text file
     header:str|None=None, # 'none': the file has no header; 'first': its first row is one; None: checked
-    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values of the column say
+    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
 ) -> tuple: # (frame with user, item (text) and perhaps time; what was read, a `Reading`)
     "The distinct interactions of a table that count."
     read = read_table(path, encoding, header)
     table, reading = read.frame, read.reading
-    roles = {k: find_column(list(table.columns), k, v) for k, v in [('user', user), ('item', item), ('rating', rating), ('timestamp', timestamp)]}
+    given = dict(user=user, item=item, rating=rating, timestamp=timestamp)
+    roles = {k: find_column(list(table.columns), k, v) for k, v in given.items()}
     for k in ('user', 'item'):
-        if roles[k] is None: raise ValueError(f"Which column of {str(path)!r} holds the {k}? There are {', '.join(map(repr, table.columns))}: say ?{k}=COLUMN.")
+        if roles[k] is None:
+            raise ValueError(f"Which column of {str(path)!r} holds the {k}? There are "
+                             f"{', '.join(map(repr, table.columns))}: say ?{k}=COLUMN.")
     reading += _columns_read(table, roles)
     frame = pd.DataFrame({k: _ids(table, roles[k]) for k in ('user', 'item')})
     if roles['timestamp']:
@@ -305,24 +324,32 @@ def _ids(table, column):
 def _counting(table, rating, min_rating, path):
     "Which rows count (a mask), and what is to be said about it."
     if min_rating is not None and (isinstance(min_rating, (str, bool)) or rating is None):
-        raise ValueError(f"min_rating={min_rating!r} needs a number and a column of ratings; {str(path)!r} has {', '.join(map(repr, table.columns))}. Name it by ?rating=COLUMN.")
+        raise ValueError(f"min_rating={min_rating!r} needs a number and a column of ratings; {str(path)!r} has "
+                         f"{', '.join(map(repr, table.columns))}. Name it by ?rating=COLUMN.")
     all_rows = np.ones(len(table), bool)
     if rating is None: return all_rows, Reading().add('ratings', 'no ratings: every interaction counts')
     values = _numbers(table, rating, 'a rating should be a number; leave ratings out by ?rating=none')
     missing = int(values.isna().sum())
-    if min_rating is None and len(values) and missing == len(values): return all_rows, Reading().add('ratings', f'column {rating!r} holds no rating at all: every interaction counts', 'finding')
+    if min_rating is None and len(values) and missing == len(values):
+        said = f'column {rating!r} holds no rating at all: every interaction counts'
+        return all_rows, Reading().add('ratings', said, 'finding')
     if min_rating is None: return all_rows, _unfiltered(values, missing)
     _refuse(table, rating, values.isna(), 'a threshold needs a rating in every row')
     kept = (values >= min_rating).to_numpy()
-    if not kept.any(): raise ValueError(f"No interaction is rated {min_rating:g} or higher: column {rating!r} goes from {values.min():g} to {values.max():g}.")
-    return kept, Reading().add('ratings', f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of {len(kept):,}')
+    if not kept.any():
+        raise ValueError(f"No interaction is rated {min_rating:g} or higher: column {rating!r} goes from "
+                         f"{values.min():g} to {values.max():g}.")
+    return kept, Reading().add('ratings', f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of '
+                                          f'{len(kept):,}')
 
 def _unfiltered(values, missing):
     "What is said of ratings that do not filter."
     if not len(values): return Reading()
-    said = f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, also a low one (?min_rating= sets a threshold)'
+    said = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, also a low one '
+            '(?min_rating= sets a threshold)')
     reading = Reading().add('ratings', said)
-    return reading.add('ratings', f'{missing:,} interactions have no rating and count like the others', 'finding') if missing else reading
+    if not missing: return reading
+    return reading.add('ratings', f'{missing:,} interactions have no rating and count like the others', 'finding')
 
 def _distinct(frame):
     "Each pair of user and item once, the earliest."
@@ -330,7 +357,9 @@ def _distinct(frame):
     first = frame.sort_values('time', kind='stable') if 'time' in frame else frame
     kept = first.drop_duplicates(['user', 'item']).sort_index()
     repeats, reading = len(frame) - len(kept), Reading()
-    if repeats: reading = reading.add('left out', f'{repeats:,} repeated interactions were left out (the first of each pair stays)')
+    if repeats:
+        reading = reading.add('left out', f'{repeats:,} repeated interactions were left out (the first of each pair '
+                                          'stays)')
     return kept.reset_index(drop=True), reading
 
 # %% ../nbs/05_interactions.ipynb #2f5ae2bd
@@ -364,8 +393,10 @@ def _unwritten(values, filled):
     if not filled.str.fullmatch(r'(?s)\s*\[.*\]\s*').all(): return values, ''
     lists = [_written_list(v) for v in filled]
     words = [None if o is None else _words(o) for o in lists]
-    if any(w is None for w in words): return None, f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
-    return pd.Series(words, filled.index, object).reindex(values.index), 'written-out lists read as words with commas between them'
+    if any(w is None for w in words):
+        return None, f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
+    read = pd.Series(words, filled.index, object).reindex(values.index)
+    return read, 'written-out lists read as words with commas between them'
 
 # %% ../nbs/05_interactions.ipynb #5c363988
 def _text_columns(table, id_column, given):
@@ -435,7 +466,9 @@ def items_of_table(
     if image is not None and text is None and pictures is not None:
         reading = reading.add('items', f'items are pictures (column {image})')
         return Items(ids, names, pictures([folder/p for p in _paths(table, image)]), 'image', reading)
-    if not columns: raise ValueError(f"No column describes the items: {', '.join(map(repr, table.columns))} hold ids and numbers. Name one by ?text=COLUMN, or give an embedding file by ?items=PATH.")
+    if not columns:
+        raise ValueError(f"No column describes the items: {', '.join(map(repr, table.columns))} hold ids and numbers. "
+                         "Name one by ?text=COLUMN, or give an embedding file by ?items=PATH.")
     inputs = _texts(_joined(table, columns))
     reading = reading.add('items', f"an item's text is {', '.join(map(str, columns))}")
     unused = [str(c) for c in table.columns if c not in (id_column, *columns)]
@@ -456,14 +489,16 @@ def _first_descriptions(table, id_column):
     kept = table.drop_duplicates(id_column)
     again = len(table) - len(kept)
     if not again: return kept, Reading()
-    return kept, Reading().add('left out', f'{again:,} rows describe an item again: the first description of each counts', 'finding')
+    return kept, Reading().add('left out', f'{again:,} rows describe an item again: the first description of each '
+                                           'counts', 'finding')
 
 def _texts_of_lists(table, id_column, named):
     "The table with lists as words and without columns of other objects, and what was done to which column."
     done = {}
     for c in [c for c in table.columns if c != id_column and table[c].dtype.kind not in 'biufM']:
         values, said = _unlisted(table[c])
-        if values is None and str(c) in named: raise ValueError(f"Column {c!r} {said}: turn it into text, or name other columns by ?text=COLUMN.")
+        if values is None and str(c) in named:
+            raise ValueError(f"Column {c!r} {said}: turn it into text, or name other columns by ?text=COLUMN.")
         if said: done[c] = f'column {c!r}: {said}'
         table = table.drop(columns=c) if values is None else table.assign(**{c: values})
     return table, done
@@ -474,14 +509,17 @@ def _is_numbered(table): return list(table.columns) == [str(j) for j in range(le
 def _only_id(table):
     names = [c for c in table.columns if str(c).lower() in ('id', 'index', 'key')]
     if not names and _is_numbered(table): return table.columns[0] # a file without a header
-    if not names: raise ValueError(f"Which column of the items file holds the item's id? There are {', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
+    if not names:
+        raise ValueError("Which column of the items file holds the item's id? There are "
+                         f"{', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
     return names[0]
 
 def _paths(table, image):
     _refuse(table, image, table[image].isna(), 'every item needs a picture')
     paths = table[image].astype(str)
     address = paths.str.contains(r'(?i)^\s*(?:[a-z][a-z0-9+.-]+:)?//|^\s*(?:data|www\.)[:\w]')
-    _refuse(table, image, address, 'an address, not a file; nothing is downloaded. Save the pictures and give their paths, or read texts by ?text=COLUMN')
+    _refuse(table, image, address, 'an address, not a file; nothing is downloaded. Save the pictures and give their '
+                                   'paths, or read texts by ?text=COLUMN')
     return paths.tolist()
 
 def _empty(inputs):
@@ -494,9 +532,14 @@ def items_of_vectors(
 ) -> Items: # whose inputs are rows of an array
     "Items from their embeddings."
     x, ids = np.asarray(x), pd.Series(ids).astype(str)
-    if x.ndim != 2 or len(x) != len(ids): raise ValueError(f"An embedding file needs one vector per item: there are {len(ids)} ids and an array of shape {x.shape}.")
-    if ids.duplicated().any(): raise ValueError(f"The item {ids[ids.duplicated()].iloc[0]!r} has more than one vector ({int(ids.duplicated().sum())} such).")
-    return Items(tuple(ids), tuple(ids), array_inputs(x.astype(np.float32)), 'array', Reading().add('items', f'items are vectors of {x.shape[1]} numbers'))
+    if x.ndim != 2 or len(x) != len(ids):
+        raise ValueError(f"An embedding file needs one vector per item: there are {len(ids)} ids and an array of shape "
+                         f"{x.shape}.")
+    if ids.duplicated().any():
+        raise ValueError(f"The item {ids[ids.duplicated()].iloc[0]!r} has more than one vector "
+                         f"({int(ids.duplicated().sum())} such).")
+    reading = Reading().add('items', f'items are vectors of {x.shape[1]} numbers')
+    return Items(tuple(ids), tuple(ids), array_inputs(x.astype(np.float32)), 'array', reading)
 
 # %% ../nbs/05_interactions.ipynb #ad7bd9f2
 def _vectors_of_file(path, item):
@@ -505,7 +548,9 @@ def _vectors_of_file(path, item):
     with np.load(path) as arrays:
         flat = [k for k in arrays if arrays[k].ndim == 1]
         deep = [k for k in arrays if arrays[k].ndim == 2]
-        if len(deep) != 1 or len(flat) > 1: raise ValueError(f"{str(path)!r} should hold one array (n, d) of vectors and one (n,) of ids; it holds {', '.join(arrays)}.")
+        if len(deep) != 1 or len(flat) > 1:
+            raise ValueError(f"{str(path)!r} should hold one array (n, d) of vectors and one (n,) of ids; it holds "
+                             f"{', '.join(arrays)}.")
         return arrays[flat[0]] if flat else range(len(arrays[deep[0]])), arrays[deep[0]]
 
 def _holds_vectors(values):
@@ -520,7 +565,8 @@ def _vectors_of_table(table, item):
     rest = [c for c in table.columns if c != id_column]
     lists = [c for c in rest if _holds_vectors(table[c])]
     if len(lists) == 1: return _ids(table, id_column), np.stack(table[lists[0]].to_numpy())
-    if len(rest) > 7 and all(table[c].dtype.kind in 'fi' for c in rest): return _ids(table, id_column), table[rest].to_numpy()
+    if len(rest) > 7 and all(table[c].dtype.kind in 'fi' for c in rest):
+        return _ids(table, id_column), table[rest].to_numpy()
 
 # %% ../nbs/05_interactions.ipynb #bc2aca53
 def find_items(
@@ -535,7 +581,8 @@ def find_items(
     stems = [f'{path.stem}.item', *(f'{s}{e}' for s in (f'{path.stem}_items', f'{path.stem}.items', 'items') for e in (*TABLES, '.npy', '.npz'))]
     for name in stems:
         if (path.parent/name).is_file() and name != path.name: return path.parent/name
-    raise FileNotFoundError(f"No description of the items lies beside {str(path)!r}: a model needs something to encode. Looked for items.csv, {path.stem}_items.csv, {path.stem}.item "
+    raise FileNotFoundError(f"No description of the items lies beside {str(path)!r}: a model needs something to "
+                            f"encode. Looked for items.csv, {path.stem}_items.csv, {path.stem}.item "
         f"(endings: {', '.join((*TABLES, '.npy', '.npz'))}); name another by ?items=PATH.")
 
 def read_items(
@@ -555,7 +602,9 @@ def read_items(
     if headless or item is not None and str(item) not in table.columns: item = None # the interactions call it otherwise
     vectors = _vectors_of_table(table, item) if path.suffix == '.parquet' and text is None else None
     if vectors is not None: items = items_of_vectors(*vectors)
-    else: items = items_of_table(table, path.parent, item=item, text=None if text is None else _named(text), pictures=pictures)
+    else:
+        names = None if text is None else _named(text)
+        items = items_of_table(table, path.parent, item=item, text=names, pictures=pictures)
     return replace(items, reading=read.reading + items.reading)
 
 # %% ../nbs/05_interactions.ipynb #d9d9e69f
@@ -613,18 +662,24 @@ def _described(frame, items):
     items = items.take(np.array(sorted(range(len(items.ids)), key=lambda i: (len(items.ids[i]), items.ids[i]))))
     codes = pd.Index(items.ids).get_indexer(frame.item)
     lost = frame.item[codes < 0]
-    if len(lost) == len(frame): raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, in the items file {items.ids[0]!r}.")
+    if len(lost) == len(frame):
+        raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, in the items "
+                         f"file {items.ids[0]!r}.")
     reading = Reading()
     if len(lost):
-        said = f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions (the first: {lost.iloc[0]})'
+        said = (f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions '
+                f'(the first: {lost.iloc[0]})')
         reading = reading.add('left out', said, 'finding')
     return frame[codes >= 0].assign(item_code=codes[codes >= 0]), items, reading
 
 # %% ../nbs/05_interactions.ipynb #5862cc29
 def _split_rule(given, timed):
     "The name of the rule."
-    if given is not None and given not in ('time', 'global', 'random'): raise unknown('split', given, ['time', 'global', 'random'])
-    if given in ('time', 'global') and not timed: raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, or leave split out for a random one.")
+    if given is not None and given not in ('time', 'global', 'random'):
+        raise unknown('split', given, ['time', 'global', 'random'])
+    if given in ('time', 'global') and not timed:
+        raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, or leave split out for "
+                         "a random one.")
     return given or ('time' if timed else 'random')
 
 def _split_notes(frame, parts, how, n_items):
@@ -633,10 +688,14 @@ def _split_notes(frame, parts, how, n_items):
     learned = np.r_[parts['train'], parts['valid']]
     yield SPLITS['global_' if how == 'global' else how]
     tested, known = np.unique(users[parts['test']]), np.unique(users[learned])
-    if how != 'global' and (few := len(np.setdiff1d(known, tested))): yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
+    if how != 'global' and (few := len(np.setdiff1d(known, tested))):
+        yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
     if new := len(np.setdiff1d(tested, known)): yield f'{new:,} of {len(tested):,} test users have no history'
-    if cold := int((~np.isin(items[parts['test']], items[learned])).sum()): yield f"{cold:,} of {len(parts['test']):,} test interactions are with items that nobody took in train (cold start)"
-    if idle := n_items - len(np.unique(items)): yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
+    if cold := int((~np.isin(items[parts['test']], items[learned])).sum()):
+        yield (f"{cold:,} of {len(parts['test']):,} test interactions are with items that nobody took in train (cold "
+               "start)")
+    if idle := n_items - len(np.unique(items)):
+        yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
 
 # %% ../nbs/05_interactions.ipynb #9ee927b0
 def load_interactions(
@@ -651,9 +710,9 @@ def load_interactions(
     text:str|None=None, # columns that describe an item, between commas; None: all that hold text, and a year
     split:str|None=None, # 'time', 'global' or 'random'; None: 'time' where there are times, else 'random'
     encoding:str='utf-8', # of the text files
-    header:str|None=None, # 'none': the interactions have no header and columns are called 0, 1, …; 'first': their first row is one; None: checked
+    header:str|None=None, # 'none': the interactions have none, columns are 0, 1, …; 'first': they have; None: checked
     items_header:str|None=None, # the same of the items; None: by their looks where header='none', else checked
-    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values of the column say
+    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
     split_seed:int=0, # draws what time does not decide
     root:str|Path|None=None, # not used: nothing is downloaded
     pictures:Callable|None=None, # paths -> `Inputs`, for items that are pictures
@@ -664,12 +723,13 @@ def load_interactions(
     table_options = dict(min_rating=min_rating, encoding=encoding, header=header, dayfirst=dayfirst)
     frame, reading = read_interactions(path, **columns, **table_options)
     of_items = 'auto' if items_header is None and _header_rule(header) == 'none' else items_header
-    catalogue = read_items(find_items(path, items), item=item, text=text, encoding=encoding, pictures=pictures, header=of_items)
+    how_items = dict(item=item, text=text, encoding=encoding, pictures=pictures, header=of_items)
+    catalogue = read_items(find_items(path, items), **how_items)
     frame, catalogue, lost = _described(frame, catalogue)
     how = _split_rule(split, 'time' in frame)
     frame, users = _in_order(frame, how, split_seed)
-    said = dict(min_rating=min_rating, items=items, text=text, split=split, encoding=encoding, header=header, items_header=items_header, dayfirst=dayfirst)
-    spec = _spec(name, **columns, **said)
+    of_files = dict(encoding=encoding, header=header, items_header=items_header, dayfirst=dayfirst)
+    spec = _spec(name, **columns, min_rating=min_rating, items=items, text=text, split=split, **of_files)
     return _task(spec, frame, catalogue, users, how, reading + catalogue.reading + lost)
 
 # %% ../nbs/05_interactions.ipynb #a5f246da
@@ -687,15 +747,18 @@ def _first_example(frame, catalogue, users):
 def _task(name, frame, catalogue, users, how, reading):
     codes, who = frame.item_code.to_numpy(), frame.user_code.to_numpy()
     parts = split_interactions(who, frame.time.to_numpy(), how)
-    if not len(parts['test']): raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
+    if not len(parts['test']):
+        raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
     reading = reading.add('first example', _first_example(frame, catalogue, users))
-    for said in _split_notes(frame, parts, how, len(catalogue.ids)): reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
+    for said in _split_notes(frame, parts, how, len(catalogue.ids)):
+        reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
     labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
     task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', groups=who,
                      metric='ndcg@10', reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
     sizes = {k: f'{len(v):,} (drawn)' for k, v in task.splits.items() if len(v)}
     entries = tuple(replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
-    return replace(task, origin=dict.fromkeys(task.origin, 'drawn'), reading=Reading(entries)) # no split comes with the data
+    drawn = dict.fromkeys(task.origin, 'drawn') # no split comes with the data
+    return replace(task, origin=drawn, reading=Reading(entries))
 
 # %% ../nbs/05_interactions.ipynb #e924f520
 def interactions_file(
@@ -704,7 +767,10 @@ def interactions_file(
     "Where the interactions are."
     path = Path(name).expanduser()
     if path.is_file(): return path
-    if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
     found = sorted(path.glob('*.inter')) or sorted(p for p in path.glob('interactions.*') if p.suffix.lower() in TABLES)
-    if len(found) != 1: raise ValueError(f"The folder {str(path)!r} should hold one NAME.inter or interactions.csv; it holds {', '.join(p.name for p in found) or 'none'}. Name the file itself.")
+    if len(found) != 1:
+        raise ValueError(f"The folder {str(path)!r} should hold one NAME.inter or interactions.csv; it holds "
+                         f"{', '.join(p.name for p in found) or 'none'}. Name the file itself.")
     return found[0]

@@ -31,7 +31,8 @@ def _check_encoding(encoding):
     except (LookupError, TypeError, ValueError) as e: problem = str(e)
     else: return
     if 'not a text encoding' not in problem: raise unknown('encoding', str(encoding)[:60], ENCODINGS)
-    raise ValueError(f"The encoding {encoding!r} does not turn bytes into text. Name the encoding of the file, for instance utf-8, cp1252 or utf-16.")
+    raise ValueError(f"The encoding {encoding!r} does not turn bytes into text. Name the encoding of the file, for "
+                     "instance utf-8, cp1252 or utf-16.")
 
 def _fits(data, encoding):
     try: data.decode(encoding)
@@ -53,7 +54,8 @@ def _not_in_encoding(path, data, encoding, problem):
     line = data.count(b'\n', 0, problem.start) + 1
     byte = data[problem.start:problem.start + 1].hex()
     meant = _proposed_encoding(data, encoding)
-    said = f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by ?encoding={meant}"
+    said = (f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by "
+            f"?encoding={meant}")
     if meant.startswith('utf-'): return ValueError(f"{said}.")
     around = data[max(0, problem.start - 20):problem.start + 20].decode(meant, 'replace')
     return ValueError(f"{said}: it then reads {around!r}.")
@@ -62,7 +64,8 @@ def _refuse_zeros(path, data, text):
     "An error for zero bytes, of which UTF-16 without a mark is full."
     if '\0' not in text: return
     line = text.count('\n', 0, text.index('\0')) + 1
-    if text.count('\0') < len(text) / 10: raise ValueError(f"{str(path)!r} holds a zero byte in line {line}: the file is damaged, or it is no text.")
+    if text.count('\0') < len(text) / 10:
+        raise ValueError(f"{str(path)!r} holds a zero byte in line {line}: the file is damaged, or it is no text.")
     meant = 'utf-16-be' if data[:1] == b'\0' else 'utf-16-le'
     if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): meant = 'utf-32'
     raise ValueError(f"{str(path)!r} holds a zero byte in line {line}. If it is {meant}, say so by ?encoding={meant}.")
@@ -102,11 +105,13 @@ def odd_characters(
     where = f'{name}: ' if name else ''
     if controls := len(re.findall('[\x80-\x9f]', text)):
         example = _around(text, re.search('[\x80-\x9f]', text).start())
-        reading = reading.add('characters', f'{where}control characters U+0080–U+009F ({controls:,} such), as in {example!r}: '
+        reading = reading.add('characters', f'{where}control characters U+0080–U+009F ({controls:,} such), as in '
+                                            f'{example!r}: '
                               'the encoding is probably another one (cp1252?)', 'finding')
     if lost := text.count('\ufffd'):
         example = _around(text, text.index('\ufffd'))
-        reading = reading.add('characters', f'{where}characters that are lost and read as � ({lost:,} such), as in {example!r}', 'finding')
+        reading = reading.add('characters', f'{where}characters that are lost and read as � ({lost:,} such), as in '
+                                            f'{example!r}', 'finding')
     return reading + _mistaken_utf8(text, where)
 
 # %% ../nbs/02_tables.ipynb #6d91c04e
@@ -128,7 +133,8 @@ def _mistaken_utf8(text, where):
     bad = [line for line in lines if re.search('[\xc2-\xf4]', line) and _is_mistaken(line)]
     if not bad: return Reading()
     example = _around(bad[0], re.search('[\xc2-\xf4]', bad[0]).start())
-    return Reading().add('characters', f'{where}lines look like utf-8 that was read as something else ({len(bad):,} such), as in {example!r}', 'finding')
+    return Reading().add('characters', f'{where}lines look like utf-8 that was read as something else ({len(bad):,} '
+                                       f'such), as in {example!r}', 'finding')
 
 # %% ../nbs/02_tables.ipynb #7f6e1efe
 DIVIDERS = (',', ';', '\t', '|', '::')
@@ -226,7 +232,8 @@ def _form(text, sep, headed):
     if isinstance(rows, _Records) and rows.even: return quoted, rows, Reading()
     for how, more in OTHER_FORMS.items():
         other = _records(text, quoted | more, headed)
-        if isinstance(other, _Records) and other.even: return quoted | more, other, Reading().add('quotation marks', how, 'guess')
+        if isinstance(other, _Records) and other.even:
+            return quoted | more, other, Reading().add('quotation marks', how, 'guess')
     return (quoted, rows, Reading()) if standard else (plain, bare, Reading())
 
 OTHER_FORMS = {'inner ones are written with a backslash': dict(escapechar='\\', doublequote=False),
@@ -236,7 +243,8 @@ def _even_form(text, sep, bare, headed):
     "The form of a file of which every line is a whole row."
     opening, whole = _count_opening(text, sep)
     if opening == whole: return _quoted(sep), _records(text, _quoted(sep), headed), Reading()
-    said = f'all are read as plain characters, since fields start with one and do not end with one ({opening - whole:,} such)'
+    said = ('all are read as plain characters, since fields start with one and do not end with one '
+            f'({opening - whole:,} such)')
     return _plain(sep), bare, Reading().add('quotation marks', said, 'finding' if sep in ',;' else 'guess')
 
 # %% ../nbs/02_tables.ipynb #c65648b4
@@ -256,26 +264,38 @@ def _refuse_uneven(path, text, form, rows):
     i = int(bad.argmax())
     fields = _record(text, form, i)
     width, n = rows.width, int(rows.filled[i] if rows.long[i] else rows.fields[i])
-    names = f"the header has {width} ({_short_list(_record(text, form, rows.first)[:width])})" if rows.headed else f'other rows have {width}'
+    header = _short_list(_record(text, form, rows.first)[:width])
+    names = f'the header has {width} ({header})' if rows.headed else f'other rows have {width}'
     place = f"{str(path)!r}, line {int(rows.starts[i])}: the row has {_count(n, 'field')}, and {names}"
-    if rows.long[i]: raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column ({_count(int(rows.long.sum()), 'such row')}). "
-                                      "Put a text that holds the separator in quotation marks, or name the column in the first line.")
-    raise ValueError(f"{place}: {_short_list(fields)} ({_count(int(rows.short.sum()), 'such row')}). A text with a line break belongs in quotation marks; "
+    if rows.long[i]:
+        raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column "
+                         f"({_count(int(rows.long.sum()), 'such row')}). "
+                         "Put a text that holds the separator in quotation marks, or name the column in the first line.")
+    raise ValueError(f"{place}: {_short_list(fields)} ({_count(int(rows.short.sum()), 'such row')}). A text with a "
+                     "line break belongs in quotation marks; "
                      "a missing value is an empty field.")
 
 # %% ../nbs/02_tables.ipynb #55854953
-def _count_lines(text): return text.count('\n') + text.count('\r') - text.count('\r\n') + (not text.endswith(('\n', '\r')))
+def _count_lines(text):
+    "Lines of a text, the last one with or without an end."
+    ends = text.count('\n') + text.count('\r') - text.count('\r\n')
+    return ends + (not text.endswith(('\n', '\r')))
 
 def _said_of_rows(name, text, rows):
     "Rows against lines, and surplus separators; an error where they do not add up."
     lines, n_rows = _count_lines(text), int((~rows.blank).sum()) - rows.headed
-    reasons = {'of the header': int(rows.headed), 'blank': int(rows.blank.sum()), 'within quotation marks': _breaks(rows)}
+    n_blank, n_breaks = int(rows.blank.sum()), _breaks(rows)
+    reasons = {'of the header': int(rows.headed), 'blank': n_blank, 'within quotation marks': n_breaks}
     why = ', '.join(f'{n:,} {what}' for what, n in reasons.items() if n)
     if lines != n_rows + sum(reasons.values()):
-        raise ValueError(f"{name!r} has {lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not explained. Is the file damaged?")
-    reading = Reading().add('rows', f'{name}: {_count(n_rows, "row")} from {_count(lines, "line")}' + (f' ({why})' if why else ''))
+        raise ValueError(f"{name!r} has {lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not "
+                         "explained. Is the file damaged?")
+    counts = f'{name}: {_count(n_rows, "row")} from {_count(lines, "line")}'
+    reading = Reading().add('rows', f'{counts} ({why})' if why else counts)
     surplus = int(((rows.fields > rows.width) & ~rows.blank).sum())
-    if surplus: reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where they divide empty fields')
+    if surplus:
+        reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where '
+                                                    'they divide empty fields')
     return reading
 
 # %% ../nbs/02_tables.ipynb #e007ccb5
@@ -288,14 +308,16 @@ def _swallowed_lines(name, text, form, rows):
     for i in long:
         inner = lines[rows.starts[i]:rows.ends[i] - 1]
         if all(line.count(form['delimiter']) == rows.width - 1 for line in inner):
-            said = f'{name}: the row at line {int(rows.starts[i])} goes over {int(spans[i]) + 1:,} lines that look like rows of their own: is a quotation mark left open?'
+            said = (f'{name}: the row at line {int(rows.starts[i])} goes over {int(spans[i]) + 1:,} lines that look '
+                    'like rows of their own: is a quotation mark left open?')
             return Reading().add('quotation marks', said, 'finding')
     return Reading()
 
 # %% ../nbs/02_tables.ipynb #9e12355e
-USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment tweet document message title
-    label labels category class target intent sentiment stars grade rating ratings score user user_id userid item item_id itemid movie movieid movie_id
-    book book_id timestamp time date datetime image genre genres year language lang split'''.split())
+USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment
+    tweet document message title label labels category class target intent sentiment stars grade rating ratings score user
+    user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date datetime image genre genres
+    year language lang split'''.split())
 NUMBER = r'[-+]?\d[\d\s:./,T+-]*(?:[eE][-+]?\d+)?Z?' # or a date
 
 def _vote(name, values):
@@ -328,12 +350,15 @@ def _looks_like_data(first, frame):
     return 'perhaps' if 'header' in votes else 'yes'
 
 # %% ../nbs/02_tables.ipynb #bfbc5f07
-HEADERS = {'none': 'none', 'no': 'none', 'false': 'none', 'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first', 'auto': 'auto'}
+HEADERS = {'none': 'none', 'no': 'none', 'false': 'none', 'auto': 'auto',
+           'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first'} # 0 as in pandas
 
 def _header_rule(given, option='header'):
     "'none', 'first', 'auto' or, where nothing was said, 'checked'."
     if given is None: return 'checked'
-    if str(given).lower() not in HEADERS: raise ValueError(f"{option}={given!r}: say {option}=none where the file has no header, or {option}=first where its first row is the header.")
+    if str(given).lower() not in HEADERS:
+        raise ValueError(f"{option}={given!r}: say {option}=none where the file has no header, or {option}=first where "
+                         "its first row is the header.")
     return HEADERS[str(given).lower()]
 
 # %% ../nbs/02_tables.ipynb #9bf648a0
@@ -366,16 +391,20 @@ def _headed(path, frame, sure):
     rest, reading = _without_repeats(path.name, rest.set_axis(names, axis=1), first)
     data = 'no' if sure or typed else _looks_like_data(first, rest)
     if data == 'perhaps':
-        said = f'the first row ({_short_list(first)}) was taken for the header, but some of it looks like data (?header=none)'
+        said = (f'the first row ({_short_list(first)}) was taken for the header, but some of it looks like data '
+                '(?header=none)')
         reading = reading.add('header', f'{path.name}: {said}', 'finding')
     twice = [name for name, given in zip(names, first) if given and name != _bare_name(given)]
-    if twice: reading = reading.add('header', f'{path.name}: names that occur again were numbered: {", ".join(twice)}', 'finding')
+    if twice:
+        said = f'{path.name}: names that occur again were numbered: {", ".join(twice)}'
+        reading = reading.add('header', said, 'finding')
     return rest, reading, data == 'yes'
 
 def _refuse_headless(path, frame, option):
     first = frame.iloc[0].fillna('').astype(str).tolist()
-    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If it is data, say ?{option}=none: the "
-                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1 of interactions). "
+    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If "
+                     f"it is data, say ?{option}=none: the "
+                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1). "
                      f"If it is the header, say ?{option}=first.")
 
 # %% ../nbs/02_tables.ipynb #aff19acd
@@ -385,7 +414,8 @@ def _without_repeats(name, frame, first):
     same = np.ones(len(frame), bool)
     for j, value in enumerate(first): same &= (frame.iloc[:, j].fillna('') == value).to_numpy(bool)
     if not same.any(): return frame, Reading()
-    said = f'{name}: {_count(int(same.sum()), "row")} with the names of the header once more left out (the first is row {int(same.argmax()) + 1})'
+    said = (f'{name}: {_count(int(same.sum()), "row")} with the names of the header once more left out (the first is '
+            f'row {int(same.argmax()) + 1})')
     return frame[~same].reset_index(drop=True), Reading().add('header', said, 'finding')
 
 # %% ../nbs/02_tables.ipynb #6e68e862
@@ -406,12 +436,14 @@ def _read_lines(path, kind, encoding, rule, option):
     odd = odd_characters(text, path.name)
     if len(sep) > 1: text, sep = text.replace(sep, '\x1f'), '\x1f'
     form, rows, of_quotes = _form(text, sep, rule != 'none')
-    if isinstance(rows, str): raise ValueError(f"{str(path)!r}, {rows}. Quotation marks should enclose a whole field, inner ones doubled.")
+    if isinstance(rows, str):
+        raise ValueError(f"{str(path)!r}, {rows}. Quotation marks should enclose a whole field, inner ones doubled.")
     if not rows.width: raise ValueError(f"{str(path)!r} is no table: it is empty.")
     _refuse_uneven(path, text, form, rows)
     frame = _frame_of(path, text, form, rows)
     reading += _said_of_rows(path.name, text, rows) + of_quotes + _swallowed_lines(path.name, text, form, rows)
-    if rule == 'none': return Table(_numbered(frame), reading.add('header', f'{path.name}: none; columns are called 0, 1, …') + odd)
+    if rule == 'none':
+        return Table(_numbered(frame), reading.add('header', f'{path.name}: none; columns are called 0, 1, …') + odd)
     headed, of_header, looks_like_data = _headed(path, frame, rule == 'first')
     if looks_like_data and rule == 'auto': return _read_lines(path, kind, encoding, 'none', option)
     if looks_like_data: _refuse_headless(path, frame, option)
@@ -422,9 +454,12 @@ def _frame_of(path, text, form, rows):
     "The records as text, the header as row 0, without blank records."
     names, columns = range(int(rows.fields.max())), range(rows.width)
     empty = dict(keep_default_na=False, na_values=[''], skip_blank_lines=False)
-    try: frame = pd.read_csv(StringIO(text), header=None, names=names, usecols=columns, index_col=False, dtype=str, **empty, **form)
+    where = dict(header=None, names=names, usecols=columns, index_col=False)
+    try: frame = pd.read_csv(StringIO(text), dtype=str, **where, **empty, **form)
     except ValueError as e: raise _no_table(path, e) from e
-    if len(frame) != len(rows.ends): raise ValueError(f"{str(path)!r}: {len(frame):,} rows were read of {len(rows.ends):,} records. Is the file damaged?")
+    if len(frame) != len(rows.ends):
+        raise ValueError(f"{str(path)!r}: {len(frame):,} rows were read of {len(rows.ends):,} records. Is the file "
+                         "damaged?")
     return frame[~rows.blank].reset_index(drop=True)
 
 def _no_table(path, problem): return ValueError(f"{str(path)!r} is no table: {' '.join(str(problem).split())[:200]}.")
@@ -433,7 +468,8 @@ def _no_table(path, problem): return ValueError(f"{str(path)!r} is no table: {' 
 def _texts_of(frame):
     "All texts of a table behind one another."
     columns = [frame[c].dropna() for c in frame.columns]
-    return '\n'.join('\n'.join(v for v in values if isinstance(v, str)) for values in columns if values.dtype.kind == 'O' or values.dtype == 'str')
+    texts = [values for values in columns if values.dtype.kind == 'O' or values.dtype == 'str']
+    return '\n'.join('\n'.join(v for v in values if isinstance(v, str)) for values in texts)
 
 def _json_frame(text, lined):
     "The rows of JSON; texts that look like dates stay texts, which pandas will do by itself one day."
@@ -456,9 +492,12 @@ def _read_json(path, encoding):
     except (ValueError, OSError) as e: raise _no_table(path, f'{_bad_json_line(text)}{e}' if lined else e) from e
     reading = Reading().add('files', f"{path.name}: {'lines of JSON' if lined else 'JSON'}, {encoding}")
     filled = sum(1 for line in StringIO(text) if line.strip())
-    if lined and filled != len(frame): raise ValueError(f"{str(path)!r} has {filled:,} lines with an entry, and {len(frame):,} rows were read. Is the file damaged?")
+    if lined and filled != len(frame):
+        raise ValueError(f"{str(path)!r} has {filled:,} lines with an entry, and {len(frame):,} rows were read. Is the "
+                         "file damaged?")
     said = f' from {filled:,} lines' if lined else ''
-    return Table(frame, reading.add('rows', f'{path.name}: {len(frame):,} rows{said}') + odd_characters(_texts_of(frame), path.name))
+    reading = reading.add('rows', f'{path.name}: {len(frame):,} rows{said}')
+    return Table(frame, reading + odd_characters(_texts_of(frame), path.name))
 
 def _read_parquet(path):
     "A table of a Parquet file."
@@ -473,18 +512,20 @@ def _empty_columns(name, frame):
     "A finding where columns hold nothing."
     empty = [str(c) for c in frame.columns if len(frame) and frame[c].isna().all()]
     if not empty: return Reading()
-    return Reading().add('empty columns', f"{name}: {', '.join(empty)} hold{'s' * (len(empty) == 1)} no value in any row", 'finding')
+    return Reading().add('empty columns', f"{name}: {', '.join(empty)} hold{'s' * (len(empty) == 1)} no value in any "
+                                          "row", 'finding')
 
 def _ending(path):
     kind = path.suffix.lower()
-    if kind and kind not in TABLES: raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
+    if kind and kind not in TABLES:
+        raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
     return kind
 
 # %% ../nbs/02_tables.ipynb #b6778dcb
 def read_table(
     path:str|Path, # CSV, TSV, Parquet or JSON lines, or one of RecBole's atomic files
     encoding:str='utf-8', # of the text files
-    header:str|bool|None=None, # 'none': there is none; 'first': the first row, whatever it looks like; 'auto': by its looks; None: checked
+    header:str|bool|None=None, # 'none': there is none; 'first': the first row; 'auto': by its looks; None: checked
     *,
     option:str='header', # what messages call this argument
 ) -> Table: # its frame has text as text and empty fields missing
