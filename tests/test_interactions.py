@@ -123,7 +123,7 @@ def test_repeats_are_left_out_and_the_earliest_stays(folder):
 
 def test_low_ratings_count_unless_a_threshold_is_given(folder):
     frame, said = read_interactions(folder/'loans.csv')
-    assert len(frame) == len(loans()) and 'do not filter' in ' '.join(said)
+    assert len(frame) == len(loans()) and 'do not filter' in ' '.join(said.texts)
     assert len(read_interactions(folder/'loans.csv', min_rating=4)[0]) == (loans().rating >= 4).sum()
 
 

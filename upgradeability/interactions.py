@@ -4,6 +4,7 @@
 
 # %% ../nbs/05_interactions.ipynb #1104fdee
 from __future__ import annotations
+import ast, re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ __all__ = ['USUAL', 'SPLITS', 'find_column', 'read_interactions', 'Items', 'item
 
 # %% ../nbs/05_interactions.ipynb #accc3ec2
 import numpy as np, pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 # %% ../nbs/05_interactions.ipynb #ac4aec3a
 from .core import Spec, unknown
-from .reading import remarks
-from .tables import TABLES, read_table
+from .reading import Reading
+from .tables import TABLES, _header_rule, read_table
 from .tasks import Inputs, Task, array_inputs, digest, make_task
 
 # %% ../nbs/05_interactions.ipynb #4a8e58f3
@@ -35,7 +37,9 @@ def find_column(
     given:str|None=None, # its name; None: one of the usual names; 'none': there is none
 ) -> str|None: # None where no column has a usual name
     "The column that plays a role."
-    if given is not None and given not in columns and given != 'none': raise unknown(f'column for {role}=', given, columns)
+    given = None if given is None else str(given)
+    if given is not None and given not in columns and given != 'none':
+        raise unknown(f'column for {role}=', given, columns)
     if given is not None: return None if given == 'none' else given
     plain = {str(c).lower().replace('-', '_').replace(' ', '_'): c for c in reversed(columns)}
     return next((plain[n] for n in USUAL[role].split() if n in plain), None)
@@ -56,18 +60,212 @@ def _numbers(table, column, why):
     return values.astype(float)
 
 # %% ../nbs/05_interactions.ipynb #3b9ef924
-def _times(table, column):
-    "A column as numbers that grow with time: numbers as they are, dates as nanoseconds."
-    why = "it should be a number (seconds, say) or a date such as 2024-01-31 18:00; leave times out by ?timestamp=none"
+TIME = r'(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?'
+HALF = r'(?P<half>[AaPp]\.?[Mm]\.?)' # of the day
+ZONE = r'(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)'
+CLOCK = rf'(?:[T ,]+{TIME}\s*{HALF}?\s*{ZONE}?)?'
+DATE = re.compile(r'(?P<a>\d{1,4})[-/., ]+(?P<b>\d{1,2})[-/., ]+(?P<c>\d{1,4})' + CLOCK)
+WHY_TIME = "it should be a number (seconds, say) or a date such as 2024-01-31 18:00; leave times out by ?timestamp=none"
+
+def _date_parts(given):
+    "(n, …) the parts of dates as text, missing where a value is none; the text of its length too."
+    return given.str.strip().str.extract('^' + DATE.pattern + '$')
+
+def _year_place(parts):
+    "'a' or 'c', where all values have the year of four digits; '' where no value has one; None where they differ."
+    first, last = parts.a.str.len() > 2, parts.c.str.len() > 2
+    if (first & ~last).all(): return 'a'
+    if (last & ~first).all(): return 'c'
+    return None if (first | last).any() else ''
+
+# %% ../nbs/05_interactions.ipynb #51360cea
+def _day_and_month(table, column, one, two, dayfirst, usual):
+    "('day', 'month') or ('month', 'day') for two parts of dates, and the row that decided it (None: not the values)."
+    first, second = one > 12, two > 12
+    if first.any() and second.any():
+        i, j = int(first.argmax()), int(second.argmax())
+        raise ValueError(f"Column {column!r} has dates in two orders: {_shown(table, column, i)} and "
+                         f"{_shown(table, column, j)}. Write them all in one, best as 2024-01-31.")
+    if dayfirst is not None and (second if dayfirst else first).any():
+        i = int((second if dayfirst else first).argmax())
+        given = str(dayfirst).lower()
+        raise ValueError(f"dayfirst={given} does not fit column {column!r}: {_shown(table, column, i)}.")
+    if first.any(): return ('day', 'month'), int(first.argmax())
+    if second.any(): return ('month', 'day'), int(second.argmax())
+    if dayfirst is None and usual is None:
+        raise ValueError(f"Column {column!r} can be read in two ways: {_shown(table, column, 0)} may begin with the "
+                         "day or with the month, and no value of "
+                         "the column decides it. Say ?dayfirst=true or ?dayfirst=false.")
+    return usual if dayfirst is None else ('day', 'month') if dayfirst else ('month', 'day'), None
+
+def _shown(table, column, i): return f'row {i + 1}, {str(table[column].iloc[i])!r}'
+
+# %% ../nbs/05_interactions.ipynb #4cc5893b
+def _ordered_dates(table, column, parts, dayfirst):
+    "(year, month, day) of each value as columns of a frame, and what is said of their order."
+    place = _year_place(parts)
+    if place is None:
+        i = int((parts.a.str.len().gt(2) != (parts.a.str.len().gt(2).iloc[0])).argmax())
+        raise ValueError(f"Column {column!r} has dates of two forms: {_shown(table, column, 0)}, "
+                         f"{_shown(table, column, i)}. Write them all in one, best as 2024-01-31.")
+    if place == '' and dayfirst is None:
+        raise ValueError(f"Column {column!r} has years of two digits ({_shown(table, column, 0)}), which may be any of "
+                         "three numbers. If they come last, say "
+                         "?dayfirst=true or ?dayfirst=false; else write years in full.")
+    a, b, c = (parts[k].astype(int) for k in 'abc')
+    year, one, two = (a, b, c) if place == 'a' else (c, a, b)
+    if place == '': year = year + np.where(year < 69, 2000, 1900)
+    usual = ('month', 'day') if place == 'a' else None
+    names, row = _day_and_month(table, column, one, two, None if place == 'a' else dayfirst, usual)
+    order = ', '.join(['year', *names] if place == 'a' else [*names, 'year'])
+    decided = f' (decided by {_shown(table, column, row)})' if row is not None and place != 'a' else ''
+    century = '; years of two digits are 1969 to 2068' if place == '' else ''
+    return pd.DataFrame({'year': year, names[0]: one, names[1]: two}), f'dates in the order {order}{decided}{century}'
+
+# %% ../nbs/05_interactions.ipynb #5d7fc060
+def _offsets(table, column, zone):
+    "(n,) seconds that each zone is ahead of UTC."
+    if zone.isna().all(): return 0.
+    if zone.isna().any():
+        i = int(zone.isna().argmax())
+        raise ValueError(f"Column {column!r} has times with a zone and times without one: {_shown(table, column, i)} "
+                         "has none. Give all of them one, or none.")
+    zone = zone.replace(['Z', 'UTC', 'GMT'], '+00:00').str.replace(':', '')
+    hours, minutes = zone.str[1:3].astype(int), zone.str[3:5].replace('', '0').astype(int)
+    return (hours * 3600 + minutes * 60) * np.where(zone.str[0] == '-', -1, 1)
+
+def _clock_seconds(table, column, parts):
+    "(n,) seconds since midnight in UTC."
+    hours = parts.h.fillna('0').astype(int)
+    half = parts.half.str.lower().str[0]
+    hours = hours.where(half.isna(), hours % 12 + np.where(half == 'p', 12, 0))
+    seconds = parts.s.str.replace(',', '.').fillna('0').astype(float)
+    minutes = parts['min'].fillna('0').astype(int)
+    _refuse(table, column, (hours > 23) | (minutes > 59) | (seconds >= 61), WHY_TIME)
+    return hours * 3600 + minutes * 60 + seconds - _offsets(table, column, parts.zone)
+
+# %% ../nbs/05_interactions.ipynb #d1254d43
+def _numeric_dates(table, column, parts, dayfirst):
+    "Seconds since 1970 of dates made of numbers, and what is said of them."
+    ordered, said = _ordered_dates(table, column, parts, dayfirst)
+    days = pd.to_datetime(ordered[['year', 'month', 'day']], errors='coerce')
+    _refuse(table, column, days.isna(), 'there is no such day')
+    seconds = (days - pd.Timestamp(0)).dt.total_seconds() + _clock_seconds(table, column, parts)
+    zones = parts.zone.dropna().unique()
+    return seconds, said + (f'; {len(zones)} time zones, all turned into UTC' if len(zones) > 1 else '')
+
+def _named_dates(table, column):
+    "Seconds since 1970 of dates with the month as a word, which have one meaning only."
+    given = table[column].astype(str).str.strip()
+    _refuse(table, column, ~given.str.contains(r'[A-Za-z]{3}') | ~given.str.contains(r'\d'), WHY_TIME)
+    _refuse(table, column, ~given.str.contains(r'\d{4}'), 'beside a month as a word the year should have four digits')
+    form = guess_datetime_format(given.iloc[0]) or ''
+    if re.search('%[bB]', form) and '%Z' not in form:
+        dates = pd.to_datetime(given, format=form, errors='coerce', utc=True)
+        if dates.notna().all():
+            return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
+    named = given.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
+    is_month = named.fillna('').str[:3].str.lower().isin(MONTHS)
+    _refuse(table, column, named.notna() & ~is_month, 'the zone is not known: write it as +01:00')
+    dates = pd.to_datetime(given, errors='coerce', utc=True)
+    if dates.isna().any():
+        dates = pd.Series(pd.to_datetime(pd.Index(given), errors='coerce', utc=True, format='mixed'), given.index)
+    _refuse(table, column, dates.isna(), WHY_TIME)
+    return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
+
+MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split()
+
+# %% ../nbs/05_interactions.ipynb #19048ba8
+UNITS = {'seconds': 1, 'milliseconds': 1e3, 'microseconds': 1e6, 'nanoseconds': 1e9} # since 1970, by what a second is
+YEARS = (631_152_000, 4_102_444_800) # 1990 to 2100 in seconds
+
+def _unit_of(numbers):
+    "(n,) the place in `UNITS` that gives a year from 1990 to 2100, -1 where there is none."
+    unit = np.full(len(numbers), -1)
+    for i, per_second in enumerate(UNITS.values()):
+        unit[(numbers >= YEARS[0] * per_second) & (numbers < YEARS[1] * per_second)] = i
+    return unit
+
+def _numeric_times(table, column, numbers):
+    "The numbers, and their unit in words."
+    _refuse(table, column, ~np.isfinite(numbers), WHY_TIME)
+    unit = _unit_of(numbers.to_numpy())
+    kinds = [u for u in np.unique(unit) if u >= 0]
+    if len(kinds) > 1:
+        names, rows = [list(UNITS)[u] for u in kinds], [int((unit == u).argmax()) for u in kinds]
+        raise ValueError(f"Column {column!r} mixes {' and '.join(names)}: {_shown(table, column, rows[0])}, "
+                         f"{_shown(table, column, rows[1])}. Write all in one unit.")
+    if len(kinds) != 1 or (unit < 0).any():
+        return numbers, f'numbers from {numbers.min():,.10g} to {numbers.max():,.10g}'
+    name, per_second = list(UNITS.items())[kinds[0]]
+    return numbers, f'{name} since 1970, {_span(numbers / per_second)}'
+
+def _span(seconds):
+    "The first and the last day."
+    first, last = (pd.Timestamp(float(t), unit='s').date() for t in (seconds.min(), seconds.max()))
+    return f'from {first} to {last}'
+
+# %% ../nbs/05_interactions.ipynb #0c3918d3
+def _compact_dates(given, dayfirst):
+    "Parts of dates such as 31122024, where all values are such; None otherwise. 20241231 is in order as it is."
+    text = given.astype(str).str.strip()
+    if not text.str.fullmatch(r'\d{8}').all(): return None
+    first, last = text.str[:4].astype(int), text.str[4:].astype(int)
+    if first.between(1900, 2099).all() and text.str[4:6].astype(int).between(1, 12).all(): return None
+    if not last.between(1900, 2099).all(): return None
+    return _date_parts(text.str.replace(r'^(\d\d)(\d\d)(\d{4})$', r'\1-\2-\3', regex=True))
+
+def _times(table, column, dayfirst=None):
+    "A column as numbers that grow with time (dates as seconds since 1970), and what is said of them."
     given = table[column]
-    _refuse(table, column, given.isna(), why)
-    if given.dtype.kind == 'M': return given.astype('int64').astype(float)
+    _refuse(table, column, given.isna(), WHY_TIME)
+    if given.dtype.kind == 'M': return _stored_dates(given)
+    compact = _compact_dates(given, dayfirst) if len(given) else None
+    if compact is not None: return _with_span(*_numeric_dates(table, column, compact, dayfirst))
     numbers = pd.to_numeric(given, errors='coerce')
-    if numbers.notna().all(): return numbers.astype(float)
-    if numbers.notna().any(): _refuse(table, column, numbers.isna(), why)
-    dates = pd.to_datetime(given, errors='coerce', utc=True, format='mixed')
-    _refuse(table, column, dates.isna(), why)
-    return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds()
+    if numbers.notna().all(): return _numeric_times(table, column, numbers.astype(float))
+    if numbers.notna().any(): _refuse(table, column, numbers.isna(), WHY_TIME)
+    return _with_span(*_text_dates(table, column, dayfirst))
+
+# %% ../nbs/05_interactions.ipynb #a549279a
+def _stored_dates(given):
+    "Dates that the file holds as such."
+    if given.dt.tz is not None: given = given.dt.tz_convert('UTC').dt.tz_localize(None)
+    return _with_span((given - pd.Timestamp(0)).dt.total_seconds(), 'dates, as the file holds them')
+
+def _iso_dates(given):
+    "Seconds of dates that all begin as 2024-01-31 and have no zone; None where one does not. Fast."
+    if not given.str.match(r'\d{4}-\d\d-\d\d(?!.*([-+]\d\d:?\d*|[A-Z]+)$)').all(): return None
+    dates = pd.to_datetime(given, format='ISO8601', errors='coerce')
+    return None if dates.isna().any() else (dates - pd.Timestamp(0)).dt.total_seconds()
+
+def _uniform_dates(table, column, dayfirst):
+    "Seconds of dates that all look like the first, with the year at the end; None where this does not decide. Fast."
+    form = r'\d{1,2}([-/.])\d{1,2}([-/.])\d{4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?'
+    found = re.fullmatch(form, table[column].iloc[0].strip())
+    if found is None: return None
+    clock = f'{found[3]}%H:%M' + ':%S' * bool(found[4]) if found[3] else ''
+    forms = {order: order.replace(' ', '{}').format(found[1], found[2]) + clock for order in ('%d %m %Y', '%m %d %Y')}
+    by_day, by_month = (pd.to_datetime(table[column], format=form, errors='coerce') for form in forms.values())
+    if by_day.isna().any() == by_month.isna().any() or dayfirst is not None: return None
+    dates, other, order = (by_day, by_month, 'day, month') if by_day.notna().all() else (by_month, by_day, 'month, day')
+    said = f'dates in the order {order}, year (decided by {_shown(table, column, int(other.isna().argmax()))})'
+    return (dates - pd.Timestamp(0)).dt.total_seconds(), said
+
+def _text_dates(table, column, dayfirst):
+    "Dates of any one form."
+    text = table.assign(**{column: table[column].astype(str)})
+    plain = _iso_dates(text[column])
+    if plain is not None: return plain, 'dates in the order year, month, day'
+    uniform = _uniform_dates(text, column, dayfirst)
+    if uniform is not None: return uniform
+    parts = _date_parts(text[column])
+    numeric = parts.a.notna()
+    if not numeric.any(): return _named_dates(text, column)
+    _refuse(text, column, ~numeric, 'other dates of this column are made of numbers only; write them all in one form')
+    return _numeric_dates(text, column, parts, dayfirst)
+
+def _with_span(seconds, said): return seconds, f'{said}, {_span(seconds)}' if len(seconds) else said
 
 # %% ../nbs/05_interactions.ipynb #346cec5f
 def read_interactions(
@@ -79,18 +277,43 @@ def read_interactions(
     timestamp:str|None=None, # column of the time; None: by its usual names; 'none': there is none
     min_rating:float|None=None, # interactions rated lower do not count; None: all count
     encoding:str='utf-8', # of a text file
-) -> tuple: # (frame with user, item (text) and perhaps time, notes)
+    header:str|None=None, # 'none': the file has no header; 'first': its first row is one; None: checked
+    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
+) -> tuple: # (frame with user, item (text) and perhaps time; what was read, a `Reading`)
     "The distinct interactions of a table that count."
-    table = read_table(path, encoding)
-    roles = {k: find_column(list(table.columns), k, v) for k, v in [('user', user), ('item', item), ('rating', rating), ('timestamp', timestamp)]}
+    read = read_table(path, encoding, header)
+    table, reading = read.frame, read.reading
+    given = dict(user=user, item=item, rating=rating, timestamp=timestamp)
+    roles = {k: find_column(list(table.columns), k, v) for k, v in given.items()}
     for k in ('user', 'item'):
-        if roles[k] is None: raise ValueError(f"Which column of {str(path)!r} holds the {k}? There are {', '.join(map(repr, table.columns))}: say ?{k}=COLUMN.")
+        if roles[k] is None:
+            raise ValueError(f"Which column of {str(path)!r} holds the {k}? There are "
+                             f"{', '.join(map(repr, table.columns))}: say ?{k}=COLUMN.")
+    reading += _columns_read(table, roles)
     frame = pd.DataFrame({k: _ids(table, roles[k]) for k in ('user', 'item')})
-    if roles['timestamp']: frame['time'] = _times(table, roles['timestamp'])
-    counts, said = _counting(table, roles['rating'], min_rating, path)
-    return _distinct(frame[counts], [f"columns: {', '.join(f'{k} = {v}' for k, v in roles.items() if v)}", *said])
+    if roles['timestamp']:
+        frame['time'], said = _times(table, roles['timestamp'], _truth('dayfirst', dayfirst))
+        reading = reading.add('times', said)
+    counts, of_ratings = _counting(table, roles['rating'], min_rating, path)
+    kept, of_repeats = _distinct(frame[counts])
+    return kept, reading + of_ratings + of_repeats
 
 # %% ../nbs/05_interactions.ipynb #f7bfb9b5
+def _columns_read(table, roles):
+    "The columns used and those that are not."
+    used = {k: v for k, v in roles.items() if v}
+    reading = Reading().add('columns used', f"columns: {', '.join(f'{k} = {v}' for k, v in used.items())}")
+    unused = [str(c) for c in table.columns if c not in used.values()]
+    return reading.add('columns not used', unused) if unused else reading
+
+def _truth(name, given):
+    "True, False or None."
+    known = {'true': True, 'yes': True, 'false': False, 'no': False}
+    if given is None: return None
+    if str(given).lower() not in known: raise ValueError(f"{name}={given!r}: say {name}=true or {name}=false.")
+    return known[str(given).lower()]
+
+# %% ../nbs/05_interactions.ipynb #a6eed9fb
 def _ids(table, column):
     "A column of ids as text; whole numbers that were stored as floats lose their point."
     values = table[column]
@@ -101,29 +324,86 @@ def _ids(table, column):
 def _counting(table, rating, min_rating, path):
     "Which rows count (a mask), and what is to be said about it."
     if min_rating is not None and (isinstance(min_rating, (str, bool)) or rating is None):
-        raise ValueError(f"min_rating={min_rating!r} needs a number and a column of ratings; {str(path)!r} has {', '.join(map(repr, table.columns))}. Name it by ?rating=COLUMN.")
-    if rating is None: return np.ones(len(table), bool), ['no ratings: every interaction counts']
+        raise ValueError(f"min_rating={min_rating!r} needs a number and a column of ratings; {str(path)!r} has "
+                         f"{', '.join(map(repr, table.columns))}. Name it by ?rating=COLUMN.")
+    all_rows = np.ones(len(table), bool)
+    if rating is None: return all_rows, Reading().add('ratings', 'no ratings: every interaction counts')
     values = _numbers(table, rating, 'a rating should be a number; leave ratings out by ?rating=none')
-    if min_rating is None: return np.ones(len(table), bool), [f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, also a low one (?min_rating= sets a threshold)']
+    missing = int(values.isna().sum())
+    if min_rating is None and len(values) and missing == len(values):
+        said = f'column {rating!r} holds no rating at all: every interaction counts'
+        return all_rows, Reading().add('ratings', said, 'finding')
+    if min_rating is None: return all_rows, _unfiltered(values, missing)
     _refuse(table, rating, values.isna(), 'a threshold needs a rating in every row')
     kept = (values >= min_rating).to_numpy()
-    if not kept.any(): raise ValueError(f"No interaction is rated {min_rating:g} or higher: column {rating!r} goes from {values.min():g} to {values.max():g}.")
-    return kept, [f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of {len(kept):,}']
+    if not kept.any():
+        raise ValueError(f"No interaction is rated {min_rating:g} or higher: column {rating!r} goes from "
+                         f"{values.min():g} to {values.max():g}.")
+    return kept, Reading().add('ratings', f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of '
+                                          f'{len(kept):,}')
 
-def _distinct(frame, notes):
+def _unfiltered(values, missing):
+    "What is said of ratings that do not filter."
+    if not len(values): return Reading()
+    said = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, also a low one '
+            '(?min_rating= sets a threshold)')
+    reading = Reading().add('ratings', said)
+    if not missing: return reading
+    return reading.add('ratings', f'{missing:,} interactions have no rating and count like the others', 'finding')
+
+def _distinct(frame):
     "Each pair of user and item once, the earliest."
     if not len(frame): raise ValueError("There are no interactions: the table is empty.")
     first = frame.sort_values('time', kind='stable') if 'time' in frame else frame
     kept = first.drop_duplicates(['user', 'item']).sort_index()
-    if repeats := len(frame) - len(kept): notes = [*notes, f'{repeats:,} repeated interactions were left out (the first of each pair stays)']
-    return kept.reset_index(drop=True), notes
+    repeats, reading = len(frame) - len(kept), Reading()
+    if repeats:
+        reading = reading.add('left out', f'{repeats:,} repeated interactions were left out (the first of each pair '
+                                          'stays)')
+    return kept.reset_index(drop=True), reading
 
 # %% ../nbs/05_interactions.ipynb #2f5ae2bd
+def _is_list(value): return isinstance(value, (list, tuple, set, np.ndarray))
+
+def _words(value):
+    "The words of a list with commas between them; None where it holds something else than words and numbers."
+    parts = list(value)
+    if not all(isinstance(p, (str, int, float, np.number)) for p in parts): return None
+    return ', '.join(str(p).strip() for p in parts)
+
+def _written_list(value):
+    "The list that a text such as \"['a', 'b']\" stands for; None where it is none."
+    if re.search(r"""['"]\s+['"]""", value): return None # an array of numpy: two texts without a comma would become one
+    try: read = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError): return None
+    return read if isinstance(read, list) else None
+
+def _unlisted(values):
+    "(a column with lists as words, what was done); (None, why) where it holds lists or objects of something else."
+    filled = values.dropna()
+    if not len(filled): return values, ''
+    if all(isinstance(v, str) for v in filled): return _unwritten(values, filled)
+    if not any(_is_list(v) or isinstance(v, (dict, bytes)) for v in filled): return values, ''
+    words = [_words(v) if _is_list(v) else None for v in filled]
+    if any(w is None for w in words): return None, f'holds {type(filled.iloc[0]).__name__} objects, which are no text'
+    return pd.Series(words, filled.index, object).reindex(values.index), 'lists read as words with commas between them'
+
+def _unwritten(values, filled):
+    "The same for lists written as text."
+    if not filled.str.fullmatch(r'(?s)\s*\[.*\]\s*').all(): return values, ''
+    lists = [_written_list(v) for v in filled]
+    words = [None if o is None else _words(o) for o in lists]
+    if any(w is None for w in words):
+        return None, f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
+    read = pd.Series(words, filled.index, object).reindex(values.index)
+    return read, 'written-out lists read as words with commas between them'
+
+# %% ../nbs/05_interactions.ipynb #5c363988
 def _text_columns(table, id_column, given):
     "The columns that describe an item."
     known = [c for c in table.columns if c != id_column]
     if given is not None:
-        wanted = [c.strip() for c in given.split(',')] if isinstance(given, str) else list(given)
+        wanted = _named(given)
         for c in wanted:
             if c not in known: raise unknown('column for text=', c, known)
         return wanted
@@ -147,7 +427,7 @@ class Items:
     names: tuple # for the reader, all different
     inputs: Inputs # texts, pictures or rows of an array
     modality: str # 'text', 'image' or 'array'
-    notes: tuple = () # what was decided in reading
+    reading: Reading = Reading() # what was read, and what was decided
 
     def take(self,
         rows:np.ndarray, # positions, in order
@@ -178,25 +458,69 @@ def items_of_table(
 ) -> Items: # pictures where there is a column of them and `text` is None, else texts
     "Items from their descriptions."
     id_column = find_column(list(table.columns), 'item', item) or _only_id(table)
-    table = table.assign(**{id_column: _ids(table, id_column)}).drop_duplicates(id_column)
+    table, reading = _first_descriptions(table.assign(**{id_column: _ids(table, id_column)}), id_column)
+    table, of_lists = _texts_of_lists(table, id_column, _named(text))
     ids, image = tuple(table[id_column]), find_column(list(table.columns), 'image')
     columns = [c for c in _text_columns(table, id_column, text) if c != image or text is not None]
     names = _told_apart(_joined(table, columns[:1]) if columns else ids, ids)
     if image is not None and text is None and pictures is not None:
-        return Items(ids, names, pictures([folder/p for p in _paths(table, image)]), 'image', (f'items are pictures (column {image})',))
-    if not columns: raise ValueError(f"No column describes the items: {', '.join(map(repr, table.columns))} hold ids and numbers. Name one by ?text=COLUMN, or give an embedding file by ?items=PATH.")
+        reading = reading.add('items', f'items are pictures (column {image})')
+        return Items(ids, names, pictures([folder/p for p in _paths(table, image)]), 'image', reading)
+    if not columns:
+        raise ValueError(f"No column describes the items: {', '.join(map(repr, table.columns))} hold ids and numbers. "
+                         "Name one by ?text=COLUMN, or give an embedding file by ?items=PATH.")
     inputs = _texts(_joined(table, columns))
-    return Items(ids, names, inputs, 'text', (f"an item's text is {', '.join(map(str, columns))}", *_empty(inputs)))
+    reading = reading.add('items', f"an item's text is {', '.join(map(str, columns))}")
+    unused = [str(c) for c in table.columns if c not in (id_column, *columns)]
+    if unused: reading = reading.add('columns of items not used', unused)
+    of_lists = [said for c, said in of_lists.items() if c in columns or c not in table.columns]
+    for said in [*of_lists, *_empty(inputs)]: reading = reading.add('items', said)
+    return Items(ids, names, inputs, 'text', reading)
 
 # %% ../nbs/05_interactions.ipynb #2d07cd61
+def _named(text):
+    "Names of columns as a list."
+    if text is None: return []
+    if isinstance(text, (str, int)): return [c.strip() for c in str(text).split(',')]
+    return [str(c) for c in text]
+
+def _first_descriptions(table, id_column):
+    "One row for each item, and what is said of the others."
+    kept = table.drop_duplicates(id_column)
+    again = len(table) - len(kept)
+    if not again: return kept, Reading()
+    return kept, Reading().add('left out', f'{again:,} rows describe an item again: the first description of each '
+                                           'counts', 'finding')
+
+def _texts_of_lists(table, id_column, named):
+    "The table with lists as words and without columns of other objects, and what was done to which column."
+    done = {}
+    for c in [c for c in table.columns if c != id_column and table[c].dtype.kind not in 'biufM']:
+        values, said = _unlisted(table[c])
+        if values is None and str(c) in named:
+            raise ValueError(f"Column {c!r} {said}: turn it into text, or name other columns by ?text=COLUMN.")
+        if said: done[c] = f'column {c!r}: {said}'
+        table = table.drop(columns=c) if values is None else table.assign(**{c: values})
+    return table, done
+
+# %% ../nbs/05_interactions.ipynb #0b413aa0
+def _is_numbered(table): return list(table.columns) == [str(j) for j in range(len(table.columns))]
+
 def _only_id(table):
     names = [c for c in table.columns if str(c).lower() in ('id', 'index', 'key')]
-    if not names: raise ValueError(f"Which column of the items file holds the item's id? There are {', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
+    if not names and _is_numbered(table): return table.columns[0] # a file without a header
+    if not names:
+        raise ValueError("Which column of the items file holds the item's id? There are "
+                         f"{', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
     return names[0]
 
 def _paths(table, image):
     _refuse(table, image, table[image].isna(), 'every item needs a picture')
-    return [str(p) for p in table[image]]
+    paths = table[image].astype(str)
+    address = paths.str.contains(r'(?i)^\s*(?:[a-z][a-z0-9+.-]+:)?//|^\s*(?:data|www\.)[:\w]')
+    _refuse(table, image, address, 'an address, not a file; nothing is downloaded. Save the pictures and give their '
+                                   'paths, or read texts by ?text=COLUMN')
+    return paths.tolist()
 
 def _empty(inputs):
     if n := sum(not t for t in inputs.items): yield f'{n:,} items have an empty description'
@@ -208,9 +532,14 @@ def items_of_vectors(
 ) -> Items: # whose inputs are rows of an array
     "Items from their embeddings."
     x, ids = np.asarray(x), pd.Series(ids).astype(str)
-    if x.ndim != 2 or len(x) != len(ids): raise ValueError(f"An embedding file needs one vector per item: there are {len(ids)} ids and an array of shape {x.shape}.")
-    if ids.duplicated().any(): raise ValueError(f"The item {ids[ids.duplicated()].iloc[0]!r} has more than one vector ({int(ids.duplicated().sum())} such).")
-    return Items(tuple(ids), tuple(ids), array_inputs(x.astype(np.float32)), 'array', (f'items are vectors of {x.shape[1]} numbers',))
+    if x.ndim != 2 or len(x) != len(ids):
+        raise ValueError(f"An embedding file needs one vector per item: there are {len(ids)} ids and an array of shape "
+                         f"{x.shape}.")
+    if ids.duplicated().any():
+        raise ValueError(f"The item {ids[ids.duplicated()].iloc[0]!r} has more than one vector "
+                         f"({int(ids.duplicated().sum())} such).")
+    reading = Reading().add('items', f'items are vectors of {x.shape[1]} numbers')
+    return Items(tuple(ids), tuple(ids), array_inputs(x.astype(np.float32)), 'array', reading)
 
 # %% ../nbs/05_interactions.ipynb #ad7bd9f2
 def _vectors_of_file(path, item):
@@ -219,16 +548,25 @@ def _vectors_of_file(path, item):
     with np.load(path) as arrays:
         flat = [k for k in arrays if arrays[k].ndim == 1]
         deep = [k for k in arrays if arrays[k].ndim == 2]
-        if len(deep) != 1 or len(flat) > 1: raise ValueError(f"{str(path)!r} should hold one array (n, d) of vectors and one (n,) of ids; it holds {', '.join(arrays)}.")
+        if len(deep) != 1 or len(flat) > 1:
+            raise ValueError(f"{str(path)!r} should hold one array (n, d) of vectors and one (n,) of ids; it holds "
+                             f"{', '.join(arrays)}.")
         return arrays[flat[0]] if flat else range(len(arrays[deep[0]])), arrays[deep[0]]
+
+def _holds_vectors(values):
+    "True where each value is a list of numbers, all of one length above 1."
+    if not len(values) or not all(_is_list(v) for v in values): return False
+    if len({len(v) for v in values}) != 1 or len(values.iloc[0]) < 2: return False
+    return np.asarray(values.iloc[0]).dtype.kind in 'fi'
 
 def _vectors_of_table(table, item):
     "(ids, vectors) where a table holds vectors, else None."
     id_column = find_column(list(table.columns), 'item', item) or _only_id(table)
     rest = [c for c in table.columns if c != id_column]
-    lists = [c for c in rest if len(table) and isinstance(table[c].iloc[0], (list, np.ndarray))]
+    lists = [c for c in rest if _holds_vectors(table[c])]
     if len(lists) == 1: return _ids(table, id_column), np.stack(table[lists[0]].to_numpy())
-    if len(rest) > 7 and all(table[c].dtype.kind in 'fi' for c in rest): return _ids(table, id_column), table[rest].to_numpy()
+    if len(rest) > 7 and all(table[c].dtype.kind in 'fi' for c in rest):
+        return _ids(table, id_column), table[rest].to_numpy()
 
 # %% ../nbs/05_interactions.ipynb #bc2aca53
 def find_items(
@@ -243,7 +581,8 @@ def find_items(
     stems = [f'{path.stem}.item', *(f'{s}{e}' for s in (f'{path.stem}_items', f'{path.stem}.items', 'items') for e in (*TABLES, '.npy', '.npz'))]
     for name in stems:
         if (path.parent/name).is_file() and name != path.name: return path.parent/name
-    raise FileNotFoundError(f"No description of the items lies beside {str(path)!r}: a model needs something to encode. Looked for items.csv, {path.stem}_items.csv, {path.stem}.item "
+    raise FileNotFoundError(f"No description of the items lies beside {str(path)!r}: a model needs something to "
+                            f"encode. Looked for items.csv, {path.stem}_items.csv, {path.stem}.item "
         f"(endings: {', '.join((*TABLES, '.npy', '.npz'))}); name another by ?items=PATH.")
 
 def read_items(
@@ -253,14 +592,20 @@ def read_items(
     text:str|Sequence|None=None, # columns to read; None: all that hold text, and a year
     encoding:str='utf-8', # of a text file
     pictures:Callable|None=None, # paths -> `Inputs`
+    header:str|None=None, # 'none', 'first' or 'auto' (by the looks of the first row); None: checked
 ) -> Items: # in the order of the file
     "The catalogue."
     path = Path(path)
     if path.suffix in ('.npy', '.npz'): return items_of_vectors(*_vectors_of_file(path, item))
-    table = read_table(path, encoding)
-    if (found := _vectors_of_table(table, item) if path.suffix == '.parquet' else None) is not None: return items_of_vectors(*found)
-    if item is not None and item not in table.columns: item = None # the interactions call it otherwise
-    return items_of_table(table, path.parent, item=item, text=text, pictures=pictures)
+    read = read_table(path, encoding, header, option='items_header')
+    table, headless = read.frame, _is_numbered(read.frame)
+    if headless or item is not None and str(item) not in table.columns: item = None # the interactions call it otherwise
+    vectors = _vectors_of_table(table, item) if path.suffix == '.parquet' and text is None else None
+    if vectors is not None: items = items_of_vectors(*vectors)
+    else:
+        names = None if text is None else _named(text)
+        items = items_of_table(table, path.parent, item=item, text=names, pictures=pictures)
+    return replace(items, reading=read.reading + items.reading)
 
 # %% ../nbs/05_interactions.ipynb #d9d9e69f
 def last_of_each(
@@ -313,19 +658,28 @@ def _in_order(frame, how, seed):
 
 # %% ../nbs/05_interactions.ipynb #5cfecebe
 def _described(frame, items):
-    "Interactions with described items, codes of the items, the catalogue in order of its ids, and notes."
+    "Interactions with described items, codes of the items, the catalogue in order of its ids, and what was left out."
     items = items.take(np.array(sorted(range(len(items.ids)), key=lambda i: (len(items.ids[i]), items.ids[i]))))
     codes = pd.Index(items.ids).get_indexer(frame.item)
     lost = frame.item[codes < 0]
-    if len(lost) == len(frame): raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, in the items file {items.ids[0]!r}.")
-    notes = [f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions (the first: {lost.iloc[0]})'] if len(lost) else []
-    return frame[codes >= 0].assign(item_code=codes[codes >= 0]), items, notes
+    if len(lost) == len(frame):
+        raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, in the items "
+                         f"file {items.ids[0]!r}.")
+    reading = Reading()
+    if len(lost):
+        said = (f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions '
+                f'(the first: {lost.iloc[0]})')
+        reading = reading.add('left out', said, 'finding')
+    return frame[codes >= 0].assign(item_code=codes[codes >= 0]), items, reading
 
 # %% ../nbs/05_interactions.ipynb #5862cc29
 def _split_rule(given, timed):
     "The name of the rule."
-    if given is not None and given not in ('time', 'global', 'random'): raise unknown('split', given, ['time', 'global', 'random'])
-    if given in ('time', 'global') and not timed: raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, or leave split out for a random one.")
+    if given is not None and given not in ('time', 'global', 'random'):
+        raise unknown('split', given, ['time', 'global', 'random'])
+    if given in ('time', 'global') and not timed:
+        raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, or leave split out for "
+                         "a random one.")
     return given or ('time' if timed else 'random')
 
 def _split_notes(frame, parts, how, n_items):
@@ -334,10 +688,14 @@ def _split_notes(frame, parts, how, n_items):
     learned = np.r_[parts['train'], parts['valid']]
     yield SPLITS['global_' if how == 'global' else how]
     tested, known = np.unique(users[parts['test']]), np.unique(users[learned])
-    if how != 'global' and (few := len(np.setdiff1d(known, tested))): yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
+    if how != 'global' and (few := len(np.setdiff1d(known, tested))):
+        yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
     if new := len(np.setdiff1d(tested, known)): yield f'{new:,} of {len(tested):,} test users have no history'
-    if cold := int((~np.isin(items[parts['test']], items[learned])).sum()): yield f"{cold:,} of {len(parts['test']):,} test interactions are with items that nobody took in train (cold start)"
-    if idle := n_items - len(np.unique(items)): yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
+    if cold := int((~np.isin(items[parts['test']], items[learned])).sum()):
+        yield (f"{cold:,} of {len(parts['test']):,} test interactions are with items that nobody took in train (cold "
+               "start)")
+    if idle := n_items - len(np.unique(items)):
+        yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
 
 # %% ../nbs/05_interactions.ipynb #9ee927b0
 def load_interactions(
@@ -352,33 +710,55 @@ def load_interactions(
     text:str|None=None, # columns that describe an item, between commas; None: all that hold text, and a year
     split:str|None=None, # 'time', 'global' or 'random'; None: 'time' where there are times, else 'random'
     encoding:str='utf-8', # of the text files
+    header:str|None=None, # 'none': the interactions have none, columns are 0, 1, …; 'first': they have; None: checked
+    items_header:str|None=None, # the same of the items; None: by their looks where header='none', else checked
+    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
     split_seed:int=0, # draws what time does not decide
     root:str|Path|None=None, # not used: nothing is downloaded
     pictures:Callable|None=None, # paths -> `Inputs`, for items that are pictures
 ) -> Task: # of kind 'recommendation'
     "A recommendation task from files."
     path = interactions_file(name)
-    frame, notes = read_interactions(path, user=user, item=item, rating=rating, timestamp=timestamp, min_rating=min_rating, encoding=encoding)
-    catalogue = read_items(find_items(path, items), item=item, text=text, encoding=encoding, pictures=pictures)
+    columns = dict(user=user, item=item, rating=rating, timestamp=timestamp)
+    table_options = dict(min_rating=min_rating, encoding=encoding, header=header, dayfirst=dayfirst)
+    frame, reading = read_interactions(path, **columns, **table_options)
+    of_items = 'auto' if items_header is None and _header_rule(header) == 'none' else items_header
+    how_items = dict(item=item, text=text, encoding=encoding, pictures=pictures, header=of_items)
+    catalogue = read_items(find_items(path, items), **how_items)
     frame, catalogue, lost = _described(frame, catalogue)
     how = _split_rule(split, 'time' in frame)
     frame, users = _in_order(frame, how, split_seed)
-    return _task(_spec(name, user=user, item=item, rating=rating, timestamp=timestamp, min_rating=min_rating, items=items, text=text, split=split, encoding=encoding),
-                 frame, catalogue, users, how, [*notes, *catalogue.notes, *lost])
+    of_files = dict(encoding=encoding, header=header, items_header=items_header, dayfirst=dayfirst)
+    spec = _spec(name, **columns, min_rating=min_rating, items=items, text=text, split=split, **of_files)
+    return _task(spec, frame, catalogue, users, how, reading + catalogue.reading + lost)
 
 # %% ../nbs/05_interactions.ipynb #a5f246da
 def _spec(name, **options):
     given = {k: v for k, v in options.items() if v is not None and (k, v) != ('encoding', 'utf-8')}
     return str(Spec('interactions', str(name), given))
 
-def _task(name, frame, catalogue, users, how, notes):
-    parts, codes, who = split_interactions(frame.user_code.to_numpy(), frame.time.to_numpy(), how), frame.item_code.to_numpy(), frame.user_code.to_numpy()
-    if not len(parts['test']): raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
-    notes = [*notes, *_split_notes(frame, parts, how, len(catalogue.ids))]
+def _first_example(frame, catalogue, users):
+    "The first interaction in words."
+    row = frame.iloc[0]
+    i = int(row.item_code)
+    what = catalogue.inputs.items[i] if catalogue.modality == 'text' else catalogue.names[i]
+    return f'user {users[int(row.user_code)]} took item {catalogue.ids[i]}: {what}'[:200]
+
+def _task(name, frame, catalogue, users, how, reading):
+    codes, who = frame.item_code.to_numpy(), frame.user_code.to_numpy()
+    parts = split_interactions(who, frame.time.to_numpy(), how)
+    if not len(parts['test']):
+        raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
+    reading = reading.add('first example', _first_example(frame, catalogue, users))
+    for said in _split_notes(frame, parts, how, len(catalogue.ids)):
+        reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
     labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
     task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', groups=who,
-                     metric='ndcg@10', reading=remarks(notes), about=dict(users=users, items=catalogue.ids, split=how))
-    return replace(task, origin=dict.fromkeys(task.origin, 'drawn')) # no split comes with the data
+                     metric='ndcg@10', reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
+    sizes = {k: f'{len(v):,} (drawn)' for k, v in task.splits.items() if len(v)}
+    entries = tuple(replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
+    drawn = dict.fromkeys(task.origin, 'drawn') # no split comes with the data
+    return replace(task, origin=drawn, reading=Reading(entries))
 
 # %% ../nbs/05_interactions.ipynb #e924f520
 def interactions_file(
@@ -387,7 +767,10 @@ def interactions_file(
     "Where the interactions are."
     path = Path(name).expanduser()
     if path.is_file(): return path
-    if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    found = sorted(path.glob('*.inter')) or sorted(p for p in path.glob('interactions.*') if p.suffix in TABLES)
-    if len(found) != 1: raise ValueError(f"The folder {str(path)!r} should hold one NAME.inter or interactions.csv; it holds {', '.join(p.name for p in found) or 'none'}. Name the file itself.")
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+    found = sorted(path.glob('*.inter')) or sorted(p for p in path.glob('interactions.*') if p.suffix.lower() in TABLES)
+    if len(found) != 1:
+        raise ValueError(f"The folder {str(path)!r} should hold one NAME.inter or interactions.csv; it holds "
+                         f"{', '.join(p.name for p in found) or 'none'}. Name the file itself.")
     return found[0]

@@ -4,54 +4,536 @@
 
 # %% ../nbs/02_tables.ipynb #6bc9ee9e
 from __future__ import annotations
-import codecs, csv
+import codecs, csv, json, re, warnings
+from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['TABLES', 'ATOMIC', 'read_text', 'read_table']
+__all__ = ['ENCODINGS', 'TABLES', 'read_text', 'odd_characters', 'Table', 'read_table']
 
 # %% ../nbs/02_tables.ipynb #a1baaa07
-import pandas as pd
+import numpy as np, pandas as pd
 
 # %% ../nbs/02_tables.ipynb #01de00fb
 from .core import unknown
+from .reading import Reading
 
 # %% ../nbs/02_tables.ipynb #43145d94
+ENCODINGS = ('utf-8', 'cp1252', 'latin-1', 'gb18030', 'shift_jis', 'cp1251', 'utf-16') # that are proposed
+
+# %% ../nbs/02_tables.ipynb #a49862f0
+def _check_encoding(encoding):
+    "An error where bytes cannot be read as text by this name."
+    try: b'a'.decode(encoding)
+    except UnicodeError: return # two bytes make a character
+    except (LookupError, TypeError, ValueError) as e: problem = str(e)
+    else: return
+    if 'not a text encoding' not in problem: raise unknown('encoding', str(encoding)[:60], ENCODINGS)
+    raise ValueError(f"The encoding {encoding!r} does not turn bytes into text. Name the encoding of the file, for "
+                     "instance utf-8, cp1252 or utf-16.")
+
+def _fits(data, encoding):
+    try: data.decode(encoding)
+    except UnicodeError: return False
+    return True
+
+def _proposed_encoding(data, given):
+    "An encoding other than the given one that reads these bytes."
+    if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): return 'utf-32'
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return 'utf-16'
+    windows = re.search(rb'[\x80-\x9f]', data) is not None
+    candidates = ['utf-8', *(['cp1252', 'gb18030', 'shift_jis', 'cp1251'] if windows else []), 'latin-1']
+    usual = codecs.lookup(given).name
+    return next(c for c in [*candidates, 'cp1252'] if codecs.lookup(c).name != usual and _fits(data, c))
+
+# %% ../nbs/02_tables.ipynb #f5d4438f
+def _not_in_encoding(path, data, encoding, problem):
+    "An error that shows the byte, its line, and how another encoding reads it."
+    line = data.count(b'\n', 0, problem.start) + 1
+    byte = data[problem.start:problem.start + 1].hex()
+    meant = _proposed_encoding(data, encoding)
+    said = (f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by "
+            f"?encoding={meant}")
+    if meant.startswith('utf-'): return ValueError(f"{said}.")
+    around = data[max(0, problem.start - 20):problem.start + 20].decode(meant, 'replace')
+    return ValueError(f"{said}: it then reads {around!r}.")
+
+def _refuse_zeros(path, data, text):
+    "An error for zero bytes, of which UTF-16 without a mark is full."
+    if '\0' not in text: return
+    line = text.count('\n', 0, text.index('\0')) + 1
+    if text.count('\0') < len(text) / 10:
+        raise ValueError(f"{str(path)!r} holds a zero byte in line {line}: the file is damaged, or it is no text.")
+    meant = 'utf-16-be' if data[:1] == b'\0' else 'utf-16-le'
+    if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): meant = 'utf-32'
+    raise ValueError(f"{str(path)!r} holds a zero byte in line {line}. If it is {meant}, say so by ?encoding={meant}.")
+
+# %% ../nbs/02_tables.ipynb #0f162cc3
+def _whole_characters(text):
+    "Text in which paired surrogates are one character and lone ones are �."
+    if re.search('[\ud800-\udfff]', text) is None: return text
+    return text.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace')
+
+def _whole_escapes(text):
+    "JSON in which escapes of lone surrogates are those of �."
+    def whole(found): return '\\ufffd' if len(found[0]) == 6 else found[0]
+    return re.sub(r'(?i)\\\\|\\ud[89ab]\w\w\\ud[c-f]\w\w|\\ud[89a-f]\w\w', whole, text)
+
+# %% ../nbs/02_tables.ipynb #6dc2a786
 def read_text(
     path:str|Path, # of a text file
     encoding:str='utf-8', # of its bytes
-) -> str: # without a byte order mark
+) -> str: # without a byte order mark; lone surrogates are �
     "The text of a file, or where its bytes are none."
-    try: codecs.lookup(encoding)
-    except (LookupError, TypeError): raise unknown('encoding', encoding, ['utf-8', 'latin-1', 'cp1252', 'utf-16', 'gb18030', 'shift_jis']) from None
+    _check_encoding(encoding)
     data = Path(path).read_bytes()
-    try: return data.decode(encoding).removeprefix('\ufeff')
-    except UnicodeDecodeError as e: line, byte = data[:e.start].count(b'\n') + 1, data[e.start:e.start + 1].hex()
-    meant = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'latin-1'
-    raise ValueError(f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by ?encoding={meant}.")
+    try: text = data.decode(encoding, 'surrogatepass')
+    except UnicodeDecodeError as e: raise _not_in_encoding(path, data, encoding, e) from None
+    except UnicodeError as e: raise ValueError(f"{str(path)!r} cannot be read as {encoding}: {e}.") from None
+    _refuse_zeros(path, data, text)
+    return _whole_characters(text.removeprefix('\ufeff'))
 
-# %% ../nbs/02_tables.ipynb #0f162cc3
-TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet', '.json', '.jsonl') # endings of tables
+# %% ../nbs/02_tables.ipynb #b06cdee5
+def odd_characters(
+    text:str, # as read
+    name:str='', # of the file
+) -> Reading: # a finding for each sign of a wrong encoding
+    "Signs that a text was read in the wrong encoding."
+    reading = Reading()
+    where = f'{name}: ' if name else ''
+    if controls := len(re.findall('[\x80-\x9f]', text)):
+        example = _around(text, re.search('[\x80-\x9f]', text).start())
+        reading = reading.add('characters', f'{where}control characters U+0080–U+009F ({controls:,} such), as in '
+                                            f'{example!r}: '
+                              'the encoding is probably another one (cp1252?)', 'finding')
+    if lost := text.count('\ufffd'):
+        example = _around(text, text.index('\ufffd'))
+        reading = reading.add('characters', f'{where}characters that are lost and read as � ({lost:,} such), as in '
+                                            f'{example!r}', 'finding')
+    return reading + _mistaken_utf8(text, where)
+
+# %% ../nbs/02_tables.ipynb #6d91c04e
+def _around(text, place, most=12):
+    "A few characters around a place, within its line."
+    before = re.split('[\r\n]', text[max(0, place - most):place])[-1]
+    return before + re.split('[\r\n]', text[place:place + most])[0]
+
+def _is_mistaken(line):
+    "True for a line that is UTF-8 read as cp1252 or latin-1."
+    for encoding in ('cp1252', 'latin-1'):
+        try: return len(line.encode(encoding).decode('utf-8')) < len(line)
+        except UnicodeError: continue
+    return False
+
+def _mistaken_utf8(text, where):
+    "A finding where lines look like UTF-8 in the wrong encoding."
+    lines = [] if text.isascii() else text.split('\n')
+    bad = [line for line in lines if re.search('[\xc2-\xf4]', line) and _is_mistaken(line)]
+    if not bad: return Reading()
+    example = _around(bad[0], re.search('[\xc2-\xf4]', bad[0]).start())
+    return Reading().add('characters', f'{where}lines look like utf-8 that was read as something else ({len(bad):,} '
+                                       f'such), as in {example!r}', 'finding')
+
+# %% ../nbs/02_tables.ipynb #7f6e1efe
+DIVIDERS = (',', ';', '\t', '|', '::')
+DIVIDER_NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars', '::': 'double colons'}
+
+def _divider(text, kind):
+    "What divides the fields of a line."
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:100]
+    bare = [re.sub(r'"[^"]*"', '', line) for line in lines] or ['']
+    if kind in ('.tsv', '.inter', '.item') and '\t' in bare[0]: return '\t'
+    def constancy(sep): return sum(line.count(sep) == bare[0].count(sep) for line in bare), bare[0].count(sep)
+    present = [sep for sep in DIVIDERS if sep in bare[0]]
+    if kind in ('.tsv', '.inter', '.item') and not present: return '\t'
+    return max(present, key=constancy, default=',')
+
+# %% ../nbs/02_tables.ipynb #c93c03eb
+@dataclass(frozen=True)
+class _Records:
+    "The records of a file, blank ones included."
+    fields: np.ndarray # (n,) fields of each
+    filled: np.ndarray # (n,) up to the last that is not empty
+    ends: np.ndarray # (n,) its last line, from 1
+    headed: bool # the first record that is not blank is the header
+
+    @property
+    def blank(self): return (self.filled == 0) & ((self.fields <= 1) | (self.width > 0))
+    @property
+    def starts(self): return np.r_[0, self.ends[:-1]][:len(self.ends)] + 1
+    @property
+    def first(self): return int((self.filled > 0).argmax())
+
+    @property
+    def width(self):
+        "Named columns; without a header, columns that hold anything."
+        if not (self.filled > 0).any(): return 0
+        return int(self.filled[self.first] if self.headed else self.filled.max())
+
+    @property
+    def short(self): return (self.fields < self.width) & ~self.blank
+    @property
+    def long(self): return self.filled > self.width
+    @property
+    def even(self): return not (self.short | self.long).any()
+
+# %% ../nbs/02_tables.ipynb #cb30f44c
+def _filled(fields):
+    "How many fields there are up to the last that is not empty."
+    n = len(fields)
+    while n and not fields[n - 1].strip(): n -= 1
+    return n
+
+def _sizes(reader):
+    "Three numbers for each record."
+    for fields in reader:
+        yield len(fields)
+        yield _filled(fields)
+        yield reader.line_num
+
+def _reader(text, form): return csv.reader(StringIO(text, newline=''), strict=True, **form)
+
+def _records(text, form, headed):
+    "The records of a file in one form, or what is wrong with it."
+    usual = csv.field_size_limit(2**31 - 1)
+    reader = _reader(text, form)
+    try: sizes = np.fromiter(_sizes(reader), np.int64).reshape(-1, 3)
+    except csv.Error as e: return f'line {reader.line_num}: {e}'
+    finally: csv.field_size_limit(usual)
+    return _Records(sizes[:, 0], sizes[:, 1], sizes[:, 2], headed)
+
+# %% ../nbs/02_tables.ipynb #89bb9665
+def _quoted(sep, **more): return dict(delimiter=sep, quoting=csv.QUOTE_MINIMAL, doublequote=True) | more
+def _plain(sep): return dict(delimiter=sep, quoting=csv.QUOTE_NONE)
+
+def _count_opening(text, sep):
+    "Fields that start with a quotation mark; those of them that end with one, inner ones doubled."
+    edge = re.escape(f'{sep}\r\n')
+    opening = re.findall(f'(?<![^{edge}])"', text)
+    whole = re.findall(f'(?<![^{edge}])"(?:[^"{edge}]|"")*"(?![^{edge}])', text)
+    return len(opening), len(whole)
+
+def _breaks(rows):
+    "Line breaks within fields."
+    return int((rows.ends - rows.starts).sum())
+
+# %% ../nbs/02_tables.ipynb #f623833e
+def _form(text, sep, headed):
+    "(form, records, what is said of quotation marks); the records are text where no form fits."
+    plain, quoted = _plain(sep), _quoted(sep)
+    if '"' not in text: return plain, _records(text, plain, headed), Reading()
+    rows = _records(text, quoted, headed)
+    standard = sep in ',;'
+    if standard and isinstance(rows, _Records) and rows.even and not _breaks(rows): return quoted, rows, Reading()
+    bare = _records(text, plain, headed)
+    if isinstance(bare, _Records) and bare.even: return _even_form(text, sep, bare, headed)
+    if isinstance(rows, _Records) and rows.even: return quoted, rows, Reading()
+    for how, more in OTHER_FORMS.items():
+        other = _records(text, quoted | more, headed)
+        if isinstance(other, _Records) and other.even:
+            return quoted | more, other, Reading().add('quotation marks', how, 'guess')
+    return (quoted, rows, Reading()) if standard else (plain, bare, Reading())
+
+OTHER_FORMS = {'inner ones are written with a backslash': dict(escapechar='\\', doublequote=False),
+               'they follow the separator and a blank': dict(skipinitialspace=True)}
+
+def _even_form(text, sep, bare, headed):
+    "The form of a file of which every line is a whole row."
+    opening, whole = _count_opening(text, sep)
+    if opening == whole: return _quoted(sep), _records(text, _quoted(sep), headed), Reading()
+    said = ('all are read as plain characters, since fields start with one and do not end with one '
+            f'({opening - whole:,} such)')
+    return _plain(sep), bare, Reading().add('quotation marks', said, 'finding' if sep in ',;' else 'guess')
+
+# %% ../nbs/02_tables.ipynb #c65648b4
+def _count(n, noun): return f'{n:,} {noun}' + 's' * (n != 1)
+
+def _record(text, form, i): return next(islice(_reader(text, form), i, None))
+
+def _short_list(values, most=5):
+    "The first few values for a message."
+    shown = [repr(str(v)[:40]) for v in values[:most]]
+    return ', '.join(shown) + (', …' if len(values) > most else '')
+
+def _refuse_uneven(path, text, form, rows):
+    "An error for the first row whose fields do not fit the columns."
+    bad = rows.long | rows.short
+    if not bad.any(): return
+    i = int(bad.argmax())
+    fields = _record(text, form, i)
+    width, n = rows.width, int(rows.filled[i] if rows.long[i] else rows.fields[i])
+    header = _short_list(_record(text, form, rows.first)[:width])
+    names = f'the header has {width} ({header})' if rows.headed else f'other rows have {width}'
+    place = f"{str(path)!r}, line {int(rows.starts[i])}: the row has {_count(n, 'field')}, and {names}"
+    if rows.long[i]:
+        raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column "
+                         f"({_count(int(rows.long.sum()), 'such row')}). "
+                         "Put a text that holds the separator in quotation marks, or name the column in the first line.")
+    raise ValueError(f"{place}: {_short_list(fields)} ({_count(int(rows.short.sum()), 'such row')}). A text with a "
+                     "line break belongs in quotation marks; "
+                     "a missing value is an empty field.")
+
+# %% ../nbs/02_tables.ipynb #55854953
+def _count_lines(text):
+    "Lines of a text, the last one with or without an end."
+    ends = text.count('\n') + text.count('\r') - text.count('\r\n')
+    return ends + (not text.endswith(('\n', '\r')))
+
+def _said_of_rows(name, text, rows):
+    "Rows against lines, and surplus separators; an error where they do not add up."
+    lines, n_rows = _count_lines(text), int((~rows.blank).sum()) - rows.headed
+    n_blank, n_breaks = int(rows.blank.sum()), _breaks(rows)
+    reasons = {'of the header': int(rows.headed), 'blank': n_blank, 'within quotation marks': n_breaks}
+    why = ', '.join(f'{n:,} {what}' for what, n in reasons.items() if n)
+    if lines != n_rows + sum(reasons.values()):
+        raise ValueError(f"{name!r} has {lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not "
+                         "explained. Is the file damaged?")
+    counts = f'{name}: {_count(n_rows, "row")} from {_count(lines, "line")}'
+    reading = Reading().add('rows', f'{counts} ({why})' if why else counts)
+    surplus = int(((rows.fields > rows.width) & ~rows.blank).sum())
+    if surplus:
+        reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where '
+                                                    'they divide empty fields')
+    return reading
+
+# %% ../nbs/02_tables.ipynb #e007ccb5
+def _swallowed_lines(name, text, form, rows):
+    "A finding where the lines within a field look like rows of their own."
+    spans = rows.ends - rows.starts
+    long = np.flatnonzero(spans > 2)[:1000]
+    if not len(long) or rows.width < 2: return Reading()
+    lines = re.split('\r\n|\r|\n', text)
+    for i in long:
+        inner = lines[rows.starts[i]:rows.ends[i] - 1]
+        if all(line.count(form['delimiter']) == rows.width - 1 for line in inner):
+            said = (f'{name}: the row at line {int(rows.starts[i])} goes over {int(spans[i]) + 1:,} lines that look '
+                    'like rows of their own: is a quotation mark left open?')
+            return Reading().add('quotation marks', said, 'finding')
+    return Reading()
+
+# %% ../nbs/02_tables.ipynb #9e12355e
+USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment
+    tweet document message title label labels category class target intent sentiment stars grade rating ratings score user
+    user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date datetime image genre genres
+    year language lang split'''.split())
+NUMBER = r'[-+]?\d[\d\s:./,T+-]*(?:[eE][-+]?\d+)?Z?' # or a date
+
+def _vote(name, values):
+    "What the first row's value says of the header: 'usual', 'header', 'data' or ''."
+    recurs = bool((values == name).any())
+    if not recurs and name.lower().replace(' ', '_') in USUAL_NAMES: return 'usual'
+    numbers = values.str.fullmatch(NUMBER).mean()
+    if re.fullmatch(NUMBER, name): return 'data' if numbers > .95 else 'header' if numbers < .05 else ''
+    if numbers == 1: return 'header'
+    repeated = values.duplicated(keep=False).mean()
+    if recurs: return 'data' if pd.Series([name, *values]).duplicated(keep=False).mean() > .5 else ''
+    if repeated == 1: return 'header'
+    sentences = values.str.contains(r'\S\s+\S').mean()
+    return 'header' if sentences > .95 and not re.search(r'\S\s+\S', name) else ''
+
+# %% ../nbs/02_tables.ipynb #e29405ef
+def _header_votes(first, frame):
+    "The votes of the columns, and whether the numbers in the first row just count (0, 1, 2, 3, …)."
+    sample = frame.head(10_000)
+    columns = [sample.iloc[:, j].dropna().astype(str).str.strip() for j in range(len(first))]
+    votes = [_vote(name, values) if name and len(values) else '' for name, values in zip(first, columns)]
+    numbers = [int(name) for name in first if re.fullmatch(r'\d{1,9}', name)]
+    counting = len(numbers) > 3 and all(b - a == 1 for a, b in zip(numbers, numbers[1:]))
+    return [v for v in votes if v and not (counting and v == 'data')]
+
+def _looks_like_data(first, frame):
+    "'yes', 'no', or 'perhaps' where columns disagree."
+    votes = _header_votes(first, frame)
+    if 'usual' in votes or 'data' not in votes: return 'no'
+    return 'perhaps' if 'header' in votes else 'yes'
+
+# %% ../nbs/02_tables.ipynb #bfbc5f07
+HEADERS = {'none': 'none', 'no': 'none', 'false': 'none', 'auto': 'auto',
+           'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first'} # 0 as in pandas
+
+def _header_rule(given, option='header'):
+    "'none', 'first', 'auto' or, where nothing was said, 'checked'."
+    if given is None: return 'checked'
+    if str(given).lower() not in HEADERS:
+        raise ValueError(f"{option}={given!r}: say {option}=none where the file has no header, or {option}=first where "
+                         "its first row is the header.")
+    return HEADERS[str(given).lower()]
+
+# %% ../nbs/02_tables.ipynb #9bf648a0
+def _column_names(first):
+    "Names of the columns, all different; RecBole's types behind them are left out."
+    names = [_bare_name(name) or f'Unnamed: {j}' for j, name in enumerate(first)]
+    seen, unique = {}, []
+    for name in names:
+        unique.append(name if name not in seen else f'{name}.{seen[name]}')
+        seen[name] = seen.get(name, 0) + 1
+    return unique
+
+def _bare_name(name):
+    "A name without blanks around it and without a type behind it."
+    head, _, kind = name.strip().partition(':')
+    return head if kind in ATOMIC else name.strip()
+
 ATOMIC = ('token', 'token_seq', 'float', 'float_seq') # types behind the columns of RecBole's files
 
-# %% ../nbs/02_tables.ipynb #6dc2a786
+# %% ../nbs/02_tables.ipynb #c03028d2
+def _numbered(frame):
+    "A frame whose columns are called 0, 1, … in text."
+    return frame.set_axis([str(j) for j in range(frame.shape[1])], axis=1)
+
+def _headed(path, frame, sure):
+    "A frame with the names in its first row, what is said of them, and whether that row looks like data."
+    first = frame.iloc[0].fillna('').astype(str).str.strip().tolist()
+    rest, names = frame.iloc[1:].reset_index(drop=True), _column_names(first)
+    typed = any(name.partition(':')[2] in ATOMIC for name in first)
+    rest, reading = _without_repeats(path.name, rest.set_axis(names, axis=1), first)
+    data = 'no' if sure or typed else _looks_like_data(first, rest)
+    if data == 'perhaps':
+        said = (f'the first row ({_short_list(first)}) was taken for the header, but some of it looks like data '
+                '(?header=none)')
+        reading = reading.add('header', f'{path.name}: {said}', 'finding')
+    twice = [name for name, given in zip(names, first) if given and name != _bare_name(given)]
+    if twice:
+        said = f'{path.name}: names that occur again were numbered: {", ".join(twice)}'
+        reading = reading.add('header', said, 'finding')
+    return rest, reading, data == 'yes'
+
+def _refuse_headless(path, frame, option):
+    first = frame.iloc[0].fillna('').astype(str).tolist()
+    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If "
+                     f"it is data, say ?{option}=none: the "
+                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1). "
+                     f"If it is the header, say ?{option}=first.")
+
+# %% ../nbs/02_tables.ipynb #aff19acd
+def _without_repeats(name, frame, first):
+    "Without rows that repeat the header, as in files put one behind the other."
+    if len(first) < 2: return frame, Reading()
+    same = np.ones(len(frame), bool)
+    for j, value in enumerate(first): same &= (frame.iloc[:, j].fillna('') == value).to_numpy(bool)
+    if not same.any(): return frame, Reading()
+    said = (f'{name}: {_count(int(same.sum()), "row")} with the names of the header once more left out (the first is '
+            f'row {int(same.argmax()) + 1})')
+    return frame[~same].reset_index(drop=True), Reading().add('header', said, 'finding')
+
+# %% ../nbs/02_tables.ipynb #6e68e862
+TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet', '.json', '.jsonl', '.data', '.dat') # endings of tables
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    "A table and what was read of it."
+    frame: pd.DataFrame # text as text, empty fields missing
+    reading: Reading = Reading() # the file, rows against lines, what is unusual
+
+# %% ../nbs/02_tables.ipynb #021e48bb
+def _read_lines(path, kind, encoding, rule, option):
+    "A table of divided lines."
+    text = read_text(path, encoding)
+    sep = _divider(text, kind)
+    reading = Reading().add('files', f'{path.name}: fields divided by {DIVIDER_NAMES[sep]}, {encoding}')
+    odd = odd_characters(text, path.name)
+    if len(sep) > 1: text, sep = text.replace(sep, '\x1f'), '\x1f'
+    form, rows, of_quotes = _form(text, sep, rule != 'none')
+    if isinstance(rows, str):
+        raise ValueError(f"{str(path)!r}, {rows}. Quotation marks should enclose a whole field, inner ones doubled.")
+    if not rows.width: raise ValueError(f"{str(path)!r} is no table: it is empty.")
+    _refuse_uneven(path, text, form, rows)
+    frame = _frame_of(path, text, form, rows)
+    reading += _said_of_rows(path.name, text, rows) + of_quotes + _swallowed_lines(path.name, text, form, rows)
+    if rule == 'none':
+        return Table(_numbered(frame), reading.add('header', f'{path.name}: none; columns are called 0, 1, …') + odd)
+    headed, of_header, looks_like_data = _headed(path, frame, rule == 'first')
+    if looks_like_data and rule == 'auto': return _read_lines(path, kind, encoding, 'none', option)
+    if looks_like_data: _refuse_headless(path, frame, option)
+    return Table(headed, reading + of_header + odd)
+
+# %% ../nbs/02_tables.ipynb #fba5f290
+def _frame_of(path, text, form, rows):
+    "The records as text, the header as row 0, without blank records."
+    names, columns = range(int(rows.fields.max())), range(rows.width)
+    empty = dict(keep_default_na=False, na_values=[''], skip_blank_lines=False)
+    where = dict(header=None, names=names, usecols=columns, index_col=False)
+    try: frame = pd.read_csv(StringIO(text), dtype=str, **where, **empty, **form)
+    except ValueError as e: raise _no_table(path, e) from e
+    if len(frame) != len(rows.ends):
+        raise ValueError(f"{str(path)!r}: {len(frame):,} rows were read of {len(rows.ends):,} records. Is the file "
+                         "damaged?")
+    return frame[~rows.blank].reset_index(drop=True)
+
+def _no_table(path, problem): return ValueError(f"{str(path)!r} is no table: {' '.join(str(problem).split())[:200]}.")
+
+# %% ../nbs/02_tables.ipynb #7a40692d
+def _texts_of(frame):
+    "All texts of a table behind one another."
+    columns = [frame[c].dropna() for c in frame.columns]
+    texts = [values for values in columns if values.dtype.kind == 'O' or values.dtype == 'str']
+    return '\n'.join('\n'.join(v for v in values if isinstance(v, str)) for values in texts)
+
+def _json_frame(text, lined):
+    "The rows of JSON; texts that look like dates stay texts, which pandas will do by itself one day."
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', "The 'convert_dates'")
+        return pd.read_json(StringIO(text), lines=lined, dtype=False, convert_dates=False)
+
+def _bad_json_line(text):
+    "Where JSON is broken, in words; '' where no line is."
+    for i, line in enumerate(StringIO(text), 1):
+        try: json.loads(line.strip() or 'null')
+        except ValueError: return f'line {i} is no JSON: {line.strip()[:60]!r}; '
+    return ''
+
+def _read_json(path, encoding):
+    "A table of JSON lines, or of one list."
+    text = _whole_escapes(read_text(path, encoding))
+    lined = not text.lstrip().startswith('[')
+    try: frame = _json_frame(text, lined)
+    except (ValueError, OSError) as e: raise _no_table(path, f'{_bad_json_line(text)}{e}' if lined else e) from e
+    reading = Reading().add('files', f"{path.name}: {'lines of JSON' if lined else 'JSON'}, {encoding}")
+    filled = sum(1 for line in StringIO(text) if line.strip())
+    if lined and filled != len(frame):
+        raise ValueError(f"{str(path)!r} has {filled:,} lines with an entry, and {len(frame):,} rows were read. Is the "
+                         "file damaged?")
+    said = f' from {filled:,} lines' if lined else ''
+    reading = reading.add('rows', f'{path.name}: {len(frame):,} rows{said}')
+    return Table(frame, reading + odd_characters(_texts_of(frame), path.name))
+
+def _read_parquet(path):
+    "A table of a Parquet file."
+    try: frame = pd.read_parquet(path)
+    except (ValueError, OSError) as e: raise _no_table(path, e) from e
+    if any(name is not None for name in frame.index.names): frame = frame.reset_index()
+    reading = Reading().add('files', f'{path.name}: Parquet').add('rows', f'{path.name}: {len(frame):,} rows')
+    return Table(frame, reading + odd_characters(_texts_of(frame), path.name))
+
+# %% ../nbs/02_tables.ipynb #df50fc66
+def _empty_columns(name, frame):
+    "A finding where columns hold nothing."
+    empty = [str(c) for c in frame.columns if len(frame) and frame[c].isna().all()]
+    if not empty: return Reading()
+    return Reading().add('empty columns', f"{name}: {', '.join(empty)} hold{'s' * (len(empty) == 1)} no value in any "
+                                          "row", 'finding')
+
+def _ending(path):
+    kind = path.suffix.lower()
+    if kind and kind not in TABLES:
+        raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
+    return kind
+
+# %% ../nbs/02_tables.ipynb #b6778dcb
 def read_table(
     path:str|Path, # CSV, TSV, Parquet or JSON lines, or one of RecBole's atomic files
     encoding:str='utf-8', # of the text files
-) -> pd.DataFrame: # text as text, empty fields missing
+    header:str|bool|None=None, # 'none': there is none; 'first': the first row; 'auto': by its looks; None: checked
+    *,
+    option:str='header', # what messages call this argument
+) -> Table: # its frame has text as text and empty fields missing
     "Read a table without guessing what its values mean."
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in TABLES: raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
-    text = '' if kind == '.parquet' else read_text(path, encoding)
-    try: table = pd.read_parquet(path) if kind == '.parquet' else pd.read_json(StringIO(text), lines=True, dtype=False) if kind.startswith('.json') else _divided(text, kind)
-    except (ValueError, OSError) as e: raise ValueError(f"{str(path)!r} is no table: {' '.join(str(e).split())[:200]}.") from e
-    return table.rename(columns=lambda c: c.partition(':')[0] if str(c).partition(':')[2] in ATOMIC else c)
-
-# %% ../nbs/02_tables.ipynb #a07d0009
-def _divided(text, kind):
-    "A table of lines; what divides the columns is seen from the first."
-    sep = '\t' if kind in ('.tsv', '.inter', '.item') else max(',;\t|', key=text.partition('\n')[0].count)
-    quoting = csv.QUOTE_NONE if kind in ('.inter', '.item') else csv.QUOTE_MINIMAL
-    return pd.read_csv(StringIO(text), sep=sep, dtype=str, quoting=quoting, keep_default_na=False, na_values=[''])
+    path, rule = Path(path), _header_rule(header, option)
+    kind = _ending(path)
+    if kind == '.parquet': table = _read_parquet(path)
+    elif kind.startswith('.json'): table = _read_json(path, encoding)
+    else: table = _read_lines(path, kind, encoding, rule, option)
+    frame = table.frame.rename(columns=lambda c: _bare_name(c) if isinstance(c, str) else c)
+    return Table(frame, table.reading + _empty_columns(path.name, frame))
