@@ -292,6 +292,7 @@ class _Loaded:
     models: dict
     device: object
     kept: dict = field(default_factory=dict)
+    readings: dict = field(default_factory=dict) # what was read of each
 
     def __call__(self, name):
         if name in self.kept: return self.kept[name]
@@ -372,6 +373,7 @@ def _step(rung, name, loaded, task, rows, settings):
     start = time.perf_counter()
     backbone = loaded(name)
     f = extract(backbone, task, rows=rows_of(model_inputs(backbone, task), rows), dtype=settings['dtype'], batch_size=settings['batch_size'])
+    loaded.readings[name] = f.meta['reading']
     scores = _score_of(task, f, settings['seed'])
     return dict(rung=rung, model=name, examples=len(rows), **scores, seconds=time.perf_counter() - start)
 
@@ -418,6 +420,7 @@ def rank_models(
     if 'steps' not in plan: plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent); write_json(path, plan)
     df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
     df.attrs['settings'] = dict(score='R²' if task.kind in ('tagging', 'recommendation') else 'accuracy', task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
+    df.attrs['readings'] = [('task', task.name, task.reading.records()), *[('model', m, r.records()) for m, r in loaded.readings.items()]]
     return df
 
 # %% ../nbs/18_budgets.ipynb #a41679f9

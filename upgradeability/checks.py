@@ -34,7 +34,6 @@ from .folders import holding
 from .metrics import Metric, Predictions, score
 from .backbones import Backbone, complete
 from .models import load_backbone
-from .text_models import pad
 from .protocols import fit_rows
 from .tasks import Task, array_pictures, digest, leaked
 
@@ -589,7 +588,7 @@ def _batch(backbone, example, n):
     "The same example n times, as the network takes it, and its size in words."
     if backbone.modality == 'text':
         tokens = backbone.preprocess
-        batch = pad([tokens('word ' * 30 if example is None else example)] * n, tokens.tokenizer.pad_token_id, tokens.limit)
+        batch = tokens.batch([tokens('word ' * 30 if example is None else example)] * n)
         return to_device(batch, backbone.device), f"{batch['input_ids'].numel() // n} tokens"
     if example is None and backbone.preprocess is None:
         raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")

@@ -4,34 +4,56 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, json, os, re, sys, tempfile, warnings
+import ast, difflib, hashlib, importlib, inspect, json, os, re, sys, tempfile, unicodedata, warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote
 
 # %% auto #0
-__all__ = ['STRICT', 'FILES', 'nearest', 'unknown', 'is_strict', 'error_line', 'NothingToReport', 'need', 'read_value', 'Spec',
-           'parse_spec', 'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic',
-           'write_json', 'progress']
+__all__ = ['STRICT', 'LONGEST', 'DEEPEST', 'FILES', 'fold', 'nearest', 'shortened', 'unknown', 'is_strict', 'error_line',
+           'NothingToReport', 'need', 'read_value', 'check_length', 'check_path', 'Spec', 'parse_spec', 'read_options',
+           'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json',
+           'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
 from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #eb992d99
+def fold(
+    name:Any, # a label or the name of a column
+) -> str: # equal for names that are equal but for case, blanks, invisible characters and Unicode form
+    "A name without what the eye passes over."
+    text = unicodedata.normalize('NFKC', str(name)).casefold()
+    seen = (c for c in unicodedata.normalize('NFKC', text) if unicodedata.category(c) not in ('Cc', 'Cf') and not c.isspace())
+    return ''.join(seen)
+
+# %% ../nbs/00_core.ipynb #f81ebc65
 def nearest(
     value:str, # what was given
     known:Iterable, # names that would do
 ) -> str|None: # the known name closest in spelling, None where none is close
-    "The known name that `value` was probably meant to be."
-    known = sorted({str(k) for k in known})
-    hits = difflib.get_close_matches(str(value).lower(), [k.lower() for k in known], n=1, cutoff=.6)
-    return next((k for k in known if hits and k.lower() == hits[0]), None)
+    "The known name that `value` was probably meant to be; never `value` itself."
+    names = {str(k) for k in known}
+    if isinstance(value, str): names.discard(value)
+    small = {name.lower(): name for name in sorted(names, reverse=True)}
+    hits = difflib.get_close_matches(str(value).lower(), sorted(small), n=1, cutoff=.6)
+    return small[hits[0]] if hits else None
 
 # %% ../nbs/00_core.ipynb #07e518f1
+def shortened(
+    text:str, # any text
+    most:int|None, # characters that are kept; None: all
+) -> str: # the beginning and the end, since names often differ at their end
+    "A long text with a gap."
+    if most is None or len(text) <= most: return text
+    end = most // 3
+    return f'{text[:most - end - 1]}…{text[len(text) - end:]}'
+
+# %% ../nbs/00_core.ipynb #a2b4095a
 def unknown(
     kind:str, # what was looked up: 'model', 'metric', …
     value:Any, # what was given
@@ -39,9 +61,18 @@ def unknown(
 ) -> ValueError: # to be raised by the caller
     "An error that says what is unknown, what was probably meant, and what there is."
     known = sorted(str(k) for k in known)
-    guess = nearest(value, known)
-    shown = ', '.join(known[:12]) + (f', … ({len(known)} in all)' if len(known) > 12 else '')
-    return ValueError(f"Unknown {kind} {str(value)!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known: {shown}.")
+    more = f', … ({len(known)} in all)' if len(known) > 12 else ''
+    shown = ', '.join(known[:12]) + more
+    return ValueError(f"Unknown {kind} {shortened(str(value), 200)!r}.{_suggestion(value, nearest(value, known))} Known: {shown}.")
+
+# %% ../nbs/00_core.ipynb #cb04a695
+def _suggestion(value, guess):
+    "The question whether `guess` was meant; where both look alike, in a form that shows how they differ."
+    if guess is None: return ''
+    if not isinstance(value, str) and str(value) == guess: return f" Did you mean {guess!r} as text?"
+    alike = fold(str(value)) == fold(guess)
+    if not alike: return f" Did you mean {guess!r}?"
+    return f" Did you mean {ascii(guess)}? What was given is {ascii(value)}: the two differ in blanks, case or Unicode form."
 
 # %% ../nbs/00_core.ipynb #6c7c9098
 STRICT = 'UPGRADEABILITY_STRICT' # environment variable: not empty in tests
@@ -75,19 +106,66 @@ def need(
         raise ImportError(f"{module!r} is not installed ({e}). Install it with: pip install 'upgradeability[{extra}]'") from e
 
 # %% ../nbs/00_core.ipynb #b071c5db
-def _exponents(value):
-    "Numbers such as 1e-4, which YAML leaves as text."
-    if isinstance(value, list): return [_exponents(o) for o in value]
-    return float(value) if isinstance(value, str) and re.fullmatch(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+', value) else value
+class _Values(yaml.SafeLoader):
+    "YAML whose plain words are nothing, truth values, numbers or text."
+    yaml_implicit_resolvers = {}
+
+class _Texts(yaml.BaseLoader):
+    "YAML whose plain words are text, all of them."
+
+NUMBER = r'[-+]?([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)'
+
+def _number(loader, node):
+    "A whole number or a float, in decimals."
+    text = node.value.replace('_', '')
+    if re.fullmatch(r'[-+]?[0-9]+', text): return int(text)
+    return float(re.sub(r'(?i)\.(inf|nan)$', r'\1', text))
+
+for _tag, _form in {'null': r'~|null|Null|NULL|', 'bool': r'(?:[Yy]es|YES|[Nn]o|NO|[Tt]rue|TRUE|[Ff]alse|FALSE|[Oo]n|ON|[Oo]ff|OFF)', 'number': NUMBER}.items():
+    _Values.add_implicit_resolver(f'tag:yaml.org,2002:{_tag}', re.compile(rf'^(?:{_form})$'), None)
+_Values.add_constructor('tag:yaml.org,2002:number', _number)
 
 # %% ../nbs/00_core.ipynb #31bae302
 def read_value(
     text:str, # one value, as somebody wrote it
+    loader:type=_Values, # `_Texts`: all words stay text
 ) -> Any: # a number, a truth value, None, a list or dict in brackets, or the text itself
     "Read one value from text."
-    try: value = _exponents(yaml.safe_load(text))
-    except yaml.YAMLError: return text
-    return value if isinstance(value, (int, float)) or value is None and text.strip() or text.lstrip().startswith(('[', '{')) else text.strip().strip('\'"')
+    inner = text.strip()
+    quoted = len(inner) > 1 and inner[0] == inner[-1] and inner[0] in '\'"'
+    if not (quoted or inner.startswith(('[', '{')) or re.fullmatch(r'[\w.+~-]+', inner)): return inner
+    try: value = yaml.load(inner, loader)
+    except (yaml.YAMLError, ValueError): return inner.strip('\'"') if quoted else inner
+    return value if quoted or inner.startswith(('[', '{')) or isinstance(value, (int, float)) or value is None else inner
+
+# %% ../nbs/00_core.ipynb #e02d33fc
+LONGEST, DEEPEST = 255, 4095 # bytes in the name of a file, and in a whole path: what file systems take
+
+def check_length(
+    path:str|os.PathLike, # a path, or the name in a spec
+    what:str, # what it is, for the message
+) -> None: # raises where no file system can hold it
+    "Refuse names that are too long for a file."
+    longest, whole = max(_n_bytes(part) for part in re.split(r'[/\\:]', str(path))), _n_bytes(path)
+    about = f'The {what} {shortened(str(path), 80)!r}'
+    if longest > LONGEST: raise ValueError(f'{about} has a part of {longest:,} bytes; the name of a file or a folder has {LONGEST} at most. Is it a text instead of a name?')
+    if whole > DEEPEST: raise ValueError(f'{about} has {whole:,} bytes; a path has {DEEPEST:,} at most. Move the folder further up, or link to it from there.')
+
+def _n_bytes(path):
+    "The length of a path for the file system."
+    return len(os.fsencode(path))
+
+# %% ../nbs/00_core.ipynb #78ede5c7
+def check_path(
+    path:str|os.PathLike, # of a file or folder that is going to be written
+    what:str, # what it is, for the message
+) -> str|os.PathLike: # the path
+    "Refuse paths that cannot be written, or not be read again by all libraries."
+    check_length(path, what)
+    try: str(path).encode()
+    except UnicodeEncodeError as e:
+        raise ValueError(f"The {what} {str(path)!r} has bytes that are no text (UTF-8), which Parquet and notebooks cannot store: choose another name.") from e
+    return path
 
 # %% ../nbs/00_core.ipynb #d86f9f0f
 @dataclass(frozen=True)
@@ -96,30 +174,97 @@ class Spec:
     source: str # where to look: 'torchvision', 'folder', …; '' for a bare name
     name: str # what to look for, in the words of that source
     options: dict = field(default_factory=dict) # what follows the question mark, values read as YAML
+    written: dict = field(default_factory=dict, compare=False, repr=False) # the same options, as text
 
     def __str__(self):
-        opts = '&'.join(f'{k}={_written(v)}' for k, v in self.options.items())
+        opts = '&'.join(f'{k}={_escaped(_written(v))}' for k, v in self.options.items())
         return (f'{self.source}:' if self.source else '') + self.name + (f'?{opts}' if opts else '')
 
 # %% ../nbs/00_core.ipynb #9282f5a1
+def _escaped(text):
+    "Text that stays whole between question mark and ampersand."
+    return quote(text, safe="/:,.[]{}()'- +")
+
 def _written(value):
-    "Text that `read_value` reads as `value`."
-    text = 'null' if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return quote(text, safe="/:,.[]{}()'- ")
+    "Text that `read_value` reads as `value`, inside of lists too."
+    if value is None: return 'null'
+    if isinstance(value, (bool, np.bool_)): return str(bool(value)).lower()
+    if isinstance(value, (list, tuple)): return f"[{', '.join(map(_written_inside, value))}]"
+    if isinstance(value, dict): return '{' + ', '.join(f'{_written_inside(k)}: {_written_inside(v)}' for k, v in value.items()) + '}'
+    if isinstance(value, (float, np.floating)): return re.sub('(inf|nan)$', r'.\1', repr(float(value)))
+    text = str(value)
+    if not isinstance(value, str): return text
+    return text if text.isprintable() and _same(read_value(text), text) else _in_quotes(text)
+
+def _written_inside(value):
+    "The same for an entry of a list or dict, where brackets, commas and colons need quotation marks."
+    if not isinstance(value, str): return _written(value)
+    is_plain = re.fullmatch(r'[^\W\d_][\w.-]*( [\w.-]+)*', value) and _same(read_value(f'[{value}]'), [value])
+    return value if is_plain else _in_quotes(value)
+
+def _in_quotes(text):
+    "Text in single quotation marks, or in YAML's double ones where characters need an escape."
+    if text.isprintable(): return "'" + text.replace("'", "''") + "'"
+    escaped = (c if c.isprintable() and c not in '"\\' else f'\\U{ord(c):08x}' for c in text)
+    return '"' + ''.join(escaped) + '"'
+
+def _same(a, b): return type(a) is type(b) and a == b
 
 # %% ../nbs/00_core.ipynb #100784bc
+OPTION = r'[A-Za-z_]\w*=' # how an option begins
+
+# %% ../nbs/00_core.ipynb #d2012098
 def parse_spec(
     text:str, # such as 'torchvision:resnet50:IMAGENET1K_V2' or 'csv:reviews.csv?text=body'
     sources:Iterable, # the sources that exist
 ) -> Spec: # source is '' where `text` is a bare name
     "Split a spec; a word before the colon that is no source is an error."
-    head, _, query = text.strip().rpartition('?')
-    if not re.fullmatch(r'[A-Za-z_]\w*=[^&]*(&[A-Za-z_]\w*=[^&]*)*', query): head, query = text.strip(), ''
+    check_length(text.partition('?')[0], 'spec')
+    found = re.search(rf'\?(?={OPTION})', text)
+    head, query = (text[:found.start()], text[found.end():]) if found else (text, '')
+    head = head.strip()
     source, colon, name = head.partition(':')
     if not colon or set(source) & set('/\\~.') or re.match(r'[A-Za-z]:[/\\]', head): source, name = '', head # a path may hold a colon
     elif source not in sources: raise unknown('source', source, sources)
     if not name.strip(): raise ValueError(f"The spec {text!r} names nothing: it should read source:name.")
-    return Spec(source, name, {k: read_value(v) for k, v in parse_qsl(query, keep_blank_values=True)})
+    written = _written_options(text, query)
+    return Spec(source, name, {k: read_value(v) for k, v in written.items()}, written)
+
+# %% ../nbs/00_core.ipynb #785243eb
+def _written_options(text, query):
+    "{option: what was written for it}, percent signs resolved; an ampersand that no option follows belongs to the value."
+    written = {}
+    for part in re.split(rf'&(?={OPTION})', query) if query else []:
+        key, _, value = part.partition('=')
+        if key in written: raise ValueError(f"The spec {text!r} gives the option {key!r} twice.")
+        written[key] = unquote(value)
+    return written
+
+# %% ../nbs/00_core.ipynb #6bee27c7
+def read_options(
+    spec:Spec, # whose options are asked for
+    takes:Callable, # the function that takes them: its annotations say which are text
+) -> dict: # {option: value}
+    "The options of a spec as a function wants them."
+    known = inspect.signature(takes).parameters
+    return {k: _as_annotated(known.get(k), v, spec.written.get(k)) for k, v in spec.options.items()}
+
+# %% ../nbs/00_core.ipynb #46870562
+def _as_annotated(parameter, value, written):
+    "An option's value for a parameter; it stays as it was read where its type is one of those that the parameter names."
+    if parameter is None or written is None: return value
+    kinds = _annotated(parameter)
+    words = read_value(written, _Texts)
+    if isinstance(value, (list, dict)) and kinds & {'list', 'dict'}: return words
+    if type(value).__name__ in kinds - {'str'}: return value
+    if 'str' not in kinds and not isinstance(parameter.default, str): return value
+    is_quoted = isinstance(words, str) and words != written.strip()
+    return words if is_quoted else written
+
+def _annotated(parameter):
+    "The names of the types in an annotation."
+    given = parameter.annotation
+    return set(re.findall(r'\w+', given.__name__ if isinstance(given, type) else str(given)))
 
 # %% ../nbs/00_core.ipynb #3a3e9dfd
 FILES = set('.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .json .jsonl .parquet .conll .zip .tar .gz .npz .npy .ipynb .py'.split()) # what files end in; `.lvd142m` is a tag of timm
@@ -143,14 +288,23 @@ def read_list(
     if isinstance(value, (set, frozenset)): return sorted(value, key=str)
     if isinstance(value, (list, tuple, range)): return list(value)
     if isinstance(value, np.ndarray): return np.atleast_1d(value).tolist()
-    return _read_list_text(value.strip()) if isinstance(value, str) else [value]
+    return _read_list_text(value.lstrip()) if isinstance(value, str) else [value]
 
 # %% ../nbs/00_core.ipynb #5153f2a4
 def _read_list_text(text):
     "A YAML list, in brackets or with a dash per line, or items between commas; commas within brackets divide nothing."
-    if not text.startswith(('[', '- ')): return [read_value(o) for o in re.split(r',(?![^\[\](){}]*[\])}])', text) if o.strip()]
-    try: return _exponents(yaml.safe_load(text))
+    if not text.startswith(('[', '- ')):
+        return [_read_item(o) for o in _items(text) if o.strip()]
+    try: return yaml.load(text, _Values)
     except yaml.YAMLError as e: raise ValueError(f"{text!r} is no list: it should read [a, b, c] or a, b, c ({str(e).splitlines()[0]}).") from e
+
+def _items(text):
+    "What stands between commas; commas within brackets divide nothing."
+    return re.split(r',(?![^\[\](){}]*[\])}])', text)
+
+def _read_item(text):
+    "One item of a list; a spec keeps the blanks at its end, which may belong to its last option."
+    return text.lstrip() if re.search(rf'\?{OPTION}', text) else read_value(text)
 
 # %% ../nbs/00_core.ipynb #c31cf3b8
 def _assigned(src):

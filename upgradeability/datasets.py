@@ -8,22 +8,22 @@ import inspect
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 # %% auto #0
-__all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task']
+__all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task', 'is_task_name']
 
 # %% ../nbs/08_datasets.ipynb #cb91ce37
-import numpy as np
+import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, refuse_path, unknown
+from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, read_options, refuse_path, unknown
 from .entities import _load_conll
 from .folders import _load_folder, picture_files
 from .reading import Reading
 from .interactions import load_interactions
-from .tasks import Inputs, Task, array_inputs, array_pictures, digest, make_task, picture_problem, settle_splits, to_rgb
-from .texts import _load_csv, _load_docstrings, _load_hf_set, text_inputs
+from .tasks import array_inputs, array_pictures, digest, Inputs, make_task, one_label_each, picture_problem, settle_splits, Task, to_rgb
+from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
@@ -136,16 +136,62 @@ def _load_torchvision(name, *, split_seed=0, root=None, **options):
 def _load_arrays(arrays, *, split_seed=0):
     form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
     if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
-    if len(arrays) not in (2, 4) or any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])):
-        raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
-    xs, ys = [np.asarray(x) for x in arrays[::2]], [np.asarray(y) for y in arrays[1::2]]
-    if len({(x.shape[1:], x.dtype.kind if x.dtype.kind == 'U' else x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
-    x, y = np.concatenate(xs), np.concatenate(ys)
-    are_texts = x.dtype.kind in 'UO' and x.ndim == 1
-    inputs, n = text_inputs(x.tolist()) if are_texts else array_inputs(x), len(xs[0])
-    splits = {'train': range(n), 'test': range(n, len(x))} if len(xs) == 2 else {}
-    modality = 'text' if are_texts else 'image' if picture_problem(x) is None else 'array'
-    return make_task(f'arrays:{fingerprint(inputs.digests, y)[:8]}', inputs, y, splits, modality=modality, split_seed=split_seed)
+    if len(arrays) not in (2, 4) or any(isinstance(a, str) or not hasattr(a, '__len__') for a in arrays): raise ValueError(f"{form}; got {len(arrays)}: {', '.join(type(a).__name__ for a in arrays)}.")
+    if any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])): raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
+    inputs, modality = _array_examples(arrays[::2])
+    labels = _array_labels(arrays[1::2])
+    n = len(arrays[0])
+    splits = {'train': range(n), 'test': range(n, len(inputs))} if len(arrays) == 4 else {}
+    name = f'arrays:{fingerprint(inputs.digests, np.asarray(labels))[:8]}'
+    return make_task(name, inputs, labels, splits, modality=modality, split_seed=split_seed, reading=_read_arrays(arrays))
+
+# %% ../nbs/08_datasets.ipynb #e53ae0aa
+def _array_examples(parts):
+    "The examples of one or two parts as `Inputs`, and their modality."
+    parts = [_plain(part) for part in parts]
+    some = next((x for part in parts for x in part if x is not None), None)
+    if isinstance(some, (str, bytes, PurePath)) or _is_pair(some): return _array_texts([x for part in parts for x in part]), 'text'
+    if isinstance(some, (list, tuple)) and any(isinstance(w, str) for w in some):
+        raise ValueError(f"Example 0 is a list of words, {list(some)[:4]!r}: join the words to a text by ' '.join(words), or give pairs of texts as tuples (first, second).")
+    xs = [_numbers(part) for part in parts]
+    if len({(x.shape[1:], x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
+    x = np.concatenate(xs)
+    return array_inputs(x), 'image' if picture_problem(x) is None else 'array'
+
+def _plain(part):
+    "A table as an array of its rows; a column of other things than numbers as a list."
+    if getattr(part, 'ndim', 1) == 2 and hasattr(part, 'to_numpy'): return part.to_numpy()
+    is_column = hasattr(part, 'tolist') and getattr(part, 'ndim', 1) == 1
+    return part.tolist() if is_column and part.dtype.kind not in 'buif' else part
+
+def _is_pair(example): return isinstance(example, tuple) and len(example) == 2 and all(isinstance(t, str) for t in example)
+
+def _array_texts(texts):
+    "Texts or pairs of them as `Inputs`; addresses of pictures are no texts."
+    names = [str(t) for t in texts[:1000] if isinstance(t, (str, PurePath))]
+    if _are_addresses(pd.Series(names, dtype=object)): raise ValueError(f"The examples are addresses of pictures (such as {str(texts[0])[:80]!r}), not texts: put the pictures into one folder per class and write folder:PATH.")
+    return text_inputs([Pair(*t) if _is_pair(t) else t for t in texts])
+
+def _numbers(part):
+    "Examples as an array of numbers, or which of them is of another size."
+    try: x = np.asarray(part)
+    except ValueError as e:
+        sizes = [np.shape(row) or () for row in part]
+        odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
+        raise ValueError(f"Examples differ in size: example 0 has the shape {sizes[0]}, example {odd} has {sizes[odd]}. Bring them to one size.") from e
+    return x
+
+def _array_labels(parts):
+    "The labels of one or two parts: numbers as an array, everything else as a list that keeps its types."
+    arrays = [_plain(part) if hasattr(part, 'dtype') or hasattr(part, 'to_numpy') else list(part) for part in parts]
+    are_numbers = all(getattr(getattr(a, 'dtype', None), 'kind', 'O') in 'buif' for a in arrays)
+    if are_numbers: return np.concatenate([one_label_each(np.asarray(a), 'the arrays') for a in arrays])
+    return [l for a in arrays for l in one_label_each(a if isinstance(a, list) else np.asarray(a), 'the arrays')]
+
+def _read_arrays(arrays):
+    "The reading of arrays: what was given, and where the splits are from."
+    words = ('X_train', 'y_train', 'X_test', 'y_test') if len(arrays) == 4 else ('X', 'y')
+    return Reading().add('arrays', {w: f'{type(a).__name__} of {len(a):,}' for w, a in zip(words, arrays)})
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
 TASKS = {'digits': _load_digits, 'docstrings': _load_docstrings, 'torchvision': _load_torchvision, 'folder': _load_folder, 'csv': _load_csv, 'hf': _load_hf_set,
@@ -170,12 +216,21 @@ def load_task(
     if not any(p.kind == p.VAR_KEYWORD for p in takes.values()):
         for o in parsed.options:
             if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
-    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **parsed.options}).sample(n_train)
+    options = {k: v.strip() if isinstance(v, str) else v for k, v in read_options(parsed, load).items()}
+    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **options}).sample(n_train)
 
 # %% ../nbs/08_datasets.ipynb #bacc46e6
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
 
 def _holds_tags(path): return path.suffix.lower() in TAGGED or path.is_dir() and any(p.suffix.lower() in TAGGED for p in path.iterdir())
+
+# %% ../nbs/08_datasets.ipynb #e893b55a
+def is_task_name(
+    text:str, # such as 'digits', or a column's name
+) -> bool: # whether it begins with a source, or is a bare name that exists
+    "Whether a text is the spec of a task."
+    head = text.strip().partition('?')[0]
+    return head.partition(':')[0] in TASKS and ':' in head or head in EMBEDDED or _squeeze(head) in _torchvision_sets()
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
 def _task_source(name):

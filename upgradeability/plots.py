@@ -25,7 +25,6 @@ __all__ = ['LEADING', 'LEFT_OUT', 'WORDS', 'BLUE', 'WORSE', 'GREY', 'COLOURS', '
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
@@ -37,6 +36,7 @@ from .evaluation import CONTROLS, read_predictions
 from .entities import read_tags
 from .metrics import METRICS, Predictions, broken, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
 from .protocols import fit_rows
+from .reading import as_label, as_markdown, drawable, visible
 from .recommenders import by_novelty
 from .tasks import Task
 
@@ -68,7 +68,11 @@ def interval_text(value, low, high, sign=''): return f'{value:{sign}.3f} [{low:.
 
 def triple(row, name): return tuple(float(row[k]) for k in (name, f'{name}_low', f'{name}_high'))
 
-def short_name(spec): return re.sub(r'^[a-z]+:', '', str(spec)).rpartition('/')[2] # the source and the folders left out
+def short_name(spec):
+    "A spec without its source and folders."
+    path, mark, options = str(spec).partition('?')
+    name = re.sub(r'^[a-z]+:', '', path).rstrip('/').rpartition('/')[2]
+    return f'{name}{mark}{options}' if name else str(spec)
 
 def amount_text(gain): return interval_text(abs(gain[0]), *sorted(abs(g) for g in gain[1:])) if compared(*gain) in ('better', 'worse') else interval_text(*gain)
 
@@ -121,7 +125,7 @@ COLOURS = (BLUE, '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000') # for se
 
 # %% ../nbs/20_plots.ipynb #ab8e8a00
 STYLE = {'figure.dpi': 110, 'savefig.dpi': 160, 'font.size': 9.5, 'axes.titlesize': 10, 'axes.titlelocation': 'left', 'axes.spines.top': False,
-         'axes.spines.right': False, 'axes.spines.left': False, 'ytick.major.size': 0, 'axes.grid': False, 'legend.frameon': False,
+         'axes.spines.right': False, 'axes.spines.left': False, 'ytick.major.size': 0, 'axes.grid': False, 'text.usetex': False, 'legend.frameon': False,
          'legend.fontsize': 9, 'figure.constrained_layout.use': True, 'svg.hashsalt': 'upgradeability'}
 
 # %% ../nbs/20_plots.ipynb #db081cc6
@@ -214,14 +218,17 @@ def interval_reach(rows):
 # %% ../nbs/20_plots.ipynb #4da13782
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
-    n = len(labels)
+    n, labels = len(labels), [as_label(label, 100) for label in labels]
     if ax is None: ax = plt.subplots(figsize=(5.4 + .075 * max(map(len, labels), default=0), 1 + .42 * n))[1]
     ax.locator_params(axis='x', nbins=5)
     ax.set(ylim=(n - .45, -.6))
     ax.set_yticks(range(n), labels)
     return ax
 
-def wrap_text(text): return '\n'.join(wrap(text, 62))
+def wrap_text(text, width=62):
+    "A title in lines, for matplotlib."
+    lines = wrap(drawable(text, 4 * width), width)
+    return '\n'.join(map(as_label, lines))
 
 # %% ../nbs/20_plots.ipynb #ffd26089
 def point(ax, y, row, name, colour, marker, size, hollow=False):
@@ -232,7 +239,7 @@ def point(ax, y, row, name, colour, marker, size, hollow=False):
 
 def side(ax, y, text, colour='black', **more):
     "Text at the right of a line."
-    ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va='center', color=colour, fontsize=9, **more)
+    ax.text(1.02, y, as_label(text), transform=ax.get_yaxis_transform(), va='center', color=colour, fontsize=9, **more)
 
 # %% ../nbs/20_plots.ipynb #1ac123ff
 def _dumbbell(ax, y, row, colour):
@@ -275,7 +282,7 @@ def plot_scores(
             else: side(ax, y, 'could not be run', WORSE, style='italic')
         for chance in df[df.protocol == 'majority'].test.dropna()[:1] if df.task.nunique() == 1 else (): ax.axvline(chance, color=GREY, lw=1, ls=':', zorder=0)
         side(ax, -.5, u_name(df.metric.iloc[0]), weight='bold')
-        ax.set_xlabel(axis_name(df.metric.iloc[0]))
+        ax.set_xlabel(as_label(axis_name(df.metric.iloc[0])))
         _score_legend(ax, df)
     return ax
 
@@ -295,7 +302,8 @@ def plot_gains(
             point(ax, y, row, 'gain', colour, 'o', 6.5, hollow)
             side(ax, y, interval_text(*triple(row, 'gain'), '+'))
         ax.axvline(0, color='black', lw=.8, zorder=0)
-        ax.set(xlabel=f'gain in {str(over.metric.iloc[0]).replace("_", " ")} (right of the line: better)' if len(over) else 'there is no gain to show')
+        what = as_label(str(over.metric.iloc[0]).replace('_', ' ')) if len(over) else ''
+        ax.set(xlabel=f'gain in {what} (right of the line: better)' if what else 'there is no gain to show')
         ax.set_title(wrap_text(setting(over)) if len(over) else '')
     return ax
 
@@ -334,7 +342,10 @@ def plot_per_class(
     return ax
 
 # %% ../nbs/20_plots.ipynb #2dab5877
-def clip(name, width=28): return name if len(name) <= width else name[:width - 1] + '…'
+def clip(name, width=28):
+    "The beginning of a name."
+    seen = visible(name)
+    return seen if len(seen) <= width else seen[:width - 1] + '…'
 
 # %% ../nbs/20_plots.ipynb #c1b099b5
 def confusion(
@@ -384,7 +395,7 @@ def plot_confusion(
 ) -> Axes: # a matrix or bars
     "Which classes are taken for which."
     counts, pairs = confusion(test), confused_pairs(test)
-    names = [clip(str(c), 18) for c in test.meta.get('classes', range(len(counts)))]
+    names = [as_label(clip(c, 18)) for c in test.meta.get('classes', range(len(counts)))]
     with style():
         ax = _draw_matrix(ax, counts, names) if len(counts) <= most else _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
         ax.set_title(wrap_text(about_run(test)))
@@ -406,7 +417,7 @@ def mistakes(
 def say(text):
     "Show a sentence where there is nothing to draw."
     from IPython.display import Markdown, display
-    display(Markdown(f'*{text}*'))
+    display(Markdown(f'*{as_markdown(text)}*'))
 
 # %% ../nbs/20_plots.ipynb #29e4e623
 def plot_examples(
@@ -436,14 +447,18 @@ def plot_mistakes(
     return plot_examples(task, mistakes(test, n))
 
 # %% ../nbs/20_plots.ipynb #ddc71220
+SHOWN = 640 # pixels of the longer side that suffice for a figure
+
 def _picture(example):
-    "A row of an array or an RGB picture as pixels."
+    "A row of an array or an RGB picture as pixels, a large one reduced to what a figure shows."
+    if hasattr(example, 'reduce') and max(example.size) >= 2 * SHOWN: example = example.reduce(max(example.size) // SHOWN)
     x = np.asarray(example)
     return x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
 
 def _draw_mistake(ax, x, row):
     ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-    ax.set_title(f'{clip(row.true, 16)}\ntaken for\n{clip(row.predicted, 16)}{_sure(row.confidence)}', fontsize=8, loc='center')
+    true, said = (as_label(clip(name, 16)) for name in (row.true, row.predicted))
+    ax.set_title(f'{true}\ntaken for\n{said}{_sure(row.confidence)}', fontsize=8, loc='center')
 
 def _sure(confidence): return '' if np.isnan(confidence) else ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
 
@@ -458,9 +473,8 @@ def _text(task, row):
 
 def _lines(text, width=92, most=4):
     "A text as the lines of a figure."
-    known = get_font(findfont('DejaVu Sans')).get_charmap()
-    fit = ''.join(c if ord(c) in known else '□' for c in ' '.join(text[:2000].split()))
-    return wrap(fit, width, max_lines=most, placeholder=' …') or ['(blank)']
+    words = ' '.join(text[:2000].split())
+    return wrap(drawable(words), width, max_lines=most, placeholder=' …') or ['(blank)']
 
 def _draw_texts(blocks):
     "(heading, text, colour) below one another."
@@ -471,7 +485,7 @@ def _draw_texts(blocks):
         ax.set(xlim=(0, 1), ylim=(y[-1], 0))
         ax.set_axis_off()
         for at, (heading, _, colour), part in zip(y, blocks, lines):
-            ax.text(0, at, clip(heading, 80), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
+            ax.text(0, at, drawable(clip(heading, 80)), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
             ax.text(0, at + 1.1, '\n'.join(part), fontsize=9, va='top', linespacing=1.2, parse_math=False)
     return fig
 
@@ -550,9 +564,11 @@ def plot_type_confusion(
     counts, share = table.to_numpy(), table.div(table.sum(axis=1).clip(lower=1), axis=0)
     with style():
         if ax is None: ax = plt.subplots(figsize=(max(5, 2.3 + .55 * counts.shape[1]), 1.5 + .42 * len(counts)))[1]
-        sns.heatmap(share, vmin=0, vmax=1, cmap='Blues', annot=np.where(counts > 0, counts.astype(str), ''), fmt='', annot_kws={'fontsize': 8.5}, cbar=False, ax=ax)
-        ax.set_xticks(np.arange(counts.shape[1]) + .5, [clip(c, 18) for c in table.columns], rotation=40, ha='right', rotation_mode='anchor')
-        ax.set_yticks(np.arange(len(counts)) + .5, [clip(c, 18) for c in table.index], rotation=0)
+        written = np.where(counts > 0, counts.astype(str), '')
+        sns.heatmap(share.to_numpy(), vmin=0, vmax=1, cmap='Blues', annot=written, fmt='', annot_kws={'fontsize': 8.5}, cbar=False, ax=ax)
+        said, true = ([as_label(clip(c, 18)) for c in names] for names in (table.columns, table.index))
+        ax.set_xticks(np.arange(counts.shape[1]) + .5, said, rotation=40, ha='right', rotation_mode='anchor')
+        ax.set_yticks(np.arange(len(counts)) + .5, true, rotation=0)
         ax.axvline(len(counts) - 1, color='white', lw=5); ax.axhline(len(counts) - 1, color='white', lw=5)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(about_run(test)))
@@ -594,8 +610,8 @@ LINE = 92 # letters in a line of text
 
 def _plain(word, width=40):
     "A word in letters of equal width."
-    known = get_font(findfont('DejaVu Sans Mono')).get_charmap()
-    letters = [c if ord(c) in known and c.isprintable() and unicodedata.east_asian_width(c) not in 'WF' and not unicodedata.combining(c) else '□' for c in str(word)]
+    is_narrow = lambda c: unicodedata.east_asian_width(c) not in 'WF' and not unicodedata.combining(c)
+    letters = [c if is_narrow(c) else '□' for c in drawable(word, font='DejaVu Sans Mono')]
     return clip(''.join(letters), width)
 
 def _places(words, width=LINE):
@@ -628,7 +644,8 @@ def _said(row, words):
     if row.predicted == '': told = f'{row.true}, missed'
     elif row.same_words or row.true == '': told = f"{row.true or 'no entity'}, taken for {row.predicted}"
     else: told = f'taken for {row.predicted}, where a {row.true} has other words'
-    return clip(f"{' '.join(words[row.start:row.stop])}: {told}{sure}", LINE - 2)
+    said = f"{' '.join(words[row.start:row.stop])}: {told}{sure}"
+    return clip(drawable(said, font='DejaVu Sans Mono'), LINE - 2)
 
 # %% ../nbs/20_plots.ipynb #e10dd9b8
 def _draw_sentence(ax, top, words, true, said, mistakes):
@@ -694,7 +711,7 @@ def plot_epochs(
             ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
-        ax.set(xlabel='epoch', ylabel=f"{'F1 of spans' if predictions.meta.get('kind') == 'tagging' else 'accuracy'} (dashed: train)", title=predictions.meta.get('protocol', ''))
+        ax.set(xlabel='epoch', ylabel=f"{'F1 of spans' if predictions.meta.get('kind') == 'tagging' else 'accuracy'} (dashed: train)", title=as_label(predictions.meta.get('protocol', '')))
     return ax
 
 # %% ../nbs/20_plots.ipynb #9781f219
@@ -732,7 +749,7 @@ def plot_groups(
             point(ax, y, dict(value=row['value'], value_low=row.low, value_high=row.high), 'value', BLUE if row.top else GREY, 'o', 6.5)
             side(ax, y, f'{row.letters:<4} {row.p_best:.0%} best' if row.p_best >= .005 else row.letters)
         side(ax, -.5, 'ties, chance of being best', weight='bold')
-        ax.set(xlabel=f'{axis_name(metric)} on test (blue: in the top group)')
+        ax.set(xlabel=f'{as_label(axis_name(metric))} on test (blue: in the top group)')
     return ax
 
 # %% ../nbs/20_plots.ipynb #fcdcc849
@@ -800,10 +817,10 @@ def plot_curve(
     with style():
         ax = plt.subplots(figsize=(6.6, 3.8))[1] if ax is None else ax
         for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)): _draw_curve(ax, model, part, colour)
-        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=f"{axis_name(df.attrs.get('metric', 'performance'))}")
+        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=as_label(axis_name(df.attrs.get('metric', 'performance'))))
         _size_ticks(ax, df)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
-        ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=' '.join(map(str, {df.attrs.get('protocol'), } - {None})), alignment='left')
+        ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=as_label(df.attrs.get('protocol') or '', 60), alignment='left')
     return ax
 
 # %% ../nbs/20_plots.ipynb #4d226c1d
@@ -817,7 +834,7 @@ def _size_ticks(ax, df):
 def _draw_curve(ax, model, part, colour):
     points, law, beyond = (part[part.kind == k] for k in ('measured', 'fit', 'extrapolated'))
     ax.plot(points.n_train, points.train, 's', ms=4, mfc='white', mec=colour, alpha=.7)
-    ax.errorbar(points.n_train, points.test, interval_reach(points), fmt='o', ms=5.5, color=colour, lw=1.5, label=short_name(model))
+    ax.errorbar(points.n_train, points.test, interval_reach(points), fmt='o', ms=5.5, color=colour, lw=1.5, label=as_label(short_name(model), 60))
     for piece, dash in [(law, '-'), (pd.concat([law[-1:], beyond]), '--')]:
         if not len(piece): continue
         ax.plot(piece.n_train, piece.test, dash, color=colour, lw=1.3)
@@ -833,7 +850,7 @@ def plot_gap(
     points = df[df.kind == 'measured']
     with style():
         ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
-        for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=short_name(model))
+        for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=as_label(short_name(model), 60))
         ax.axhline(0, color='black', lw=.8, zorder=0)
         ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=u_name(df.attrs.get('metric', 'accuracy')))
         _size_ticks(ax, df)
@@ -914,7 +931,7 @@ def plot_rungs(
         ax.set_xticks([], minor=True)
         room = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis
         for y, (_, row) in zip(_apart(ends.score, room), ends.iterrows()):
-            ax.annotate(clip(short_name(row.model)), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
+            ax.annotate(as_label(clip(short_name(row.model))), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
                         arrowprops=dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4))
     return ax
 
@@ -953,7 +970,7 @@ def plot_check(
             point(ax, y, row, 'test', BLUE if row.rung == judged.rung.max() else GREY, 'o', 6.5)
             side(ax, y, f'{interval_text(*triple(row, "test"))}')
         ax.axvline(judged.test.iloc[0], color=BLUE, lw=1, ls=':', zorder=0)
-        ax.set(xlabel=f'{axis_name(judged.metric.iloc[0])} on test, all labels (dotted: the first place)')
+        ax.set(xlabel=f'{as_label(axis_name(judged.metric.iloc[0]))} on test, all labels (dotted: the first place)')
     return ax
 
 # %% ../nbs/20_plots.ipynb #fefd27c9
@@ -995,7 +1012,7 @@ def plot_calibration(
         if ax is None: ax = plt.subplots(figsize=(4.4, 4.6))[1]
         _draw_reliability(ax, df)
         _draw_confidences(ax, df)
-        lines = [] if isinstance(test, pd.DataFrame) else wrap(about_run(test), 46)
+        lines = [] if isinstance(test, pd.DataFrame) else [wrap_text(about_run(test), 46)]
         ax.set_title('\n'.join([*lines, f"calibration error {df.attrs['ece']:.3f} (calibrated: {df.attrs['reference']:.3f})", f"Brier score {df.attrs['brier']:.3f}"]))
     return ax
 
@@ -1025,8 +1042,8 @@ def plot_cost(
         end = rows[against].min() if against == 'examples_per_second' else rows[against].max()
         ax.plot([*edge[against], end], [*edge.test, edge.test.iloc[-1]], color=GREY, lw=1, drawstyle='steps-post', zorder=1)
         ax.errorbar(rows[against], rows.test, interval_reach(rows), fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
-        for _, r in rows.iterrows(): ax.annotate(clip(short_name(r.model)), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
-        ax.set(xscale='log' if (rows[against] > 0).all() else 'linear', xlabel=COST_NAMES[against], ylabel=axis_name(rows.metric.iloc[0]))
+        for _, r in rows.iterrows(): ax.annotate(as_label(clip(short_name(r.model))), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
+        ax.set(xscale='log' if (rows[against] > 0).all() else 'linear', xlabel=COST_NAMES[against], ylabel=as_label(axis_name(rows.metric.iloc[0])))
         ax.margins(x=.15)
         _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
@@ -1066,13 +1083,13 @@ def _finding_texts(task, check, rows):
 
 def _draw_finding(cell, task, check, rows):
     differ = len(set(task.y[rows])) > 1
-    cell.suptitle(check.replace('_', ' '), fontsize=9)
+    cell.suptitle(as_label(check.replace('_', ' ')), fontsize=9)
     for ax, row in zip(cell.subplots(1, max(2, len(rows))), [*rows, None]):
         ax.set_axis_off()
         if row is None: continue
         x = _picture(task.inputs[int(row)])
         ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-        ax.set_title(f'{_place(task, row)}\n{clip(task.classes[task.y[row]], 16)}', fontsize=8, loc='center', color=WORSE if differ else 'black')
+        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.classes[task.y[row]], 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
 
 # %% ../nbs/20_plots.ipynb #3dcb00b0
 def by_history(
@@ -1142,7 +1159,7 @@ def plot_hits(
             if p is None: continue
             df = hits_by_rank(p)
             ax.fill_between(df.k, df.low, df.high, color=colour, alpha=.15, lw=0)
-            ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=name)
+            ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=as_label(name, 60))
         ax.plot(df.k, df.best, ':', color='black', lw=1, label='a perfect list')
         ax.set(xlabel='length k of the list', ylabel='recall@k', xlim=(0, df.k.max() + 1), ylim=(0, None))
         ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
@@ -1182,7 +1199,8 @@ def _about_user(task, test, i, old=None):
     "Who that is, and how much was found."
     names, found = task.about.get('users'), lambda p: int(p.scores[_at(p, test.ids[i]), :10].sum())
     before = '' if old is None else f', {found(old)} before'
-    return f'user {names[test.ids[i]] if names else test.ids[i]}: {found(test)} of the {test.y[i]} items taken next are among the first 10{before}'
+    name = visible(names[test.ids[i]], 40) if names else test.ids[i]
+    return f'user {name}: {found(test)} of the {test.y[i]} items taken next are among the first 10{before}'
 
 def _most_harmed(old, new, n):
     "The users whose lists lose most, the greatest loss first."
@@ -1197,10 +1215,10 @@ def _text_lists(task, users, most):
     for ax, (title, lists) in zip(axes[:, 0], users.items()):
         ax.set_axis_off()
         ax.set(xlim=(0, len(lists)), ylim=(most + 1, 0))
-        ax.set_title(title, fontsize=9.5, color=GREY)
+        ax.set_title(as_label(title), fontsize=9.5, color=GREY)
         for x, (heading, (codes, hits)) in enumerate(lists.items()):
             ax.text(x, 0, heading, weight='bold', fontsize=9, va='top')
-            names = [clip(task.classes[c], 102 // len(lists)) for c in codes] or ['nothing yet']
+            names = [as_label(clip(task.classes[c], 102 // len(lists))) for c in codes] or ['nothing yet']
             for y, (name, hit) in enumerate(zip(names, [*hits, 0]), 1):
                 ax.text(x, y, ('✓ ' if hit else '   ') + name, fontsize=9, va='top', **(dict(color='#00724f', weight='bold') if hit else {}))
     return fig
@@ -1209,7 +1227,7 @@ def _picture_lists(task, users, most):
     "Lists one above the other, hits in a frame."
     fig = plt.figure(figsize=(8.4, sum(.3 + 1.1 * len(lists) for lists in users.values())))
     for part, (title, lists) in zip(fig.subfigures(len(users), 1, squeeze=False)[:, 0], users.items()):
-        part.suptitle(title, fontsize=9.5, color=GREY, x=.01, ha='left')
+        part.suptitle(as_label(title), fontsize=9.5, color=GREY, x=.01, ha='left')
         for axes, (heading, (codes, hits)) in zip(part.subplots(len(lists), most, squeeze=False), lists.items()):
             for ax in axes: ax.set_axis_off()
             axes[0].set_title(heading, loc='left', fontsize=9)

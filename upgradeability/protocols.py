@@ -116,7 +116,8 @@ def _outputs(name, lookups):
 def _wanted(entry, lookups, head_classes, n_head):
     "The outputs that one entry of a class map asks for: a name, a number, or a list of them."
     columns = set()
-    for c in entry if isinstance(entry, (list, tuple, set, range, np.ndarray)) else [] if entry is None else [entry]:
+    for c in entry if isinstance(entry, (list, tuple, set, range, np.ndarray)) else [] if entry in (None, '') else [entry]:
+        if isinstance(c, str) and c.isdecimal() and not _outputs(c, lookups): c = int(c)
         is_number = isinstance(c, (int, np.integer)) and not isinstance(c, bool)
         if is_number and not 0 <= c < n_head: raise ValueError(f"class_map asks for output {c} of a head that has outputs 0 to {n_head - 1}.")
         if not is_number and not head_classes: raise ValueError(f"class_map asks for {c!r}, but the names of this head's classes are not known: give numbers from 0 to {n_head - 1}.")

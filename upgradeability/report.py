@@ -6,24 +6,24 @@
 from __future__ import annotations
 import os, platform, re
 from datetime import datetime, timezone
-from html import escape
+from html import unescape
 from pathlib import Path
+from xml.etree.ElementTree import tostring
 
 # %% auto #0
 __all__ = ['ALSO', 'read_headline', 'verdict', 'raise_if_all_failed', 'show_reading', 'show_table', 'show_metrics',
            'test_predictions', 'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check',
-           'keep_ranking', 'findings', 'show_without_leaks', 'provenance', 'keep_provenance', 'resolved', 'to_html',
-           'write_report']
+           'keep_ranking', 'findings', 'show_without_leaks', 'provenance', 'keep_provenance', 'resolved', 'as_mathml',
+           'to_html', 'write_report']
 
 # %% ../nbs/21_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
-from IPython.display import HTML
 
 # %% ../nbs/21_report.ipynb #ec18f27c
 from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
-from .core import NothingToReport, unknown, write_atomic, write_json
-from .reading import Reading, read_records, reading_html
+from .core import check_path, NothingToReport, shortened, unknown, write_atomic, write_json
+from .reading import as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible
 from .evaluation import CONTROLS, gains, read_predictions, versions
 from .metrics import Comparison, Predictions, few_units, score
 from .papermill_io import notebook_path
@@ -40,8 +40,11 @@ def read_headline(
 # %% ../nbs/21_report.ipynb #dba763e3
 def _against(gain, name):
     "One baseline in words."
-    return {'better': f"{amount_text(gain)} better than {name}", 'worse': f"{amount_text(gain)} **worse** than {name}", 'unknown': f"not compared with {name}, which could not be run",
-            'undecided': f"not told apart from {name} (difference {amount_text(gain)})"}[compared(*gain)]
+    return {
+        'better': f"{amount_text(gain)} better than {name}",
+        'worse': f"{amount_text(gain)} **worse** than {name}",
+        'unknown': f"not compared with {name}, which could not be run",
+        'undecided': f"not told apart from {name} (difference {amount_text(gain)})"}[compared(*gain)]
 
 # %% ../nbs/21_report.ipynb #16ef7c04
 def _bought(gain):
@@ -64,12 +67,14 @@ def _gained(row, over, majority):
     bought = [_bought(found.pop(control))] if control in found else []
     named = {k: v for k, v in found.items() if k in ('majority', 'as_is', row.baseline)}
     said = {'majority': majority, 'as_is': 'the model as it is'}
-    return ' '.join([*bought, f"It is {' and '.join(_against(g, said.get(b, f'`{b}`')) for b, g in named.items())}." if named else ''])
+    return ' '.join([*bought, f"It is {' and '.join(_against(g, said.get(b) or as_code(b)) for b, g in named.items())}." if named else ''])
 
 # %% ../nbs/21_report.ipynb #aae3652f
 def _reaches(row, w):
     "How good it is on what it has not seen."
-    return (f"**`{row.protocol}` on `{row.model}` reaches {axis_name(row.metric)} {row.test:.3f}** on {w['reached'].format(n=int(row.n_test), task=f'`{row.task}`')} "
+    where = w['reached'].format(n=int(row.n_test), task=as_code(row.task))
+    metric = as_markdown(axis_name(row.metric))
+    return (f"**{as_code(row.protocol)} on {as_code(row.model)} reaches {metric} {row.test:.3f}** on {where} "
             f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {w['learned']}.")
 
 # %% ../nbs/21_report.ipynb #f830d5fc
@@ -78,7 +83,8 @@ def _surpassed(row, df):
     same = df[(df[['model', 'task', 'n_train', 'seed']] == row[['model', 'task', 'n_train', 'seed']]).all(axis=1) & df.test.notna()]
     rivals = (df.attrs.get('kinds') or {}).get(row.task) == 'recommendation'
     more = [o for _, o in same.iterrows() if (not is_control(o.protocol) or rivals and protocol_kind(o.protocol) == 'from_scratch') and (o.test > row.test if is_up(row.metric) else o.test < row.test)]
-    return f"More is reached by {' and '.join(f'`{o.protocol}`: ' + interval_text(*triple(o, 'test')) for o in more)}." if more else ''
+    named = [f"{as_code(o.protocol)}: {interval_text(*triple(o, 'test'))}" for o in more]
+    return f"More is reached by {' and '.join(named)}." if more else ''
 
 # %% ../nbs/21_report.ipynb #16ef109e
 def _kept(row, things):
@@ -94,15 +100,22 @@ def _errors(df):
     "For each message of what could not be run: which rows it is about, in short."
     rows = df[df.error.notna() & df.error.astype(str).str.len().gt(0)]
     for message, part in rows.groupby('error', sort=False):
-        by_model = [f"{', '.join(f'`{p}`' for p in dict.fromkeys(o.protocol))} on `{short_name(m)}`" for m, o in part.groupby('model', sort=False)]
+        by_model = [f"{', '.join(map(as_code, dict.fromkeys(o.protocol)))} on {as_code(short_name(m))}" for m, o in part.groupby('model', sort=False)]
         yield ', '.join(by_model[:4]) + (', …' if len(by_model) > 4 else ''), message
 
 def _first_line(text, width=400):
-    line = str(text).strip().splitlines()[0]
-    return line if len(line) <= width else line[:width - 1] + '…'
+    "The first line of a message, shortened."
+    lines = str(text).strip().splitlines() or ['no message']
+    return shortened(lines[0], width)
 
 # %% ../nbs/21_report.ipynb #b4b09544
-def _failures(df): return '\n'.join(f'- Not complete: {who}. {escape(_portable(_first_line(message)), quote=False)}' for who, message in _errors(df))
+def _message(text):
+    "A message as Markdown: its first line, without the folders of this machine."
+    return as_markdown(_portable(_first_line(text)))
+
+def _failures(df):
+    "What could not be run, as a list in Markdown."
+    return '\n'.join(f'- Not complete: {who}. {_message(message)}' for who, message in _errors(df))
 
 def _portable(value):
     "Text without the folders of this machine."
@@ -135,22 +148,39 @@ def raise_if_all_failed(
     raise NothingToReport('Nothing could be evaluated. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(rows)))
 
 # %% ../nbs/21_report.ipynb #b5fb0be7
-def _readings(df):
-    "{heading: Reading} of the tasks and the models of a table, each once."
-    found = {}
+def _stored_readings(df):
+    "Pairs of ('task' or 'model', its name, its records) behind a results table."
     for row in df[df.test.notna()].itertuples():
         reading = read_predictions(df.attrs['out_dir'], row.key)['test'].meta.get('reading', {})
-        for part, name in (('task', row.task), ('model', row.model)):
-            heading, read = _portable(name), read_records(reading.get(part, ()))
-            found[heading] = found.get(heading, Reading()) + read
+        yield 'task', row.task, reading.get('task', ())
+        yield 'model', row.model, reading.get('model', ())
+
+def _readings(df):
+    "{'task': {name: Reading}, 'model': {name: Reading}} behind a results table or a ranking."
+    found = {'task': {}, 'model': {}}
+    for part, name, records in df.attrs.get('readings') or _stored_readings(df):
+        readings, heading = found[part], _portable(name)
+        readings[heading] = readings.get(heading, Reading()) + read_records(records)
     return found
 
 # %% ../nbs/21_report.ipynb #80adb11d
 def show_reading(
-    df:pd.DataFrame, # the results table of `evaluate`
-) -> HTML: # a table for readers
-    "What was read of the tasks and the models behind a results table."
-    return HTML(reading_html(_readings(df)))
+    df:pd.DataFrame, # the results table of `evaluate`, or the ranking of `rank_models`
+) -> Shown: # a table for readers
+    "What was read of the tasks and the models behind a table."
+    found = _readings(df)
+    models = {name: reading for name, reading in found['model'].items() if len(reading)}
+    shown = {**in_common(found['task'], 'tasks'), **in_common(models)}
+    text = '\n\n'.join(f'{visible(_portable(name))}\n{reading}' for name, reading in shown.items())
+    return Shown(text, reading_html(shown))
+
+# %% ../nbs/21_report.ipynb #3089e813
+def _read_findings(df):
+    "What is unusual in the readings, as Markdown in bold."
+    for readings in _readings(df).values():
+        for name, reading in in_common(readings).items():
+            where = '' if len(readings) == 1 else f'{as_markdown(short_name(name))}: '
+            for entry in reading.findings: yield f'**{where}{as_markdown(entry, 600)}**'
 
 # %% ../nbs/21_report.ipynb #ada414c5
 def show_table(
@@ -227,6 +257,11 @@ def _row_of(df, model):
     return next(r for _, r in headlines(df).iterrows() if r.model == model)
 
 # %% ../nbs/21_report.ipynb #3c4ee4cb
+def _model_name(model):
+    "The short name of a model as Markdown."
+    return as_markdown(short_name(model), 120)
+
+# %% ../nbs/21_report.ipynb #3e3a8f96
 def verdict_compare(
     groups:pd.DataFrame, # of `rank_groups`
     upgrade:Comparison, # of the candidate against the incumbent
@@ -235,14 +270,14 @@ def verdict_compare(
     df:pd.DataFrame|None=None, # the results table, to say what the leader gains over its baselines
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
-    if len(groups) == 1: return f"**{short_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
-    top, best = [short_name(m) for m in groups.model[groups.top]], groups.iloc[0]
+    if len(groups) == 1: return f"**{_model_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
+    top, best = [_model_name(m) for m in groups.model[groups.top]], groups.iloc[0]
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
     gained = '' if df is None else _gained(_row_of(df, best.model), None, wording(df)['majority'])
     tested = 'examples' if df is None else wording(df)['tested']
     d = upgrade.difference
     sure = 'a real difference' if upgrade.p_value <= 1 - d.level else 'not separable from chance'
-    swap = (f"Replacing `{short_name(incumbent)}` by `{short_name(candidate)}` changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} {tested} "
+    swap = (f"Replacing {as_code(short_name(incumbent))} by {as_code(short_name(candidate))} changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} {tested} "
             f"({upgrade.negative_share:.1%}) and mends {upgrade.positive_flips} ({upgrade.positive_share:.1%})")
     why = {'go': 'even the lower end of the interval loses less than the margin of', 'no-go': 'the interval does not rule out a loss beyond the margin of'}
     call = f". **{upgrade.verdict}**: {why[upgrade.verdict]} {upgrade.margin:g}" if upgrade.margin is not None else '; no margin was set, so there is no go or no-go'
@@ -251,7 +286,7 @@ def verdict_compare(
 # %% ../nbs/21_report.ipynb #7d3f615c
 def _needs(s, metric, learned):
     "The labels that one model needs, where its figures have a 95 % to speak of: a loss has none, nor has zero."
-    if np.isnan(s.label_efficiency): return f"reaches {axis_name(metric)} {s.best:.3f} with {s.at:,} {learned}, of which no 95 % can be taken"
+    if np.isnan(s.label_efficiency): return f"reaches {as_markdown(axis_name(metric))} {s.best:.3f} with {s.at:,} {learned}, of which no 95 % can be taken"
     return f"needs about **{s.label_efficiency:,.0f}** {learned} [{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}] for 95 % of what it reaches with {s.at:,} ({s.best:.3f})"
 
 # %% ../nbs/21_report.ipynb #384e95a1
@@ -263,9 +298,10 @@ def verdict_curve(
     for s in curve_summary(df).itertuples():
         others = len(df.attrs['summary']) > 1 and not np.isnan(s.labels_to_95_of_best)
         best = "; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {s.at:,}') if others else ''
-        said.append(f'- `{short_name(s.model)}` {_needs(s, df.attrs["metric"], learned)}{best}.' + (f' *Caution: {s.remark}.*' if s.remark else ''))
+        remark = f' *Caution: {as_markdown(s.remark)}.*' if s.remark else ''
+        said.append(f'- {as_code(short_name(s.model))} {_needs(s, df.attrs["metric"], learned)}{best}.{remark}')
     for c in curve_crossings(df).itertuples():
-        pair = f'`{short_name(c.a)}` and `{short_name(c.b)}`'
+        pair = f'{as_code(short_name(c.a))} and {as_code(short_name(c.b))}'
         said.append(f'- {pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
     return '\n'.join(said)
 
@@ -276,11 +312,11 @@ def verdict_rank(
     "Which models to adapt in earnest, how sure that is, and what was left out."
     ran = ranking[ranking['rank'].notna()]
     likely = ran[ran.p_best.sort_values(ascending=False).cumsum().shift(fill_value=0).reindex(ran.index) < .95]
-    names = ', '.join(f'`{short_name(m)}` ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
+    names = ', '.join(f'{as_code(short_name(m))} ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
     stages = [f'{n} {status}' for status, n in ran.sort_values('rung').status.value_counts(sort=False).items()]
     failed, a = ranking[ranking['rank'].isna()], ranking.attrs
-    said = [f"**{short_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent; " + (f"by the costs of the plan {a['saved']:.0%} less than giving all training examples to all models." if a['saved'] > 0 else "giving all training examples to all models would have cost no more.") + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
-    return '\n\n'.join(said + [f'- Not run: `{m}`. {_first_line(why)}' for m, why in zip(failed.model, failed.status)])
+    said = [f"**{_model_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent; " + (f"by the costs of the plan {a['saved']:.0%} less than giving all training examples to all models." if a['saved'] > 0 else "giving all training examples to all models would have cost no more.") + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
+    return '\n\n'.join(said + [f'- Not run: {as_code(m)}. {_message(why)}' for m, why in zip(failed.model, failed.status)])
 
 # %% ../nbs/21_report.ipynb #d7aa3983
 def verdict_check(
@@ -289,7 +325,7 @@ def verdict_check(
     "Whether the ranking was right."
     if judged is None: return 'Not checked: `-p check true` evaluates all models in full, outside the budget.'
     c = judged.attrs['check']
-    first, best = short_name(c['first']), short_name(c['best'])
+    first, best = _model_name(c['first']), _model_name(c['best'])
     said = f'**{first}** came first and is the best in full' if first == best else f'**{first}** came first, but **{best}** is the best in full'
     return f"{said}: regret {c['regret']:.3f}. Weighted τ between the ranking and the full evaluations is {c['weighted_tau']:.2f} (1: the same order). {max(0., c['saved']):.0%} of the cost of all examples for all models was saved."
 
@@ -299,12 +335,19 @@ def keep_ranking(
 ) -> pd.DataFrame: # what it was made of, in short
     "Store `provenance.json` beside the ranking."
     a = ranking.attrs
-    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')),
+    readings = _portable([list(o) for o in a.get('readings', ())])
+    made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')), readings=readings,
                 **{k: a[k] for k in ('steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings')})
     write_json(Path(a['out_dir'])/'provenance.json', made)
     return pd.Series({**a['settings'], 'models': len(ranking), 'steps': len(a['steps']), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)}, name='').to_frame()
 
 # %% ../nbs/21_report.ipynb #9896b833
+def _weighed(message, severity):
+    "A finding as Markdown; what could change a conclusion in bold."
+    text = as_markdown(message, 1000)
+    return f'**{text}**' if severity == 'warning' else text
+
+# %% ../nbs/21_report.ipynb #c0301b98
 def findings(
     df:pd.DataFrame, # the results table of `evaluate`
     task:Task|None=None, # the task, to look for test examples that are also in train
@@ -312,10 +355,12 @@ def findings(
 ) -> str: # Markdown, a list
     "What a reader of the figures should know."
     told = checked is not None and 'exact_duplicates' in set(checked.check)
-    found = [] if task is None or told or headlines(df).empty else [*_leaks(df, task)]
-    if checked is not None: found += [f'**{m}**' if s == 'warning' else m for s, m in zip(checked.severity, checked.message)]
+    found = [*_read_findings(df)]
+    if not (task is None or told or headlines(df).empty): found += _leaks(df, task)
+    if checked is not None: found += [_weighed(message, severity) for message, severity in zip(checked.message, checked.severity)]
     found += _notes(df[df.test.notna()])
-    if len(headlines(df)) and (few := few_units(read_headline(df)['test'])): found.append(few)
+    few = few_units(read_headline(df)['test']) if len(headlines(df)) else None
+    if few: found.append(as_markdown(few))
     return '\n'.join(f'- {o}' for o in found) or 'Nothing out of the ordinary was found.'
 
 # %% ../nbs/21_report.ipynb #8b3733ae
@@ -335,8 +380,8 @@ def _notes(ran):
     "What was noted of the rows that ran; what holds for all of them without their names."
     by_note = {}
     for label, row in zip(row_labels(ran), ran.itertuples()):
-        for note in read_predictions(ran.attrs['out_dir'], row.key)['test'].meta.get('notes', ()): by_note.setdefault(note, []).append(f'`{label}`')
-    return [note if len(who) == len(ran) else f"{', '.join(who)}: {note}" for note, who in by_note.items()]
+        for note in read_predictions(ran.attrs['out_dir'], row.key)['test'].meta.get('notes', ()): by_note.setdefault(note, []).append(as_code(label))
+    return [as_markdown(note) if len(who) == len(ran) else f"{', '.join(who)}: {as_markdown(note)}" for note, who in by_note.items()]
 
 def _leaks(df, task):
     "How many test examples were seen in training, and the headline without them."
@@ -347,7 +392,7 @@ def _leaks(df, task):
     yield f"{seen} of {test.n_units:,} test {wording(df)['tested']} are also in train, byte for byte."
     if not seen: return
     clean = score(test.take(~np.isin(test.ids, rows)), row.metric)
-    yield f'Without them `{row.protocol}` reaches {interval_text(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'
+    yield f'Without them {as_code(row.protocol)} reaches {interval_text(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'
 
 # %% ../nbs/21_report.ipynb #ae81bf15
 def _run(row, out_dir):
@@ -386,41 +431,59 @@ def resolved(
     df:pd.DataFrame, # the results table of `evaluate`
 ) -> str: # Markdown
     "What the names resolved to, and the versions behind the figures, in a sentence."
-    specs = ', '.join(f'`{_portable(s)}`' for s in pd.unique(df[['model', 'task']].to_numpy().ravel()))
-    return f"Resolved: {specs}. Made with " + ', '.join(f'{k} {v}' for k, v in versions().items()) + '.'
+    specs = ', '.join(as_code(_portable(s), 300) for s in pd.unique(df[['model', 'task']].to_numpy().ravel()))
+    made_with = ', '.join(as_markdown(f'{k} {v}') for k, v in versions().items())
+    return f'Resolved: {specs}. Made with {made_with}.'
 
 # %% ../nbs/21_report.ipynb #1cf96641
-_MATH = re.compile(r'(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?!\s)(?P<inline>[^$`\n]+?)(?<!\s)\$(?!\d)', re.S)
-
-def _formulas_out(
-    text:str, # Markdown
-    found:list, # receives the matches, in order
-) -> str: # Markdown with tokens
-    "Replace each formula by a token."
-    def token(m):
-        if m['code']: return m[0]
-        found.append(m)
-        return f'xFORMULAx{len(found)-1}x'
-    return _MATH.sub(token, text)
+def as_mathml(
+    formula:str, # LaTeX, without its dollars
+    display:str='inline', # 'inline' or 'block'
+) -> str: # MathML
+    "A formula that browsers draw by themselves."
+    from latex2mathml.converter import convert_to_element
+    try: math = convert_to_element(formula.strip(), display=display)
+    except Exception: return f'<code>{as_html(formula)}</code>' # its errors have no common class
+    for part in math.iter(): part.text = unescape(part.text) if part.text else part.text
+    return tostring(math, encoding='unicode')
 
 # %% ../nbs/21_report.ipynb #ec9e9b88
-def _formulas_in(
-    html:str, # HTML with tokens
-    found:list, # the matches of `_formulas_out`
-) -> str: # HTML with MathML
-    "Put each formula back as MathML."
-    from latex2mathml.converter import convert
-    def mathml(m):
-        f = found[int(m[1])]
-        return convert((f['block'] or f['inline']).strip(), display='block' if f['block'] else 'inline')
-    return re.sub(r'xFORMULAx(\d+)x', mathml, html)
+NOT_SHOWN = ('application/javascript', 'application/vnd.jupyter.widget-view+json') # outputs that need a script
+
+def _page_exporter():
+    "nbconvert's exporter, without scripts, and with files of the author only."
+    from jinja2 import pass_context
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath, MathInlineParser
+
+    class Formulas(MathInlineParser):
+        "Two prices in one sentence are no formula."
+        SPECIFICATION = MathInlineParser.SPECIFICATION | {'inline_math_tex': r'(?<![\\$])\$(?!\s)(?P<math_inline_tex>[^$`\n]+?)(?<!\s)\$(?!\d)'}
+
+    class Renderer(IPythonRenderer):
+        "Formulas as MathML."
+        def block_math(self, body): return as_mathml(body, 'block')
+        def inline_math(self, body): return as_mathml(body)
+        def latex_environment(self, name, body): return as_mathml(f'\\begin{{{name}}}{body}\\end{{{name}}}', 'block')
+
+    class Exporter(HTMLExporter):
+        "A page of an executed notebook."
+        @pass_context
+        def markdown2html(self, context, source):
+            cell, resources = context.get('cell', {}), context.get('resources', {})
+            is_author = cell.get('cell_type') == 'markdown'
+            path = resources.get('metadata', {}).get('path', '')
+            renderer = Renderer(escape=False, allow_harmful_protocols=False, attachments=cell.get('attachments', {}), embed_images=is_author, path=path, exclude_anchor_links=True)
+            return MarkdownWithMath(renderer=renderer, inline=Formulas(hard_wrap=False)).render(source)
+
+    return Exporter(template_name='basic', exclude_input=True, exclude_output_prompt=True)
 
 # %% ../nbs/21_report.ipynb #66544457
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f5f7; --rule: #c9d1d9; --link: #0b5cad }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff } }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
+main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; overflow-wrap: anywhere }
 h1 { line-height: 1.2 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
 a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--rule); opacity: .85 }
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
@@ -428,29 +491,31 @@ img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
+table.reading { width: 100% } table.reading tr { background: none } table.reading td { max-width: none } table.reading td:first-child { width: 9rem; opacity: .75 } table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem }
+table.reading tr:first-child th { padding-top: .25rem }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em; background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere } math { font-size: 1.08em }
 @media print { main { max-width: none } .output_area { break-inside: avoid } }
 """
 
 # %% ../nbs/21_report.ipynb #11523b20
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" # what a browser may do with the page
+
+# %% ../nbs/21_report.ipynb #f0d976cb
 def _page(
     title:str, # for the browser's tab
     body:str, # HTML
 ) -> str: # a whole document
     "A complete page around `body`; the empty icon keeps a server from being asked for one."
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n')
-
-# %% ../nbs/21_report.ipynb #8a1c99cb
-def _aside(nb) -> list: # the formulas, in order
-    "Take the formulas out of the notebook `nb`, in place."
-    found = []
-    for c in nb.cells:
-        if c.cell_type == 'markdown': c.source = _formulas_out(c.source, found)
-        for data in (o.data for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})):
-            data['text/markdown'] = _formulas_out(''.join(data['text/markdown']), found)
-    return found
+    head = [
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f'<title>{as_html(title, 200)}</title>',
+        '<link rel="icon" href="data:,">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<style>{_STYLE}</style>']
+    lines = ['<!DOCTYPE html>', '<html lang="en">', '<head>', *head, '</head>', '<body>', '<main>', body, '</main>', '</body>', '</html>', '']
+    return '\n'.join(lines)
 
 # %% ../nbs/21_report.ipynb #a82733b9
 def _up_to_error(
@@ -461,7 +526,8 @@ def _up_to_error(
     for i, c in enumerate(nb.cells):
         c.update(outputs=[o for o in c.outputs if o.get('name') != 'stderr']) if c.cell_type == 'code' else None
         if failed := next((o for o in c.get('outputs', ()) if o.output_type == 'error'), None):
-            failed.traceback = [f'The run stopped here.\n\n{failed.ename}: {failed.evalue}']
+            lines = map(visible, f'{failed.ename}: {failed.evalue}'.split('\n'))
+            failed.traceback = ['The run stopped here.\n', *lines]
             nb.cells = nb.cells[:i + 1]
             return
 
@@ -474,23 +540,29 @@ def _name_pictures(nb):
         else: c.metadata.setdefault('alt', heading or 'figure')
 
 # %% ../nbs/21_report.ipynb #5b0a5a66
+def _drop_scripts(nb):
+    "Leave out scripts, in place."
+    nb.metadata.pop('widgets', None)
+    for output in (o for c in nb.cells for o in c.get('outputs', ())):
+        for kind in NOT_SHOWN: output.get('data', {}).pop(kind, None)
+
+# %% ../nbs/21_report.ipynb #c25cdbb5
 def to_html(
     notebook:str|Path, # an executed notebook
     out:str|Path|None=None, # the page; None: beside the notebook, ending in .html
 ) -> Path: # the page
     "Write an executed notebook as one self-contained page: code hidden, pictures inside, no script, nothing fetched."
     import nbformat
-    from nbconvert import HTMLExporter
     notebook = Path(notebook)
     nb = nbformat.read(notebook, as_version=4)
     heading = next((m[1] for c in nb.cells if (m := re.match(r'# +(.+)', c.source))), notebook.stem)
     _up_to_error(nb)
     _name_pictures(nb)
-    found = _aside(nb)
-    exporter = HTMLExporter(template_name='basic', exclude_input=True, exclude_output_prompt=True, embed_images=True, exclude_anchor_links=True)
-    body, _ = exporter.from_notebook_node(nb, resources=dict(metadata=dict(path=str(notebook.parent))))
+    _drop_scripts(nb)
+    body, _ = _page_exporter().from_notebook_node(nb, resources=dict(metadata=dict(path=str(notebook.parent))))
     out = Path(out or notebook.with_suffix('.html'))
-    write_atomic(out, lambda f: f.write(_page(heading, _formulas_in(body, found)).encode()))
+    page = _page(heading, body).encode(errors='backslashreplace')
+    write_atomic(out, lambda f: f.write(page))
     return out
 
 # %% ../nbs/21_report.ipynb #1b92c53a
@@ -503,7 +575,9 @@ def _runnable(notebook):
 def _as_parameter(name, value):
     "A value as papermill can write it into a cell."
     if isinstance(value, np.generic): return value.item()
-    if isinstance(value, Path): return str(value)
+    if isinstance(value, Path): value = str(value)
+    if isinstance(value, str) and decodable(value) != value:
+        raise ValueError(f'{name}={value!r} has bytes that are no text (UTF-8), which a notebook cannot hold: rename the file, or use evaluate(…) in Python.')
     if isinstance(value, (list, tuple)): return [_as_parameter(name, v) for v in value]
     if isinstance(value, dict): return {k: _as_parameter(name, v) for k, v in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)): return value
@@ -526,7 +600,7 @@ def write_report(
 ) -> Path: # the executed notebook
     "Run a notebook with parameters and make a page of it."
     from papermill import PapermillExecutionError, execute_notebook
-    path, out = _runnable(notebook), Path(out)
+    path, out = _runnable(notebook), Path(check_path(out, 'report'))
     _check_known(path, parameters)
     given = {k: _as_parameter(k, v) for k, v in parameters.items()}
     out.parent.mkdir(parents=True, exist_ok=True)

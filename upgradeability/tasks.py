@@ -4,23 +4,25 @@
 
 # %% ../nbs/03_tasks.ipynb #f218e2cc
 from __future__ import annotations
-import hashlib, re, warnings
+import hashlib, re, warnings, unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
 __all__ = ['LONGEST', 'SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
-           'as_pictures', 'encode_labels', 'nested_order', 'split_valid', 'split_test', 'split_of', 'named_splits',
-           'settle_splits', 'strata', 'Task', 'make_task', 'leaked']
+           'as_pictures', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid',
+           'split_test', 'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld',
+           'make_task', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
 from PIL import Image, ImageOps
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
-from .core import fingerprint, unknown
-from .reading import Reading
+from .core import fingerprint, fold, unknown
+from .reading import decodable, Reading, reading_html, reading_text
 
 # %% ../nbs/03_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -148,29 +150,137 @@ def _row_picture(row):
     if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
     return to_rgb(Image.fromarray(row[..., 0] if row.ndim == 3 and row.shape[2] == 1 else row))
 
+# %% ../nbs/03_tasks.ipynb #dc0b6765
+def one_label_each(
+    labels:Sequence, # (n,) what stands for the label of each example
+    where:str='', # the column or task that it was read from
+) -> Sequence: # (n,) the same, lists of one label as that label
+    "Labels, unless examples have several."
+    if isinstance(labels, tuple): labels = list(labels)
+    if not isinstance(labels, list):
+        labels = _one_column(np.asarray(labels), where)
+        if labels.dtype.kind in 'buif': return labels
+    are_lists = [isinstance(l, (list, tuple, set, frozenset, np.ndarray)) for l in labels]
+    if any(are_lists): return _only_entries(labels, are_lists, where)
+    texts = pd.Series([l for l in labels if isinstance(l, str)], dtype=object)
+    found = _joined(texts.value_counts())
+    if found: raise _several(f"{found.rows:,} of {len(labels):,} labels join several by {found.separator!r}, such as {found.example!r}", where)
+    return labels
+
+# %% ../nbs/03_tasks.ipynb #c96d1930
+def _several(what, where):
+    "The error for several labels per example."
+    place = f' of {where}' if where else ''
+    return ValueError(f"Several labels per example{place}: {what}. One label per example is needed: keep the main one, or make a yes/no task of "
+                      "each label (a column with yes or no, or 1 or 0).")
+
+def _one_column(labels, where=''):
+    "Labels (n,) of an array (n,) or (n, 1)."
+    if labels.ndim == 2 and labels.shape[1] == 1: return labels[:, 0]
+    if labels.ndim == 1: return labels
+    shape = f"Labels have the shape {labels.shape}"
+    if labels.ndim == 2 and labels.dtype.kind in 'buif' and np.isin(labels, (0, 1)).all() and (labels.sum(1) != 1).any():
+        row = int(np.flatnonzero(labels.sum(1) != 1)[0])
+        raise _several(f"{shape}, and row {row} has {int(labels[row].sum())} ones", where)
+    raise ValueError(f"{shape}: one label per example is needed; for one-hot rows use y.argmax(1).")
+
+def _only_entries(labels, are_lists, where):
+    "The entries of lists that hold one each."
+    if all(are_lists) and all(len(l) == 1 for l in labels): return [next(iter(l)) for l in labels]
+    rows = [list(l) for l, is_list in zip(labels, are_lists) if is_list]
+    widths, values = {len(r) for r in rows}, {str(v) for r in rows for v in r}
+    if all(are_lists) and len(widths) == 1 and values <= {'0', '1', '0.0', '1.0', 'True', 'False'}: return _one_column(np.array(rows, float), where)
+    first = next(i for i, l in enumerate(labels) if are_lists[i] and len(l) != 1) if any(len(r) != 1 for r in rows) else are_lists.index(True)
+    raise _several(f"{sum(are_lists):,} of {len(labels):,} rows hold lists, row {first} {list(labels[first])[:5]!r}", where)
+
+# %% ../nbs/03_tasks.ipynb #df6b684e
+@dataclass(frozen=True)
+class _Join:
+    "What seems to join several labels."
+    separator: str # between the labels
+    rows: int # with such labels
+    example: str # one of them
+    sure: bool # whether the parts occur elsewhere too
+
+def _joined(counts, least=.05):
+    "The first sure `_Join` among labels, given as a Series of their numbers; None where there is none."
+    if _listed(counts): return _Join('a list in text', int(counts.sum()), counts.index[0], True)
+    found = (_join_by(separator, counts) for separator in '|;,')
+    return next((j for j in found if j and j.sure and j.rows >= max(2, least * counts.sum())), None)
+
+def _listed(counts):
+    "Whether nearly all labels are lists that were written as text."
+    lists = [str(l).startswith('[') and str(l).endswith(']') for l in counts.index]
+    return bool(len(counts)) and counts[lists].sum() >= .9 * counts.sum()
+
+def _join_by(separator, counts):
+    "What a separator joins; None where no label has it between two parts."
+    parts = {l: [o.strip() for o in l.split(separator) if o.strip()] for l in counts.index}
+    joined = [l for l in counts.index if len(parts[l]) > 1]
+    if not joined: return None
+    owners = Counter(part for l in counts.index for part in set(parts[l]))
+    recurring = [l for l in joined if all(owners[part] > 1 for part in parts[l])]
+    alone = set(counts.index)
+    needs_alone = separator == ',' and not any(part in alone for l in joined for part in parts[l])
+    rows = int(counts[joined].sum())
+    sure = counts[recurring].sum() >= rows / 2 and not needs_alone
+    return _Join(separator, rows, joined[0], bool(sure))
+
+# %% ../nbs/03_tasks.ipynb #b8d79069
+BLANKS = ''.join(c for c in map(chr, range(0x3001)) if c.isspace()) + '\u200b\u200c\u200d\u2060\ufeff'
+
+# %% ../nbs/03_tasks.ipynb #7935d142
+def strip_labels(
+    labels:Sequence, # (n,) labels of any type
+) -> tuple: # the labels without blanks around them, and how many had some
+    "Labels without the blanks around them."
+    if getattr(getattr(labels, 'dtype', None), 'kind', 'O') in 'buif': return labels, 0
+    given = list(labels) if isinstance(labels, (list, tuple)) else np.asarray(labels).tolist()
+    stripped = [l.strip(BLANKS) if isinstance(l, str) else l for l in given]
+    n = sum(isinstance(a, str) and a != b for a, b in zip(given, stripped))
+    return (stripped, n) if n else (labels, 0)
+
 # %% ../nbs/03_tasks.ipynb #4942fa6c
 def encode_labels(
     labels:Sequence, # (n,) integers, booleans or text
     classes:Sequence|None=None, # names in the wanted order; None: sorted as found
 ) -> tuple: # (n,) int64 codes and the tuple of class names
     "Labels as codes into class names."
-    values = pd.Series(labels if isinstance(labels, list) else _one_column(np.asarray(labels)))
-    if not len(values): raise ValueError("There are no labels: a task needs examples of at least two classes.")
-    if missing := list(np.flatnonzero(values.isna())[:5]): raise ValueError(f"{int(values.isna().sum())} labels are missing, the first at rows {[int(i) for i in missing]}.")
-    if values.dtype.kind == 'f' or isinstance(values.iloc[0], float): raise ValueError(f"Labels are floats (such as {float(values.iloc[0])}); classes are integers or text: use y.astype(int).")
-    found = pd.unique(values)
-    if len({isinstance(v, str) for v in found}) > 1: raise ValueError(f"Labels mix text and numbers, such as {found[0]!r} and {next(v for v in found if isinstance(v, str) != isinstance(found[0], str))!r}: make them all text.")
-    names = list(classes) if classes is not None else sorted(found)
+    labels, _ = strip_labels(one_label_each(labels))
+    labels = _storable(labels if isinstance(labels, list) else np.asarray(labels))
+    values = pd.Series(labels)
+    _refuse_unusable(values)
+    names = sorted(pd.unique(values)) if classes is None else _names_like(_storable(list(classes)), values)
     if len(names) < 2: raise ValueError(f"Only one class, {str(names[0])!r}: there is nothing to tell apart.")
+    if len(set(names)) < len(names): raise ValueError(f"The class {next(n for n in names if names.count(n) > 1)!r} is named twice.")
     codes = pd.Index(names).get_indexer(values)
-    if (codes < 0).any(): raise unknown('label', values[codes < 0].iloc[0], names)
+    if (codes < 0).any(): raise unknown('label', str(values[codes < 0].iloc[0]), names)
     return codes.astype(np.int64), tuple(str(c) for c in names)
 
+# %% ../nbs/03_tasks.ipynb #062a84af
+def _storable(names):
+    "Names of which a table can be made; what is no text stays as it is."
+    if isinstance(names, np.ndarray) and names.dtype.kind not in 'OU': return names
+    return [decodable(o) if isinstance(o, str) else o for o in names]
+
 # %% ../nbs/03_tasks.ipynb #d446f02d
-def _one_column(labels):
-    if labels.ndim == 2 and labels.shape[1] == 1: return labels[:, 0]
-    if labels.ndim != 1: raise ValueError(f"Labels have the shape {labels.shape}: one label per example is needed; for one-hot rows use y.argmax(1).")
-    return labels
+def _refuse_unusable(values):
+    "An error where labels are missing, are fractions, or mix text and numbers."
+    if not len(values): raise ValueError("There are no labels: a task needs examples of at least two classes.")
+    missing = np.flatnonzero(values.isna() | (values == ''))
+    if len(missing): raise ValueError(f"{len(missing)} labels are missing, the first at rows {missing[:5].tolist()}.")
+    if values.dtype.kind == 'f' or isinstance(values.iloc[0], float): raise ValueError(f"Labels are floats (such as {float(values.iloc[0])}); classes are integers or text: use y.astype(int).")
+    found = pd.unique(values)
+    other = [v for v in found if isinstance(v, str) != isinstance(found[0], str)]
+    if other: raise ValueError(f"Labels mix text and numbers, such as {found[0]!r} and {other[0]!r}: make them all text.")
+
+def _names_like(classes, values):
+    "Names of classes in the given order, without blanks around them, as numbers where the labels are numbers."
+    names, _ = strip_labels(list(classes))
+    found = pd.unique(values)
+    if any(isinstance(v, str) for v in found) or not all(isinstance(n, str) for n in names): return names
+    by_text = {str(v): v for v in found}
+    return [by_text.get(n, n) for n in names]
 
 # %% ../nbs/03_tasks.ipynb #b30880a4
 def nested_order(
@@ -307,6 +417,13 @@ class Task:
         return self.inputs.digests[self.groups if self.kind == 'tagging' else self.y if self.kind == 'recommendation' else np.arange(len(self.y))]
 
     def __repr__(self):
+        return reading_text(self._summary, self.reading)
+
+    def _repr_html_(self): return reading_html({self._summary: self.reading})
+
+    @property
+    def _summary(self):
+        "The task in a line."
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
         return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
@@ -360,6 +477,72 @@ def _train_and_valid(unit, stratum, pool, seed, n=None):
     valid = split_valid(stratum[picked])
     return dict(train=_rows_of(unit, picked[~valid]), valid=_rows_of(unit, picked[valid]))
 
+# %% ../nbs/03_tasks.ipynb #372e5fee
+GRADE = r'[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?' # a name that is a number
+
+# %% ../nbs/03_tasks.ipynb #3e0405f2
+def grade_values(
+    classes:Sequence, # names of the grades from low to high
+) -> np.ndarray|None: # (C,) their numbers, counted from the lowest; None where a name is no number
+    "What grades count as, by their names."
+    if not all(re.fullmatch(GRADE, str(c)) for c in classes): return None
+    values = np.array([float(c) for c in classes])
+    return values - values.min() if len(values) else None
+
+# %% ../nbs/03_tasks.ipynb #1f8ba6e3
+MISSING = 'nan none null nil n/a na <na> nat #n/a ? - missing'.split() # what people and programs write for nothing
+
+def _alike(classes):
+    "Groups of classes that are equal but for case, blanks or Unicode form, or equal as numbers."
+    groups = {}
+    for c in classes:
+        is_number = re.fullmatch(r'[-+]?[0-9]+(\.[0-9]*)?', c)
+        groups.setdefault(float(c) if is_number else fold(c), []).append(c)
+    return [g for g in groups.values() if len(g) > 1]
+
+def _shown(names):
+    "Names in quotation marks; with escapes where they look the same otherwise."
+    look_same = len({unicodedata.normalize('NFC', ' '.join(n.split())) for n in names}) < len(names)
+    return [ascii(n) if look_same else repr(n) for n in names]
+
+def _label_findings(reading, y, classes):
+    "The reading with what looks wrong with the labels."
+    counts = dict(zip(classes, np.bincount(y, minlength=len(classes))))
+    groups = [' and '.join(f'{shown} ({counts[c]:,})' for c, shown in zip(g, _shown(g))) for g in _alike(classes)]
+    if groups: reading = reading.add('nearly equal labels', f"{'; '.join(groups)}: equal but for case, blanks, Unicode form or the way a number is written. "
+                                     "Each counts as a class of its own; if they are one class, write them alike", 'finding')
+    empty = [f'{c!r} ({counts[c]:,})' for c in classes if c.casefold() in MISSING]
+    if empty: reading = reading.add('labels that say nothing', f"{', '.join(empty)}: counted as a class. If it means that there is no label, leave these rows out", 'finding')
+    joins = [j for j in (_join_by(o, pd.Series(counts)) for o in '|;') if j and j.rows >= .05 * len(y)]
+    if joins: reading = reading.add('several labels?', f"{joins[0].rows:,} labels hold {joins[0].separator!r}, such as {joins[0].example!r}: each combination counts as a class of its own", 'finding')
+    return reading
+
+# %% ../nbs/03_tasks.ipynb #2f8cf98c
+def withheld(
+    labels:Sequence, # of one split
+    learned:Sequence, # labels of train
+) -> str: # how they are missing: 'empty' or 'all -1'; '' where they are not
+    "Whether a split has no labels of its own."
+    values = [l for l in labels if not (l is None or l != l or isinstance(l, str) and not l.strip(BLANKS))]
+    if not values: return 'empty'
+    first = str(values[0]).strip(BLANKS)
+    if len(values) < len(labels) or any(str(v).strip(BLANKS) != first for v in values): return ''
+    is_new = first not in {str(l).strip(BLANKS) for l in learned}
+    return f'all {first}' if is_new and (len(values) > 1 or first == '-1') else ''
+
+# %% ../nbs/03_tasks.ipynb #7838279c
+NO_LABEL = ('empty', 'all -1') # what `withheld` says where nothing else can be meant
+
+def _refuse_withheld(name, labels, splits):
+    "An error where an official split has no labels."
+    known = [i for k, rows in splits.items() if k == 'train' for i in rows]
+    if not known: known = np.setdiff1d(np.arange(len(labels)), np.concatenate([[], *splits.values()]).astype(int))
+    for k in ('test', 'valid'):
+        if not len(splits.get(k, ())) or not len(known) or max(splits[k]) >= len(labels): continue
+        how = withheld([labels[i] for i in splits[k]], [labels[i] for i in known])
+        instead = 'the valid split is then the test set' if k == 'test' and 'valid' in splits else f'a {k} set is then drawn from train'
+        if how in NO_LABEL or how and k == 'test': raise ValueError(f"The labels of the {k} split of {name!r} seem to be withheld ({how}, {len(splits[k]):,} rows). Leave that split out ({instead}), or fill in its labels.")
+
 # %% ../nbs/03_tasks.ipynb #8f407b58
 def make_task(
     name:str, # resolved spec
@@ -378,7 +561,10 @@ def make_task(
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
     if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
+    if kind in ('classification', 'grades'): labels, reading = _clean_labels(name, labels, splits, reading)
+    are_named = classes is not None
     y, classes = encode_labels(labels, classes)
+    name = decodable(name)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
     rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
     if 'test' not in rows:
@@ -391,15 +577,31 @@ def make_task(
     rows = {k: rows[k] for k in origin}
     grouped = [] if groups is None else [kind, groups]
     print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
-    reading = _read_labels(reading, kind, y, rows, classes, origin)
+    reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
     return Task(name, kind, modality, inputs, y, rows, classes, metric, print_, origin, groups, reading, about or {})
 
-def _read_labels(reading, kind, y, rows, classes, origin):
+def _clean_labels(name, labels, splits, reading):
+    "One label for each example, without blanks around it, and the reading of that."
+    labels, n = strip_labels(one_label_each(labels, repr(name)))
+    _refuse_withheld(name, labels, splits)
+    return labels, reading.add('blanks around labels', f'taken away from {n:,} labels') if n else reading
+
+def _read_grades(classes):
+    "What grades count as, and whether that is read or a guess."
+    if grade_values(classes) is not None: return f"numbers that count as such: {', '.join(classes)}", 'read'
+    return f"words that count by position: {', '.join(f'{c} {i}' for i, c in enumerate(classes))}", 'guess'
+
+def _read_labels(reading, kind, y, rows, classes, origin, are_named):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
     if kind == 'recommendation': return reading
     counts = np.bincount(y, minlength=len(classes))
-    return reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
+    reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
+    if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
+    if kind == 'grades': reading = reading.add('grades', *_read_grades(classes))
+    tested = y[rows['test']]
+    if kind == 'tagging' or origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
+    return reading.add('test labels', f"all {len(tested):,} labels of the test split are {classes[tested[0]]!r}: if they are withheld, leave that split out", 'finding')
 
 # %% ../nbs/03_tasks.ipynb #e0ff76f7
 def _official_rows(name, splits, n, n_labels):
@@ -426,11 +628,17 @@ def _check_classes(name, kind, y, rows, classes):
     if kind in ('classification', 'grades') and len(lost := np.setdiff1d(y[learned], y[rows['test']])):
         warnings.warn(f"In {name!r} the class {classes[lost[0]]!r} is in train but not in test ({len(lost)} such): nothing can be said about it.", stacklevel=4)
 
+def _twin(name, classes):
+    "A sentence on a class that is nearly equal; '' where there is none."
+    twins = [g for g in _alike(classes) if name in g]
+    if not twins: return ''
+    return f" {' and '.join(_shown(twins[0]))} are nearly equal: if they are one class, write them alike."
+
 def _check_learned(name, kind, y, learned, tested, classes):
     if kind == 'recommendation': return # an item that nobody took in train is one that is new
     if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
     if kind != 'tagging' and len(lost := np.setdiff1d(y[tested], y[learned])):
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. Add training examples or leave it out.")
+        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned.{_twin(classes[lost[0]], classes)} Add training examples or leave it out.")
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
 def leaked(

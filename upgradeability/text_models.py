@@ -19,6 +19,7 @@ from torch import nn
 # %% ../nbs/10_text_models.ipynb #6d025a43
 from .core import fingerprint, unknown
 from .backbones import _evaluating
+from .texts import Pair
 
 # %% ../nbs/10_text_models.ipynb #678c61bf
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,7 @@ class Tokens:
 # %% ../nbs/10_text_models.ipynb #472b2f8e
 def as_pair(text):
     "(text, second text or None)."
+    if isinstance(text, Pair): return text.first, text.second
     if isinstance(text, str): return text, None
     if len(text) == 2 and all(isinstance(t, str) for t in text): return tuple(text)
     raise ValueError(f"A text, or a pair of two texts, is needed; here are {len(text)} parts.")

@@ -6,10 +6,11 @@
 from __future__ import annotations
 import ast, importlib.util, re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['PACKAGES', 'text_inputs', 'text_task']
+__all__ = ['PACKAGES', 'Pair', 'text_inputs', 'text_task']
 
 # %% ../nbs/07_texts.ipynb #51e07554
 import numpy as np, pandas as pd
@@ -18,17 +19,39 @@ import numpy as np, pandas as pd
 from .core import fingerprint, need, unknown
 from .reading import Reading
 from .tables import TABLES, read_table
-from .tasks import Inputs, Task, digest, make_task, named_splits, settle_splits, split_of
+from .tasks import BLANKS, digest, grade_values, Inputs, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, Task, withheld
 
 # %% ../nbs/07_texts.ipynb #20466b76
+class Pair(str):
+    "Two texts that are read together; as a text, with a line break between them."
+    def __new__(cls,
+        first:str, # such as a premise or a question
+        second:str, # such as a hypothesis or an answer
+    ):
+        joined = super().__new__(cls, f'{first}\n{second}')
+        joined.first, joined.second = first, second
+        return joined
+
+    def __getnewargs__(self): return self.first, self.second
+    def __radd__(self, prefix): return Pair(prefix + self.first, self.second) # a prefix belongs to the first
+
+# %% ../nbs/07_texts.ipynb #e6cef592
 def text_inputs(
-    texts:Sequence, # (n,) texts
+    texts:Sequence, # (n,) texts, or `Pair`s of them
 ) -> Inputs: # `inputs[i]` is the i-th text
     "Texts as examples."
     texts = list(texts)
     strange = next((i for i, t in enumerate(texts) if not isinstance(t, str)), None)
     if strange is not None: raise ValueError(f"Text {strange} is no text but {texts[strange]!r}: fill in missing texts or leave those rows out.")
-    return Inputs(texts, str, np.array([digest(t.encode('utf-8', 'surrogatepass')) for t in texts], np.uint64))
+    return Inputs(texts, _unchanged, np.array([digest(_text_bytes(t)) for t in texts], np.uint64))
+
+# %% ../nbs/07_texts.ipynb #d1e6f037
+def _unchanged(text): return text
+
+def _text_bytes(text):
+    "What is hashed of a text; a pair differs from the same words in one text."
+    if not isinstance(text, Pair): return text.encode('utf-8', 'surrogatepass')
+    return f'pair {len(text.first)} {text.first} {text.second}'.encode('utf-8', 'surrogatepass')
 
 # %% ../nbs/07_texts.ipynb #1a8c2b28
 def _table_files(path):
@@ -50,90 +73,265 @@ def _unused(tables, found):
     alike = any(split_of(n, anywhere=True) for n in unused)
     return Reading().add('files not used', unused, 'finding' if alike else 'read')
 
-def _texts_and_labels(path, encoding):
-    "A table in which an empty field of text is an empty text."
-    table = read_table(path, encoding)
-    return table if path.suffix == '.parquet' else table.fillna('')
+def _texts_and_labels(path, encoding, header=None):
+    "A table in which an empty field of text is an empty text, and what was read of it."
+    table = read_table(path, encoding, header)
+    return table.frame if path.suffix.lower() == '.parquet' else table.frame.fillna(''), table.reading
 
 # %% ../nbs/07_texts.ipynb #05c011ec
 NAMES = {'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
          'label': 'label labels category class target y intent sentiment stars grade rating score'.split()} # usual names of columns
 
-def _choose_column(frame, role, given, taken=()):
-    "The column that holds the texts or the labels."
+PAIRED = 'premise hypothesis sentence question answer context query passage title summary abstract claim evidence response'.split() # of texts that come in twos
+
+def _column_named(frame, role, given):
+    "The column of this name, which may be a number or have blanks around it."
+    known = [c for c in frame.columns if c == given or str(c).strip(BLANKS) == str(given).strip(BLANKS)]
+    if not known: raise unknown(f'column for the {role}s', str(given), frame.columns)
+    return given if given in known else known[0]
+
+def _without_pictures(frame, columns):
+    "The columns that hold no pictures; all of them where only a column of labels would be left."
+    others = [c for c in columns if not _are_addresses(frame[c])]
+    if len(others) == len(columns): return columns
+    could_be_texts = [c for c in others if str(c).lower() not in NAMES['label'] and frame[c].astype(str).nunique() > len(frame) // 5]
+    return others if could_be_texts else columns
+
+def _choose_column(frame, role, taken=()):
+    "The column that holds the texts or the labels, by the usual names, else by what the columns hold."
     columns = [c for c in frame.columns if c not in taken]
-    if given is not None:
-        if given not in frame.columns: raise unknown(f'column for the {role}s', given, frame.columns)
-        return given
-    usual = [c for n in NAMES[role] for c in columns if str(c).lower() == n]
-    words = {c: frame[c].astype(str).str.len().mean() for c in columns}
+    if role == 'text': columns = _without_pictures(frame, columns)
+    usual = [c for n in NAMES[role] for c in columns if str(c).strip(BLANKS).lower() == n]
     if usual or len(columns) == 1: return (usual or columns)[0]
-    if role == 'text' and words: return max(words, key=words.get)
+    if role == 'text' and columns: return max(columns, key=lambda c: frame[c].astype(str).str.len().mean())
+    if role == 'label': _refuse_spread(frame, columns)
     few = [c for c in columns if 1 < frame[c].astype(str).nunique() <= max(2, len(frame) // 5)]
     if len(few) == 1: return few[0]
     raise ValueError(f"Which column holds the {role}s? There are {', '.join(map(repr, frame.columns))}; say it by ?{role}=NAME.")
 
 # %% ../nbs/07_texts.ipynb #d6ece23a
-def _grades(labels, order):
-    "Labels of grades and their classes from low to high."
-    if isinstance(order, list): return labels, [str(o) for o in order]
-    numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
-    if (bad := numbers.isna() | (numbers != numbers.round())).any(): raise ValueError(f"grades=true wants whole numbers as labels, and row {int(bad.argmax())} holds {labels[int(bad.argmax())]!r}; for words write the order, for instance ?grades=[poor, fair, good].")
-    return numbers.astype(int).tolist(), None
+ONE_HOT = {'0', '1', '0.0', '1.0', 'True', 'False', 'true', 'false'}
 
-def _whole_labels(labels):
-    "Labels as text, or as numbers where all are whole ones, so that 10 comes after 9."
-    if any(l is None or l != l or l == '' for l in labels): return [None if l != l or l == '' else l for l in labels]
-    labels = [str(l) for l in labels]
-    return [int(l) for l in labels] if all(re.fullmatch(r'-?\d{1,9}', l) for l in labels) else labels
+def _refuse_spread(frame, columns):
+    "An error where labels are spread over columns of 0 and 1."
+    flags = [c for c in columns if set(frame[c].astype(str)) <= ONE_HOT]
+    if len(flags) < 2: return
+    ones = frame[flags].astype(str).isin(('1', '1.0', 'True', 'true')).sum(axis=1)
+    shown = ', '.join(map(repr, flags[:6])) + (', …' if len(flags) > 6 else '')
+    one_each = bool((ones == 1).all())
+    what = 'one of them in each row' if one_each else f'up to {int(ones.max())} of them in a row, which is several labels per example'
+    together = " Or write the name of the 1 into one column, in pandas frame[columns].idxmax(axis=1)." if one_each else ''
+    raise ValueError(f"The labels are spread over {len(flags)} columns of 0 and 1 ({shown}), {what}. Choose one of them for a yes/no task by ?label={flags[0]}.{together}")
 
 # %% ../nbs/07_texts.ipynb #a5067d5f
+ADDRESS = re.compile(r'(?i)^(data:image/|\S(.*\S)?\.(jpe?g|png|gif|bmp|tiff?|webp|heic|heif|avif|jfif|ppm|pgm)(\?\S*)?$)')
+
+def _are_addresses(values):
+    "Whether a column holds paths or addresses of pictures, or pictures."
+    some = [v for v in values.head(1000) if isinstance(v, (str, dict, bytes)) and v]
+    found = sum(bool(ADDRESS.match(v.strip())) if isinstance(v, str) else isinstance(v, bytes) or {'bytes', 'path'} <= set(v) for v in some)
+    return len(some) > 0 and found >= .9 * len(some)
+
+def _refuse_other_than_text(frame, column):
+    "An error where a column holds pictures or lists."
+    if _are_addresses(frame[column]):
+        first = frame[column].iloc[0]
+        shown = f' (such as {first[:80]!r})' if isinstance(first, str) else ''
+        raise ValueError(f"The column {column!r} holds pictures or their addresses{shown}; this task reads texts. Put the pictures into one folder per class and write folder:PATH, "
+                         "or name a column of texts by ?text=NAME.")
+    at = next((i for i, v in enumerate(frame[column]) if isinstance(v, (list, tuple, dict, np.ndarray))), None)
+    if at is None: return
+    raise ValueError(f"The column {column!r} holds lists or records, not texts (row {at}: {str(frame[column].iloc[at])[:80]}). Join the words to a text, in pandas frame[{column!r}].str.join(' '), "
+                     "or name a column of texts by ?text=NAME. Words with a tag each are read by conll:PATH.")
+
+# %% ../nbs/07_texts.ipynb #2d6a982a
+def _holds_texts(values, name):
+    "Whether a column looks like texts: words, mostly letters, that differ from row to row."
+    some = [v.strip() for v in values.head(1000) if isinstance(v, str) and v.strip()]
+    if not some or _are_addresses(values): return False
+    signs = ''.join(some).replace(' ', '')
+    letters = sum(c.isalpha() for c in signs) / len(signs)
+    differ = len(set(some)) >= min(10, .5 * len(some)) and len(set(some)) >= .1 * len(some)
+    words = np.mean([max(len(v.split()), len(v) / 3 if ord(max(v)) > 0x2e80 else 0) for v in some])
+    base = re.sub(r'[\W_]*(\d+|[ab])?$', '', str(name).strip(BLANKS).lower())
+    return letters > .6 and differ and words >= (1.5 if base in PAIRED + NAMES['text'] else 2.5)
+
+def _read_columns(frame, texts, label, given, word):
+    "The reading of the columns: used, not used, and texts that are not read."
+    rest = [c for c in frame.columns if c not in (*texts, label)]
+    source = f'the column {texts[0]!r}' if len(texts) == 1 else f"the columns {' and '.join(map(repr, texts))}"
+    reading = Reading().add('columns used', f'texts from {source}, {word} from {label!r}', 'read' if given else 'guess')
+    if rest: reading = reading.add('columns not used', [str(c) for c in rest])
+    more = [c for c in rest if _holds_texts(frame[c], c)]
+    if more and len(texts) == 1:
+        both = [str(c) for c in frame.columns if c in (texts[0], more[0])]
+        reading = reading.add('texts not read', f"{', '.join(map(repr, more))}: only {texts[0]!r} is read. To read both, write ?text={','.join(both)}", 'finding')
+    elif more: reading = reading.add('texts not read', ', '.join(map(repr, more)), 'finding')
+    pictures = [c for c in rest if _are_addresses(frame[c])]
+    if pictures: reading = reading.add('pictures not read', f"{', '.join(map(repr, pictures))}: a task of pictures is read by folder:PATH", 'finding')
+    if len(texts) == 1: return reading
+    return reading.add('pairs', "the two texts go through the model's tokenizer as its pair; a tokenizer that knows no pairs gets them as one text, with a line break between")
+
+# %% ../nbs/07_texts.ipynb #7c67eacf
+def _text_columns(frame, given, label):
+    "The one or two columns of texts."
+    if given is None: return [_choose_column(frame, 'text', [] if label is None else [label])]
+    names = [str(c).strip(BLANKS) for c in frame.columns]
+    if isinstance(given, str) and given.strip(BLANKS) not in names: given = given.split(',')
+    given = list(given) if isinstance(given, (list, tuple)) else [given]
+    found = [_column_named(frame, 'text', c) for c in given if str(c).strip()]
+    if not 1 <= len(set(found)) == len(found) <= 2: raise ValueError(f"?text= takes one column, or two different ones as ?text=first,second; got {', '.join(map(str, given))}. Join more columns in the file.")
+    return found
+
+def _columns(frame, text, label):
+    "The columns of the texts and the column of the labels."
+    label = None if label is None else _column_named(frame, 'label', label)
+    texts = _text_columns(frame, text, label)
+    if label is None: label = _choose_column(frame, 'label', texts)
+    if label in texts: raise ValueError(f"The column {label!r} cannot hold both the texts and the labels. There are {', '.join(map(repr, frame.columns))}.")
+    for column in texts: _refuse_other_than_text(frame, column)
+    return texts, label
+
+# %% ../nbs/07_texts.ipynb #7b0c9e04
+def _grades(labels, order):
+    "Labels of grades and their classes from low to high."
+    if isinstance(order, str): order = order.split(',')
+    if isinstance(order, (list, tuple)): return [l if l is None else str(l) for l in labels], _in_order([str(o).strip(BLANKS) for o in order])
+    numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
+    bad = numbers.isna() | (numbers != numbers.round()) | (numbers.abs() > 1e9)
+    if bad.any(): raise ValueError(f"grades=true wants whole numbers as labels, and row {int(bad.argmax())} holds {labels[int(bad.argmax())]!r}; for words and for halves write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
+    return numbers.astype(int).tolist(), None
+
+def _in_order(names):
+    "Names of grades; numbers among themselves have to be in order."
+    values = grade_values(names)
+    if len(names) < 2 or values is not None and len({*np.sign(np.diff(values))}) != 1: raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
+    return names
+
+def _whole_labels(labels):
+    "Labels as text, or as numbers where all are whole ones, so that 10 comes after 9; 007 is text."
+    if any(l is None or l != l or l == '' for l in labels): return [None if l != l or l == '' else l for l in labels]
+    labels = [str(l) for l in labels]
+    return [int(l) for l in labels] if all(re.fullmatch(r'0|-?[1-9][0-9]{0,8}', l) for l in labels) else labels
+
+# %% ../nbs/07_texts.ipynb #b6c3712c
+def _split_labels(frame, label):
+    "The labels of one split, without blanks around them; of a table that lacks the column, none."
+    if label not in frame.columns: return [None] * len(frame)
+    return strip_labels(one_label_each(frame[label].tolist(), f'the column {label!r}'))[0]
+
+def _labelled(frames, label):
+    "The frames that have labels, under the splits that they are for, and the reading of that."
+    reading, kept = Reading(), dict(frames)
+    if 'train' not in frames: return kept, reading
+    labels = {k: _split_labels(f, label) for k, f in frames.items()}
+    how = {k: withheld(labels[k], labels['train']) for k in frames if k != 'train'}
+    if how.get('valid') in NO_LABEL:
+        kept.pop('valid')
+        reading = reading.add('withheld labels', f"of the valid split ({how['valid']}): it is not used, and valid is drawn from train", 'finding')
+    if how.get('test') and 'valid' in kept:
+        kept['test'] = kept.pop('valid')
+        reading = reading.add('withheld labels', f"of the test split ({how['test']}): the valid split is the test set, and valid is drawn from train", 'finding')
+    return kept, reading
+
+# %% ../nbs/07_texts.ipynb #29c17173
 def text_task(
     name:str, # resolved spec
     frames:dict, # {split: data frame}, or {'': one that is split}
     *,
-    text:str|None=None, # column of the texts; None: found
+    text:str|list|None=None, # column of the texts, or two for pairs, as a list or with a comma between; None: found
     label:str|None=None, # column of the labels; None: found
     grades:bool|list=False, # labels are grades: True for whole numbers, else their names from low to high
     split_seed:int=0, # draws the splits that are not given
-    reading:Reading=Reading(), # what is known of the files
+    reading:Reading=Reading(), # what the source has to say of its files
 ) -> Task: # of modality 'text'
     "A task from tables with a column of texts and one of labels."
     frame = pd.concat(frames.values(), ignore_index=True)
     if frame.empty: raise ValueError(f"{name!r} holds no rows.")
-    text = _choose_column(frame, 'text', text, [label])
-    label = _choose_column(frame, 'label', label, [text])
-    edges = np.cumsum([0, *map(len, frames.values())])
-    splits = {k: range(a, b) for k, a, b in zip(frames, edges, edges[1:]) if k}
-    labels, classes = _whole_labels(frame[label].tolist()), None
+    columns, column = _columns(frame, text, label)
+    said = _read_columns(frame, columns, column, text is not None and label is not None, 'grades' if grades else 'labels') + reading
+    frames, unlabelled = _labelled(frames, column)
+    frame = pd.concat(frames.values(), ignore_index=True)
+    labels, n_stripped = strip_labels(one_label_each(frame[column].tolist(), f'the column {column!r}'))
+    labels, classes = _whole_labels(labels), None
     if grades: labels, classes = _grades(labels, grades)
-    note = f"texts from the column {text!r}, {'grades' if grades else 'labels'} from {label!r}"
-    return make_task(name, text_inputs(frame[text].tolist()), labels, splits, modality='text', classes=classes, split_seed=split_seed,
-                     kind='grades' if grades else 'classification', reading=reading.add('columns used', note))
+    said = said + unlabelled
+    if n_stripped: said = said.add('blanks around labels', f'taken away from {n_stripped:,} labels')
+    texts = frame[columns[0]].tolist() if len(columns) == 1 else _pairs(frame, columns)
+    return make_task(name, text_inputs(texts), labels, _edges(frames), modality='text', classes=classes, split_seed=split_seed,
+                     kind='grades' if grades else 'classification', reading=_read_texts(said, texts, labels))
 
-# %% ../nbs/07_texts.ipynb #2d6a982a
-def _load_csv(name, *, split_seed=0, root=None, text=None, label=None, grades=False, encoding='utf-8'):
+# %% ../nbs/07_texts.ipynb #401ead46
+def _edges(frames):
+    "{split: rows} of frames that stand one below the other."
+    ends = np.cumsum([0, *map(len, frames.values())])
+    return {k: range(a, b) for k, a, b in zip(frames, ends, ends[1:]) if k}
+
+def _pairs(frame, columns):
+    "Two columns as pairs; what is no text is left for `text_inputs` to refuse."
+    return [Pair(a, b) if isinstance(a, str) and isinstance(b, str) else (a, b) for a, b in zip(*(frame[c] for c in columns))]
+
+def _read_texts(reading, texts, labels):
+    "The reading with a first example and the number of empty texts."
+    first = ' / '.join(' '.join(str(texts[0]).split(' ')).splitlines())
+    reading = reading.add('first example', f'{first[:120]!r} is {str(labels[0])!r}')
+    n_empty = sum(isinstance(t, str) and not t.strip() for t in texts)
+    return reading.add('empty texts', f'{n_empty:,} of {len(texts):,}', 'finding') if n_empty else reading
+
+# %% ../nbs/07_texts.ipynb #5e3b0eaa
+def _load_csv(name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False, encoding:str='utf-8', header:str|None=None):
     files, reading = _table_files(Path(name).expanduser())
-    frames = {k: _texts_and_labels(f, encoding) for k, f in files.items()}
+    names = {k: f.name for k, f in files.items()}
+    reading = reading.add('files', names if len(names) > 1 else next(iter(names.values())))
+    frames = {}
+    for split, file in files.items():
+        frames[split], read = _texts_and_labels(file, encoding, header)
+        reading = reading + read
     return text_task(f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
-def _load_hf_set(name, *, split_seed=0, root=None, text=None, label=None, grades=False):
+def _load_hf_set(name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False):
     datasets = need('datasets', 'text')
     path, _, config = name.partition(':') if not Path(name).expanduser().exists() else (str(Path(name).expanduser()), '', '')
     datasets.disable_progress_bars()
-    try: found = datasets.load_dataset(path, config or None)
+    try: found = _open_set(datasets, path, config, name)
+    except _Pictures as e: raise ValueError(str(e)) from None
     except Exception as e: raise OSError(f"The data set 'hf:{name}' could not be loaded ({type(e).__name__}: {' '.join(str(e).split())[:300]}). Without network, give a folder with its files (hf:PATH), or a table (csv:PATH).") from e
     finally: datasets.enable_progress_bars()
     place = f"'hf:{name}'"
     settled, reading = settle_splits(named_splits(found, place), place)
     unused = [k for k in found if k not in settled.values()]
     if unused: reading = reading.add('splits not used', unused)
-    parts = {k: found[theirs] for k, theirs in settled.items()}
-    return text_task(f'hf:{name}', {k: _frame(v) for k, v in parts.items()}, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+    reading = reading.add('splits of the set', {ours: theirs for ours, theirs in settled.items() if ours})
+    frames = {ours: _frame(found[theirs], name) for ours, theirs in settled.items()}
+    return text_task(f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
 
-def _frame(part):
-    "A data frame in which class labels have their names."
+# %% ../nbs/07_texts.ipynb #3d5b2246
+class _Pictures(ValueError): "A set of pictures, not of texts."
+
+def _no_texts(name, what):
+    "The error for a set of pictures or sounds."
+    if what != 'pictures': return _Pictures(f"'hf:{name}' holds {what}, and hf: reads texts.")
+    way = f"write folder:{name}" if Path(name).expanduser().is_dir() else "store them in one folder per class (train/CLASS/…, test/CLASS/…) and write folder:PATH"
+    return _Pictures(f"'hf:{name}' holds pictures, and hf: reads texts: {way}.")
+
+def _open_set(datasets, path, config, name):
+    "{split: data frame or data set}."
+    builder = datasets.load_dataset_builder(path, config or None)
+    kind = builder.name or ''
+    if kind in ('imagefolder', 'audiofolder', 'videofolder'): raise _no_texts(name, {'imagefolder': 'pictures', 'audiofolder': 'sounds', 'videofolder': 'films'}[kind])
+    if kind != 'csv': return datasets.load_dataset(path, config or None)
+    files = {str(k): [Path(f) for f in found] for k, found in builder.config.data_files.items()}
+    are_here = all(f.is_file() and f.suffix.lower() in TABLES for found in files.values() for f in found)
+    if not are_here or builder.config.features: return datasets.load_dataset(path, config or None, keep_default_na=False, na_values=[''])
+    return {k: pd.concat([_texts_and_labels(f, 'utf-8') for f in found], ignore_index=True) for k, found in files.items()}
+
+def _frame(part, name):
+    "A data frame in which class labels have their names; -1, which stands for none, is missing."
+    if isinstance(part, pd.DataFrame): return part
+    kinds = {type(f).__name__ for f in part.features.values()}
+    for kind, what in {'Image': 'pictures', 'Audio': 'sounds', 'Video': 'films'}.items():
+        if kind in kinds and not any(getattr(f, 'dtype', '') == 'string' for f in part.features.values()): raise ValueError(str(_no_texts(name, what)))
     frame = part.to_pandas()
     for k, feature in part.features.items():
         if hasattr(feature, 'int2str'): frame[k] = [feature.int2str(int(v)) if v is not None and v >= 0 else None for v in frame[k]]
