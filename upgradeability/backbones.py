@@ -4,11 +4,13 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import inspect, random, re
+import copyreg, dis, functools, inspect, io, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
 from functools import partial
-from types import FunctionType, MethodType
+from pathlib import Path, PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, MethodWrapperType, ModuleType
 
 # %% auto #0
 __all__ = ['Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'complete']
@@ -26,10 +28,11 @@ from .reading import Reading
 @dataclass(frozen=True)
 class Tap:
     "Where features are taken from a network."
-    layer: str # name of the module, '' for the network itself
-    side: str # 'input' of that module (a head) or its 'output'
+    layer: str # name of the module, '' for the network itself, or the number of a matrix product
+    side: str # 'input' of that module (a head), its 'output', or 'factor': what a matrix product multiplies
     pooling: str # how positions become one vector: 'flat', 'mean' or 'cls'
-    squash: str = '' # what turns the network's output into probabilities: 'softmax', 'exp', 'none'; '' without a head
+    squash: str = '' # what turns the network's output into probabilities: 'softmax', 'sigmoid', 'exp', 'none'; '' without a head
+    output: str = '' # which of the network's outputs counts: its key, or its number; '' where there is one
 
 # %% ../nbs/09_backbones.ipynb #feb587d6
 def pool(
@@ -44,28 +47,94 @@ def pool(
     return x.mean(1) if x.ndim == 3 else x.flatten(2).mean(2)
 
 # %% ../nbs/09_backbones.ipynb #319f7b58
-def _main(out):
-    "The tensor that counts among a network's outputs."
-    if isinstance(out, torch.Tensor): return out
-    if hasattr(out, 'logits'): return out.logits
-    if isinstance(out, dict): out = list(out.values())
-    if isinstance(out, (list, tuple)) and out and isinstance(out[0], torch.Tensor): return out[0]
-    raise TypeError(f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict that begins with one, is needed. Wrap it in a module that does.")
+def _close(a, b): return a.shape == b.shape and torch.allclose(a, b, atol=1e-7, rtol=1e-4)
+
+def _scaled(x, y):
+    "The positive factor between two tensors by least squares; None where there is none."
+    s = float((x * y).sum() / (x * x).sum())
+    return s if 1e-4 < s < 1e4 and abs(s - 1) > 1e-6 else None
+
+def _centred(x): return x - x.mean(1, keepdim=True)
+
+def _squash(x, out):
+    "How the numbers of a layer became the network's output: 'softmax' or 'sigmoid' where they did not yet change; None."
+    one, log = out.shape[1] == 1, out.clamp_min(1e-38).log()
+    ways = [('sigmoid' if one else 'softmax', x)]
+    if not one: ways += [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
+    ways += [('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
+    if s := _scaled(x, out): ways.append(('sigmoid' if one else 'softmax', s * x))
+    if not one and (s := _scaled(_centred(x), _centred(log))): ways.append(('none', (s * x).softmax(1)))
+    if not one and (s := _scaled(_centred(x), _centred(out))): ways.append(('exp', (s * x).log_softmax(1)))
+    if s := _scaled(x, out.logit()): ways.append(('none', (s * x).sigmoid()))
+    return next((squash for squash, y in ways if _close(y, out)), None)
 
 def _is_head(candidate, out, is_last):
     "(pooling, squash) by which a layer's output becomes the network's output, or None."
     for how in ('flat', 'mean', 'cls'):
         try: pooled, rectified = pool(candidate, how), pool(candidate.relu(), how)
         except ValueError: continue
-        ways = [('softmax', pooled), ('none', pooled.softmax(1)), ('exp', pooled.log_softmax(1))] + [('softmax', rectified)] * (is_last and candidate.ndim == 4)
-        for squash, t in ways:
-            if t.shape == out.shape and torch.allclose(t, out, atol=1e-7, rtol=1e-4): return how, squash
+        if pooled.shape != out.shape: continue
+        if squash := _squash(pooled, out): return how, squash
+        if is_last and candidate.ndim == 4 and _close(rectified, out): return how, 'softmax'
 
 def _may_be_head(module): return isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
 
 def _positions(module, x):
     "What a linear layer reads or gives, with all positions in one dimension."
     return x.flatten(1, -2) if isinstance(module, nn.Linear) and x.ndim > 3 else x
+
+# %% ../nbs/09_backbones.ipynb #a1c0de11
+OUTPUTS = ('logits', 'prediction', 'predictions', 'preds', 'pred', 'scores', 'probs', 'probabilities', 'out', 'output', 'pooler_output', 'image_embeds', 'x_norm_clstoken',
+    'embeddings', 'embedding', 'embeds', 'pooled', 'features', 'feature', 'feats', 'last_hidden_state', 'x_norm_patchtokens') # keys that say what a tensor is, the first that is there
+
+def _parts_of(out):
+    "{key: part} of an output of several parts; None where it has none."
+    if hasattr(out, '_asdict'): return out._asdict()
+    if isinstance(out, (dict, MappingProxyType)): return dict(out)
+    if isinstance(out, (list, tuple)): return dict(enumerate(out))
+    if isinstance(getattr(out, 'logits', None), torch.Tensor): return {'logits': out.logits}
+    return getattr(out, '__dict__', None) or None
+
+def _tensors(out, path='', depth=0):
+    "{path: tensor} of all that a network returned."
+    if isinstance(out, torch.Tensor): return {path: out}
+    parts = _parts_of(out) if depth < 4 else None
+    found = {}
+    for k, v in (parts or {}).items(): found |= _tensors(v, f'{path}.{k}' if path else str(k), depth + 1)
+    return found
+
+def _at(out, path):
+    "The part of an output that a path names; a network that returns one tensor returns that."
+    found = _tensors(out)
+    if path not in found: raise ValueError(f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
+    return found[path]
+
+def _listed(tensors): return ', '.join(f'{k or "output"} {tuple(t.shape)}' for k, t in tensors.items()) or 'no tensor'
+
+# %% ../nbs/09_backbones.ipynb #a1c0de12
+def _with_rows(t, n):
+    "The tensor with one row per example, where a dimension of length one was squeezed away; None where it has no rows."
+    if n == 1 and t.ndim < 2 and (t.ndim == 0 or len(t) > 1): t = t[None]
+    if t.ndim == 0 or len(t) != n: return None
+    return t[:, None] if t.ndim == 1 else t
+
+def _usable(out, n):
+    "{path: tensor with a row per example} of what a network returned, losses and auxiliary outputs left out."
+    tensors = _tensors(out)
+    if not tensors: raise TypeError(f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict of tensors, is needed. Wrap it in a module that returns one.")
+    found = {k: _with_rows(t, n) for k, t in tensors.items() if t.is_floating_point()}
+    found = {k: t for k, t in found.items() if t is not None and t.numel()}
+    if not found: raise TypeError(f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is needed. Wrap the network in a module that returns one.")
+    for minor in (lambda k, t: 'loss' in k.lower(), lambda k, t: 'aux' in k.lower(), lambda k, t: tensors[k].ndim == 1): # left out as long as something else is there
+        found = {k: t for k, t in found.items() if not minor(k, t)} or found
+    return found
+
+def _named_output(found):
+    "The path that the names, or the form of a list of maps, decide for; None."
+    if len(found) == 1: return next(iter(found))
+    for name in OUTPUTS:
+        if name in found: return name
+    if all(t.ndim == 4 for t in found.values()): return list(found)[-1] # the stages of a network, the deepest last
 
 # %% ../nbs/09_backbones.ipynb #972f01a5
 def find_tap(
@@ -75,16 +144,102 @@ def find_tap(
     pooling:str='mean', # how the output of `layer` is pooled
 ) -> Tap: # where the features are
     "Find the features by a dry run."
-    modules, calls, hooks = dict(module.named_modules()), [], []
+    modules = dict(module.named_modules())
     if layer is not None and layer not in modules: raise unknown('layer', layer, [k for k in modules if k])
-    def record(name): return lambda m, args, out: calls.append((name, _positions(m, out).detach().clone() if _may_be_head(m) else None)) # a copy: what follows may work in place
+    out, calls, products = _dry_run(module, modules, batch)
+    try: found = _find_head(_usable(out, len(batch)), calls, products)
+    except (TypeError, ValueError):
+        if layer is None: raise
+        return Tap(layer, 'output', pooling)
+    if layer is not None: return Tap(layer, 'output', pooling, found.squash if found else '', found.output if found else '')
+    return found or _headless(module, _usable(out, len(batch)))
+
+# %% ../nbs/09_backbones.ipynb #a1c0de13
+def _dry_run(module, modules, batch):
+    "The network's output; (name, output, input) of the layers that may be a head; what its matrix products multiply and give."
+    calls, hooks, products = [], [], _Products()
+    def record(name, m):
+        def keep(m, args, kwargs, out):
+            given = next(iter([*args, *kwargs.values()]), None)
+            kept = _may_be_head(m) or _is_custom_head(m, given, out)
+            calls.append((name, _positions(m, out).detach().clone() if kept else None, given if kept else None)) # a copy: what follows may work in place
+        return m.register_forward_hook(keep, with_kwargs=True)
     for name, m in modules.items():
-        if m._parameters: hooks.append(m.register_forward_hook(record(name)))
+        if (m._parameters or hasattr(m, 'in_features')) and not isinstance(m, torch.jit.ScriptModule): hooks.append(record(name, m))
     try:
-        with _evaluating(module), torch.inference_mode(): out = _main(module(batch)).flatten(1)
+        with _evaluating(module), torch.inference_mode(), products: out = module(batch)
     finally: [h.remove() for h in hooks]
-    found = next((Tap(name, 'input', *hit) for i, (name, o) in enumerate(reversed(calls)) if o is not None and len(o) == len(batch) and (hit := _is_head(o, out, i == 0))), Tap('', 'output', 'flat'))
-    return found if layer is None else Tap(layer, 'output', pooling, found.squash)
+    return out, calls, products.seen
+
+def _is_custom_head(module, x, out):
+    "Whether a module that is no plain layer turns n vectors into n vectors by a matrix of its own: a cosine head, a quantised layer."
+    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)) or any(True for m in module.children() for _ in m.parameters()): return False
+    sizes = {x.shape[1], out.shape[1]}
+    if {getattr(module, 'in_features', None), getattr(module, 'out_features', None)} == sizes: return True
+    return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
+
+class _Products(torch.overrides.TorchFunctionMode):
+    "Keeps what matrix products with a matrix of the network multiply and give; with `only`, the factor of that one."
+    def __init__(self, only=None): self.seen, self.number, self.only = [], 0, only
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        if f not in PRODUCTS: return f(*args, **(kwargs or {}))
+        x, w = [*args, *(kwargs or {}).values()][:2]
+        y, number, self.number = f(*args, **(kwargs or {})), self.number, self.number + 1
+        if self.only == number: self.seen.append(x)
+        if self.only is None and y.ndim == x.ndim == w.ndim == 2 and (f is nn.functional.linear or _is_cosine(x, w if w.shape[1] == y.shape[1] else w.T)):
+            self.seen.append((number, y.detach().clone(), x))
+        return y
+
+PRODUCTS = (nn.functional.linear, torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
+
+def _is_cosine(x, w):
+    "Whether the rows of x (n, d) and the columns of w (d, S) all have length one."
+    return all(torch.allclose(v.float().norm(dim=d), torch.ones((), device=v.device), atol=1e-3) for v, d in ((x, 1), (w, 0)))
+
+# %% ../nbs/09_backbones.ipynb #a1c0de14
+def _find_head(found, calls, products):
+    "The head that explains one of a network's outputs; None where there is none, an error where it is not clear which output counts."
+    path = _named_output(found)
+    taps = {k: _explained(t, calls, products) for k, t in found.items() if path in (None, k)}
+    hits = {k: tap for k, tap in taps.items() if tap}
+    if path is not None: return replace(hits[path], output=path) if hits else None
+    places = {(tap.layer, tap.side) for tap in hits.values()}
+    if len(places) > 1: hits = _last_of_chain(hits, found, calls)
+    if len({(tap.layer, tap.side) for tap in hits.values()}) == 1:
+        k, tap = next(iter(hits.items()))
+        return replace(tap, output=k)
+    if not hits and sum(t.ndim == 2 for t in found.values()) == 1: return None
+    raise ValueError(f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say layer=, the name of a module whose output are the features, or wrap the network in a module that returns one tensor.")
+
+def _explained(t, calls, products):
+    "The head whose output became this tensor."
+    if t.ndim > 2 and t.flatten(2).shape[2] > 1: return None # positions are left: tokens, or a map
+    out, n = t.float().flatten(1), len(t)
+    for i, (name, y, _) in enumerate(reversed(calls)):
+        hit = _is_head(y.float(), out, i == 0) if y is not None and len(y) == n else None
+        if hit: return Tap(name, 'input', *hit)
+    for number, y, _ in reversed(products):
+        hit = _is_head(y.float(), out, False) if len(y) == n else None
+        if hit: return Tap(str(number), 'factor', *hit)
+
+def _last_of_chain(hits, found, calls):
+    "Without outputs that a later head reads: an embedding that is returned beside the logits made of it."
+    read = {name: x for name, _, x in calls if isinstance(x, torch.Tensor)}
+    def is_read(k): return any(_close(read[t.layer].float(), found[k].float()) for other, t in hits.items() if other != k and t.layer in read)
+    return {k: t for k, t in hits.items() if not is_read(k)}
+
+def _headless(module, found):
+    "The output as the feature: tokens by the class token where the network has one, maps by their mean."
+    path = _named_output(found) or next(k for k, t in found.items() if t.ndim == 2)
+    t = found[path]
+    one_position = t.ndim == 2 or t.flatten(2).shape[2] == 1
+    if one_position or next(module.parameters(), None) is None: how = 'flat'
+    else: how = 'cls' if t.ndim == 3 and _has_class_token(module) else 'mean'
+    return Tap('', 'output', how, '', path)
+
+def _has_class_token(module):
+    "Whether a transformer begins its tokens with one for the whole picture."
+    return any(name.rpartition('.')[2] in ('cls_token', 'class_token', 'class_embedding') for name, _ in module.named_parameters())
 
 # %% ../nbs/09_backbones.ipynb #9c542890
 class _evaluating:
@@ -101,15 +256,41 @@ def encode(
     tap:Tap, # where the features are
 ) -> tuple: # features (n, d) and head probabilities (n, S) or None, both float32
     "Features and head probabilities in one pass."
+    features, raw = _run_tapped(module, batch, tap)
+    if not tap.squash: return features, None
+    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
+    probs = {'softmax': lambda: out.softmax(1), 'sigmoid': out.sigmoid, 'exp': out.exp, 'none': lambda: out}[tap.squash]()
+    return features, probs
+
+# %% ../nbs/09_backbones.ipynb #a1c0de15
+def _rows(t, n):
+    "The tensor with one row per example, or an error."
+    rows = _with_rows(t, n)
+    if rows is None: raise ValueError(f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension should be the examples.")
+    return rows
+
+def _run_tapped(module, batch, tap):
+    "(features, what the network returned)."
+    n = len(batch)
+    if tap.side == 'factor':
+        with _Products(int(tap.layer)) as products: raw = module(batch)
+        return pool(products.seen[0].float(), tap.pooling), raw
+    if not tap.layer and tap.side == 'output':
+        raw = module(batch)
+        return pool(_rows(_at(raw, tap.output), n).float(), tap.pooling), raw
     seen, where = [], module.get_submodule(tap.layer)
     def keep(x): seen[:] = [pool(_positions(where, x).float(), tap.pooling)] # pooled at once: what follows may work in place
     if tap.side == 'input': hook = where.register_forward_pre_hook(lambda m, args, kwargs: keep([*args, *kwargs.values()][0]), with_kwargs=True)
-    else: hook = where.register_forward_hook(lambda m, args, out: keep(_main(out)))
-    try: out = _main(module(batch)).float().flatten(1)
+    else: hook = where.register_forward_hook(lambda m, args, out: keep(_layer_output(out, n)))
+    try: raw = module(batch)
     finally: hook.remove()
     if not seen: raise ValueError(f"The layer {tap.layer!r} is not used when the network runs, so it has no output; name another.")
-    probs = {'softmax': lambda: out.softmax(1), 'exp': out.exp, 'none': lambda: out, '': lambda: None}[tap.squash]()
-    return seen[0], probs
+    return seen[0], raw
+
+def _layer_output(out, n):
+    "The tensor that a layer gives: the one that its name says, else the first."
+    found = _usable(out, n)
+    return found[_named_output(found) or next(iter(found))]
 
 # %% ../nbs/09_backbones.ipynb #de7be125
 @dataclass(frozen=True, eq=False)
@@ -143,58 +324,261 @@ class Backbone:
 
 # %% ../nbs/09_backbones.ipynb #17858de9
 LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name
+INSTALLED = tuple(dict.fromkeys([*map(sysconfig.get_path, ('stdlib', 'platstdlib', 'purelib', 'platlib')), *site.getsitepackages()]))
 
-def _describe(o, depth=0):
-    "What distinguishes a value, in a form that has a fingerprint; None where that is unknown."
-    if depth > 8: return None # a function may hold itself
-    inside = partial(_describe, depth=depth + 1)
-    if isinstance(o, torch.Tensor): return [str(o.dtype), list(o.shape), o.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if o.numel() else b'']
-    if isinstance(o, (FunctionType, MethodType)): return [o.__qualname__, _describe_code(o.__code__), inside(o.__defaults__), [inside(c.cell_contents) for c in o.__closure__ or ()]]
-    if isinstance(o, (list, tuple)): return [inside(v) for v in o]
-    if isinstance(o, dict): return {str(k): inside(v) for k, v in o.items()}
-    if isinstance(o, partial): return ['partial', inside(o.func), inside(o.args), inside(o.keywords)]
-    if isinstance(o, (str, bytes, int, float, complex, np.generic, np.ndarray)): return o
-    return getattr(o, '__qualname__', None) if callable(o) and not isinstance(o, nn.Module) else None
+def _goes_by_name(module):
+    "Whether code of this module is described by its name: that of the libraries, of this package and of Python itself."
+    top = str(module).partition('.')[0]
+    return top in (*LIBRARIES, __package__ or 'upgradeability', 'builtins', 'numpy') or top in sys.stdlib_module_names
 
+def _is_installed(module):
+    "Whether this module is no file of the user's own."
+    file = getattr(sys.modules.get(str(module)), '__file__', None)
+    return _goes_by_name(module) or bool(file) and file.startswith(INSTALLED)
+
+# %% ../nbs/09_backbones.ipynb #a1c0de01
+OUTSIDE = {'requests', 'httpx', 'aiohttp', 'urllib', 'urllib3', 'http', 'socket', 'grpc', 'boto3', 'openai', 'subprocess', 'ctypes'} # code that uses these gets its answers from elsewhere
+
+class _Walk:
+    "Visits all that an object reaches; a call returns a plain value, or the hash of what was found."
+    def __init__(self):
+        self.known = {} # id -> (hash, object); the object is kept, so that its id is not given to another
+        self.stack = [] # ids of the objects that are being described
+        self.opaque = {} # what cannot be described in full, in words
+        self.networks = [] # every `nn.Module` that was met
+
+    def __call__(self, o):
+        if o is None or type(o) in (str, bytes, bool, int, float, complex) or isinstance(o, np.generic): return o
+        if id(o) in self.known: return self.known[id(o)][0]
+        if id(o) in self.stack: return f'the object {len(self.stack) - self.stack.index(id(o))} levels up'
+        self.stack.append(id(o))
+        try: found = fingerprint(self.describe(o))
+        finally: self.stack.pop()
+        self.known[id(o)] = found, o
+        return found
+
+    def describe(self, o):
+        "What distinguishes this object, with hashes of what it holds."
+        way = next(way for kind, way in WAYS if isinstance(o, kind))
+        try: return way(self, o)
+        except RecursionError: raise
+        except Exception as e: return self.give_up(o, type(e).__name__)
+
+    def give_up(self, o, why=''):
+        "Note that there is more in this object than can be seen."
+        name = type(o).__qualname__
+        self.opaque[f'{name} ({why})' if why else name] = True
+        return ['opaque', name]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de02
+def _bytes_of(t):
+    "The bytes of a strided tensor."
+    flat = t.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy() if t.numel() else b''
+
+def _walk_tensor(walk, t):
+    "Type, shape and bytes; of a quantised tensor also its scales."
+    t = t.detach()
+    kind = [str(t.dtype), list(t.shape)]
+    if nn.parameter.is_lazy(t) or t.is_meta: return [*kind, 'no values']
+    if hasattr(t, '__tensor_flatten__'): return [*kind, type(t).__qualname__, [walk(getattr(t, k)) for k in t.__tensor_flatten__()[0]]]
+    if t.is_quantized: return [*kind, *_scales(walk, t), walk(t.int_repr())]
+    if t.layout != torch.strided: return [*kind, str(t.layout), walk(t.to_dense())]
+    return [*kind, _bytes_of(t)]
+
+def _scales(walk, t):
+    "How the whole numbers of a quantised tensor are to be read."
+    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric): return [str(t.qscheme()), t.q_scale(), t.q_zero_point()]
+    return [str(t.qscheme()), t.q_per_channel_axis(), walk(t.q_per_channel_scales()), walk(t.q_per_channel_zero_points())]
+
+def _walk_array(walk, a):
+    "An array's values; of one that holds objects, these."
+    values = walk(a.tolist()) if a.dtype.hasobject else np.asarray(a)
+    return [values, type(a).__qualname__, walk(getattr(a, 'mask', None))]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de03
 def _describe_code(code): return [code.co_code, [_describe_code(c) if inspect.iscode(c) else repr(c) for c in code.co_consts], list(code.co_names)]
 
-# %% ../nbs/09_backbones.ipynb #454546a1
-def _describe_part(module):
-    "A part of a network without the parts below it."
-    own = {k: v for k, v in vars(module).items() if not k.startswith('_') and k not in ('training', 'default_cfg', 'pretrained_cfg', 'name_or_path')}
-    hooks = [_describe(list(h.values())) for h in (module._forward_hooks, module._forward_pre_hooks)]
-    tensors = {k: _describe(v) for store in (module._parameters, module._buffers) for k, v in store.items() if v is not None}
-    return [type(module).__qualname__, _plain(module.extra_repr()), _describe(own), hooks, tensors]
+def _codes(code):
+    "This code and that of the functions within it."
+    return [code, *(c for inner in code.co_consts if inspect.iscode(inner) for c in _codes(inner))]
 
-def _describe_class(cls):
-    "The code of a class that is not a library's, down to the first that is."
-    own = [c for c in cls.__mro__ if c.__module__.partition('.')[0] not in (*LIBRARIES, 'builtins')]
-    plain = lambda f: getattr(f, '__func__', getattr(f, 'fget', f)) # behind staticmethod, classmethod and property
-    return [cls.__qualname__, [{k: _describe(plain(f)) for k, f in vars(c).items() if not k.startswith('__') or k == '__call__'} for c in own]]
+def _walk_function(walk, f):
+    "Code, defaults, and the values that it takes from around it."
+    if original := getattr(f, '_torchdynamo_orig_callable', None): return ['compiled', walk(original)]
+    around = [walk(_cell_value(c)) for c in f.__closure__ or ()]
+    if _goes_by_name(f.__module__): return ['function', f.__module__, f.__qualname__, around, _describe_code(f.__code__) if '<' in f.__qualname__ else '']
+    own = [walk(v) for v in (f.__defaults__, f.__kwdefaults__, dict(vars(f)))]
+    return ['function', f.__qualname__, _describe_code(f.__code__), own, around, [] if _is_installed(f.__module__) else _walk_globals(walk, f)]
+
+def _cell_value(cell):
+    try: return cell.cell_contents
+    except ValueError: return 'not yet set'
+
+def _walk_globals(walk, f):
+    "The global variables that a function of the user reads; of the user's own modules, what it may take from them."
+    codes = _codes(f.__code__)
+    names = {i.argval for c in codes for i in dis.get_instructions(c) if i.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}
+    imported = {i.argval.partition('.')[0] for c in codes for i in dis.get_instructions(c) if i.opname == 'IMPORT_NAME'}
+    attributes = {n for c in codes for n in c.co_names}
+    values = {n: f.__globals__[n] for n in sorted(names) if n in f.__globals__}
+    modules = {n: v for n, v in values.items() if isinstance(v, ModuleType)}
+    outside = OUTSIDE & (imported | {m.__name__.partition('.')[0] for m in modules.values()})
+    if outside: walk.give_up(f, f"uses {', '.join(sorted(outside))}")
+    theirs = [[n, a, walk(vars(m)[a])] for n, m in modules.items() if not _is_installed(m.__name__) for a in sorted(attributes & set(vars(m)))]
+    return [[[n, walk(v)] for n, v in values.items() if n not in modules], theirs]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de04
+UNSEEN = {'__dict__', '__weakref__', '__module__', '__doc__', '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__', '__abstractmethods__',
+    '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__orig_bases__', '__parameters__', '__slots__', '__qualname__', '__init__', '__repr__', '__replace__', '_abc_impl'} # of a class: nothing that it computes with
+
+def _walk_class(walk, cls):
+    "The code and the values of a class that is not a library's, down to the first that is."
+    own = [c for c in cls.__mro__ if not _goes_by_name(c.__module__)]
+    return ['class', cls.__qualname__, [[k, walk(v)] for c in own for k, v in sorted(vars(c).items()) if k not in UNSEEN]]
+
+def _walk_method(walk, m):
+    "A bound method: its function, and the object that it belongs to."
+    return ['method', getattr(m, '__name__', ''), walk(getattr(m, '__func__', None)), walk(m.__self__)]
+
+def _walk_builtin(walk, f):
+    "A function in C; what it is bound to counts."
+    owner = getattr(f, '__self__', None)
+    return ['builtin', f.__qualname__, '' if isinstance(owner, ModuleType) else walk(owner)]
+
+def _walk_wrapper(walk, o):
+    "The functions behind a property, a static method or a class method."
+    return [type(o).__qualname__, [walk(getattr(o, k, None)) for k in ('fget', 'fset', '__func__', 'func', '__wrapped__')]]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de05
+QUIET = ('default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version', '_is_hf_initialized') # names of places, and remarks of libraries
+ABOUT = ('tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config') # of sentence-transformers: not what it computes with
+
+def _walk_network(walk, module):
+    "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
+    walk.networks.append(module)
+    inner = set(vars(nn.Module())) - {'_parameters', '_buffers', '_modules', '_forward_hooks', '_forward_pre_hooks'}
+    skipped = {*inner, *QUIET, *(ABOUT if type(module).__module__.startswith('sentence_transformers') else ())}
+    own = {k: v for k, v in vars(module).items() if k not in skipped}
+    for hooks in ('_forward_hooks', '_forward_pre_hooks'): own[hooks] = list(own[hooks].values())
+    parts = {k: own.pop(k) for k in ('_parameters', '_buffers', '_modules')}
+    return ['network', walk(type(module)), _plain(module.extra_repr()), [walk(p) for p in parts.values()], _walk_state(walk, own)]
+
+def _walk_scripted(walk, module):
+    "A scripted network or function: what would be saved, without remarks for debugging and numbers of this process."
+    if isinstance(module, nn.Module): walk.networks.append(module)
+    file = io.BytesIO()
+    torch.jit.save(module, file)
+    with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist()) if not n.endswith(('.debug_pkl', 'serialization_id'))}
+    return ['scripted', [[_unmangled(n.encode()), _unmangled(data)] for n, data in parts.items()]]
+
+def _unmangled(data): return re.sub(rb'___torch_mangle_\d+\.?/?', b'', data)
 
 def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
 
+# %% ../nbs/09_backbones.ipynb #a1c0de06
+def _walk_list(walk, o): return ['list', [walk(v) for v in o]]
+def _walk_set(walk, o): return ['set', sorted(fingerprint(walk(v)) for v in o)]
+def _walk_dict(walk, o): return ['dict', [[walk(k), walk(v)] for k, v in o.items()], walk(getattr(o, 'default_factory', None))]
+def _walk_state(walk, state): return ['state', [[k, walk(v)] for k, v in sorted(state.items()) if k not in QUIET]]
+
+def _slots(o):
+    "The values of an object's slots."
+    names = [(c, s) for c in type(o).__mro__ for s in _slot_names(c)]
+    mangled = {f"_{c.__name__.lstrip('_')}{s}" if s.startswith('__') and not s.endswith('__') else s for c, s in names}
+    return {s: getattr(o, s) for s in mangled if hasattr(o, s)}
+
+def _slot_names(cls):
+    slots = vars(cls).get('__slots__', ())
+    return [s for s in ([slots] if isinstance(slots, str) else slots) if s not in ('__dict__', '__weakref__')]
+
+def _walk_object(walk, o):
+    "Any other object: its class, and its attributes or what pickle would keep of it."
+    cls = type(o)
+    state = {**getattr(o, '__dict__', {}), **_slots(o)}
+    content = next((way(walk, o) for kind, way in CONTAINERS if isinstance(o, kind)), None)
+    has_more = cls.__basicsize__ > object.__basicsize__ + 8 * (len(_slots(o)) + 4) or not (state or content) # in C, where no attribute shows it
+    if content is None and has_more: content = _reduced(walk, o)
+    return ['object', walk(cls), _walk_state(walk, state), content]
+
+def _reduced(walk, o):
+    "What pickle would keep, as far as that goes by values."
+    if type(o) is object: return 'a mark'
+    try: return [part if isinstance(part, str) else walk(part) for part in o.__reduce_ex__(4)]
+    except Exception: return walk.give_up(o)
+
+CONTAINERS = [((list, tuple), _walk_list), ((set, frozenset), _walk_set), ((dict, MappingProxyType), _walk_dict)]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de07
+def _by_text(walk, o): return [type(o).__qualname__, str(o)]
+def _walk_weak(walk, ref): return ['weak', walk(ref())]
+def _walk_partial(walk, o): return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
+def _walk_compiled(walk, net): return ['compiled', walk(net._orig_mod)]
+def _walk_script_object(walk, o): return ['script', walk(o.__getstate__())]
+def _exact(*kinds): return type('exactly', (type,), {'__instancecheck__': lambda cls, o: type(o) in kinds})('exactly', (), {})
+
+WAYS = [ # (what it is, how it is described), the first that fits
+    (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text),
+    (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), ((torch.jit.ScriptModule, torch.jit.ScriptFunction), _walk_scripted), (nn.Module, _walk_network),
+    (type, _walk_class), (FunctionType, _walk_function), ((MethodType, MethodWrapperType), _walk_method), (BuiltinFunctionType, _walk_builtin),
+    ((property, staticmethod, classmethod, functools.cached_property, functools._lru_cache_wrapper), _walk_wrapper), (partial, _walk_partial), (torch.ScriptObject, _walk_script_object),
+    ((Enum, PurePath, ModuleType, range, slice, torch.dtype, torch.device, torch.layout, torch.memory_format, logging.Logger, type(...)), _by_text),
+    ((type(list.append), type(int.__add__), type(FunctionType.__code__), type(FunctionType.__globals__), type(threading.Lock()), type(threading.RLock())), lambda walk, o: [type(o).__qualname__, getattr(o, '__qualname__', '')]),
+    (CodeType, lambda walk, o: _describe_code(o)), (weakref.ref, _walk_weak), (_exact(list, tuple), _walk_list), (_exact(set, frozenset), _walk_set), (_exact(dict, MappingProxyType), _walk_dict), (object, _walk_object)]
+
+# %% ../nbs/09_backbones.ipynb #454546a1
+@dataclass(frozen=True)
+class _Contents:
+    "All that an object reaches."
+    fingerprint: str # hash of it
+    opaque: tuple # what could not be described in full, in words; empty: two objects of one fingerprint are the same
+    networks: tuple # the networks that were met, the object itself included
+
+def _contents(o):
+    "What an object is made of, down to the last value."
+    walk = _Walk()
+    try: found = fingerprint(walk(o))
+    except RecursionError: found = fingerprint(walk.give_up(o, 'nested too deeply'))
+    return _Contents(found, tuple(walk.opaque), tuple(walk.networks))
+
 # %% ../nbs/09_backbones.ipynb #d6d5e16b
+_marks = weakref.WeakKeyDictionary() # opaque network -> a random number of its own
+
 def hash_weights(
     module:nn.Module, # any network
 ) -> str: # 16 hexadecimal digits
-    "A hash of a network's weights and structure."
-    classes = {type(m) for m in module.modules()}
-    return fingerprint({k: _describe_part(m) for k, m in module.named_modules()}, [fingerprint(_describe_class(c)) for c in sorted(classes, key=str)])
+    "A hash of a network's weights and structure; of what cannot be described in full, one of this very object."
+    found = _contents(module)
+    return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8))) if found.opaque else found.fingerprint
 
 # %% ../nbs/09_backbones.ipynb #17e30ae9
-def _hash_preprocess(f):
-    if f is None: return 'as given'
-    if own := getattr(f, 'fingerprint', None): return own # of what is done to texts
-    probe = Image.fromarray((np.add.outer(np.arange(97) * 2, np.arange(131))[..., None] * [1, 2, 3] % 256).astype(np.uint8))
-    dice = lambda: (torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate())
+PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures that a preprocessing is tried on
+
+def _picture(width, height):
+    "A picture with another colour at every place."
+    return Image.fromarray((np.add.outer(np.arange(height) * 2, np.arange(width))[..., None] * [1, 2, 3] % 256).astype(np.uint8))
+
+def _dice(): return torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()
+
+def _tried(f, picture):
+    "The tensor that a preprocessing makes of a picture, or the name of the error: some take pictures of one size only."
+    before = _dice()
     try:
-        before, outs = dice(), [f(probe)]
-        outs += [f(probe) for _ in range(1 if dice() == before else 7)]
-    except Exception: return fingerprint(_plain(repr(f)), _describe(f)) # takes pictures of other sizes only
+        outs = [f(picture.copy())]
+        outs += [f(picture.copy()) for _ in range(1 if _dice() == before else 7)]
+    except Exception as e: return type(e).__name__
     if not isinstance(outs[0], torch.Tensor): raise TypeError(f"The preprocessing gives a {type(outs[0]).__name__}; it should give a tensor (c, h, w), for instance by ending in torchvision.transforms.ToTensor().")
     if not all(torch.equal(o, outs[0]) for o in outs): raise ValueError("The preprocessing gives different results for one picture. Evaluation needs a deterministic one, without random crops or flips.")
-    return fingerprint(_describe(outs[0]))
+    return outs[0]
+
+def _hash_preprocess(f):
+    "A hash of what a preprocessing is made of and does; of what cannot be described in full, another one every time."
+    if f is None: return 'as given'
+    if type(f).__module__.startswith(__package__ or 'upgradeability') and (own := getattr(f, 'fingerprint', None)): return own # of what is done to texts
+    found = _contents(f)
+    walk = _Walk()
+    outs = [walk(_tried(f, _picture(*size))) for size in PROBES]
+    return fingerprint(found.fingerprint, outs, os.urandom(8) if found.opaque else '')
 
 # %% ../nbs/09_backbones.ipynb #89db0881
 def complete(
@@ -206,17 +590,33 @@ def complete(
     batch = (batch if len(batch) > 1 else torch.cat([batch, batch])).to(backbone.device)
     tap = find_tap(backbone.module, batch, backbone.layer, backbone.pooling)
     with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch, tap)
+    named = backbone.head_classes or ()
+    if probs is None and not tap.layer and len(named) == x.shape[1] > 1:
+        tap = replace(tap, squash=_squash_of(x)) # the names of the outputs were given: they are a head's
+        probs = x
     head = tap.layer if tap.side == 'input' else ('output' if tap.squash else None)
-    names = backbone.head_classes if probs is not None else None
-    if names and len(names) != probs.shape[1]: raise ValueError(f"{backbone.spec!r}: {len(names)} class names are given and the head has {probs.shape[1]} outputs.")
-    return _tapped(replace(backbone, head_classes=names), tap, x.shape[1], head)
+    if probs is not None and named and len(named) != probs.shape[1] and not (probs.shape[1] == 1 and len(named) == 2):
+        raise ValueError(f"{backbone.spec!r}: {len(named)} class names are given and the head has {probs.shape[1]} outputs.")
+    reading = backbone.reading.add('input', f"{' × '.join(map(str, batch.shape[1:]))} numbers")
+    known = replace(backbone, head_classes=backbone.head_classes if probs is not None else None, reading=reading)
+    return _tapped(known, tap, x.shape[1], head)
+
+def _squash_of(x):
+    "Whether outputs are probabilities already."
+    return 'none' if (x >= 0).all() and torch.allclose(x.sum(1), torch.ones(len(x), device=x.device), atol=1e-4) else 'softmax'
 
 # %% ../nbs/09_backbones.ipynb #6852dd4b
+SQUASHED = {'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one output', 'exp': 'its outputs are log-probabilities', 'none': 'its outputs are probabilities'}
+
 def _read_tap(reading, tap, dim, head):
     "The reading with the place of the features."
     where = f'the {tap.side} of {tap.layer!r}' if tap.layer else 'the output of the network'
+    if tap.side == 'factor': where = f'what the network multiplies by the weights of its head (matrix product {tap.layer}, counted from 0)'
     reading = reading.add('features', f'{dim:,} numbers from {where}, pooling {tap.pooling!r}')
-    return reading.add('head', head) if head else reading.add('head', 'none was found', 'finding')
+    if tap.output: reading = reading.add('output', f'{tap.output!r} of the several tensors that the network returns', 'guess')
+    if head: return reading.add('head', f'{head} ({SQUASHED[tap.squash]})')
+    if tap.layer: return reading.add('head', 'none was found', 'finding')
+    return reading.add('head', 'none was found: the output of the network is taken as its features', 'finding')
 
 def _tapped(backbone, tap, dim, head):
     reading = _read_tap(backbone.reading, tap, dim, head)
