@@ -58,23 +58,27 @@ def _centred(x): return x - x.mean(1, keepdim=True)
 
 def _squash(x, out):
     "How the numbers of a layer became the network's output: 'softmax' or 'sigmoid' where they did not yet change; None."
-    one, log = out.shape[1] == 1, out.clamp_min(1e-38).log()
-    ways = [('sigmoid' if one else 'softmax', x)]
-    if not one: ways += [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
-    ways += [('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
+    one = out.shape[1] == 1
+    ways = [('sigmoid' if one else 'softmax', x), ('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
+    if not one: ways[1:1] = [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
+    return next((squash for squash, y in ways if _close(y, out)), None)
+
+def _squash_scaled(x, out):
+    "The same where a temperature comes in between."
+    one, log, ways = out.shape[1] == 1, out.clamp_min(1e-38).log(), []
     if s := _scaled(x, out): ways.append(('sigmoid' if one else 'softmax', s * x))
     if not one and (s := _scaled(_centred(x), _centred(log))): ways.append(('none', (s * x).softmax(1)))
     if not one and (s := _scaled(_centred(x), _centred(out))): ways.append(('exp', (s * x).log_softmax(1)))
     if s := _scaled(x, out.logit()): ways.append(('none', (s * x).sigmoid()))
     return next((squash for squash, y in ways if _close(y, out)), None)
 
-def _is_head(candidate, out, is_last):
+def _is_head(candidate, out, is_last, squash=_squash):
     "(pooling, squash) by which a layer's output becomes the network's output, or None."
     for how in ('flat', 'mean', 'cls'):
         try: pooled, rectified = pool(candidate, how), pool(candidate.relu(), how)
         except ValueError: continue
         if pooled.shape != out.shape: continue
-        if squash := _squash(pooled, out): return how, squash
+        if found := squash(pooled, out): return how, found
         if is_last and candidate.ndim == 4 and _close(rectified, out): return how, 'softmax'
 
 def _may_be_head(module): return isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
@@ -147,7 +151,8 @@ def find_tap(
     modules = dict(module.named_modules())
     if layer is not None and layer not in modules: raise unknown('layer', layer, [k for k in modules if k])
     out, calls, products = _dry_run(module, modules, batch)
-    try: found = _find_head(_usable(out, len(batch)), calls, products)
+    def try_again(tap): return _is_causal(module, batch, tap)
+    try: found = _find_head(_usable(out, len(batch)), calls, products, try_again) if _may_have_head(module) else None
     except (TypeError, ValueError):
         if layer is None: raise
         return Tap(layer, 'output', pooling)
@@ -179,13 +184,14 @@ def _is_custom_head(module, x, out):
     return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
 
 class _Products(torch.overrides.TorchFunctionMode):
-    "Keeps what matrix products with a matrix of the network multiply and give; with `only`, the factor of that one."
-    def __init__(self, only=None): self.seen, self.number, self.only = [], 0, only
+    "Keeps what matrix products with a matrix of the network multiply and give; with `only`, the factor of that one, and puts `other` in the place of its result."
+    def __init__(self, only=None, other=None): self.seen, self.number, self.only, self.other = [], 0, only, other
     def __torch_function__(self, f, types, args=(), kwargs=None):
         if f not in PRODUCTS: return f(*args, **(kwargs or {}))
         x, w = [*args, *(kwargs or {}).values()][:2]
         y, number, self.number = f(*args, **(kwargs or {})), self.number, self.number + 1
         if self.only == number: self.seen.append(x)
+        if self.only == number and self.other: return self.other(y)
         if self.only is None and y.ndim == x.ndim == w.ndim == 2 and (f is nn.functional.linear or _is_cosine(x, w if w.shape[1] == y.shape[1] else w.T)):
             self.seen.append((number, y.detach().clone(), x))
         return y
@@ -197,30 +203,50 @@ def _is_cosine(x, w):
     return all(torch.allclose(v.float().norm(dim=d), torch.ones((), device=v.device), atol=1e-3) for v, d in ((x, 1), (w, 0)))
 
 # %% ../nbs/09_backbones.ipynb #a1c0de14
-def _find_head(found, calls, products):
+def _find_head(found, calls, products, try_again):
     "The head that explains one of a network's outputs; None where there is none, an error where it is not clear which output counts."
     path = _named_output(found)
-    taps = {k: _explained(t, calls, products) for k, t in found.items() if path in (None, k)}
+    taps = {k: _explained(t, k, calls, products, try_again) for k, t in found.items() if path in (None, k)}
     hits = {k: tap for k, tap in taps.items() if tap}
-    if path is not None: return replace(hits[path], output=path) if hits else None
+    if path is not None: return hits.get(path)
     places = {(tap.layer, tap.side) for tap in hits.values()}
     if len(places) > 1: hits = _last_of_chain(hits, found, calls)
-    if len({(tap.layer, tap.side) for tap in hits.values()}) == 1:
-        k, tap = next(iter(hits.items()))
-        return replace(tap, output=k)
+    if len({(tap.layer, tap.side) for tap in hits.values()}) == 1: return next(iter(hits.values()))
     if not hits and sum(t.ndim == 2 for t in found.values()) == 1: return None
     raise ValueError(f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say layer=, the name of a module whose output are the features, or wrap the network in a module that returns one tensor.")
 
-def _explained(t, calls, products):
+def _explained(t, path, calls, products, try_again):
     "The head whose output became this tensor."
     if t.ndim > 2 and t.flatten(2).shape[2] > 1: return None # positions are left: tokens, or a map
-    out, n = t.float().flatten(1), len(t)
-    for i, (name, y, _) in enumerate(reversed(calls)):
-        hit = _is_head(y.float(), out, i == 0) if y is not None and len(y) == n else None
-        if hit: return Tap(name, 'input', *hit)
-    for number, y, _ in reversed(products):
-        hit = _is_head(y.float(), out, False) if len(y) == n else None
-        if hit: return Tap(str(number), 'factor', *hit)
+    out, last = t.float().flatten(1), calls[-1][0] if calls else None
+    layers = [(name, 'input', y) for name, y, _ in reversed(calls)] + [(str(number), 'factor', y) for number, y, _ in reversed(products)]
+    for name, side, y in layers:
+        if y is None or len(y) != len(t): continue
+        hit = _is_head(y.float(), out, side == 'input' and name == last)
+        if hit: return Tap(name, side, *hit, path)
+        hit = _is_head(y.float(), out, False, _squash_scaled)
+        if hit and try_again(Tap(name, side, *hit, path)): return Tap(name, side, *hit, path)
+
+def _is_causal(module, batch, tap):
+    "Whether other numbers in the place of a layer's output come out scaled too: near zero, many a curve looks straight."
+    dice, put = torch.Generator().manual_seed(0), []
+    def other(y):
+        put[:] = [3 * torch.randn(y.shape, generator=dice).to(y)]
+        return put[0].clone()
+    with _evaluating(module), torch.inference_mode():
+        if tap.side == 'factor':
+            with _Products(int(tap.layer), other): raw = module(batch)
+        else:
+            hook = module.get_submodule(tap.layer).register_forward_hook(lambda m, args, y: other(y))
+            try: raw = module(batch)
+            finally: hook.remove()
+    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
+    return _squash_scaled(pool(_positions(module.get_submodule(tap.layer) if tap.side == 'input' else None, put[0].float()), tap.pooling), out) == tap.squash
+
+class _NoHead(nn.Identity):
+    "In the place of a head that a checkpoint does not have."
+
+def _may_have_head(module): return not any(isinstance(m, _NoHead) for m in module.modules())
 
 def _last_of_chain(hits, found, calls):
     "Without outputs that a later head reads: an embedding that is returned beside the logits made of it."
@@ -230,7 +256,8 @@ def _last_of_chain(hits, found, calls):
 
 def _headless(module, found):
     "The output as the feature: tokens by the class token where the network has one, maps by their mean."
-    path = _named_output(found) or next(k for k, t in found.items() if t.ndim == 2)
+    path = _named_output(found)
+    if path is None: path = next(k for k, t in found.items() if t.ndim == 2)
     t = found[path]
     one_position = t.ndim == 2 or t.flatten(2).shape[2] == 1
     if one_position or next(module.parameters(), None) is None: how = 'flat'
@@ -290,7 +317,8 @@ def _run_tapped(module, batch, tap):
 def _layer_output(out, n):
     "The tensor that a layer gives: the one that its name says, else the first."
     found = _usable(out, n)
-    return found[_named_output(found) or next(iter(found))]
+    path = _named_output(found)
+    return found[next(iter(found)) if path is None else path]
 
 # %% ../nbs/09_backbones.ipynb #de7be125
 @dataclass(frozen=True, eq=False)
@@ -430,7 +458,7 @@ def _walk_globals(walk, f):
 
 # %% ../nbs/09_backbones.ipynb #a1c0de04
 UNSEEN = {'__dict__', '__weakref__', '__module__', '__doc__', '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__', '__abstractmethods__',
-    '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__orig_bases__', '__parameters__', '__slots__', '__qualname__', '__init__', '__repr__', '__replace__', '_abc_impl'} # of a class: nothing that it computes with
+    '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__orig_bases__', '__parameters__', '__slots__', '__qualname__', '__slotnames__', '__init__', '__repr__', '__replace__', '_abc_impl'} # of a class: nothing that it computes with
 
 def _walk_class(walk, cls):
     "The code and the values of a class that is not a library's, down to the first that is."
@@ -451,7 +479,7 @@ def _walk_wrapper(walk, o):
     return [type(o).__qualname__, [walk(getattr(o, k, None)) for k in ('fget', 'fset', '__func__', 'func', '__wrapped__')]]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de05
-QUIET = ('default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version', '_is_hf_initialized') # names of places, and remarks of libraries
+QUIET = ('default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version', '_is_hf_initialized', '_is_torch_compile') # names of places, and remarks of libraries
 ABOUT = ('tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config') # of sentence-transformers: not what it computes with
 
 def _walk_network(walk, module):

@@ -19,7 +19,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'fit_weights', 'imagenet_t
            'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import Backbone, _contents, _hash_preprocess, _tapped, complete, hash_weights
+from .backbones import Backbone, _NoHead, _contents, _hash_preprocess, _tapped, complete, hash_weights
 from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
 from .reading import Reading, remarks
 from .text_models import Tokens, _complete_text, encode_sentence, encode_text
@@ -80,7 +80,9 @@ def _try_pictures(backbone):
 
 def _ready(module, place, spec):
     "The network on its device, in float32, for evaluation."
-    try: return module.to(place).float().eval().requires_grad_(False)
+    try:
+        module = module.to(place).float().eval()
+        return module if isinstance(module, torch.jit.ScriptModule) else module.requires_grad_(False)
     except (RuntimeError, NotImplementedError) as e:
         raise TypeError(f"{spec!r} cannot be put on {str(place)!r} in float32 ({' '.join(str(e).split())[:200]}): load it there yourself, or give the network before it was quantised.") from e
 
@@ -354,6 +356,7 @@ def _is_scripted(path):
 
 # %% ../nbs/11_models.ipynb #a1c0de22
 EMA = re.compile(r'(^|[._])(ema|averaged?|shadow|swa)([._]|$)', re.I) # how averaged weights are called
+KEYS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'net', 'model_state_dict', 'teacher') # timm's order, then what others use
 SECOND = re.compile(r'(^|\.)(student|encoder_k|momentum\w*|target\w*|key_encoder)(\.|$)', re.I) # the half of a pair that is not meant for use
 
 def _states(found, path='', depth=0):
@@ -392,9 +395,10 @@ def _choose_state(checkpoint, own, ema, path, prefix=None):
     good = [w for w in ways if w[0] > .9 * most] if most else ways[:1]
     def rank(w):
         name = f'{w[1]}.{w[2]}'
-        return bool(EMA.search(name)) == ema, not SECOND.search(name), w[0], -len(w[2])
+        place = next((i for i, known in enumerate(KEYS) if known == w[1].partition('.')[0]), len(KEYS))
+        return bool(EMA.search(name)) == ema, not SECOND.search(name), -place, w[0], -len(w[2])
     best = max(good, key=rank)
-    tied = [w for w in good if rank(w)[:3] == rank(best)[:3] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
+    tied = [w for w in good if rank(w)[:4] == rank(best)[:4] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
     tied = [w for w in tied if not (w[1] == best[1] and (w[2].endswith(best[2]) or best[2].endswith(w[2])))]
     if tied and most: raise ValueError(f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and {', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
     return best[1], best[2], best[3]
@@ -451,10 +455,10 @@ def _head_size(head, state):
     return sizes[-1] if sizes else None
 
 def _behead(module, head):
-    "The network with an identity in the place of its heads."
+    "The network without its heads: what they would read comes through."
     for name in dict.fromkeys(k.rpartition('.')[0] for k in head):
         parent, _, last = name.rpartition('.')
-        setattr(module.get_submodule(parent), last, nn.Identity())
+        setattr(module.get_submodule(parent), last, _NoHead())
     return module
 
 # %% ../nbs/11_models.ipynb #4e67da53
