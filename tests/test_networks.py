@@ -464,3 +464,63 @@ def test_torchs_own_list_of_trust(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="trust_repo=true"): load_backbone("hub:owner/repo:main:net")
     (tmp_path/"hub"/"trusted_list").write_text("owner_repo\n")
     assert load_backbone("hub:owner/repo:main:net", device="cpu").spec == "hub:owner/repo:main:net"
+
+# ---------------------------------------------------------------- as it is
+
+def detector(positive_first=False, after=lambda o: o):
+    "Knows that bright rows are of the class that comes second (or first)."
+    net = Detector(after)
+    net.fc.weight.data.fill_(-1. if positive_first else 1.); net.fc.bias.data.fill_(2. if positive_first else -2.)
+    return net
+
+class Detector(nn.Module):
+    def __init__(self, after): super().__init__(); self.fc, self.after = nn.Linear(4, 1), after
+    def forward(self, x): return self.after(self.fc(x))
+
+def bright(names=("a", "b"), n=40):
+    from upgradeability import load_task
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 2
+    x = (rng.random((n, 4)) * .4 + y[:, None] * .6).astype(np.float32)
+    labels = np.array(names)[y]
+    return load_task((x[:20], labels[:20], x[20:], labels[20:]))
+
+def asked(net, task, class_map=None, classes=None):
+    from upgradeability import extract
+    from upgradeability.protocols import as_is
+    return as_is(load(net, classes=classes), task, lambda b: extract(b, task, dtype="float32"), class_map=class_map)["test"]
+
+def accuracy(p): return float((p.pred == p.y).mean())
+
+@pytest.mark.parametrize("after", [lambda o: o, torch.sigmoid, lambda o: o.squeeze(1), lambda o: 5 * o], ids=["logit", "sigmoid", "squeezed", "temperature"])
+def test_a_detector_is_asked_as_it_is(after):
+    p = asked(detector(after=after), bright())
+    assert accuracy(p) == 1 and p.scores.shape == (20, 2) and np.allclose(p.scores.sum(1), 1, atol=1e-6)
+    assert any("probability of 'b' (assumed" in n for n in p.meta["notes"])
+
+@pytest.mark.parametrize("class_map, classes", [({"a": [0], "b": []}, None), ({"a": 0}, None), ({"a": [1], "b": [0]}, None), (None, ["a"]), (None, ["b", "a"]), ({"a": ["a"], "b": ["b"]}, ["b", "a"])])
+def test_which_class_is_positive(class_map, classes):
+    p = asked(detector(positive_first=True), bright(), class_map, classes)
+    assert accuracy(p) == 1 and any("probability of 'a' (by" in n for n in p.meta["notes"])
+
+def test_a_detector_and_other_tasks():
+    from upgradeability import load_task
+    x = np.random.default_rng(0).random((30, 4)).astype(np.float32)
+    three = load_task((x[:21], list("abc" * 7), x[21:], list("abc" * 3)))
+    with pytest.raises(ValueError, match="one output, which tells two classes apart.*3"): asked(detector(), three)
+    with pytest.raises(ValueError, match="does not say which class"): asked(detector(), bright(), {"a": [0], "b": [0]})
+    with pytest.raises(ValueError, match="Unknown class in class_map 'c'"): asked(detector(), bright(), {"c": [0]})
+
+def test_independent_outputs_are_probabilities():
+    net = nn.Sequential(nn.Linear(4, 2), nn.Sigmoid())
+    p = asked(net, bright(), classes=["a", "b"])
+    assert (p.scores.sum(1) <= 1.001).all()
+
+def test_protocols_of_ones_own_are_told_apart():
+    from upgradeability.evaluation import _code
+    def make(w):
+        def protocol(backbone, task, features, *, seed=0): return w
+        return protocol
+    assert _code(make(np.ones(2))) == _code(make(np.ones(2))) != _code(make(np.zeros(2)))
+    generator = (n for n in range(3))
+    assert _code(make(generator)) != _code(make(generator))

@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, time, warnings
+import builtins, inspect, json, os, platform, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,7 @@ from torch import nn
 from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
-from .backbones import Backbone, hash_weights
+from .backbones import Backbone, _contents, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .recommenders import BY_KIND, protocol_for
@@ -103,8 +103,8 @@ PROTOCOL_VERSION = 1 # raised when a protocol begins to give other predictions
 def _code(f):
     "What stands for the code of a protocol."
     if getattr(f, '__module__', '').startswith(__package__ or 'upgradeability'): return PROTOCOL_VERSION
-    code = getattr(f, '__code__', None)
-    return repr(type(f)) if code is None else fingerprint(code.co_code, [repr(c) for c in code.co_consts if not inspect.iscode(c)], code.co_names)
+    found = _contents(f)
+    return fingerprint(found.fingerprint, os.urandom(8) if found.opaque else '') # what cannot be described is computed every time
 
 # %% ../nbs/17_evaluation.ipynb #e2733b62
 def _key(backbone, task, protocol, options, seed, dtype, batch_size):
