@@ -525,3 +525,28 @@ def test_protocols_of_ones_own_are_told_apart():
     assert _code(make(np.ones(2))) == _code(make(np.ones(2))) != _code(make(np.zeros(2)))
     generator = (n for n in range(3))
     assert _code(make(generator)) != _code(make(generator))
+
+def test_weights_that_change_after_loading(tmp_path, monkeypatch):
+    from upgradeability import extract
+    monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path))
+    b, task = load(nn.Linear(4, 3)), bright()
+    first = extract(b, task, dtype="float32")
+    b.module.weight.data.mul_(-1)
+    second = extract(b, task, dtype="float32")
+    known = (torch.as_tensor(np.asarray(task.inputs.items)) @ b.module.weight.T + b.module.bias).softmax(1)
+    assert not np.allclose(first.source_probs, second.source_probs) and np.allclose(second.source_probs, known.numpy()[second.ids], atol=1e-5)
+    assert load_backbone(b).fingerprint != b.fingerprint
+
+def test_options_of_files(tmp_path):
+    with pytest.raises(ValueError, match="ema='maybe' should be true or false"): load_backbone(spec(save(tmp_path, {}), ema="maybe"))
+
+def test_a_network_in_a_closure_stays_as_it_is():
+    "A copy of the outer network shares it with the user."
+    inner = nn.Sequential(nn.Flatten(), nn.Dropout(.5), nn.Linear(12, 4)).double().train()
+    net = Holder(lambda x: inner(x.double()).float())
+    b = load(net)
+    assert inner.training and inner[1].training and inner[2].weight.dtype == torch.float64 and inner[2].weight.requires_grad
+    assert any("training mode" in e.value for e in b.reading.findings)
+    assert load(Holder(lambda x: inner(x.double()).float())).fingerprint == b.fingerprint
+    inner[2].weight.data.mul_(2)
+    assert load(net).fingerprint != b.fingerprint

@@ -337,6 +337,7 @@ class Backbone:
     reading: Reading = Reading() # where its features are, and what was assumed
     layer: str|None = None # the layer asked for; None: found
     pooling: str = 'mean' # of that layer's output
+    weights: str = '' # hash of the weights when it was loaded; '' where that was not taken
 
     @property
     def device(self) -> torch.device: # of its first parameter
@@ -373,7 +374,8 @@ class _Walk:
         self.known = {} # id -> (hash, object); the object is kept, so that its id is not given to another
         self.stack = [] # ids of the objects that are being described
         self.opaque = {} # what cannot be described in full, in words
-        self.networks = [] # every `nn.Module` that was met
+        self.networks, self.borrowed = [], [] # every `nn.Module` that was met; those in functions and classes, which copy.deepcopy does not copy
+        self.functions = 0 # functions and classes around what is being described
 
     def __call__(self, o):
         if o is None or type(o) in (str, bytes, bool, int, float, complex) or isinstance(o, np.generic): return o
@@ -388,9 +390,14 @@ class _Walk:
     def describe(self, o):
         "What distinguishes this object, with hashes of what it holds."
         way = next(way for kind, way in WAYS if isinstance(o, kind))
+        is_shared = isinstance(o, (FunctionType, type))
+        self.functions += is_shared
         try: return way(self, o)
         except RecursionError: raise
         except Exception as e: return self.give_up(o, type(e).__name__)
+        finally: self.functions -= is_shared
+
+    def met(self, network): (self.borrowed if self.functions else self.networks).append(network)
 
     def give_up(self, o, why=''):
         "Note that there is more in this object than can be seen."
@@ -484,7 +491,7 @@ ABOUT = ('tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_mode
 
 def _walk_network(walk, module):
     "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
-    walk.networks.append(module)
+    walk.met(module)
     inner = set(vars(nn.Module())) - {'_parameters', '_buffers', '_modules', '_forward_hooks', '_forward_pre_hooks'}
     skipped = {*inner, *QUIET, *(ABOUT if type(module).__module__.startswith('sentence_transformers') else ())}
     own = {k: v for k, v in vars(module).items() if k not in skipped}
@@ -494,7 +501,7 @@ def _walk_network(walk, module):
 
 def _walk_scripted(walk, module):
     "A scripted network or function: what would be saved, without remarks for debugging and numbers of this process."
-    if isinstance(module, nn.Module): walk.networks.append(module)
+    if isinstance(module, nn.Module): walk.met(module)
     file = io.BytesIO()
     torch.jit.save(module, file)
     with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist()) if not n.endswith(('.debug_pkl', 'serialization_id'))}
@@ -561,13 +568,14 @@ class _Contents:
     fingerprint: str # hash of it
     opaque: tuple # what could not be described in full, in words; empty: two objects of one fingerprint are the same
     networks: tuple # the networks that were met, the object itself included
+    borrowed: tuple # those that functions and classes hold, which a copy of the object shares with it
 
 def _contents(o):
     "What an object is made of, down to the last value."
     walk = _Walk()
     try: found = fingerprint(walk(o))
     except RecursionError: found = fingerprint(walk.give_up(o, 'nested too deeply'))
-    return _Contents(found, tuple(walk.opaque), tuple(walk.networks))
+    return _Contents(found, tuple(walk.opaque), tuple(walk.networks), tuple(walk.borrowed))
 
 # %% ../nbs/09_backbones.ipynb #d6d5e16b
 _marks = weakref.WeakKeyDictionary() # opaque network -> a random number of its own
@@ -578,6 +586,16 @@ def hash_weights(
     "A hash of a network's weights and structure; of what cannot be described in full, one of this very object."
     found = _contents(module)
     return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8))) if found.opaque else found.fingerprint
+
+# %% ../nbs/09_backbones.ipynb #a1c0de51
+def _hash_state(module): return str(_Walk()(list(module.state_dict().items())))
+
+def _current(backbone):
+    "The backbone, under another fingerprint where its weights have changed since it was loaded."
+    now = _hash_state(backbone.module) if backbone.weights else ''
+    if now == backbone.weights: return backbone
+    reading = backbone.reading.add('weights', 'they were changed after the network was loaded', 'finding')
+    return replace(backbone, weights=now, fingerprint=fingerprint(backbone.fingerprint, now), reading=reading)
 
 # %% ../nbs/09_backbones.ipynb #17e30ae9
 PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures that a preprocessing is tried on

@@ -19,7 +19,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'fit_weights', 'imagenet_t
            'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import Backbone, _NoHead, _contents, _hash_preprocess, _tapped, complete, hash_weights
+from .backbones import Backbone, _NoHead, _contents, _current, _hash_preprocess, _hash_state, _tapped, complete, hash_weights
 from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
 from .reading import Reading, remarks
 from .text_models import Tokens, _complete_text, encode_sentence, encode_text
@@ -65,8 +65,8 @@ def _assemble(source, module, *, layer, pooling, device, like=None):
     mark = os.urandom(8) if found.opaque else '' # such a network is never served what another one gave
     key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
     modality = 'text' if source.encode else 'image' if source.preprocess else 'array'
-    reading = _read_network(source.reading, module, hidden, found.opaque + (() if source.encode else preprocess.opaque))
-    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init, reading, layer, pooling)
+    reading = _read_network(source.reading, module, hidden, found.borrowed, found.opaque + (() if source.encode else preprocess.opaque))
+    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init, reading, layer, pooling, _hash_state(module))
     if source.encode: return _complete_text(b, source.encode)
     if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
     return b if source.preprocess is None else _try_pictures(b)
@@ -102,13 +102,17 @@ def _refuse_without_weights(module, spec):
     if empty: raise ValueError(f"{spec!r} has {len(empty)} weights on the device 'meta', which have no values ({', '.join(empty[:3])}): load the checkpoint into it before it is evaluated.")
 
 # %% ../nbs/11_models.ipynb #a1c0de21
-def _read_network(reading, module, hidden, opaque):
+def _read_network(reading, module, hidden, borrowed, opaque):
     "The reading with the size of the network and what is unusual about it."
     n, kinds = sum(p.numel() for p in module.parameters()), sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
     reading = reading.add('parameters', f"{n:,}{' in ' + ', '.join(kinds) if kinds else ''}")
     if hidden:
         names = ', '.join(sorted({type(m).__name__ for m in hidden}))
         reading = reading.add('unlisted parts', f'{len(hidden)} networks ({names}) that PyTorch does not list, because a list, a method or another object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
+    if borrowed:
+        training = sum(m.training for m in borrowed)
+        state = f'; {training} of them are in training mode, where dropout is random: call eval() on them' if training else ''
+        reading = reading.add('unlisted parts', f'{len(borrowed)} networks that functions hold are used as they are, without a copy{state}', 'finding' if training else 'read')
     if isinstance(module, torch.jit.ScriptModule): reading = reading.add('scripted', 'the layers of a scripted network cannot be looked into: its output is used, and classes= says that this is a head')
     if opaque: reading = reading.add('cache', f"features are not reused, because {', '.join(opaque[:5])} cannot be described in full, and another network might look the same")
     return reading
@@ -399,7 +403,6 @@ def _choose_state(checkpoint, own, ema, path, prefix=None):
         return bool(EMA.search(name)) == ema, not SECOND.search(name), -place, w[0], -len(w[2])
     best = max(good, key=rank)
     tied = [w for w in good if rank(w)[:4] == rank(best)[:4] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
-    tied = [w for w in tied if not (w[1] == best[1] and (w[2].endswith(best[2]) or best[2].endswith(w[2])))]
     if tied and most: raise ValueError(f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and {', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
     return best[1], best[2], best[3]
 
@@ -462,9 +465,11 @@ def _behead(module, head):
     return module
 
 # %% ../nbs/11_models.ipynb #4e67da53
-def _load_file(name, *, ema=True, prefix=None, transform_input=True):
+def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:bool=True):
     path, _, arch = name.rpartition(':')
     if not path or '/' in arch or Path(arch).suffix in ('.pth', '.pt', '.bin', '.safetensors'): raise ValueError(f"file:{name} does not say which architecture the weights belong to: write file:{name}:ARCH, for instance file:{name}:resnet50.")
+    for option, value in dict(ema=ema, transform_input=transform_input).items():
+        if not isinstance(value, bool): raise ValueError(f"{option}={value!r} should be true or false.")
     build, preprocess, notes = _architecture(arch)
     checkpoint = _read_checkpoint(Path(path).expanduser())
     head = _head_names(build)
@@ -670,7 +675,7 @@ def load_backbone(
     "Load a pretrained model by its spec, or wrap a network of your own."
     if isinstance(spec, Backbone):
         if layer or preprocess or classes or init: raise ValueError("A Backbone is complete: layer=, preprocess=, classes= and init= belong to the call that made it.")
-        return spec
+        return _current(spec)
     if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
     else:
         parsed = _resolve(str(spec))
