@@ -110,7 +110,9 @@ def _tensors(out, path='', depth=0):
 def _at(out, path):
     "The part of an output that a path names; a network that returns one tensor returns that."
     found = _tensors(out)
-    if path not in found: raise ValueError(f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
+    if path not in found:
+        raise ValueError(
+            f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
     return found[path]
 
 def _listed(tensors): return ', '.join(f'{k or "output"} {tuple(t.shape)}' for k, t in tensors.items()) or 'no tensor'
@@ -125,10 +127,16 @@ def _with_rows(t, n):
 def _usable(out, n):
     "{path: tensor with a row per example} of what a network returned, losses and auxiliary outputs left out."
     tensors = _tensors(out)
-    if not tensors: raise TypeError(f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict of tensors, is needed. Wrap it in a module that returns one.")
+    if not tensors:
+        raise TypeError(
+            f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict of tensors, is needed. "
+            f"Wrap it in a module that returns one.")
     found = {k: _with_rows(t, n) for k, t in tensors.items() if t.is_floating_point()}
     found = {k: t for k, t in found.items() if t is not None and t.numel()}
-    if not found: raise TypeError(f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is needed. Wrap the network in a module that returns one.")
+    if not found:
+        raise TypeError(
+            f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is "
+            f"needed. Wrap the network in a module that returns one.")
     for minor in (lambda k, t: 'loss' in k.lower(), lambda k, t: 'aux' in k.lower(), lambda k, t: tensors[k].ndim == 1): # left out as long as something else is there
         found = {k: t for k, t in found.items() if not minor(k, t)} or found
     return found
@@ -156,7 +164,8 @@ def find_tap(
     except (TypeError, ValueError):
         if layer is None: raise
         return Tap(layer, 'output', pooling)
-    if layer is not None: return Tap(layer, 'output', pooling, found.squash if found else '', found.output if found else '')
+    if layer is not None:
+        return Tap(layer, 'output', pooling, found.squash if found else '', found.output if found else '')
     return found or _headless(module, _usable(out, len(batch)))
 
 # %% ../nbs/09_backbones.ipynb #a1c0de13
@@ -178,7 +187,8 @@ def _dry_run(module, modules, batch):
 
 def _is_custom_head(module, x, out):
     "Whether a module that is no plain layer turns n vectors into n vectors by a matrix of its own: a cosine head, a quantised layer."
-    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)) or any(True for m in module.children() for _ in m.parameters()): return False
+    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)) or any(True for m in module.children() for _ in m.parameters()):
+        return False
     sizes = {x.shape[1], out.shape[1]}
     if {getattr(module, 'in_features', None), getattr(module, 'out_features', None)} == sizes: return True
     return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
@@ -213,7 +223,10 @@ def _find_head(found, calls, products, try_again):
     if len(places) > 1: hits = _last_of_chain(hits, found, calls)
     if len({(tap.layer, tap.side) for tap in hits.values()}) == 1: return next(iter(hits.values()))
     if not hits and sum(t.ndim == 2 for t in found.values()) == 1: return None
-    raise ValueError(f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say layer=, the name of a module whose output are the features, or wrap the network in a module that returns one tensor.")
+    raise ValueError(
+        f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say "
+        f"layer=, the name of a module whose output are the features, or wrap the network in a module that "
+        f"returns one tensor.")
 
 def _explained(t, path, calls, products, try_again):
     "The head whose output became this tensor."
@@ -293,7 +306,10 @@ def encode(
 def _rows(t, n):
     "The tensor with one row per example, or an error."
     rows = _with_rows(t, n)
-    if rows is None: raise ValueError(f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension should be the examples.")
+    if rows is None:
+        raise ValueError(
+            f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension "
+            f"should be the examples.")
     return rows
 
 def _run_tapped(module, batch, tap):
@@ -416,14 +432,16 @@ def _walk_tensor(walk, t):
     t = t.detach()
     kind = [str(t.dtype), list(t.shape)]
     if nn.parameter.is_lazy(t) or t.is_meta: return [*kind, 'no values']
-    if hasattr(t, '__tensor_flatten__'): return [*kind, type(t).__qualname__, [walk(getattr(t, k)) for k in t.__tensor_flatten__()[0]]]
+    if hasattr(t, '__tensor_flatten__'):
+        return [*kind, type(t).__qualname__, [walk(getattr(t, k)) for k in t.__tensor_flatten__()[0]]]
     if t.is_quantized: return [*kind, *_scales(walk, t), walk(t.int_repr())]
     if t.layout != torch.strided: return [*kind, str(t.layout), walk(t.to_dense())]
     return [*kind, _bytes_of(t)]
 
 def _scales(walk, t):
     "How the whole numbers of a quantised tensor are to be read."
-    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric): return [str(t.qscheme()), t.q_scale(), t.q_zero_point()]
+    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return [str(t.qscheme()), t.q_scale(), t.q_zero_point()]
     return [str(t.qscheme()), t.q_per_channel_axis(), walk(t.q_per_channel_scales()), walk(t.q_per_channel_zero_points())]
 
 def _walk_array(walk, a):
@@ -442,7 +460,8 @@ def _walk_function(walk, f):
     "Code, defaults, and the values that it takes from around it."
     if original := getattr(f, '_torchdynamo_orig_callable', None): return ['compiled', walk(original)]
     around = [walk(_cell_value(c)) for c in f.__closure__ or ()]
-    if _goes_by_name(f.__module__): return ['function', f.__module__, f.__qualname__, around, _describe_code(f.__code__) if '<' in f.__qualname__ else '']
+    if _goes_by_name(f.__module__):
+        return ['function', f.__module__, f.__qualname__, around, _describe_code(f.__code__) if '<' in f.__qualname__ else '']
     own = [walk(v) for v in (f.__defaults__, f.__kwdefaults__, dict(vars(f)))]
     return ['function', f.__qualname__, _describe_code(f.__code__), own, around, [] if _is_installed(f.__module__) else _walk_globals(walk, f)]
 
@@ -622,7 +641,8 @@ def _tried(f, picture):
 def _hash_preprocess(f):
     "A hash of what a preprocessing is made of and does; of what cannot be described in full, another one every time."
     if f is None: return 'as given'
-    if type(f).__module__.startswith(__package__ or 'upgradeability') and (own := getattr(f, 'fingerprint', None)): return own # of what is done to texts
+    if type(f).__module__.startswith(__package__ or 'upgradeability') and (own := getattr(f, 'fingerprint', None)):
+        return own # of what is done to texts
     found = _contents(f)
     walk = _Walk()
     outs = [walk(_tried(f, _picture(*size))) for size in PROBES]
@@ -644,7 +664,8 @@ def complete(
         probs = x
     head = tap.layer if tap.side == 'input' else ('output' if tap.squash else None)
     if probs is not None and named and len(named) != probs.shape[1] and not (probs.shape[1] == 1 and len(named) == 2):
-        raise ValueError(f"{backbone.spec!r}: {len(named)} class names are given and the head has {probs.shape[1]} outputs.")
+        raise ValueError(
+            f"{backbone.spec!r}: {len(named)} class names are given and the head has {probs.shape[1]} outputs.")
     reading = backbone.reading.add('input', f"{' × '.join(map(str, batch.shape[1:]))} numbers")
     known = replace(backbone, head_classes=backbone.head_classes if probs is not None else None, reading=reading)
     return _tapped(known, tap, x.shape[1], head)
@@ -659,9 +680,11 @@ SQUASHED = {'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one 
 def _read_tap(reading, tap, dim, head):
     "The reading with the place of the features."
     where = f'the {tap.side} of {tap.layer!r}' if tap.layer else 'the output of the network'
-    if tap.side == 'factor': where = f'what the network multiplies by the weights of its head (matrix product {tap.layer}, counted from 0)'
+    if tap.side == 'factor':
+        where = f'what the network multiplies by the weights of its head (matrix product {tap.layer}, counted from 0)'
     reading = reading.add('features', f'{dim:,} numbers from {where}, pooling {tap.pooling!r}')
-    if tap.output: reading = reading.add('output', f'{tap.output!r} of the several tensors that the network returns', 'guess')
+    if tap.output:
+        reading = reading.add('output', f'{tap.output!r} of the several tensors that the network returns', 'guess')
     if head: return reading.add('head', f'{head} ({SQUASHED[tap.squash]})')
     if tap.layer: return reading.add('head', 'none was found', 'finding')
     return reading.add('head', 'none was found: the output of the network is taken as its features', 'finding')

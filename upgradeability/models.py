@@ -84,7 +84,9 @@ def _ready(module, place, spec):
         module = module.to(place).float().eval()
         return module if isinstance(module, torch.jit.ScriptModule) else module.requires_grad_(False)
     except (RuntimeError, NotImplementedError) as e:
-        raise TypeError(f"{spec!r} cannot be put on {str(place)!r} in float32 ({' '.join(str(e).split())[:200]}): load it there yourself, or give the network before it was quantised.") from e
+        raise TypeError(
+            f"{spec!r} cannot be put on {str(place)!r} in float32 ({' '.join(str(e).split())[:200]}): load it "
+            f"there yourself, or give the network before it was quantised.") from e
 
 def _hidden(module, found):
     "Networks that PyTorch does not list among the parts of this one, such as those in plain lists."
@@ -98,8 +100,14 @@ def _refuse_without_weights(module, spec):
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     lazy = [k for k, t in tensors.items() if nn.parameter.is_lazy(t)]
     empty = [k for k, t in tensors.items() if k not in lazy and t.is_meta]
-    if lazy: raise ValueError(f"{spec!r} has {len(lazy)} lazy weights without a size yet ({', '.join(lazy[:3])}): run the network once on a batch before it is evaluated.")
-    if empty: raise ValueError(f"{spec!r} has {len(empty)} weights on the device 'meta', which have no values ({', '.join(empty[:3])}): load the checkpoint into it before it is evaluated.")
+    if lazy:
+        raise ValueError(
+            f"{spec!r} has {len(lazy)} lazy weights without a size yet ({', '.join(lazy[:3])}): run the network "
+            f"once on a batch before it is evaluated.")
+    if empty:
+        raise ValueError(
+            f"{spec!r} has {len(empty)} weights on the device 'meta', which have no values "
+            f"({', '.join(empty[:3])}): load the checkpoint into it before it is evaluated.")
 
 # %% ../nbs/11_models.ipynb #a1c0de21
 def _read_network(reading, module, hidden, borrowed, opaque):
@@ -108,13 +116,21 @@ def _read_network(reading, module, hidden, borrowed, opaque):
     reading = reading.add('parameters', f"{n:,}{' in ' + ', '.join(kinds) if kinds else ''}")
     if hidden:
         names = ', '.join(sorted({type(m).__name__ for m in hidden}))
-        reading = reading.add('unlisted parts', f'{len(hidden)} networks ({names}) that PyTorch does not list, because a list, a method or another object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
+        reading = reading.add('unlisted parts',
+            f'{len(hidden)} networks ({names}) that PyTorch does not list, because a list, a method or another '
+            f'object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
     if borrowed:
         training = sum(m.training for m in borrowed)
         state = f'; {training} of them are in training mode, where dropout is random: call eval() on them' if training else ''
         reading = reading.add('unlisted parts', f'{len(borrowed)} networks that functions hold are used as they are, without a copy{state}', 'finding' if training else 'read')
-    if isinstance(module, torch.jit.ScriptModule): reading = reading.add('scripted', 'the layers of a scripted network cannot be looked into: its output is used, and classes= says that this is a head')
-    if opaque: reading = reading.add('cache', f"features are not reused, because {', '.join(opaque[:5])} cannot be described in full, and another network might look the same")
+    if isinstance(module, torch.jit.ScriptModule):
+        reading = reading.add('scripted',
+            'the layers of a scripted network cannot be looked into: its output is used, and classes= says that '
+            'this is a head')
+    if opaque:
+        reading = reading.add('cache',
+            f"features are not reused, because {', '.join(opaque[:5])} cannot be described in full, and another "
+            f"network might look the same")
     return reading
 
 # %% ../nbs/11_models.ipynb #55cf2e9a
@@ -250,12 +266,18 @@ def _hub_folder(repo, trust_repo):
     folder = Path(repo).expanduser()
     if _is_local(repo):
         if folder.is_dir(): return folder.resolve()
-        raise FileNotFoundError(f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
+        raise FileNotFoundError(
+            f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads "
+            f"hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
     beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY." if folder.is_dir() else ''
     owner, _, rest = repo.partition('/')
     name, _, ref = rest.partition(':')
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+(:[\w./-]+)?', repo): raise ValueError(f"hub:{repo} names no remote repository, which reads OWNER/REPO or OWNER/REPO:REF.{beside}")
-    if trust_repo is not True and f'{owner}_{name}' not in _trusted_repos(): raise ValueError(f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the spec.{beside}")
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+(:[\w./-]+)?', repo):
+        raise ValueError(f"hub:{repo} names no remote repository, which reads OWNER/REPO or OWNER/REPO:REF.{beside}")
+    if trust_repo is not True and f'{owner}_{name}' not in _trusted_repos():
+        raise ValueError(
+            f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the "
+            f"spec.{beside}")
     return _fetched(repo)
 
 def _trusted_repos():
@@ -268,7 +290,10 @@ def _fetched(repo):
     hub = Path(torch.hub.get_dir())
     try:
         with _importable(hub.resolve()): torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
-    except (OSError, RuntimeError) as e: raise OSError(f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). Put a copy there, or use hub:/local/folder:ENTRY.") from e
+    except (OSError, RuntimeError) as e:
+        raise OSError(
+            f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). Put a copy there, "
+            f"or use hub:/local/folder:ENTRY.") from e
     base = hub/repo.replace('/', '_').replace(':', '_')
     return next(p for p in (base, base.with_name(base.name + '_main'), base.with_name(base.name + '_master')) if p.is_dir())
 
@@ -345,7 +370,10 @@ PLAIN = [argparse.Namespace, pathlib.Path, pathlib.PosixPath, pathlib.PurePosixP
 def _read_checkpoint(path):
     "What a file of weights holds, without running anything."
     if not path.is_file(): raise FileNotFoundError(f"There is no checkpoint {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    if _is_scripted(path): raise ValueError(f"{str(path)!r} is a TorchScript file, which brings its own code. If you trust it, load it by torch.jit.load(path) and give the network itself.")
+    if _is_scripted(path):
+        raise ValueError(
+            f"{str(path)!r} is a TorchScript file, which brings its own code. If you trust it, load it by "
+            f"torch.jit.load(path) and give the network itself.")
     try:
         if path.suffix == '.safetensors': return _read_safetensors(path)
         with torch.serialization.safe_globals(PLAIN): return torch.load(path, map_location='cpu', weights_only=True)
@@ -393,7 +421,9 @@ def _candidates(checkpoint, own):
 def _choose_state(checkpoint, own, ema, path, prefix=None):
     "(where in the file, the names' prefix, {name: tensor}) of the weights to take."
     ways = _candidates(checkpoint, own)
-    if not ways: raise ValueError(f"{str(path)!r} holds no state dict (parameter name -> tensor). It holds: {_keys(checkpoint)}.")
+    if not ways:
+        raise ValueError(
+            f"{str(path)!r} holds no state dict (parameter name -> tensor). It holds: {_keys(checkpoint)}.")
     if prefix is not None: ways = [w for w in ways if w[2] == prefix] or _no_prefix(path, prefix, ways)
     most = max(w[0] for w in ways)
     good = [w for w in ways if w[0] > .9 * most] if most else ways[:1]
@@ -403,7 +433,10 @@ def _choose_state(checkpoint, own, ema, path, prefix=None):
         return bool(EMA.search(name)) == ema, not SECOND.search(name), -place, w[0], -len(w[2])
     best = max(good, key=rank)
     tied = [w for w in good if rank(w)[:4] == rank(best)[:4] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
-    if tied and most: raise ValueError(f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and {', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
+    if tied and most:
+        raise ValueError(
+            f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and "
+            f"{', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
     return best[1], best[2], best[3]
 
 def _way(w): return f"those of {w[1] or 'the file'}" + (f" that begin with {w[2]!r}" if w[2] else '')
@@ -411,7 +444,9 @@ def _way(w): return f"those of {w[1] or 'the file'}" + (f" that begin with {w[2]
 def _same(a, b, own): return all(torch.equal(a[k], b[k]) for k in own if k in a and k in b and a[k].shape == b[k].shape)
 
 def _no_prefix(path, prefix, ways):
-    raise ValueError(f"No weights of {str(path)!r} begin with {prefix!r}. There are: {', '.join(repr(w[2]) for w in ways if w[2]) or 'names without a prefix'}.")
+    raise ValueError(
+        f"No weights of {str(path)!r} begin with {prefix!r}. There are: "
+        f"{', '.join(repr(w[2]) for w in ways if w[2]) or 'names without a prefix'}.")
 
 def _keys(found):
     "The first keys of a checkpoint and what is behind them."
@@ -480,7 +515,8 @@ def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:boo
     n_classes = _head_size([k for k in head if 'aux' not in k.lower()], state)
     make = partial(_make_network, build, n_classes, state, head, transform_input)
     reading = _read_state(remarks(notes, 'guess'), checkpoint, where, start, state, own, n_classes, spec)
-    if hasattr(make(), 'transform_input'): reading = reading.add('input transform', f"{'on' if transform_input else 'off'}, as with torchvision's own weights; ?transform_input={str(not transform_input).lower()} changes it", 'guess')
+    if hasattr(make(), 'transform_input'):
+        reading = reading.add('input transform', f"{'on' if transform_input else 'off'}, as with torchvision's own weights; ?transform_input={str(not transform_input).lower()} changes it", 'guess')
     return Source(spec, lambda: _fit_checkpoint(make(), state, checkpoint, n_classes, spec), _seeded(make), preprocess, None, reading)
 
 # %% ../nbs/11_models.ipynb #a1c0de24
@@ -519,11 +555,13 @@ def _read_state(reading, checkpoint, where, start, state, own, n_classes, spec):
     others = [k for k in states if k != where]
     left = [k for k in states[where] if not k.startswith(start)]
     if others: reading = reading.add('weights not used', others)
-    if left: reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r} ({', '.join(left[:3])}{', …' if len(left) > 3 else ''})")
+    if left:
+        reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r} ({', '.join(left[:3])}{', …' if len(left) > 3 else ''})")
     if not n_classes:
         extra = [k for k in state if k not in own]
         more = f"; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})" if extra else ''
-        reading = reading.add('checkpoint', f'it has no head for this architecture, so only its features are used, and as_is cannot be run{more}', 'finding')
+        reading = reading.add('checkpoint',
+            f'it has no head for this architecture, so only its features are used, and as_is cannot be run{more}', 'finding')
     return reading
 
 # %% ../nbs/11_models.ipynb #bf846aa5
@@ -609,7 +647,11 @@ def _from_module(module, preprocess, classes, init):
     _refuse_without_weights(own, name)
     spec = f'{name}:{hash_weights(own)[:8]}'
     try: own = copy.deepcopy(own)
-    except Exception as e: raise TypeError(f"This {type(own).__name__} cannot be copied ({e}); the original must stay unchanged, so give a module that copy.deepcopy can copy. If it holds a connection or a lock, give its class a __deepcopy__.") from e
+    except Exception as e:
+        raise TypeError(
+            f"This {type(own).__name__} cannot be copied ({e}); the original must stay unchanged, so give a "
+            f"module that copy.deepcopy can copy. If it holds a connection or a lock, give its class a "
+            f"__deepcopy__.") from e
     reading = Reading().add('wrapper', f"{', '.join(wrappers)} was taken off") if wrappers else Reading()
     return Source(spec, lambda: own, init and (lambda seed=0: _seeded(lambda: _call_init(init, seed))(seed)), preprocess, classes and tuple(classes), reading)
 

@@ -179,7 +179,10 @@ def _class_map(backbone, task, class_map):
 # %% ../nbs/14_protocols.ipynb #a1c0de31
 def _two_classes(backbone, task, probs, class_map):
     "(columns, (n, 2) probabilities of negative and positive, in words which class is positive) of a head with one output."
-    if len(task.classes) != 2: raise ValueError(f"{backbone.spec!r} has one output, which tells two classes apart; {task.name!r} has {len(task.classes)}. Use linear_probe, which learns a new head.")
+    if len(task.classes) != 2:
+        raise ValueError(
+            f"{backbone.spec!r} has one output, which tells two classes apart; {task.name!r} has "
+            f"{len(task.classes)}. Use linear_probe, which learns a new head.")
     positive, why = _positive(task.classes, backbone.head_classes, class_map)
     columns = [[1], [0]] if positive == task.classes[0] else [[0], [1]]
     return columns, np.hstack([1 - probs, probs]), f'the one output is read as the probability of {positive!r} ({why})'
@@ -204,7 +207,9 @@ def _mapped_positive(classes, head_classes, given):
     labels = [*map(str, head_classes)] if head_classes and len(head_classes) == 2 else ['0', '1']
     for negative, positive in (classes, classes[::-1]):
         if [numbers[negative], numbers[positive]] in ([['0'], ['1']], [[labels[0]], [labels[1]]]): return positive
-    raise ValueError(f"class_map={given} does not say which class the one output of the head speaks for: give [0] for that class and [] for the other.")
+    raise ValueError(
+        f"class_map={given} does not say which class the one output of the head speaks for: give [0] for that "
+        f"class and [] for the other.")
 
 def _at_most_one(probs):
     "Probabilities of independent outputs, whose sum may be above 1, scaled to a sum of 1 where it is."
@@ -217,7 +222,10 @@ def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
 ) -> dict: # predictions, with the `ceiling` in `meta`
     "The model's own head, its classes mapped to the task's."
     f = features(backbone)
-    if f.source_probs is None: raise ValueError(f"{backbone.spec!r} has no head that was found, so it cannot be asked as it is; use linear_probe, or, if its output are scores of classes, name these by classes=.")
+    if f.source_probs is None:
+        raise ValueError(
+            f"{backbone.spec!r} has no head that was found, so it cannot be asked as it is; use linear_probe, or, "
+            f"if its output are scores of classes, name these by classes=.")
     class_map, origin = _class_map(backbone, task, class_map)
     if f.source_probs.shape[1] == 1: columns, given, origin = _two_classes(backbone, task, f.source_probs, class_map)
     else: columns, given = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map), f.source_probs
