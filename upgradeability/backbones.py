@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, MethodWrapperType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType
+from types import MethodType, MethodWrapperType, ModuleType
 
 # %% auto #0
 __all__ = ['Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'complete']
@@ -31,7 +32,7 @@ class Tap:
     layer: str # name of the module, '' for the network itself, or the number of a matrix product
     side: str # 'input' of that module (a head), its 'output', or 'factor': what a matrix product multiplies
     pooling: str # how positions become one vector: 'flat', 'mean' or 'cls'
-    squash: str = '' # what turns the network's output into probabilities: 'softmax', 'sigmoid', 'exp', 'none'; '' without a head
+    squash: str = '' # makes probabilities of the output: 'softmax', 'sigmoid', 'exp', 'none'; '' without a head
     output: str = '' # which of the network's outputs counts: its key, or its number; '' where there is one
 
 # %% ../nbs/09_backbones.ipynb #feb587d6
@@ -57,7 +58,7 @@ def _scaled(x, y):
 def _centred(x): return x - x.mean(1, keepdim=True)
 
 def _squash(x, out):
-    "How the numbers of a layer became the network's output: 'softmax' or 'sigmoid' where they did not yet change; None."
+    "What makes probabilities of the output, where a layer's numbers explain it: 'softmax', 'sigmoid', …; else None."
     one = out.shape[1] == 1
     ways = [('sigmoid' if one else 'softmax', x), ('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
     if not one: ways[1:1] = [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
@@ -88,8 +89,10 @@ def _positions(module, x):
     return x.flatten(1, -2) if isinstance(module, nn.Linear) and x.ndim > 3 else x
 
 # %% ../nbs/09_backbones.ipynb #a1c0de11
-OUTPUTS = ('logits', 'prediction', 'predictions', 'preds', 'pred', 'scores', 'probs', 'probabilities', 'out', 'output', 'pooler_output', 'image_embeds', 'x_norm_clstoken',
-    'embeddings', 'embedding', 'embeds', 'pooled', 'features', 'feature', 'feats', 'last_hidden_state', 'x_norm_patchtokens') # keys that say what a tensor is, the first that is there
+OUTPUTS = ( # keys that say what a tensor is; the first that is there counts
+    'logits', 'prediction', 'predictions', 'preds', 'pred', 'scores', 'probs', 'probabilities', 'out', 'output',
+    'pooler_output', 'image_embeds', 'x_norm_clstoken', 'embeddings', 'embedding', 'embeds', 'pooled',
+    'features', 'feature', 'feats', 'last_hidden_state', 'x_norm_patchtokens')
 
 def _parts_of(out):
     "{key: part} of an output of several parts; None where it has none."
@@ -137,8 +140,9 @@ def _usable(out, n):
         raise TypeError(
             f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is "
             f"needed. Wrap the network in a module that returns one.")
-    for minor in (lambda k, t: 'loss' in k.lower(), lambda k, t: 'aux' in k.lower(), lambda k, t: tensors[k].ndim == 1): # left out as long as something else is there
-        found = {k: t for k, t in found.items() if not minor(k, t)} or found
+    columns = {k for k in found if tensors[k].ndim == 1}
+    for minor in ({k for k in found if 'loss' in k.lower()}, {k for k in found if 'aux' in k.lower()}, columns):
+        found = {k: t for k, t in found.items() if k not in minor} or found # left out where something else is there
     return found
 
 def _named_output(found):
@@ -165,36 +169,42 @@ def find_tap(
         if layer is None: raise
         return Tap(layer, 'output', pooling)
     if layer is not None:
-        return Tap(layer, 'output', pooling, found.squash if found else '', found.output if found else '')
+        squash, output = (found.squash, found.output) if found else ('', '')
+        return Tap(layer, 'output', pooling, squash, output)
     return found or _headless(module, _usable(out, len(batch)))
 
 # %% ../nbs/09_backbones.ipynb #a1c0de13
 def _dry_run(module, modules, batch):
-    "The network's output; (name, output, input) of the layers that may be a head; what its matrix products multiply and give."
+    "The network's output; (name, output, input) of the layers that may be a head; the same of its matrix products."
     calls, hooks, products = [], [], _Products()
     def record(name, m):
         def keep(m, args, kwargs, out):
             given = next(iter([*args, *kwargs.values()]), None)
             kept = _may_be_head(m) or _is_custom_head(m, given, out)
-            calls.append((name, _positions(m, out).detach().clone() if kept else None, given if kept else None)) # a copy: what follows may work in place
+            y = _positions(m, out).detach().clone() if kept else None # a copy: what follows may work in place
+            calls.append((name, y, given if kept else None))
         return m.register_forward_hook(keep, with_kwargs=True)
     for name, m in modules.items():
-        if (m._parameters or hasattr(m, 'in_features')) and not isinstance(m, torch.jit.ScriptModule): hooks.append(record(name, m))
+        is_layer = m._parameters or hasattr(m, 'in_features')
+        if is_layer and not isinstance(m, torch.jit.ScriptModule): hooks.append(record(name, m))
     try:
         with _evaluating(module), torch.inference_mode(), products: out = module(batch)
     finally: [h.remove() for h in hooks]
     return out, calls, products.seen
 
 def _is_custom_head(module, x, out):
-    "Whether a module that is no plain layer turns n vectors into n vectors by a matrix of its own: a cosine head, a quantised layer."
-    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)) or any(True for m in module.children() for _ in m.parameters()):
-        return False
+    "Whether another module makes vectors of vectors by a matrix of its own: a cosine head, a quantised layer."
+    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)): return False
+    if any(len(list(m.parameters())) for m in module.children()): return False
     sizes = {x.shape[1], out.shape[1]}
     if {getattr(module, 'in_features', None), getattr(module, 'out_features', None)} == sizes: return True
     return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
 
 class _Products(torch.overrides.TorchFunctionMode):
-    "Keeps what matrix products with a matrix of the network multiply and give; with `only`, the factor of that one, and puts `other` in the place of its result."
+    """Keeps what matrix products multiply and give.
+
+    With `only` it keeps the factor of that product, and puts `other` in the place of its result.
+    """
     def __init__(self, only=None, other=None): self.seen, self.number, self.only, self.other = [], 0, only, other
     def __torch_function__(self, f, types, args=(), kwargs=None):
         if f not in PRODUCTS: return f(*args, **(kwargs or {}))
@@ -202,19 +212,21 @@ class _Products(torch.overrides.TorchFunctionMode):
         y, number, self.number = f(*args, **(kwargs or {})), self.number, self.number + 1
         if self.only == number: self.seen.append(x)
         if self.only == number and self.other: return self.other(y)
-        if self.only is None and y.ndim == x.ndim == w.ndim == 2 and (f is nn.functional.linear or _is_cosine(x, w if w.shape[1] == y.shape[1] else w.T)):
-            self.seen.append((number, y.detach().clone(), x))
+        if self.only is None and y.ndim == x.ndim == w.ndim == 2:
+            is_layer = f is nn.functional.linear
+            if is_layer or _is_cosine(x, w): self.seen.append((number, y.detach().clone(), x))
         return y
 
 PRODUCTS = (nn.functional.linear, torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
 
 def _is_cosine(x, w):
     "Whether the rows of x (n, d) and the columns of w (d, S) all have length one."
-    return all(torch.allclose(v.float().norm(dim=d), torch.ones((), device=v.device), atol=1e-3) for v, d in ((x, 1), (w, 0)))
+    lengths = [x.float().norm(dim=1), w.float().norm(dim=0)]
+    return all(torch.allclose(length, torch.ones_like(length), atol=1e-3) for length in lengths)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de14
 def _find_head(found, calls, products, try_again):
-    "The head that explains one of a network's outputs; None where there is none, an error where it is not clear which output counts."
+    "The head that explains an output; None where there is none, an error where it is not clear which output counts."
     path = _named_output(found)
     taps = {k: _explained(t, k, calls, products, try_again) for k, t in found.items() if path in (None, k)}
     hits = {k: tap for k, tap in taps.items() if tap}
@@ -232,7 +244,8 @@ def _explained(t, path, calls, products, try_again):
     "The head whose output became this tensor."
     if t.ndim > 2 and t.flatten(2).shape[2] > 1: return None # positions are left: tokens, or a map
     out, last = t.float().flatten(1), calls[-1][0] if calls else None
-    layers = [(name, 'input', y) for name, y, _ in reversed(calls)] + [(str(number), 'factor', y) for number, y, _ in reversed(products)]
+    layers = [(name, 'input', y) for name, y, _ in reversed(calls)]
+    layers += [(str(number), 'factor', y) for number, y, _ in reversed(products)]
     for name, side, y in layers:
         if y is None or len(y) != len(t): continue
         hit = _is_head(y.float(), out, side == 'input' and name == last)
@@ -254,7 +267,9 @@ def _is_causal(module, batch, tap):
             try: raw = module(batch)
             finally: hook.remove()
     out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
-    return _squash_scaled(pool(_positions(module.get_submodule(tap.layer) if tap.side == 'input' else None, put[0].float()), tap.pooling), out) == tap.squash
+    where = module.get_submodule(tap.layer) if tap.side == 'input' else None
+    pooled = pool(_positions(where, put[0].float()), tap.pooling)
+    return _squash_scaled(pooled, out) == tap.squash
 
 class _NoHead(nn.Identity):
     "In the place of a head that a checkpoint does not have."
@@ -264,7 +279,9 @@ def _may_have_head(module): return not any(isinstance(m, _NoHead) for m in modul
 def _last_of_chain(hits, found, calls):
     "Without outputs that a later head reads: an embedding that is returned beside the logits made of it."
     read = {name: x for name, _, x in calls if isinstance(x, torch.Tensor)}
-    def is_read(k): return any(_close(read[t.layer].float(), found[k].float()) for other, t in hits.items() if other != k and t.layer in read)
+    def is_read(k):
+        others = [t.layer for other, t in hits.items() if other != k and t.layer in read]
+        return any(_close(read[layer].float(), found[k].float()) for layer in others)
     return {k: t for k, t in hits.items() if not is_read(k)}
 
 def _headless(module, found):
@@ -279,7 +296,8 @@ def _headless(module, found):
 
 def _has_class_token(module):
     "Whether a transformer begins its tokens with one for the whole picture."
-    return any(name.rpartition('.')[2] in ('cls_token', 'class_token', 'class_embedding') for name, _ in module.named_parameters())
+    names = {name.rpartition('.')[2] for name, _ in module.named_parameters()}
+    return bool(names & {'cls_token', 'class_token', 'class_embedding'})
 
 # %% ../nbs/09_backbones.ipynb #9c542890
 class _evaluating:
@@ -299,8 +317,8 @@ def encode(
     features, raw = _run_tapped(module, batch, tap)
     if not tap.squash: return features, None
     out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
-    probs = {'softmax': lambda: out.softmax(1), 'sigmoid': out.sigmoid, 'exp': out.exp, 'none': lambda: out}[tap.squash]()
-    return features, probs
+    ways = {'softmax': lambda: out.softmax(1), 'sigmoid': out.sigmoid, 'exp': out.exp, 'none': lambda: out}
+    return features, ways[tap.squash]()
 
 # %% ../nbs/09_backbones.ipynb #a1c0de15
 def _rows(t, n):
@@ -369,7 +387,8 @@ class Backbone:
 
 # %% ../nbs/09_backbones.ipynb #17858de9
 LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name
-INSTALLED = tuple(dict.fromkeys([*map(sysconfig.get_path, ('stdlib', 'platstdlib', 'purelib', 'platlib')), *site.getsitepackages()]))
+PLACES = ('stdlib', 'platstdlib', 'purelib', 'platlib')
+INSTALLED = tuple({*map(sysconfig.get_path, PLACES), *site.getsitepackages()}) # folders of what is not the user's own
 
 def _goes_by_name(module):
     "Whether code of this module is described by its name: that of the libraries, of this package and of Python itself."
@@ -382,7 +401,8 @@ def _is_installed(module):
     return _goes_by_name(module) or bool(file) and file.startswith(INSTALLED)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de01
-OUTSIDE = {'requests', 'httpx', 'aiohttp', 'urllib', 'urllib3', 'http', 'socket', 'grpc', 'boto3', 'openai', 'subprocess', 'ctypes'} # code that uses these gets its answers from elsewhere
+OUTSIDE = { # code that uses these gets its answers from elsewhere
+    'requests', 'httpx', 'aiohttp', 'urllib', 'urllib3', 'http', 'socket', 'grpc', 'boto3', 'openai', 'subprocess', 'ctypes'}
 
 class _Walk:
     "Visits all that an object reaches; a call returns a plain value, or the hash of what was found."
@@ -390,7 +410,8 @@ class _Walk:
         self.known = {} # id -> (hash, object); the object is kept, so that its id is not given to another
         self.stack = [] # ids of the objects that are being described
         self.opaque = {} # what cannot be described in full, in words
-        self.networks, self.borrowed = [], [] # every `nn.Module` that was met; those in functions and classes, which copy.deepcopy does not copy
+        self.networks = [] # every `nn.Module` that was met
+        self.borrowed = [] # those in functions and classes, which copy.deepcopy does not copy
         self.functions = 0 # functions and classes around what is being described
 
     def __call__(self, o):
@@ -433,7 +454,8 @@ def _walk_tensor(walk, t):
     kind = [str(t.dtype), list(t.shape)]
     if nn.parameter.is_lazy(t) or t.is_meta: return [*kind, 'no values']
     if hasattr(t, '__tensor_flatten__'):
-        return [*kind, type(t).__qualname__, [walk(getattr(t, k)) for k in t.__tensor_flatten__()[0]]]
+        inner = [getattr(t, k) for k in t.__tensor_flatten__()[0]]
+        return [*kind, type(t).__qualname__, [walk(v) for v in inner]]
     if t.is_quantized: return [*kind, *_scales(walk, t), walk(t.int_repr())]
     if t.layout != torch.strided: return [*kind, str(t.layout), walk(t.to_dense())]
     return [*kind, _bytes_of(t)]
@@ -461,9 +483,11 @@ def _walk_function(walk, f):
     if original := getattr(f, '_torchdynamo_orig_callable', None): return ['compiled', walk(original)]
     around = [walk(_cell_value(c)) for c in f.__closure__ or ()]
     if _goes_by_name(f.__module__):
-        return ['function', f.__module__, f.__qualname__, around, _describe_code(f.__code__) if '<' in f.__qualname__ else '']
+        code = _describe_code(f.__code__) if '<' in f.__qualname__ else '' # a function within a function has no name of its own
+        return ['function', f.__module__, f.__qualname__, around, code]
     own = [walk(v) for v in (f.__defaults__, f.__kwdefaults__, dict(vars(f)))]
-    return ['function', f.__qualname__, _describe_code(f.__code__), own, around, [] if _is_installed(f.__module__) else _walk_globals(walk, f)]
+    taken = [] if _is_installed(f.__module__) else _walk_globals(walk, f)
+    return ['function', f.__qualname__, _describe_code(f.__code__), own, around, taken]
 
 def _cell_value(cell):
     try: return cell.cell_contents
@@ -479,17 +503,24 @@ def _walk_globals(walk, f):
     modules = {n: v for n, v in values.items() if isinstance(v, ModuleType)}
     outside = OUTSIDE & (imported | {m.__name__.partition('.')[0] for m in modules.values()})
     if outside: walk.give_up(f, f"uses {', '.join(sorted(outside))}")
-    theirs = [[n, a, walk(vars(m)[a])] for n, m in modules.items() if not _is_installed(m.__name__) for a in sorted(attributes & set(vars(m)))]
+    theirs = []
+    for n, m in modules.items():
+        if _is_installed(m.__name__): continue
+        theirs += [[n, a, walk(vars(m)[a])] for a in sorted(attributes & set(vars(m)))]
     return [[[n, walk(v)] for n, v in values.items() if n not in modules], theirs]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de04
-UNSEEN = {'__dict__', '__weakref__', '__module__', '__doc__', '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__', '__abstractmethods__',
-    '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__orig_bases__', '__parameters__', '__slots__', '__qualname__', '__slotnames__', '__init__', '__repr__', '__replace__', '_abc_impl'} # of a class: nothing that it computes with
+UNSEEN = { # of a class: nothing that it computes with
+    '__dict__', '__weakref__', '__module__', '__doc__', '__qualname__', '__slots__', '__slotnames__', '__init__', '__repr__',
+    '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__',
+    '__abstractmethods__', '_abc_impl', '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__replace__',
+    '__orig_bases__', '__parameters__'}
 
 def _walk_class(walk, cls):
     "The code and the values of a class that is not a library's, down to the first that is."
     own = [c for c in cls.__mro__ if not _goes_by_name(c.__module__)]
-    return ['class', cls.__qualname__, [[k, walk(v)] for c in own for k, v in sorted(vars(c).items()) if k not in UNSEEN]]
+    values = [(k, v) for c in own for k, v in sorted(vars(c).items()) if k not in UNSEEN]
+    return ['class', cls.__qualname__, [[k, walk(v)] for k, v in values]]
 
 def _walk_method(walk, m):
     "A bound method: its function, and the object that it belongs to."
@@ -505,8 +536,11 @@ def _walk_wrapper(walk, o):
     return [type(o).__qualname__, [walk(getattr(o, k, None)) for k in ('fget', 'fset', '__func__', 'func', '__wrapped__')]]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de05
-QUIET = ('default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version', '_is_hf_initialized', '_is_torch_compile') # names of places, and remarks of libraries
-ABOUT = ('tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config') # of sentence-transformers: not what it computes with
+QUIET = ( # names of places, and remarks of libraries
+    'default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version',
+    '_is_hf_initialized', '_is_torch_compile')
+ABOUT = ( # of sentence-transformers: not what it computes with
+    'tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config')
 
 def _walk_network(walk, module):
     "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
@@ -523,7 +557,8 @@ def _walk_scripted(walk, module):
     if isinstance(module, nn.Module): walk.met(module)
     file = io.BytesIO()
     torch.jit.save(module, file)
-    with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist()) if not n.endswith(('.debug_pkl', 'serialization_id'))}
+    with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist())}
+    parts = {n: data for n, data in parts.items() if not n.endswith(('.debug_pkl', 'serialization_id'))}
     return ['scripted', [[_unmangled(n.encode()), _unmangled(data)] for n, data in parts.items()]]
 
 def _unmangled(data): return re.sub(rb'___torch_mangle_\d+\.?/?', b'', data)
@@ -533,7 +568,10 @@ def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
 # %% ../nbs/09_backbones.ipynb #a1c0de06
 def _walk_list(walk, o): return ['list', [walk(v) for v in o]]
 def _walk_set(walk, o): return ['set', sorted(fingerprint(walk(v)) for v in o)]
-def _walk_dict(walk, o): return ['dict', [[walk(k), walk(v)] for k, v in o.items()], walk(getattr(o, 'default_factory', None))]
+def _walk_dict(walk, o):
+    default = getattr(o, 'default_factory', None)
+    return ['dict', [[walk(k), walk(v)] for k, v in o.items()], walk(default)]
+
 def _walk_state(walk, state): return ['state', [[k, walk(v)] for k, v in sorted(state.items()) if k not in QUIET]]
 
 def _slots(o):
@@ -551,7 +589,8 @@ def _walk_object(walk, o):
     cls = type(o)
     state = {**getattr(o, '__dict__', {}), **_slots(o)}
     content = next((way(walk, o) for kind, way in CONTAINERS if isinstance(o, kind)), None)
-    has_more = cls.__basicsize__ > object.__basicsize__ + 8 * (len(_slots(o)) + 4) or not (state or content) # in C, where no attribute shows it
+    plain_size = object.__basicsize__ + 8 * (len(_slots(o)) + 4)
+    has_more = cls.__basicsize__ > plain_size or not state # in C, where no attribute shows it
     if content is None and has_more: content = _reduced(walk, o)
     return ['object', walk(cls), _walk_state(walk, state), content]
 
@@ -569,16 +608,29 @@ def _walk_weak(walk, ref): return ['weak', walk(ref())]
 def _walk_partial(walk, o): return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
 def _walk_compiled(walk, net): return ['compiled', walk(net._orig_mod)]
 def _walk_script_object(walk, o): return ['script', walk(o.__getstate__())]
-def _exact(*kinds): return type('exactly', (type,), {'__instancecheck__': lambda cls, o: type(o) in kinds})('exactly', (), {})
+DESCRIPTORS = tuple(map(type, (list.append, int.__add__, FunctionType.__code__, FunctionType.__globals__)))
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
+WRAPPERS = (property, staticmethod, classmethod, functools.cached_property, functools._lru_cache_wrapper)
+NAMED = (Enum, PurePath, ModuleType, range, slice, type(...), logging.Logger, torch.dtype, torch.device, torch.layout, torch.memory_format)
+
+def _by_name(walk, o): return [type(o).__qualname__, getattr(o, '__qualname__', '')]
+def _by_code(walk, o): return _describe_code(o)
+
+class _Exactly(type):
+    "A class of objects of these types, not of types derived from them."
+    def __new__(cls, *kinds): return super().__new__(cls, 'exactly', (), {'kinds': kinds})
+    def __init__(self, *kinds): super().__init__('exactly', (), {})
+    def __instancecheck__(self, o): return type(o) in self.kinds
 
 WAYS = [ # (what it is, how it is described), the first that fits
     (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text),
-    (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), ((torch.jit.ScriptModule, torch.jit.ScriptFunction), _walk_scripted), (nn.Module, _walk_network),
-    (type, _walk_class), (FunctionType, _walk_function), ((MethodType, MethodWrapperType), _walk_method), (BuiltinFunctionType, _walk_builtin),
-    ((property, staticmethod, classmethod, functools.cached_property, functools._lru_cache_wrapper), _walk_wrapper), (partial, _walk_partial), (torch.ScriptObject, _walk_script_object),
-    ((Enum, PurePath, ModuleType, range, slice, torch.dtype, torch.device, torch.layout, torch.memory_format, logging.Logger, type(...)), _by_text),
-    ((type(list.append), type(int.__add__), type(FunctionType.__code__), type(FunctionType.__globals__), type(threading.Lock()), type(threading.RLock())), lambda walk, o: [type(o).__qualname__, getattr(o, '__qualname__', '')]),
-    (CodeType, lambda walk, o: _describe_code(o)), (weakref.ref, _walk_weak), (_exact(list, tuple), _walk_list), (_exact(set, frozenset), _walk_set), (_exact(dict, MappingProxyType), _walk_dict), (object, _walk_object)]
+    (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), (SCRIPTED, _walk_scripted), (nn.Module, _walk_network),
+    (type, _walk_class), (FunctionType, _walk_function), (BuiltinFunctionType, _walk_builtin),
+    ((MethodType, MethodWrapperType), _walk_method), (WRAPPERS, _walk_wrapper), (partial, _walk_partial),
+    (torch.ScriptObject, _walk_script_object), (NAMED, _by_text), (DESCRIPTORS, _by_name), (LOCKS, _by_name),
+    (CodeType, _by_code), (weakref.ref, _walk_weak), (_Exactly(list, tuple), _walk_list),
+    (_Exactly(set, frozenset), _walk_set), (_Exactly(dict, MappingProxyType), _walk_dict), (object, _walk_object)]
 
 # %% ../nbs/09_backbones.ipynb #454546a1
 @dataclass(frozen=True)
@@ -604,7 +656,8 @@ def hash_weights(
 ) -> str: # 16 hexadecimal digits
     "A hash of a network's weights and structure; of what cannot be described in full, one of this very object."
     found = _contents(module)
-    return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8))) if found.opaque else found.fingerprint
+    if not found.opaque: return found.fingerprint
+    return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8)))
 
 # %% ../nbs/09_backbones.ipynb #a1c0de51
 def _hash_state(module): return str(_Walk()(list(module.state_dict().items())))
@@ -617,7 +670,7 @@ def _current(backbone):
     return replace(backbone, weights=now, fingerprint=fingerprint(backbone.fingerprint, now), reading=reading)
 
 # %% ../nbs/09_backbones.ipynb #17e30ae9
-PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures that a preprocessing is tried on
+PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures to try
 
 @functools.cache
 def _picture(width, height):
@@ -641,8 +694,8 @@ def _tried(f, picture):
 def _hash_preprocess(f):
     "A hash of what a preprocessing is made of and does; of what cannot be described in full, another one every time."
     if f is None: return 'as given'
-    if type(f).__module__.startswith(__package__ or 'upgradeability') and (own := getattr(f, 'fingerprint', None)):
-        return own # of what is done to texts
+    is_ours = type(f).__module__.startswith(__package__ or 'upgradeability')
+    if is_ours and hasattr(f, 'fingerprint'): return f.fingerprint # of what is done to texts
     found = _contents(f)
     walk = _Walk()
     outs = [walk(_tried(f, _picture(*size))) for size in PROBES]
@@ -672,10 +725,14 @@ def complete(
 
 def _squash_of(x):
     "Whether outputs are probabilities already."
-    return 'none' if (x >= 0).all() and torch.allclose(x.sum(1), torch.ones(len(x), device=x.device), atol=1e-4) else 'softmax'
+    total = x.sum(1)
+    is_share = (x >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-4)
+    return 'none' if is_share else 'softmax'
 
 # %% ../nbs/09_backbones.ipynb #6852dd4b
-SQUASHED = {'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one output', 'exp': 'its outputs are log-probabilities', 'none': 'its outputs are probabilities'}
+SQUASHED = {
+    'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one output',
+    'exp': 'its outputs are log-probabilities', 'none': 'its outputs are probabilities'}
 
 def _read_tap(reading, tap, dim, head):
     "The reading with the place of the features."

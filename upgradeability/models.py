@@ -19,7 +19,8 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'fit_weights', 'imagenet_t
            'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import Backbone, _NoHead, _contents, _current, _hash_preprocess, _hash_state, _tapped, complete, hash_weights
+from .backbones import Backbone, _NoHead, _contents, _current, _hash_preprocess, _hash_state, _tapped
+from .backbones import complete, hash_weights
 from .core import Spec, fingerprint, nearest, need, parse_spec, refuse_path, unknown
 from .reading import Reading, remarks
 from .text_models import Tokens, _complete_text, encode_sentence, encode_text
@@ -65,15 +66,17 @@ def _assemble(source, module, *, layer, pooling, device, like=None):
     mark = os.urandom(8) if found.opaque else '' # such a network is never served what another one gave
     key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
     modality = 'text' if source.encode else 'image' if source.preprocess else 'array'
-    reading = _read_network(source.reading, module, hidden, found.borrowed, found.opaque + (() if source.encode else preprocess.opaque))
-    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init, reading, layer, pooling, _hash_state(module))
+    opaque = found.opaque + (() if source.encode else preprocess.opaque)
+    reading = _read_network(source.reading, module, hidden, found.borrowed, opaque)
+    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init,
+        reading, layer, pooling, _hash_state(module))
     if source.encode: return _complete_text(b, source.encode)
     if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
     return b if source.preprocess is None else _try_pictures(b)
 
 # %% ../nbs/11_models.ipynb #a1c0de20
 def _try_pictures(backbone):
-    "The backbone after a dry run on two pictures; one that takes pictures of one size only is completed by its first batch."
+    "The backbone after a dry run on two pictures; one that takes other sizes only is completed by its first batch."
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     try: return complete(backbone, torch.stack([backbone.preprocess(p) for p in (grey, grey.rotate(90))]))
     except (RuntimeError, AssertionError, TypeError): return backbone
@@ -112,7 +115,8 @@ def _refuse_without_weights(module, spec):
 # %% ../nbs/11_models.ipynb #a1c0de21
 def _read_network(reading, module, hidden, borrowed, opaque):
     "The reading with the size of the network and what is unusual about it."
-    n, kinds = sum(p.numel() for p in module.parameters()), sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
+    n = sum(p.numel() for p in module.parameters())
+    kinds = sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
     reading = reading.add('parameters', f"{n:,}{' in ' + ', '.join(kinds) if kinds else ''}")
     if hidden:
         names = ', '.join(sorted({type(m).__name__ for m in hidden}))
@@ -121,8 +125,9 @@ def _read_network(reading, module, hidden, borrowed, opaque):
             f'object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
     if borrowed:
         training = sum(m.training for m in borrowed)
-        state = f'; {training} of them are in training mode, where dropout is random: call eval() on them' if training else ''
-        reading = reading.add('unlisted parts', f'{len(borrowed)} networks that functions hold are used as they are, without a copy{state}', 'finding' if training else 'read')
+        used = f'{len(borrowed)} networks that functions hold are used as they are, without a copy'
+        if training: used += f'; {training} of them are in training mode, where dropout is random: call eval() on them'
+        reading = reading.add('unlisted parts', used, 'finding' if training else 'read')
     if isinstance(module, torch.jit.ScriptModule):
         reading = reading.add('scripted',
             'the layers of a scripted network cannot be looked into: its output is used, and classes= says that '
@@ -269,7 +274,8 @@ def _hub_folder(repo, trust_repo):
         raise FileNotFoundError(
             f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads "
             f"hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
-    beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY." if folder.is_dir() else ''
+    beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY."
+    if not folder.is_dir(): beside = ''
     owner, _, rest = repo.partition('/')
     name, _, ref = rest.partition(':')
     if not re.fullmatch(r'[\w.-]+/[\w.-]+(:[\w./-]+)?', repo):
@@ -364,8 +370,10 @@ def imagenet_transform() -> Callable: # picture -> tensor (3, 224, 224)
     return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), T.Normalize([.485, .456, .406], [.229, .224, .225])])
 
 # %% ../nbs/11_models.ipynb #76b5f05c
-PLAIN = [argparse.Namespace, pathlib.Path, pathlib.PosixPath, pathlib.PurePosixPath, np.dtype, np.ndarray, np._core.multiarray.scalar, np._core.multiarray._reconstruct,
-    *(type(np.dtype(k)) for k in ('float64', 'float32', 'int64', 'int32', 'bool'))] # what training scripts keep beside the weights; none of it runs code
+PLAIN = [ # what training scripts keep beside the weights; none of it runs code
+    argparse.Namespace, pathlib.Path, pathlib.PosixPath, pathlib.PurePosixPath, np.dtype, np.ndarray,
+    np._core.multiarray.scalar, np._core.multiarray._reconstruct,
+    *(type(np.dtype(k)) for k in ('float64', 'float32', 'int64', 'int32', 'bool'))]
 
 def _read_checkpoint(path):
     "What a file of weights holds, without running anything."
@@ -388,8 +396,9 @@ def _is_scripted(path):
 
 # %% ../nbs/11_models.ipynb #a1c0de22
 EMA = re.compile(r'(^|[._])(ema|averaged?|shadow|swa)([._]|$)', re.I) # how averaged weights are called
-KEYS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'net', 'model_state_dict', 'teacher') # timm's order, then what others use
-SECOND = re.compile(r'(^|\.)(student|encoder_k|momentum\w*|target\w*|key_encoder)(\.|$)', re.I) # the half of a pair that is not meant for use
+KEYS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'net', 'model_state_dict', 'teacher') # timm's order first
+HALF = r'student|encoder_k|momentum\w*|target\w*|key_encoder' # of a pair of networks the one that is not meant for use
+SECOND = re.compile(rf'(^|\.)({HALF})(\.|$)', re.I)
 
 def _states(found, path='', depth=0):
     "{path: {name: tensor}} of all dictionaries of tensors in a checkpoint."
@@ -451,7 +460,9 @@ def _no_prefix(path, prefix, ways):
 def _keys(found):
     "The first keys of a checkpoint and what is behind them."
     if not isinstance(found, dict): return f'a {type(found).__name__}'
-    return ', '.join(f'{k} ({type(v).__name__})' for k, v in list(found.items())[:10]) + (', …' if len(found) > 10 else '')
+    shown = [f'{k} ({type(v).__name__})' for k, v in list(found.items())[:10]]
+    if len(found) > 10: shown.append('…')
+    return ', '.join(shown)
 
 # %% ../nbs/11_models.ipynb #432f0f43
 def _architecture(name):
@@ -465,11 +476,12 @@ def _timm_network(arch, n, state=None): return timm.create_model(arch, num_class
 
 def _vision_network(arch, n, state=None):
     "torchvision's network; auxiliary heads only where the checkpoint has them."
-    aux = {} if arch not in ('inception_v3', 'googlenet') else dict(aux_logits=any('aux' in k.lower() for k in state or {'aux': 0}), init_weights=False)
-    return torchvision.models.get_model(arch, weights=None, num_classes=n, **aux)
+    if arch not in ('inception_v3', 'googlenet'): return torchvision.models.get_model(arch, weights=None, num_classes=n)
+    aux = state is None or any('aux' in k.lower() for k in state)
+    return torchvision.models.get_model(arch, weights=None, num_classes=n, aux_logits=aux, init_weights=False)
 
 def _vision_transform(arch):
-    "The preprocessing of an architecture, and a remark: ImageNet's usual one, or torchvision's where that has another size."
+    "The preprocessing of an architecture, and a remark: ImageNet's, or torchvision's where that has another size."
     known = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
     size = getattr(known, 'crop_size', [224])[0]
     if size == 224: return imagenet_transform(), ('preprocessing assumed: ImageNet at 224 pixels',)
@@ -510,14 +522,19 @@ def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:boo
     head = _head_names(build)
     own = {k: v for k, v in _meta_state(build).items() if k not in head}
     where, start, state = _choose_state(checkpoint, own, ema, path, prefix)
-    options = {k: v for k, v in dict(ema=ema, prefix=prefix, transform_input=transform_input).items() if v != dict(ema=True, prefix=None, transform_input=True)[k]}
+    usual = dict(ema=True, prefix=None, transform_input=True)
+    given = dict(ema=ema, prefix=prefix, transform_input=transform_input)
+    options = {k: v for k, v in given.items() if v != usual[k]}
     spec = str(Spec('file', f'{path}:{arch}', options))
     n_classes = _head_size([k for k in head if 'aux' not in k.lower()], state)
     make = partial(_make_network, build, n_classes, state, head, transform_input)
     reading = _read_state(remarks(notes, 'guess'), checkpoint, where, start, state, own, n_classes, spec)
     if hasattr(make(), 'transform_input'):
-        reading = reading.add('input transform', f"{'on' if transform_input else 'off'}, as with torchvision's own weights; ?transform_input={str(not transform_input).lower()} changes it", 'guess')
-    return Source(spec, lambda: _fit_checkpoint(make(), state, checkpoint, n_classes, spec), _seeded(make), preprocess, None, reading)
+        used = "on, as with torchvision's own weights; ?transform_input=false changes it"
+        if not transform_input: used = 'off, as asked for'
+        reading = reading.add('input transform', used, 'guess' if transform_input else 'read')
+    def load(): return _fit_checkpoint(make(), state, checkpoint, n_classes, spec)
+    return Source(spec, load, _seeded(make), preprocess, None, reading)
 
 # %% ../nbs/11_models.ipynb #a1c0de24
 def _meta_state(build):
@@ -535,7 +552,7 @@ def _make_network(build, n_classes, state, head, transform_input):
 def _fit_checkpoint(module, state, checkpoint, n_classes, spec):
     "The network with all of its weights from the checkpoint."
     own = module.state_dict()
-    counters = {k: v for k, v in own.items() if k.endswith('num_batches_tracked') and k not in state} # of no use in evaluation
+    counters = {k: v for k, v in own.items() if k.endswith('num_batches_tracked') and k not in state} # not used here
     state = {k: v for k, v in state.items() if not k.endswith(('total_ops', 'total_params'))} # counts of a profiler
     if not n_classes: # projections of the training are no part of the body
         body = {k.partition('.')[0] for k in own}
@@ -551,17 +568,21 @@ def _has_body(name, own):
 def _read_state(reading, checkpoint, where, start, state, own, n_classes, spec):
     "The reading of a checkpoint: which weights, under which names, and what was left out."
     states = _states(checkpoint)
-    reading = reading.add('weights', f"{where or 'the whole file'}" + (f', names behind {start!r}' if start else '') + (' (averaged, EMA)' if EMA.search(f'{where}.{start}') else ''))
+    taken = where or 'the whole file'
+    if start: taken += f', names behind {start!r}'
+    if EMA.search(f'{where}.{start}'): taken += ' (averaged, EMA)'
+    reading = reading.add('weights', taken)
     others = [k for k in states if k != where]
     left = [k for k in states[where] if not k.startswith(start)]
     if others: reading = reading.add('weights not used', others)
     if left:
-        reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r} ({', '.join(left[:3])}{', …' if len(left) > 3 else ''})")
+        some = ', '.join(left[:3])
+        reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r}, the first: {some}")
     if not n_classes:
         extra = [k for k in state if k not in own]
-        more = f"; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})" if extra else ''
-        reading = reading.add('checkpoint',
-            f'it has no head for this architecture, so only its features are used, and as_is cannot be run{more}', 'finding')
+        said = 'it has no head for this architecture, so only its features are used, and as_is cannot be run'
+        if extra: said += f"; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})"
+        reading = reading.add('checkpoint', said, 'finding')
     return reading
 
 # %% ../nbs/11_models.ipynb #bf846aa5
@@ -653,7 +674,8 @@ def _from_module(module, preprocess, classes, init):
             f"module that copy.deepcopy can copy. If it holds a connection or a lock, give its class a "
             f"__deepcopy__.") from e
     reading = Reading().add('wrapper', f"{', '.join(wrappers)} was taken off") if wrappers else Reading()
-    return Source(spec, lambda: own, init and (lambda seed=0: _seeded(lambda: _call_init(init, seed))(seed)), preprocess, classes and tuple(classes), reading)
+    def fresh(seed=0): return _seeded(lambda: _call_init(init, seed))(seed)
+    return Source(spec, lambda: own, fresh if init else None, preprocess, classes and tuple(classes), reading)
 
 def _unwrapped(module):
     "The network within DataParallel and torch.compile, and what these are called."

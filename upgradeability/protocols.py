@@ -178,7 +178,7 @@ def _class_map(backbone, task, class_map):
 
 # %% ../nbs/14_protocols.ipynb #a1c0de31
 def _two_classes(backbone, task, probs, class_map):
-    "(columns, (n, 2) probabilities of negative and positive, in words which class is positive) of a head with one output."
+    "(columns, (n, 2) probabilities of negative and positive, in words which class is positive) of one output."
     if len(task.classes) != 2:
         raise ValueError(
             f"{backbone.spec!r} has one output, which tells two classes apart; {task.name!r} has "
@@ -189,12 +189,17 @@ def _two_classes(backbone, task, probs, class_map):
 
 def _positive(classes, head_classes, class_map):
     "(the class that the one output of a head speaks for, why)."
-    given = {str(k): v if isinstance(v, (list, tuple, set, range, np.ndarray)) else [] if v is None else [v] for k, v in (class_map or {}).items()}
+    given = {str(k): _entries(v) for k, v in (class_map or {}).items()}
     if strange := sorted(set(given) - set(classes)): raise unknown('class in class_map', strange[0], classes)
     if given: return _mapped_positive(classes, head_classes, given), 'by class_map'
     named = [c for c in classes if head_classes and _words(head_classes[-1]) == _words(c)]
     if named: return named[0], 'by name'
     return classes[1], 'assumed, as the second class: class_map says otherwise'
+
+def _entries(v):
+    "What a class map says of one class, as a list."
+    if v is None: return []
+    return [*v] if isinstance(v, (list, tuple, set, range, np.ndarray)) else [v]
 
 def _mapped_positive(classes, head_classes, given):
     "The positive class of a class map: the one with the output, or with the label 1 where the other has 0."
@@ -228,11 +233,14 @@ def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
             f"if its output are scores of classes, name these by classes=.")
     class_map, origin = _class_map(backbone, task, class_map)
     if f.source_probs.shape[1] == 1: columns, given, origin = _two_classes(backbone, task, f.source_probs, class_map)
-    else: columns, given = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map), f.source_probs
+    else:
+        columns = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map)
+        given = f.source_probs
     probs, can = np.stack([given[:, c].sum(1) for c in columns], 1), np.array([len(c) > 0 for c in columns])
     probs = _at_most_one(probs)
     def answer(rows): p = _rows_of(f, probs, rows); return np.where(can, p, -1).argmax(1), p
-    ceiling, notes = float(can[task.y[task.splits['test']]].mean()), [origin if origin.startswith('the one output') else f'classes mapped {origin}']
+    ceiling = float(can[task.y[task.splits['test']]].mean())
+    notes = [origin if origin.startswith('the one output') else f'classes mapped {origin}']
     if ceiling < 1: notes.append(f"never predicted: {', '.join(c for c, ok in zip(task.classes, can) if not ok)}; no accuracy above {ceiling:.3f} can be reached")
     return both(task, answer(fit_rows(task)), answer(task.splits['test']), in_sample=False, notes=notes, ceiling=ceiling)
 
