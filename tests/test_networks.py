@@ -200,7 +200,8 @@ class Head(nn.Module):
     def forward(self, x): return self.after(self.fc(self.body(x)))
 
 AFTER = {"temperature": (lambda o: o / 1.7, lambda o: (o / 1.7).softmax(1)), "softmax of a temperature": (lambda o: (3 * o).softmax(1), lambda o: (3 * o).softmax(1)), "log-softmax of a temperature": (lambda o: (.2 * o).log_softmax(1), lambda o: (.2 * o).softmax(1)),
-         "sigmoid": (torch.sigmoid, torch.sigmoid), "sigmoid of a temperature": (lambda o: (o / 2).sigmoid(), lambda o: (o / 2).sigmoid()), "log-sigmoid": (F.logsigmoid, torch.sigmoid)}
+         "sigmoid": (torch.sigmoid, torch.sigmoid), "sigmoid of a temperature": (lambda o: (o / 2).sigmoid(), lambda o: (o / 2).sigmoid()), "log-sigmoid": (F.logsigmoid, torch.sigmoid),
+         "temperature and constant": (lambda o: 5 * o - 10, lambda o: (5 * o).softmax(1))}
 
 @pytest.mark.parametrize("name", AFTER)
 def test_heads_with_something_behind(name):
@@ -228,20 +229,37 @@ class ByProduct(nn.Module):
     def __init__(self): super().__init__(); self.body, self.w = nn.Sequential(*body()), nn.Parameter(torch.randn(6, 3))
     def forward(self, x): return 10 * torch.matmul(F.normalize(self.body(x)), F.normalize(self.w, dim=0))
 
-@pytest.mark.parametrize("make, normed", [(lambda: nn.Sequential(*body(), Cosine()), False), (CosineInside, True), (ByProduct, True), (InList, False)], ids=["module", "functional", "product", "in a list"])
+class ZeroShot(nn.Module):
+    "The names of the classes as vectors, as CLIP is used."
+    def __init__(self): super().__init__(); self.body, self.texts = nn.Sequential(*body()), nn.Parameter(F.normalize(torch.randn(3, 6)))
+    def forward(self, x): return 100. * F.normalize(self.body(x)) @ self.texts.t()
+
+@pytest.mark.parametrize("make, normed", [(lambda: nn.Sequential(*body(), Cosine()), False), (CosineInside, True), (ByProduct, True), (ZeroShot, 100), (InList, False)], ids=["module", "functional", "product", "zero-shot", "in a list"])
 def test_cosine_heads_and_heads_in_lists(make, normed):
     net, x = seeded(make).eval(), torch.randn(5, 3, 8, 8)
     features = (net[:4] if isinstance(net, nn.Sequential) else net.body)(x)
     b = complete(load(net), x)
     with torch.inference_mode():
         got, probs = b.encode(b.module, x)
-        assert b.head is not None and torch.allclose(got, F.normalize(features) if normed else features, atol=1e-5) and torch.allclose(probs, net(x).softmax(1), atol=1e-5)
+        assert b.head is not None and torch.allclose(got, F.normalize(features) * int(normed) if normed else features, atol=1e-4) and torch.allclose(probs, net(x).softmax(1), atol=1e-5)
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_quantised_head():
     net, x = torch.ao.quantization.quantize_dynamic(seeded(tiny).eval(), {nn.Linear}), torch.randn(4, 3, 8, 8)
     b = load(net, preprocess=TINY)
     with torch.inference_mode(): assert b.head == "4" and b.dim == 6 and torch.allclose(b.encode(b.module, x)[1], net(x).softmax(1), atol=1e-5)
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_statically_quantised_network():
+    q = torch.ao.quantization
+    net = nn.Sequential(q.QuantStub(), *seeded(tiny), q.DeQuantStub()).eval()
+    net.qconfig = q.get_default_qconfig(next(e for e in ("fbgemm", "qnnpack") if e in torch.backends.quantized.supported_engines))
+    ready = q.prepare(net)
+    ready(torch.rand(8, 3, 8, 8))
+    done, x = q.convert(ready), torch.rand(4, 3, 8, 8)
+    b = load(done, preprocess=TINY)
+    with torch.inference_mode(): assert b.head == "5" and torch.allclose(b.encode(b.module, x)[1], done(x).softmax(1), atol=1e-6)
+    assert hash_weights(done) == hash_weights(copy.deepcopy(done)) and "cache" not in b.reading
 
 @pytest.mark.parametrize("after", [lambda o: o, torch.sigmoid, lambda o: o[:, 0], lambda o: o.squeeze(), lambda o: F.logsigmoid(o)], ids=["logit", "sigmoid", "column", "squeezed", "log"])
 def test_one_output(after):

@@ -17,7 +17,7 @@ from types import MethodType, MethodWrapperType, ModuleType
 __all__ = ['Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'complete']
 
 # %% ../nbs/09_backbones.ipynb #97bc14f3
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from PIL import Image
 from torch import nn
 
@@ -71,6 +71,8 @@ def _squash_scaled(x, out):
     if not one and (s := _scaled(_centred(x), _centred(log))): ways.append(('none', (s * x).softmax(1)))
     if not one and (s := _scaled(_centred(x), _centred(out))): ways.append(('exp', (s * x).log_softmax(1)))
     if s := _scaled(x, out.logit()): ways.append(('none', (s * x).sigmoid()))
+    if not one and x.numel() > 4 and (s := _scaled(_centred(x), _centred(out))): # a constant is added
+        ways.append(('softmax', s * x + (out - s * x).mean()))
     return next((squash for squash, y in ways if _close(y, out)), None)
 
 def _is_head(candidate, out, is_last, squash=_squash):
@@ -83,6 +85,10 @@ def _is_head(candidate, out, is_last, squash=_squash):
         if is_last and candidate.ndim == 4 and _close(rectified, out): return how, 'softmax'
 
 def _may_be_head(module): return isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+
+def _real(t):
+    "A tensor in float32; a quantised one by the values that it stands for."
+    return t.dequantize() if t.is_quantized else t.float()
 
 def _positions(module, x):
     "What a linear layer reads or gives, with all positions in one dimension."
@@ -181,7 +187,7 @@ def _dry_run(module, modules, batch):
         def keep(m, args, kwargs, out):
             given = next(iter([*args, *kwargs.values()]), None)
             kept = _may_be_head(m) or _is_custom_head(m, given, out)
-            y = _positions(m, out).detach().clone() if kept else None # a copy: what follows may work in place
+            y = _real(_positions(m, out)).detach().clone() if kept else None # a copy: what follows may work in place
             calls.append((name, y, given if kept else None))
         return m.register_forward_hook(keep, with_kwargs=True)
     for name, m in modules.items():
@@ -220,9 +226,9 @@ class _Products(torch.overrides.TorchFunctionMode):
 PRODUCTS = (nn.functional.linear, torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
 
 def _is_cosine(x, w):
-    "Whether the rows of x (n, d) and the columns of w (d, S) all have length one."
+    "Whether the rows of x (n, d) have one length, and the columns of w (d, S) too."
     lengths = [x.float().norm(dim=1), w.float().norm(dim=0)]
-    return all(torch.allclose(length, torch.ones_like(length), atol=1e-3) for length in lengths)
+    return all(torch.allclose(length / length.mean(), torch.ones_like(length), atol=1e-3) for length in lengths)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de14
 def _find_head(found, calls, products, try_again):
@@ -257,6 +263,7 @@ def _is_causal(module, batch, tap):
     "Whether other numbers in the place of a layer's output come out scaled too: near zero, many a curve looks straight."
     dice, put = torch.Generator().manual_seed(0), []
     def other(y):
+        y = _real(y)
         put[:] = [3 * torch.randn(y.shape, generator=dice).to(y)]
         return put[0].clone()
     with _evaluating(module), torch.inference_mode():
@@ -338,9 +345,9 @@ def _run_tapped(module, batch, tap):
         return pool(products.seen[0].float(), tap.pooling), raw
     if not tap.layer and tap.side == 'output':
         raw = module(batch)
-        return pool(_rows(_at(raw, tap.output), n).float(), tap.pooling), raw
+        return pool(_real(_rows(_at(raw, tap.output), n)), tap.pooling), raw
     seen, where = [], module.get_submodule(tap.layer)
-    def keep(x): seen[:] = [pool(_positions(where, x).float(), tap.pooling)] # pooled at once: what follows may work in place
+    def keep(x): seen[:] = [pool(_real(_positions(where, x)), tap.pooling)] # pooled at once: what follows may work in place
     if tap.side == 'input': hook = where.register_forward_pre_hook(lambda m, args, kwargs: keep([*args, *kwargs.values()][0]), with_kwargs=True)
     else: hook = where.register_forward_hook(lambda m, args, out: keep(_layer_output(out, n)))
     try: raw = module(batch)
@@ -597,12 +604,19 @@ def _walk_object(walk, o):
 def _reduced(walk, o):
     "What pickle would keep, as far as that goes by values."
     if type(o) is object: return 'a mark'
-    try: return [part if isinstance(part, str) else walk(part) for part in o.__reduce_ex__(4)]
+    reduce = copyreg.dispatch_table.get(type(o), lambda o: o.__reduce_ex__(4))
+    try: return [part if isinstance(part, str) else walk(part) for part in reduce(o)]
     except Exception: return walk.give_up(o)
 
 CONTAINERS = [((list, tuple), _walk_list), ((set, frozenset), _walk_set), ((dict, MappingProxyType), _walk_dict)]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de07
+def _walk_table(walk, t):
+    "Names, index and columns of a table."
+    t = t.to_frame() if hasattr(t, 'to_frame') else t
+    columns = [walk(t.iloc[:, i].to_numpy()) for i in range(t.shape[1])]
+    return ['table', walk(list(t.columns)), walk(t.index.to_numpy()), columns]
+
 def _by_text(walk, o): return [type(o).__qualname__, str(o)]
 def _walk_weak(walk, ref): return ['weak', walk(ref())]
 def _walk_partial(walk, o): return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
@@ -624,7 +638,7 @@ class _Exactly(type):
     def __instancecheck__(self, o): return type(o) in self.kinds
 
 WAYS = [ # (what it is, how it is described), the first that fits
-    (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text),
+    (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text), ((pd.DataFrame, pd.Series, pd.Index), _walk_table),
     (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), (SCRIPTED, _walk_scripted), (nn.Module, _walk_network),
     (type, _walk_class), (FunctionType, _walk_function), (BuiltinFunctionType, _walk_builtin),
     ((MethodType, MethodWrapperType), _walk_method), (WRAPPERS, _walk_wrapper), (partial, _walk_partial),
