@@ -88,11 +88,11 @@ class Wrapped(nn.Module):
     def forward(self, x): return self.wrap(self.net(x))
 
 HEADS = {"softmax": (lambda o: o.softmax(1), True), "log-softmax": (lambda o: o.log_softmax(1), True), "tuple": (lambda o: (o, o * 2), True), "dict": (lambda o: {"logits": o}, True), "logits": (lambda o: type("Out", (), {"logits": o})(), True),
-         "column": (lambda o: o[:, :, None, None], True), "in place relu": (lambda o: o.relu_(), False), "relu": (lambda o: o.relu(), False), "scaled": (lambda o: 3 * o, False), "normed": (lambda o: nn.functional.normalize(o), False)}
+         "column": (lambda o: o[:, :, None, None], True), "in place relu": (lambda o: o.relu_(), False), "relu": (lambda o: o.relu(), False), "curved": (lambda o: nn.functional.silu(o / 100), False), "normed": (lambda o: nn.functional.normalize(o), False)}
 
 @pytest.mark.parametrize("wrap", HEADS)
 def test_what_counts_as_a_head(wrap):
-    "Probabilities and reshaping keep a head; an embedding or a scale makes the output the feature."
+    "Probabilities and reshaping keep a head; an embedding or a curve makes the output the feature."
     f, head = HEADS[wrap]
     net, x = Wrapped(tiny(), f).eval(), torch.randn(5, 3, 8, 8)
     tap = find_tap(net, x)
