@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import OPTION, Spec, _items, _Texts, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import OPTION, Spec, _items, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
@@ -335,9 +335,15 @@ def _whole(name, given, least):
     return list(dict.fromkeys(map(int, numbers)))
 
 # %% ../nbs/17_evaluation.ipynb #7ad65463
+class _Names(yaml.SafeLoader):
+    "YAML of names and numbers of outputs: `no` is a name, not a truth value, and so is '3' in quotation marks."
+    yaml_implicit_resolvers = {}
+
+_Names.add_implicit_resolver('tag:yaml.org,2002:int', re.compile('^(?:0|[1-9][0-9]*)$'), None)
+
 def _class_map(given):
-    "A class map, perhaps as YAML text whose words are all text: `no` is a class, not a truth value."
-    class_map = yaml.load(given, _Texts) if isinstance(given, str) else given
+    "A class map, perhaps as YAML text."
+    class_map = yaml.load(given, _Names) if isinstance(given, str) else given
     if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
     if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
     return class_map
