@@ -181,9 +181,9 @@ def test_grades_of_words_say_that_they_count_by_position(tmp_path):
 def test_class_map_is_text():
     from upgradeability.evaluation import _class_map, _protocol
     from upgradeability.protocols import class_columns
-    assert _class_map("{no: [off, 2], yes: [1]}") == {"no": ["off", "2"], "yes": ["1"]} and _class_map("null") is None
+    assert _class_map("{no: [off, 2], yes: [1]}") == {"no": ["off", 2], "yes": [1]} and _class_map("null") is None
     assert class_columns(("no", "yes"), ("off", "on", "else"), 3, _class_map("{no: [off, 2], yes: [1]}")) == [[0, 2], [1]]
-    assert class_columns(("0", "1"), ("1", "0"), 2, _class_map("{0: ['0'], 1: 1}")) == [[1], [0]]   # a name before a number
+    assert class_columns(("0", "1"), ("1", "0"), 2, _class_map("{0: ['0'], 1: 0}")) == [[1], [0]]   # a name in quotation marks, a number without
     assert _protocol("as_is?class_map={no: [off]}").options == {"class_map": {"no": ["off"]}}
     assert _protocol("fine_tune?epochs=3&lrs=[1e-4, 1e-3]").options == {"epochs": 3, "lrs": [1e-4, 1e-3]}
 
