@@ -4,17 +4,20 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import inspect, random, re
+import copyreg, dis, functools, inspect, io, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
 from functools import partial
-from types import FunctionType, MethodType
+from pathlib import Path, PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType
+from types import MethodType, MethodWrapperType, ModuleType
 
 # %% auto #0
 __all__ = ['Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'complete']
 
 # %% ../nbs/09_backbones.ipynb #97bc14f3
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from PIL import Image
 from torch import nn
 
@@ -26,10 +29,11 @@ from .reading import Reading, reading_html, reading_text
 @dataclass(frozen=True)
 class Tap:
     "Where features are taken from a network."
-    layer: str # name of the module, '' for the network itself
-    side: str # 'input' of that module (a head) or its 'output'
+    layer: str # name of the module, '' for the network itself, or the number of a matrix product
+    side: str # 'input' of that module (a head), its 'output', or 'factor': what a matrix product multiplies
     pooling: str # how positions become one vector: 'flat', 'mean' or 'cls'
-    squash: str = '' # what turns the network's output into probabilities: 'softmax', 'exp', 'none'; '' without a head
+    squash: str = '' # makes probabilities of the output: 'softmax', 'sigmoid', 'exp', 'none'; '' without a head
+    output: str = '' # which of the network's outputs counts: its key, or its number; '' where there is one
 
 # %% ../nbs/09_backbones.ipynb #feb587d6
 def pool(
@@ -44,28 +48,115 @@ def pool(
     return x.mean(1) if x.ndim == 3 else x.flatten(2).mean(2)
 
 # %% ../nbs/09_backbones.ipynb #319f7b58
-def _main(out):
-    "The tensor that counts among a network's outputs."
-    if isinstance(out, torch.Tensor): return out
-    if hasattr(out, 'logits'): return out.logits
-    if isinstance(out, dict): out = list(out.values())
-    if isinstance(out, (list, tuple)) and out and isinstance(out[0], torch.Tensor): return out[0]
-    raise TypeError(f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict that begins with one, is needed. Wrap it in a module that does.")
+def _close(a, b): return a.shape == b.shape and torch.allclose(a, b, atol=1e-7, rtol=1e-4)
 
-def _is_head(candidate, out, is_last):
+def _scaled(x, y):
+    "The positive factor between two tensors by least squares; None where there is none."
+    s = float((x * y).sum() / (x * x).sum())
+    return s if 1e-4 < s < 1e4 and abs(s - 1) > 1e-6 else None
+
+def _centred(x): return x - x.mean(1, keepdim=True)
+
+def _squash(x, out):
+    "What makes probabilities of the output, where a layer's numbers explain it: 'softmax', 'sigmoid', …; else None."
+    one = out.shape[1] == 1
+    ways = [('sigmoid' if one else 'softmax', x), ('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
+    if not one: ways[1:1] = [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
+    return next((squash for squash, y in ways if _close(y, out)), None)
+
+def _squash_scaled(x, out):
+    "The same where a temperature comes in between."
+    one, log, ways = out.shape[1] == 1, out.clamp_min(1e-38).log(), []
+    if s := _scaled(x, out): ways.append(('sigmoid' if one else 'softmax', s * x))
+    if not one and (s := _scaled(_centred(x), _centred(log))): ways.append(('none', (s * x).softmax(1)))
+    if not one and (s := _scaled(_centred(x), _centred(out))): ways.append(('exp', (s * x).log_softmax(1)))
+    if s := _scaled(x, out.logit()): ways.append(('none', (s * x).sigmoid()))
+    if not one and x.numel() > 4 and (s := _scaled(_centred(x), _centred(out))): # a constant is added
+        ways.append(('softmax', s * x + (out - s * x).mean()))
+    return next((squash for squash, y in ways if _close(y, out)), None)
+
+def _is_head(candidate, out, is_last, squash=_squash):
     "(pooling, squash) by which a layer's output becomes the network's output, or None."
     for how in ('flat', 'mean', 'cls'):
         try: pooled, rectified = pool(candidate, how), pool(candidate.relu(), how)
         except ValueError: continue
-        ways = [('softmax', pooled), ('none', pooled.softmax(1)), ('exp', pooled.log_softmax(1))] + [('softmax', rectified)] * (is_last and candidate.ndim == 4)
-        for squash, t in ways:
-            if t.shape == out.shape and torch.allclose(t, out, atol=1e-7, rtol=1e-4): return how, squash
+        if pooled.shape != out.shape: continue
+        if found := squash(pooled, out): return how, found
+        if is_last and candidate.ndim == 4 and _close(rectified, out): return how, 'softmax'
 
 def _may_be_head(module): return isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+
+def _real(t):
+    "A tensor in float32; a quantised one by the values that it stands for."
+    return t.dequantize() if t.is_quantized else t.float()
 
 def _positions(module, x):
     "What a linear layer reads or gives, with all positions in one dimension."
     return x.flatten(1, -2) if isinstance(module, nn.Linear) and x.ndim > 3 else x
+
+# %% ../nbs/09_backbones.ipynb #a1c0de11
+OUTPUTS = ( # keys that say what a tensor is; the first that is there counts
+    'logits', 'prediction', 'predictions', 'preds', 'pred', 'scores', 'probs', 'probabilities', 'out', 'output',
+    'pooler_output', 'image_embeds', 'x_norm_clstoken', 'embeddings', 'embedding', 'embeds', 'pooled',
+    'features', 'feature', 'feats', 'last_hidden_state', 'x_norm_patchtokens')
+
+def _parts_of(out):
+    "{key: part} of an output of several parts; None where it has none."
+    if hasattr(out, '_asdict'): return out._asdict()
+    if isinstance(out, (dict, MappingProxyType)): return dict(out)
+    if isinstance(out, (list, tuple)): return dict(enumerate(out))
+    if isinstance(getattr(out, 'logits', None), torch.Tensor): return {'logits': out.logits}
+    return getattr(out, '__dict__', None) or None
+
+def _tensors(out, path='', depth=0):
+    "{path: tensor} of all that a network returned."
+    if isinstance(out, torch.Tensor): return {path: out}
+    parts = _parts_of(out) if depth < 4 else None
+    found = {}
+    for k, v in (parts or {}).items(): found |= _tensors(v, f'{path}.{k}' if path else str(k), depth + 1)
+    return found
+
+def _at(out, path):
+    "The part of an output that a path names; a network that returns one tensor returns that."
+    found = _tensors(out)
+    if path not in found:
+        raise ValueError(
+            f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
+    return found[path]
+
+def _listed(tensors): return ', '.join(f'{k or "output"} {tuple(t.shape)}' for k, t in tensors.items()) or 'no tensor'
+
+# %% ../nbs/09_backbones.ipynb #a1c0de12
+def _with_rows(t, n):
+    "The tensor with one row per example, where a dimension of length one was squeezed away; None where it has no rows."
+    if n == 1 and t.ndim < 2 and (t.ndim == 0 or len(t) > 1): t = t[None]
+    if t.ndim == 0 or len(t) != n: return None
+    return t[:, None] if t.ndim == 1 else t
+
+def _usable(out, n):
+    "{path: tensor with a row per example} of what a network returned, losses and auxiliary outputs left out."
+    tensors = _tensors(out)
+    if not tensors:
+        raise TypeError(
+            f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict of tensors, is needed. "
+            f"Wrap it in a module that returns one.")
+    found = {k: _with_rows(t, n) for k, t in tensors.items() if t.is_floating_point()}
+    found = {k: t for k, t in found.items() if t is not None and t.numel()}
+    if not found:
+        raise TypeError(
+            f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is "
+            f"needed. Wrap the network in a module that returns one.")
+    columns = {k for k in found if tensors[k].ndim == 1}
+    for minor in ({k for k in found if 'loss' in k.lower()}, {k for k in found if 'aux' in k.lower()}, columns):
+        found = {k: t for k, t in found.items() if k not in minor} or found # left out where something else is there
+    return found
+
+def _named_output(found):
+    "The path that the names, or the form of a list of maps, decide for; None."
+    if len(found) == 1: return next(iter(found))
+    for name in OUTPUTS:
+        if name in found: return name
+    if all(t.ndim == 4 for t in found.values()): return list(found)[-1] # the stages of a network, the deepest last
 
 # %% ../nbs/09_backbones.ipynb #972f01a5
 def find_tap(
@@ -75,16 +166,145 @@ def find_tap(
     pooling:str='mean', # how the output of `layer` is pooled
 ) -> Tap: # where the features are
     "Find the features by a dry run."
-    modules, calls, hooks = dict(module.named_modules()), [], []
+    modules = dict(module.named_modules())
     if layer is not None and layer not in modules: raise unknown('layer', layer, [k for k in modules if k])
-    def record(name): return lambda m, args, out: calls.append((name, _positions(m, out).detach().clone() if _may_be_head(m) else None)) # a copy: what follows may work in place
+    out, calls, products = _dry_run(module, modules, batch)
+    def try_again(tap): return _is_causal(module, batch, tap)
+    try: found = _find_head(_usable(out, len(batch)), calls, products, try_again) if _may_have_head(module) else None
+    except (TypeError, ValueError):
+        if layer is None: raise
+        return Tap(layer, 'output', pooling)
+    if layer is not None:
+        squash, output = (found.squash, found.output) if found else ('', '')
+        return Tap(layer, 'output', pooling, squash, output)
+    return found or _headless(module, _usable(out, len(batch)))
+
+# %% ../nbs/09_backbones.ipynb #a1c0de13
+def _dry_run(module, modules, batch):
+    "The network's output; (name, output, input) of the layers that may be a head; the same of its matrix products."
+    calls, hooks, products = [], [], _Products()
+    def record(name, m):
+        def keep(m, args, kwargs, out):
+            given = next(iter([*args, *kwargs.values()]), None)
+            kept = _may_be_head(m) or _is_custom_head(m, given, out)
+            y = _real(_positions(m, out)).detach().clone() if kept else None # a copy: what follows may work in place
+            calls.append((name, y, given if kept else None))
+        return m.register_forward_hook(keep, with_kwargs=True)
     for name, m in modules.items():
-        if m._parameters: hooks.append(m.register_forward_hook(record(name)))
+        is_layer = m._parameters or hasattr(m, 'in_features')
+        if is_layer and not isinstance(m, torch.jit.ScriptModule): hooks.append(record(name, m))
     try:
-        with _evaluating(module), torch.inference_mode(): out = _main(module(batch)).flatten(1)
+        with _evaluating(module), torch.inference_mode(), products: out = module(batch)
     finally: [h.remove() for h in hooks]
-    found = next((Tap(name, 'input', *hit) for i, (name, o) in enumerate(reversed(calls)) if o is not None and len(o) == len(batch) and (hit := _is_head(o, out, i == 0))), Tap('', 'output', 'flat'))
-    return found if layer is None else Tap(layer, 'output', pooling, found.squash)
+    return out, calls, products.seen
+
+def _is_custom_head(module, x, out):
+    "Whether another module makes vectors of vectors by a matrix of its own: a cosine head, a quantised layer."
+    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)): return False
+    if any(len(list(m.parameters())) for m in module.children()): return False
+    sizes = {x.shape[1], out.shape[1]}
+    if {getattr(module, 'in_features', None), getattr(module, 'out_features', None)} == sizes: return True
+    return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
+
+class _Products(torch.overrides.TorchFunctionMode):
+    """Keeps what matrix products multiply and give.
+
+    With `only` it keeps the factor of that product, and puts `other` in the place of its result.
+    """
+    def __init__(self, only=None, other=None): self.seen, self.number, self.only, self.other = [], 0, only, other
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        if f not in PRODUCTS: return f(*args, **(kwargs or {}))
+        x, w = [*args, *(kwargs or {}).values()][:2]
+        y, number, self.number = f(*args, **(kwargs or {})), self.number, self.number + 1
+        if self.only == number: self.seen.append(x)
+        if self.only == number and self.other: return self.other(y)
+        if self.only is None and y.ndim == x.ndim == w.ndim == 2:
+            is_layer = f is nn.functional.linear
+            if is_layer or _is_cosine(x, w): self.seen.append((number, y.detach().clone(), x))
+        return y
+
+PRODUCTS = (nn.functional.linear, torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
+
+def _is_cosine(x, w):
+    "Whether the rows of x (n, d) have one length, and the columns of w (d, S) too."
+    lengths = [x.float().norm(dim=1), w.float().norm(dim=0)]
+    return all(torch.allclose(length / length.mean(), torch.ones_like(length), atol=1e-3) for length in lengths)
+
+# %% ../nbs/09_backbones.ipynb #a1c0de14
+def _find_head(found, calls, products, try_again):
+    "The head that explains an output; None where there is none, an error where it is not clear which output counts."
+    path = _named_output(found)
+    taps = {k: _explained(t, k, calls, products, try_again) for k, t in found.items() if path in (None, k)}
+    hits = {k: tap for k, tap in taps.items() if tap}
+    if path is not None: return hits.get(path)
+    places = {(tap.layer, tap.side) for tap in hits.values()}
+    if len(places) > 1: hits = _last_of_chain(hits, found, calls)
+    if len({(tap.layer, tap.side) for tap in hits.values()}) == 1: return next(iter(hits.values()))
+    if not hits and sum(t.ndim == 2 for t in found.values()) == 1: return None
+    raise ValueError(
+        f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say "
+        f"layer=, the name of a module whose output are the features, or wrap the network in a module that "
+        f"returns one tensor.")
+
+def _explained(t, path, calls, products, try_again):
+    "The head whose output became this tensor."
+    if t.ndim > 2 and t.flatten(2).shape[2] > 1: return None # positions are left: tokens, or a map
+    out, last = t.float().flatten(1), calls[-1][0] if calls else None
+    layers = [(name, 'input', y) for name, y, _ in reversed(calls)]
+    layers += [(str(number), 'factor', y) for number, y, _ in reversed(products)]
+    for name, side, y in layers:
+        if y is None or len(y) != len(t): continue
+        hit = _is_head(y.float(), out, side == 'input' and name == last)
+        if hit: return Tap(name, side, *hit, path)
+        hit = _is_head(y.float(), out, False, _squash_scaled)
+        if hit and try_again(Tap(name, side, *hit, path)): return Tap(name, side, *hit, path)
+
+def _is_causal(module, batch, tap):
+    "Whether other numbers in the place of a layer's output come out scaled too: near zero, many a curve looks straight."
+    dice, put = torch.Generator().manual_seed(0), []
+    def other(y):
+        y = _real(y)
+        put[:] = [3 * torch.randn(y.shape, generator=dice).to(y)]
+        return put[0].clone()
+    with _evaluating(module), torch.inference_mode():
+        if tap.side == 'factor':
+            with _Products(int(tap.layer), other): raw = module(batch)
+        else:
+            hook = module.get_submodule(tap.layer).register_forward_hook(lambda m, args, y: other(y))
+            try: raw = module(batch)
+            finally: hook.remove()
+    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
+    where = module.get_submodule(tap.layer) if tap.side == 'input' else None
+    pooled = pool(_positions(where, put[0].float()), tap.pooling)
+    return _squash_scaled(pooled, out) == tap.squash
+
+class _NoHead(nn.Identity):
+    "In the place of a head that a checkpoint does not have."
+
+def _may_have_head(module): return not any(isinstance(m, _NoHead) for m in module.modules())
+
+def _last_of_chain(hits, found, calls):
+    "Without outputs that a later head reads: an embedding that is returned beside the logits made of it."
+    read = {name: x for name, _, x in calls if isinstance(x, torch.Tensor)}
+    def is_read(k):
+        others = [t.layer for other, t in hits.items() if other != k and t.layer in read]
+        return any(_close(read[layer].float(), found[k].float()) for layer in others)
+    return {k: t for k, t in hits.items() if not is_read(k)}
+
+def _headless(module, found):
+    "The output as the feature: tokens by the class token where the network has one, maps by their mean."
+    path = _named_output(found)
+    if path is None: path = next(k for k, t in found.items() if t.ndim == 2)
+    t = found[path]
+    one_position = t.ndim == 2 or t.flatten(2).shape[2] == 1
+    if one_position or next(module.parameters(), None) is None: how = 'flat'
+    else: how = 'cls' if t.ndim == 3 and _has_class_token(module) else 'mean'
+    return Tap('', 'output', how, '', path)
+
+def _has_class_token(module):
+    "Whether a transformer begins its tokens with one for the whole picture."
+    names = {name.rpartition('.')[2] for name, _ in module.named_parameters()}
+    return bool(names & {'cls_token', 'class_token', 'class_embedding'})
 
 # %% ../nbs/09_backbones.ipynb #9c542890
 class _evaluating:
@@ -101,15 +321,45 @@ def encode(
     tap:Tap, # where the features are
 ) -> tuple: # features (n, d) and head probabilities (n, S) or None, both float32
     "Features and head probabilities in one pass."
+    features, raw = _run_tapped(module, batch, tap)
+    if not tap.squash: return features, None
+    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
+    ways = {'softmax': lambda: out.softmax(1), 'sigmoid': out.sigmoid, 'exp': out.exp, 'none': lambda: out}
+    return features, ways[tap.squash]()
+
+# %% ../nbs/09_backbones.ipynb #a1c0de15
+def _rows(t, n):
+    "The tensor with one row per example, or an error."
+    rows = _with_rows(t, n)
+    if rows is None:
+        raise ValueError(
+            f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension "
+            f"should be the examples.")
+    return rows
+
+def _run_tapped(module, batch, tap):
+    "(features, what the network returned)."
+    n = len(batch)
+    if tap.side == 'factor':
+        with _Products(int(tap.layer)) as products: raw = module(batch)
+        return pool(products.seen[0].float(), tap.pooling), raw
+    if not tap.layer and tap.side == 'output':
+        raw = module(batch)
+        return pool(_real(_rows(_at(raw, tap.output), n)), tap.pooling), raw
     seen, where = [], module.get_submodule(tap.layer)
-    def keep(x): seen[:] = [pool(_positions(where, x).float(), tap.pooling)] # pooled at once: what follows may work in place
+    def keep(x): seen[:] = [pool(_real(_positions(where, x)), tap.pooling)] # pooled at once: what follows may work in place
     if tap.side == 'input': hook = where.register_forward_pre_hook(lambda m, args, kwargs: keep([*args, *kwargs.values()][0]), with_kwargs=True)
-    else: hook = where.register_forward_hook(lambda m, args, out: keep(_main(out)))
-    try: out = _main(module(batch)).float().flatten(1)
+    else: hook = where.register_forward_hook(lambda m, args, out: keep(_layer_output(out, n)))
+    try: raw = module(batch)
     finally: hook.remove()
     if not seen: raise ValueError(f"The layer {tap.layer!r} is not used when the network runs, so it has no output; name another.")
-    probs = {'softmax': lambda: out.softmax(1), 'exp': out.exp, 'none': lambda: out, '': lambda: None}[tap.squash]()
-    return seen[0], probs
+    return seen[0], raw
+
+def _layer_output(out, n):
+    "The tensor that a layer gives: the one that its name says, else the first."
+    found = _usable(out, n)
+    path = _named_output(found)
+    return found[next(iter(found)) if path is None else path]
 
 # %% ../nbs/09_backbones.ipynb #de7be125
 @dataclass(frozen=True, eq=False)
@@ -128,6 +378,7 @@ class Backbone:
     reading: Reading = Reading() # where its features are, and what was assumed
     layer: str|None = None # the layer asked for; None: found
     pooling: str = 'mean' # of that layer's output
+    weights: str = '' # hash of the weights when it was loaded; '' where that was not taken
 
     @property
     def device(self) -> torch.device: # of its first parameter
@@ -149,58 +400,326 @@ class Backbone:
 
 # %% ../nbs/09_backbones.ipynb #17858de9
 LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name
+PLACES = ('stdlib', 'platstdlib', 'purelib', 'platlib')
+INSTALLED = tuple({*map(sysconfig.get_path, PLACES), *site.getsitepackages()}) # folders of what is not the user's own
 
-def _describe(o, depth=0):
-    "What distinguishes a value, in a form that has a fingerprint; None where that is unknown."
-    if depth > 8: return None # a function may hold itself
-    inside = partial(_describe, depth=depth + 1)
-    if isinstance(o, torch.Tensor): return [str(o.dtype), list(o.shape), o.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if o.numel() else b'']
-    if isinstance(o, (FunctionType, MethodType)): return [o.__qualname__, _describe_code(o.__code__), inside(o.__defaults__), [inside(c.cell_contents) for c in o.__closure__ or ()]]
-    if isinstance(o, (list, tuple)): return [inside(v) for v in o]
-    if isinstance(o, dict): return {str(k): inside(v) for k, v in o.items()}
-    if isinstance(o, partial): return ['partial', inside(o.func), inside(o.args), inside(o.keywords)]
-    if isinstance(o, (str, bytes, int, float, complex, np.generic, np.ndarray)): return o
-    return getattr(o, '__qualname__', None) if callable(o) and not isinstance(o, nn.Module) else None
+def _goes_by_name(module):
+    "Whether code of this module is described by its name: that of the libraries, of this package and of Python itself."
+    top = str(module).partition('.')[0]
+    return top in (*LIBRARIES, __package__ or 'upgradeability', 'builtins', 'numpy') or top in sys.stdlib_module_names
 
+def _is_installed(module):
+    "Whether this module is no file of the user's own."
+    file = getattr(sys.modules.get(str(module)), '__file__', None)
+    return _goes_by_name(module) or bool(file) and file.startswith(INSTALLED)
+
+# %% ../nbs/09_backbones.ipynb #a1c0de01
+OUTSIDE = { # code that uses these gets its answers from elsewhere
+    'requests', 'httpx', 'aiohttp', 'urllib', 'urllib3', 'http', 'socket', 'grpc', 'boto3', 'openai', 'subprocess', 'ctypes'}
+
+class _Walk:
+    "Visits all that an object reaches; a call returns a plain value, or the hash of what was found."
+    def __init__(self):
+        self.known = {} # id -> (hash, object); the object is kept, so that its id is not given to another
+        self.stack = [] # ids of the objects that are being described
+        self.opaque = {} # what cannot be described in full, in words
+        self.networks = [] # every `nn.Module` that was met
+        self.borrowed = [] # those in functions and classes, which copy.deepcopy does not copy
+        self.functions = 0 # functions and classes around what is being described
+
+    def __call__(self, o):
+        if o is None or type(o) in (str, bytes, bool, int, float, complex) or isinstance(o, np.generic): return o
+        if id(o) in self.known: return self.known[id(o)][0]
+        if id(o) in self.stack: return f'the object {len(self.stack) - self.stack.index(id(o))} levels up'
+        self.stack.append(id(o))
+        try: found = fingerprint(self.describe(o))
+        finally: self.stack.pop()
+        self.known[id(o)] = found, o
+        return found
+
+    def describe(self, o):
+        "What distinguishes this object, with hashes of what it holds."
+        way = next(way for kind, way in WAYS if isinstance(o, kind))
+        is_shared = isinstance(o, (FunctionType, type))
+        self.functions += is_shared
+        try: return way(self, o)
+        except RecursionError: raise
+        except Exception as e: return self.give_up(o, type(e).__name__)
+        finally: self.functions -= is_shared
+
+    def met(self, network): (self.borrowed if self.functions else self.networks).append(network)
+
+    def give_up(self, o, why=''):
+        "Note that there is more in this object than can be seen."
+        name = type(o).__qualname__
+        self.opaque[f'{name} ({why})' if why else name] = True
+        return ['opaque', name]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de02
+def _bytes_of(t):
+    "The bytes of a strided tensor."
+    flat = t.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy() if t.numel() else b''
+
+def _walk_tensor(walk, t):
+    "Type, shape and bytes; of a quantised tensor also its scales."
+    t = t.detach()
+    kind = [str(t.dtype), list(t.shape)]
+    if nn.parameter.is_lazy(t) or t.is_meta: return [*kind, 'no values']
+    if hasattr(t, '__tensor_flatten__'):
+        inner = [getattr(t, k) for k in t.__tensor_flatten__()[0]]
+        return [*kind, type(t).__qualname__, [walk(v) for v in inner]]
+    if t.is_quantized: return [*kind, *_scales(walk, t), walk(t.int_repr())]
+    if t.layout != torch.strided: return [*kind, str(t.layout), walk(t.to_dense())]
+    return [*kind, _bytes_of(t)]
+
+def _scales(walk, t):
+    "How the whole numbers of a quantised tensor are to be read."
+    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return [str(t.qscheme()), t.q_scale(), t.q_zero_point()]
+    return [str(t.qscheme()), t.q_per_channel_axis(), walk(t.q_per_channel_scales()), walk(t.q_per_channel_zero_points())]
+
+def _walk_array(walk, a):
+    "An array's values; of one that holds objects, these."
+    values = walk(a.tolist()) if a.dtype.hasobject else np.asarray(a)
+    return [values, type(a).__qualname__, walk(getattr(a, 'mask', None))]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de03
 def _describe_code(code): return [code.co_code, [_describe_code(c) if inspect.iscode(c) else repr(c) for c in code.co_consts], list(code.co_names)]
 
-# %% ../nbs/09_backbones.ipynb #454546a1
-def _describe_part(module):
-    "A part of a network without the parts below it."
-    own = {k: v for k, v in vars(module).items() if not k.startswith('_') and k not in ('training', 'default_cfg', 'pretrained_cfg', 'name_or_path')}
-    hooks = [_describe(list(h.values())) for h in (module._forward_hooks, module._forward_pre_hooks)]
-    tensors = {k: _describe(v) for store in (module._parameters, module._buffers) for k, v in store.items() if v is not None}
-    return [type(module).__qualname__, _plain(module.extra_repr()), _describe(own), hooks, tensors]
+def _codes(code):
+    "This code and that of the functions within it."
+    return [code, *(c for inner in code.co_consts if inspect.iscode(inner) for c in _codes(inner))]
 
-def _describe_class(cls):
-    "The code of a class that is not a library's, down to the first that is."
-    own = [c for c in cls.__mro__ if c.__module__.partition('.')[0] not in (*LIBRARIES, 'builtins')]
-    plain = lambda f: getattr(f, '__func__', getattr(f, 'fget', f)) # behind staticmethod, classmethod and property
-    return [cls.__qualname__, [{k: _describe(plain(f)) for k, f in vars(c).items() if not k.startswith('__') or k == '__call__'} for c in own]]
+def _walk_function(walk, f):
+    "Code, defaults, and the values that it takes from around it."
+    if original := getattr(f, '_torchdynamo_orig_callable', None): return ['compiled', walk(original)]
+    around = [walk(_cell_value(c)) for c in f.__closure__ or ()]
+    if _goes_by_name(f.__module__):
+        code = _describe_code(f.__code__) if '<' in f.__qualname__ else '' # a function within a function has no name of its own
+        return ['function', f.__module__, f.__qualname__, around, code]
+    own = [walk(v) for v in (f.__defaults__, f.__kwdefaults__, dict(vars(f)))]
+    taken = [] if _is_installed(f.__module__) else _walk_globals(walk, f)
+    return ['function', f.__qualname__, _describe_code(f.__code__), own, around, taken]
+
+def _cell_value(cell):
+    try: return cell.cell_contents
+    except ValueError: return 'not yet set'
+
+def _walk_globals(walk, f):
+    "The global variables that a function of the user reads; of the user's own modules, what it may take from them."
+    codes = _codes(f.__code__)
+    names = {i.argval for c in codes for i in dis.get_instructions(c) if i.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}
+    imported = {i.argval.partition('.')[0] for c in codes for i in dis.get_instructions(c) if i.opname == 'IMPORT_NAME'}
+    attributes = {n for c in codes for n in c.co_names}
+    values = {n: f.__globals__[n] for n in sorted(names) if n in f.__globals__}
+    modules = {n: v for n, v in values.items() if isinstance(v, ModuleType)}
+    outside = OUTSIDE & (imported | {m.__name__.partition('.')[0] for m in modules.values()})
+    if outside: walk.give_up(f, f"uses {', '.join(sorted(outside))}")
+    theirs = []
+    for n, m in modules.items():
+        if _is_installed(m.__name__): continue
+        theirs += [[n, a, walk(vars(m)[a])] for a in sorted(attributes & set(vars(m)))]
+    return [[[n, walk(v)] for n, v in values.items() if n not in modules], theirs]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de04
+UNSEEN = { # of a class: nothing that it computes with
+    '__dict__', '__weakref__', '__module__', '__doc__', '__qualname__', '__slots__', '__slotnames__', '__init__', '__repr__',
+    '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__',
+    '__abstractmethods__', '_abc_impl', '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__replace__',
+    '__orig_bases__', '__parameters__'}
+
+def _walk_class(walk, cls):
+    "The code and the values of a class that is not a library's, down to the first that is."
+    own = [c for c in cls.__mro__ if not _goes_by_name(c.__module__)]
+    values = [(k, v) for c in own for k, v in sorted(vars(c).items()) if k not in UNSEEN]
+    return ['class', cls.__qualname__, [[k, walk(v)] for k, v in values]]
+
+def _walk_method(walk, m):
+    "A bound method: its function, and the object that it belongs to."
+    return ['method', getattr(m, '__name__', ''), walk(getattr(m, '__func__', None)), walk(m.__self__)]
+
+def _walk_builtin(walk, f):
+    "A function in C; what it is bound to counts."
+    owner = getattr(f, '__self__', None)
+    return ['builtin', f.__qualname__, '' if isinstance(owner, ModuleType) else walk(owner)]
+
+def _walk_wrapper(walk, o):
+    "The functions behind a property, a static method or a class method."
+    return [type(o).__qualname__, [walk(getattr(o, k, None)) for k in ('fget', 'fset', '__func__', 'func', '__wrapped__')]]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de05
+QUIET = ( # names of places, and remarks of libraries
+    'default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version',
+    '_is_hf_initialized', '_is_torch_compile')
+ABOUT = ( # of sentence-transformers: not what it computes with
+    'tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config')
+
+def _walk_network(walk, module):
+    "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
+    walk.met(module)
+    inner = set(vars(nn.Module())) - {'_parameters', '_buffers', '_modules', '_forward_hooks', '_forward_pre_hooks'}
+    skipped = {*inner, *QUIET, *(ABOUT if type(module).__module__.startswith('sentence_transformers') else ())}
+    own = {k: v for k, v in vars(module).items() if k not in skipped}
+    for hooks in ('_forward_hooks', '_forward_pre_hooks'): own[hooks] = list(own[hooks].values())
+    parts = {k: own.pop(k) for k in ('_parameters', '_buffers', '_modules')}
+    return ['network', walk(type(module)), _plain(module.extra_repr()), [walk(p) for p in parts.values()], _walk_state(walk, own)]
+
+def _walk_scripted(walk, module):
+    "A scripted network or function: what would be saved, without remarks for debugging and numbers of this process."
+    if isinstance(module, nn.Module): walk.met(module)
+    file = io.BytesIO()
+    torch.jit.save(module, file)
+    with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist())}
+    parts = {n: data for n, data in parts.items() if not n.endswith(('.debug_pkl', 'serialization_id'))}
+    return ['scripted', [[_unmangled(n.encode()), _unmangled(data)] for n, data in parts.items()]]
+
+def _unmangled(data): return re.sub(rb'___torch_mangle_\d+\.?/?', b'', data)
 
 def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
 
+# %% ../nbs/09_backbones.ipynb #a1c0de06
+def _walk_list(walk, o): return ['list', [walk(v) for v in o]]
+def _walk_set(walk, o): return ['set', sorted(fingerprint(walk(v)) for v in o)]
+def _walk_dict(walk, o):
+    default = getattr(o, 'default_factory', None)
+    return ['dict', [[walk(k), walk(v)] for k, v in o.items()], walk(default)]
+
+def _walk_state(walk, state): return ['state', [[k, walk(v)] for k, v in sorted(state.items()) if k not in QUIET]]
+
+def _slots(o):
+    "The values of an object's slots."
+    names = [(c, s) for c in type(o).__mro__ for s in _slot_names(c)]
+    mangled = {f"_{c.__name__.lstrip('_')}{s}" if s.startswith('__') and not s.endswith('__') else s for c, s in names}
+    return {s: getattr(o, s) for s in mangled if hasattr(o, s)}
+
+def _slot_names(cls):
+    slots = vars(cls).get('__slots__', ())
+    return [s for s in ([slots] if isinstance(slots, str) else slots) if s not in ('__dict__', '__weakref__')]
+
+def _walk_object(walk, o):
+    "Any other object: its class, and its attributes or what pickle would keep of it."
+    cls = type(o)
+    state = {**getattr(o, '__dict__', {}), **_slots(o)}
+    content = next((way(walk, o) for kind, way in CONTAINERS if isinstance(o, kind)), None)
+    plain_size = object.__basicsize__ + 8 * (len(_slots(o)) + 4)
+    has_more = cls.__basicsize__ > plain_size or not state # in C, where no attribute shows it
+    if content is None and has_more: content = _reduced(walk, o)
+    return ['object', walk(cls), _walk_state(walk, state), content]
+
+def _reduced(walk, o):
+    "What pickle would keep, as far as that goes by values."
+    if type(o) is object: return 'a mark'
+    reduce = copyreg.dispatch_table.get(type(o), lambda o: o.__reduce_ex__(4))
+    try: return [part if isinstance(part, str) else walk(part) for part in reduce(o)]
+    except Exception: return walk.give_up(o)
+
+CONTAINERS = [((list, tuple), _walk_list), ((set, frozenset), _walk_set), ((dict, MappingProxyType), _walk_dict)]
+
+# %% ../nbs/09_backbones.ipynb #a1c0de07
+def _walk_table(walk, t):
+    "Names, index and columns of a table."
+    t = t.to_frame() if hasattr(t, 'to_frame') else t
+    columns = [walk(t.iloc[:, i].to_numpy()) for i in range(t.shape[1])]
+    return ['table', walk(list(t.columns)), walk(t.index.to_numpy()), columns]
+
+def _by_text(walk, o): return [type(o).__qualname__, str(o)]
+def _walk_weak(walk, ref): return ['weak', walk(ref())]
+def _walk_partial(walk, o): return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
+def _walk_compiled(walk, net): return ['compiled', walk(net._orig_mod)]
+def _walk_script_object(walk, o): return ['script', walk(o.__getstate__())]
+DESCRIPTORS = tuple(map(type, (list.append, int.__add__, FunctionType.__code__, FunctionType.__globals__)))
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
+WRAPPERS = (property, staticmethod, classmethod, functools.cached_property, functools._lru_cache_wrapper)
+NAMED = (Enum, PurePath, ModuleType, range, slice, type(...), logging.Logger, torch.dtype, torch.device, torch.layout, torch.memory_format)
+
+def _by_name(walk, o): return [type(o).__qualname__, getattr(o, '__qualname__', '')]
+def _by_code(walk, o): return _describe_code(o)
+
+class _Exactly(type):
+    "A class of objects of these types, not of types derived from them."
+    def __new__(cls, *kinds): return super().__new__(cls, 'exactly', (), {'kinds': kinds})
+    def __init__(self, *kinds): super().__init__('exactly', (), {})
+    def __instancecheck__(self, o): return type(o) in self.kinds
+
+WAYS = [ # (what it is, how it is described), the first that fits
+    (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text), ((pd.DataFrame, pd.Series, pd.Index), _walk_table),
+    (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), (SCRIPTED, _walk_scripted), (nn.Module, _walk_network),
+    (type, _walk_class), (FunctionType, _walk_function), (BuiltinFunctionType, _walk_builtin),
+    ((MethodType, MethodWrapperType), _walk_method), (WRAPPERS, _walk_wrapper), (partial, _walk_partial),
+    (torch.ScriptObject, _walk_script_object), (NAMED, _by_text), (DESCRIPTORS, _by_name), (LOCKS, _by_name),
+    (CodeType, _by_code), (weakref.ref, _walk_weak), (_Exactly(list, tuple), _walk_list),
+    (_Exactly(set, frozenset), _walk_set), (_Exactly(dict, MappingProxyType), _walk_dict), (object, _walk_object)]
+
+# %% ../nbs/09_backbones.ipynb #454546a1
+@dataclass(frozen=True)
+class _Contents:
+    "All that an object reaches."
+    fingerprint: str # hash of it
+    opaque: tuple # what could not be described in full, in words; empty: two objects of one fingerprint are the same
+    networks: tuple # the networks that were met, the object itself included
+    borrowed: tuple # those that functions and classes hold, which a copy of the object shares with it
+
+def _contents(o):
+    "What an object is made of, down to the last value."
+    walk = _Walk()
+    try: found = fingerprint(walk(o))
+    except RecursionError: found = fingerprint(walk.give_up(o, 'nested too deeply'))
+    return _Contents(found, tuple(walk.opaque), tuple(walk.networks), tuple(walk.borrowed))
+
 # %% ../nbs/09_backbones.ipynb #d6d5e16b
+_marks = weakref.WeakKeyDictionary() # opaque network -> a random number of its own
+
 def hash_weights(
     module:nn.Module, # any network
 ) -> str: # 16 hexadecimal digits
-    "A hash of a network's weights and structure."
-    classes = {type(m) for m in module.modules()}
-    return fingerprint({k: _describe_part(m) for k, m in module.named_modules()}, [fingerprint(_describe_class(c)) for c in sorted(classes, key=str)])
+    "A hash of a network's weights and structure; of what cannot be described in full, one of this very object."
+    found = _contents(module)
+    if not found.opaque: return found.fingerprint
+    return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8)))
+
+# %% ../nbs/09_backbones.ipynb #a1c0de51
+def _hash_state(module): return str(_Walk()(list(module.state_dict().items())))
+
+def _current(backbone):
+    "The backbone, under another fingerprint where its weights have changed since it was loaded."
+    now = _hash_state(backbone.module) if backbone.weights else ''
+    if now == backbone.weights: return backbone
+    reading = backbone.reading.add('weights', 'they were changed after the network was loaded', 'finding')
+    return replace(backbone, weights=now, fingerprint=fingerprint(backbone.fingerprint, now), reading=reading)
 
 # %% ../nbs/09_backbones.ipynb #17e30ae9
-def _hash_preprocess(f):
-    if f is None: return 'as given'
-    if own := getattr(f, 'fingerprint', None): return own # of what is done to texts
-    probe = Image.fromarray((np.add.outer(np.arange(97) * 2, np.arange(131))[..., None] * [1, 2, 3] % 256).astype(np.uint8))
-    dice = lambda: (torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate())
+PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures to try
+
+@functools.cache
+def _picture(width, height):
+    "A picture with another colour at every place."
+    down, right = (np.arange(height) * 2).astype(np.uint8), np.arange(width).astype(np.uint8)
+    return Image.fromarray(np.add.outer(down, right)[..., None] * np.array([1, 2, 3], np.uint8)) # modulo 256
+
+def _dice(): return torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()
+
+def _tried(f, picture):
+    "The tensor that a preprocessing makes of a picture, or the name of the error: some take pictures of one size only."
+    before = _dice()
     try:
-        before, outs = dice(), [f(probe)]
-        outs += [f(probe) for _ in range(1 if dice() == before else 7)]
-    except Exception: return fingerprint(_plain(repr(f)), _describe(f)) # takes pictures of other sizes only
+        outs = [f(picture.copy())]
+        outs += [f(picture.copy()) for _ in range(1 if _dice() == before else 7)]
+    except Exception as e: return type(e).__name__
     if not isinstance(outs[0], torch.Tensor): raise TypeError(f"The preprocessing gives a {type(outs[0]).__name__}; it should give a tensor (c, h, w), for instance by ending in torchvision.transforms.ToTensor().")
     if not all(torch.equal(o, outs[0]) for o in outs): raise ValueError("The preprocessing gives different results for one picture. Evaluation needs a deterministic one, without random crops or flips.")
-    return fingerprint(_describe(outs[0]))
+    return outs[0]
+
+def _hash_preprocess(f):
+    "A hash of what a preprocessing is made of and does; of what cannot be described in full, another one every time."
+    if f is None: return 'as given'
+    is_ours = type(f).__module__.startswith(__package__ or 'upgradeability')
+    if is_ours and hasattr(f, 'fingerprint'): return f.fingerprint # of what is done to texts
+    found = _contents(f)
+    walk = _Walk()
+    outs = [walk(_tried(f, _picture(*size))) for size in PROBES]
+    return fingerprint(found.fingerprint, outs, os.urandom(8) if found.opaque else '')
 
 # %% ../nbs/09_backbones.ipynb #89db0881
 def complete(
@@ -212,17 +731,40 @@ def complete(
     batch = (batch if len(batch) > 1 else torch.cat([batch, batch])).to(backbone.device)
     tap = find_tap(backbone.module, batch, backbone.layer, backbone.pooling)
     with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch, tap)
+    named = backbone.head_classes or ()
+    if probs is None and not tap.layer and len(named) == x.shape[1] > 1:
+        tap = replace(tap, squash=_squash_of(x)) # the names of the outputs were given: they are a head's
+        probs = x
     head = tap.layer if tap.side == 'input' else ('output' if tap.squash else None)
-    names = backbone.head_classes if probs is not None else None
-    if names and len(names) != probs.shape[1]: raise ValueError(f"{backbone.spec!r}: {len(names)} class names are given and the head has {probs.shape[1]} outputs.")
-    return _tapped(replace(backbone, head_classes=names), tap, x.shape[1], head)
+    if probs is not None and named and len(named) != probs.shape[1] and not (probs.shape[1] == 1 and len(named) == 2):
+        raise ValueError(
+            f"{backbone.spec!r}: {len(named)} class names are given and the head has {probs.shape[1]} outputs.")
+    reading = backbone.reading.add('input', f"{' × '.join(map(str, batch.shape[1:]))} numbers")
+    known = replace(backbone, head_classes=backbone.head_classes if probs is not None else None, reading=reading)
+    return _tapped(known, tap, x.shape[1], head)
+
+def _squash_of(x):
+    "Whether outputs are probabilities already."
+    total = x.sum(1)
+    is_share = (x >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-4)
+    return 'none' if is_share else 'softmax'
 
 # %% ../nbs/09_backbones.ipynb #6852dd4b
+SQUASHED = {
+    'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one output',
+    'exp': 'its outputs are log-probabilities', 'none': 'its outputs are probabilities'}
+
 def _read_tap(reading, tap, dim, head):
     "The reading with the place of the features."
     where = f'the {tap.side} of {tap.layer!r}' if tap.layer else 'the output of the network'
+    if tap.side == 'factor':
+        where = f'what the network multiplies by the weights of its head (matrix product {tap.layer}, counted from 0)'
     reading = reading.add('features', f'{dim:,} numbers from {where}, pooling {tap.pooling!r}')
-    return reading.add('head', head) if head else reading.add('head', 'none was found', 'finding')
+    if tap.output:
+        reading = reading.add('output', f'{tap.output!r} of the several tensors that the network returns', 'guess')
+    if head: return reading.add('head', f'{head} ({SQUASHED[tap.squash]})')
+    if tap.layer: return reading.add('head', 'none was found', 'finding')
+    return reading.add('head', 'none was found: the output of the network is taken as its features', 'finding')
 
 def _tapped(backbone, tap, dim, head):
     reading = _read_tap(backbone.reading, tap, dim, head)

@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, re, time, warnings
+import builtins, inspect, json, platform, re, time, warnings, os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +23,10 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, _Texts, cache_dir, check_path, fingerprint, OPTION, parse_spec, progress, read_list, Spec, unknown, write_atomic
+from .core import _items, cache_dir, check_path, fingerprint, OPTION, parse_spec, progress, read_list, Spec, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
-from .backbones import Backbone, hash_weights
+from .backbones import Backbone, _contents, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .reading import decodable
@@ -104,8 +104,8 @@ PROTOCOL_VERSION = 2 # raised when a protocol begins to give other predictions
 def _code(f):
     "What stands for the code of a protocol."
     if getattr(f, '__module__', '').startswith(__package__ or 'upgradeability'): return PROTOCOL_VERSION
-    code = getattr(f, '__code__', None)
-    return repr(type(f)) if code is None else fingerprint(code.co_code, [repr(c) for c in code.co_consts if not inspect.iscode(c)], code.co_names)
+    found = _contents(f)
+    return fingerprint(found.fingerprint, os.urandom(8) if found.opaque else '') # what cannot be described is computed every time
 
 # %% ../nbs/17_evaluation.ipynb #e2733b62
 def _key(backbone, task, protocol, options, seed, dtype, batch_size):
@@ -336,9 +336,15 @@ def _whole(name, given, least):
     return list(dict.fromkeys(map(int, numbers)))
 
 # %% ../nbs/17_evaluation.ipynb #7ad65463
+class _Names(yaml.SafeLoader):
+    "YAML of names and numbers of outputs: `no` is a name, not a truth value, and so is '3' in quotation marks."
+    yaml_implicit_resolvers = {}
+
+_Names.add_implicit_resolver('tag:yaml.org,2002:int', re.compile('^(?:0|[1-9][0-9]*)$'), None)
+
 def _class_map(given):
-    "A class map, perhaps as YAML text whose words are all text: `no` is a class, not a truth value."
-    class_map = yaml.load(given, _Texts) if isinstance(given, str) else given
+    "A class map, perhaps as YAML text."
+    class_map = yaml.load(given, _Names) if isinstance(given, str) else given
     if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
     if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
     return class_map

@@ -25,7 +25,7 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 # %% ../nbs/12_features.ipynb #9422418f
 from .core import cache_dir, fingerprint, progress, unknown, write_atomic
 from .folders import holding
-from .backbones import Backbone, complete
+from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
 from .tasks import Inputs, Task, as_pictures, digest
 
@@ -285,7 +285,7 @@ def extract(
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
-    rows = _check_rows(_all_rows(task) if rows is None else rows, task)
+    rows, backbone = _check_rows(_all_rows(task) if rows is None else rows, task), _current(backbone)
     inputs, dtype = model_inputs(backbone, task), resolve_dtype(dtype, backbone)
     if backbone.encode is None: backbone = complete(backbone, torch.stack([_read(inputs, int(i)) for i in rows[:2]]))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)

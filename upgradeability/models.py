@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_models.ipynb #0be9a0e5
 from __future__ import annotations
-import copy, importlib.util, inspect, json, re, sys
+import copy, importlib.util, inspect, json, re, sys, argparse, contextlib, os, pathlib, zipfile
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_we
            'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import Backbone, _hash_preprocess, _tapped, complete, hash_weights
+from .backbones import _contents, _current, _hash_preprocess, _hash_state, _NoHead, _tapped, Backbone, complete, hash_weights
 from .core import fingerprint, nearest, need, parse_spec, read_options, refuse_path, Spec, unknown
 from .folders import WORDNET
 from .reading import Reading, remarks
@@ -58,17 +58,87 @@ def _seeded(build):
 # %% ../nbs/11_models.ipynb #e4e72fda
 def _assemble(source, module, *, layer, pooling, device, like=None):
     if not isinstance(module, nn.Module): raise TypeError(f"{source.spec!r} gives a {type(module).__name__}, not an nn.Module.")
-    module = module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).float().eval().requires_grad_(False)
+    _refuse_without_weights(module, source.spec)
+    place = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    module = _ready(module, place, source.spec)
+    found, preprocess = _contents(module), _contents(source.preprocess)
+    hidden = _hidden(module, found)
+    for part in hidden: _ready(part, place, source.spec)
     if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
-    key = fingerprint(hash_weights(module), _hash_preprocess(source.preprocess), layer or '', pooling)
+    mark = os.urandom(8) if found.opaque else '' # such a network is never served what another one gave
+    key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
     modality = 'text' if source.encode else 'image' if source.preprocess else 'array'
-    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init, source.reading, layer, pooling)
+    opaque = found.opaque + (() if source.encode else preprocess.opaque)
+    reading = _read_network(source.reading, module, hidden, found.borrowed, opaque)
+    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init,
+        reading, layer, pooling, _hash_state(module))
     if source.encode: return _complete_text(b, source.encode)
     if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
-    if source.preprocess is None: return b
+    return b if source.preprocess is None else _try_pictures(b)
+
+# %% ../nbs/11_models.ipynb #a1c0de20
+def _try_pictures(backbone):
+    "The backbone after a dry run on two pictures; one that takes other sizes only is completed by its first batch."
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    try: return complete(b, torch.stack([source.preprocess(p) for p in (grey, grey.rotate(90))]))
-    except (RuntimeError, AssertionError, TypeError): return b # takes pictures of one size only: known at the first batch
+    try: return complete(backbone, torch.stack([backbone.preprocess(p) for p in (grey, grey.rotate(90))]))
+    except (RuntimeError, AssertionError, TypeError): return backbone
+
+def _ready(module, place, spec):
+    "The network on its device, in float32, for evaluation."
+    try:
+        module = module.to(place).float().eval()
+        return module if isinstance(module, torch.jit.ScriptModule) else module.requires_grad_(False)
+    except (RuntimeError, NotImplementedError) as e:
+        raise TypeError(
+            f"{spec!r} cannot be put on {str(place)!r} in float32 ({' '.join(str(e).split())[:200]}): load it "
+            f"there yourself, or give the network before it was quantised.") from e
+
+def _hidden(module, found):
+    "Networks that PyTorch does not list among the parts of this one, such as those in plain lists."
+    listed = {id(m) for m in module.modules()}
+    unlisted = [m for m in found.networks if id(m) not in listed]
+    below = {id(part) for m in unlisted for part in list(m.modules())[1:]}
+    return [m for m in unlisted if id(m) not in below]
+
+def _refuse_without_weights(module, spec):
+    "An error for networks whose weights do not exist yet."
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    lazy = [k for k, t in tensors.items() if nn.parameter.is_lazy(t)]
+    empty = [k for k, t in tensors.items() if k not in lazy and t.is_meta]
+    if lazy:
+        raise ValueError(
+            f"{spec!r} has {len(lazy)} lazy weights without a size yet ({', '.join(lazy[:3])}): run the network "
+            f"once on a batch before it is evaluated.")
+    if empty:
+        raise ValueError(
+            f"{spec!r} has {len(empty)} weights on the device 'meta', which have no values "
+            f"({', '.join(empty[:3])}): load the checkpoint into it before it is evaluated.")
+
+# %% ../nbs/11_models.ipynb #a1c0de21
+def _read_network(reading, module, hidden, borrowed, opaque):
+    "The reading with the size of the network and what is unusual about it."
+    n = sum(p.numel() for p in module.parameters())
+    kinds = sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
+    reading = reading.add('parameters', f"{n:,}{' in ' + ', '.join(kinds) if kinds else ''}")
+    if hidden:
+        names = ', '.join(sorted({type(m).__name__ for m in hidden}))
+        reading = reading.add('unlisted parts',
+            f'{len(hidden)} networks ({names}) that PyTorch does not list, because a list, a method or another '
+            f'object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
+    if borrowed:
+        training = sum(m.training for m in borrowed)
+        used = f'{len(borrowed)} networks that functions hold are used as they are, without a copy'
+        if training: used += f'; {training} of them are in training mode, where dropout is random: call eval() on them'
+        reading = reading.add('unlisted parts', used, 'finding' if training else 'read')
+    if isinstance(module, torch.jit.ScriptModule):
+        reading = reading.add('scripted',
+            'the layers of a scripted network cannot be looked into: its output is used, and classes= says that '
+            'this is a head')
+    if opaque:
+        reading = reading.add('cache',
+            f"features are not reused, because {', '.join(opaque[:5])} cannot be described in full, and another "
+            f"network might look the same")
+    return reading
 
 # %% ../nbs/11_models.ipynb #55cf2e9a
 IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])
@@ -204,15 +274,45 @@ def _knock(address):
     except HTTPError: pass # an answer
 
 # %% ../nbs/11_models.ipynb #ff02e7a6
+def _is_local(repo):
+    "Whether a hub spec means a folder of this machine: it says so by its first character."
+    return repo.startswith(('.', '/', '~', '\\')) or bool(re.match(r'[A-Za-z]:[\\/]', repo))
+
 def _hub_folder(repo, trust_repo):
     "The local folder of a hub repository, fetched if it is remote and trusted."
-    if Path(repo).expanduser().is_dir(): return Path(repo).expanduser().resolve()
-    if repo.startswith(('.', '/', '~')): raise FileNotFoundError(f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
-    if trust_repo is not True: raise ValueError(f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the spec.")
+    folder = Path(repo).expanduser()
+    if _is_local(repo):
+        if folder.is_dir(): return folder.resolve()
+        raise FileNotFoundError(
+            f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads "
+            f"hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
+    beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY."
+    if not folder.is_dir(): beside = ''
+    owner, _, rest = repo.partition('/')
+    name, _, ref = rest.partition(':')
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+(:[\w./-]+)?', repo):
+        raise ValueError(f"hub:{repo} names no remote repository, which reads OWNER/REPO or OWNER/REPO:REF.{beside}")
+    if trust_repo is not True and f'{owner}_{name}' not in _trusted_repos():
+        raise ValueError(
+            f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the "
+            f"spec.{beside}")
+    return _fetched(repo)
+
+def _trusted_repos():
+    "What the user told torch.hub to trust, as OWNER_REPO."
+    path = Path(torch.hub.get_dir())/'trusted_list'
+    return path.read_text().split() if path.is_file() else []
+
+def _fetched(repo):
+    "The folder in PyTorch's cache that holds a trusted remote repository."
+    hub = Path(torch.hub.get_dir())
     try:
-        with _importable(Path(torch.hub.get_dir()).resolve()): torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
-    except (OSError, RuntimeError) as e: raise OSError(f"The repository {repo!r} is neither in {torch.hub.get_dir()!r} nor could it be fetched ({e}). Put a copy there, or use hub:/local/folder:ENTRY.") from e
-    base = Path(torch.hub.get_dir())/repo.replace('/', '_').replace(':', '_')
+        with _importable(hub.resolve()): torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
+    except (OSError, RuntimeError) as e:
+        raise OSError(
+            f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). Put a copy there, "
+            f"or use hub:/local/folder:ENTRY.") from e
+    base = hub/repo.replace('/', '_').replace(':', '_')
     return next(p for p in (base, base.with_name(base.name + '_main'), base.with_name(base.name + '_master')) if p.is_dir())
 
 # %% ../nbs/11_models.ipynb #8e385759
@@ -282,44 +382,220 @@ def imagenet_transform() -> Callable: # picture -> tensor (3, 224, 224)
     return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), T.Normalize([.485, .456, .406], [.229, .224, .225])])
 
 # %% ../nbs/11_models.ipynb #76b5f05c
-def _read_state(path):
-    "Parameter name -> tensor, without running anything."
+PLAIN = [ # what training scripts keep beside the weights; none of it runs code
+    argparse.Namespace, pathlib.Path, pathlib.PosixPath, pathlib.PurePosixPath, np.dtype, np.ndarray,
+    np._core.multiarray.scalar, np._core.multiarray._reconstruct,
+    *(type(np.dtype(k)) for k in ('float64', 'float32', 'int64', 'int32', 'bool'))]
+
+def _read_checkpoint(path):
+    "What a file of weights holds, without running anything."
     if not path.is_file(): raise FileNotFoundError(f"There is no checkpoint {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    try: state = _read_safetensors(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
+    if _is_scripted(path):
+        raise ValueError(
+            f"{str(path)!r} is a TorchScript file, which brings its own code. If you trust it, load it by "
+            f"torch.jit.load(path) and give the network itself.")
+    try:
+        if path.suffix == '.safetensors': return _read_safetensors(path)
+        with torch.serialization.safe_globals(PLAIN): return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise _unreadable(path, e) from e
-    for k in ('state_dict', 'model', 'model_state_dict'):
-        if isinstance(state, dict) and isinstance(state.get(k), dict): state = state[k]
-    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()): raise ValueError(f"{str(path)!r} holds no state dict (parameter name -> tensor).")
-    for prefix in ('module.', '_orig_mod.'): # of DataParallel and of torch.compile
-        if all(k.startswith(prefix) for k in state): state = {k.removeprefix(prefix): v for k, v in state.items()}
-    return state
 
 def _read_safetensors(path):
     with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
 
+def _is_scripted(path):
+    if not zipfile.is_zipfile(path): return False
+    with zipfile.ZipFile(path) as z: return any(n.endswith('constants.pkl') or '/code/' in n for n in z.namelist())
+
+# %% ../nbs/11_models.ipynb #a1c0de22
+EMA = re.compile(r'(^|[._])(ema|averaged?|shadow|swa)([._]|$)', re.I) # how averaged weights are called
+KEYS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'net', 'model_state_dict', 'teacher') # timm's order first
+HALF = r'student|encoder_k|momentum\w*|target\w*|key_encoder' # of a pair of networks the one that is not meant for use
+SECOND = re.compile(rf'(^|\.)({HALF})(\.|$)', re.I)
+
+def _states(found, path='', depth=0):
+    "{path: {name: tensor}} of all dictionaries of tensors in a checkpoint."
+    if not isinstance(found, dict) or depth > 4: return {}
+    tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+    states = {path: tensors} if tensors else {}
+    for k, v in found.items(): states |= _states(v, f'{path}.{k}' if path else str(k), depth + 1)
+    return states
+
+def _prefixes(state, own):
+    "Beginnings that names in the checkpoint have before names of the architecture."
+    ends = {k: name for name in own for k in state if k == name or k.endswith('.' + name)} if len(own) < 4 else None
+    if ends is not None: return {k.removesuffix(name) for k, name in ends.items()}
+    some = [name for name in own if not name.endswith('num_batches_tracked')]
+    some = some[:8] + some[len(some) // 2:len(some) // 2 + 8] + some[-8:]
+    return {k.removesuffix(name) for name in some for k in state if k == name or k.endswith('.' + name)}
+
+def _candidates(checkpoint, own):
+    "[(weights that fit, path, prefix, {name: tensor})] of all ways to read a checkpoint as this architecture."
+    ways = []
+    for path, state in _states(checkpoint).items():
+        for prefix in sorted(_prefixes(state, own) | {''}):
+            inner = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            fit = sum(k in inner and inner[k].shape == v.shape for k, v in own.items())
+            ways.append((fit, path, prefix, inner))
+    return ways
+
+# %% ../nbs/11_models.ipynb #a1c0de23
+def _choose_state(checkpoint, own, ema, path, prefix=None):
+    "(where in the file, the names' prefix, {name: tensor}) of the weights to take."
+    ways = _candidates(checkpoint, own)
+    if not ways:
+        raise ValueError(
+            f"{str(path)!r} holds no state dict (parameter name -> tensor). It holds: {_keys(checkpoint)}.")
+    if prefix is not None: ways = [w for w in ways if w[2] == prefix] or _no_prefix(path, prefix, ways)
+    most = max(w[0] for w in ways)
+    good = [w for w in ways if w[0] > .9 * most] if most else ways[:1]
+    def rank(w):
+        name = f'{w[1]}.{w[2]}'
+        place = next((i for i, known in enumerate(KEYS) if known == w[1].partition('.')[0]), len(KEYS))
+        return bool(EMA.search(name)) == ema, not SECOND.search(name), -place, w[0], -len(w[2])
+    best = max(good, key=rank)
+    tied = [w for w in good if rank(w)[:4] == rank(best)[:4] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
+    if tied and most:
+        raise ValueError(
+            f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and "
+            f"{', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
+    return best[1], best[2], best[3]
+
+def _way(w): return f"those of {w[1] or 'the file'}" + (f" that begin with {w[2]!r}" if w[2] else '')
+
+def _same(a, b, own): return all(torch.equal(a[k], b[k]) for k in own if k in a and k in b and a[k].shape == b[k].shape)
+
+def _no_prefix(path, prefix, ways):
+    raise ValueError(
+        f"No weights of {str(path)!r} begin with {prefix!r}. There are: "
+        f"{', '.join(repr(w[2]) for w in ways if w[2]) or 'names without a prefix'}.")
+
+def _keys(found):
+    "The first keys of a checkpoint and what is behind them."
+    if not isinstance(found, dict): return f'a {type(found).__name__}'
+    shown = [f'{k} ({type(v).__name__})' for k, v in list(found.items())[:10]]
+    if len(found) > 10: shown.append('…')
+    return ', '.join(shown)
+
 # %% ../nbs/11_models.ipynb #432f0f43
 def _architecture(name):
-    "num_classes -> network, and its preprocessing; timm's or torchvision's name."
+    "num_classes -> network, its preprocessing and remarks; timm's or torchvision's name."
     source, _, arch = name.rpartition('.') if name.startswith(('timm.', 'torchvision.')) else ('', '', name)
-    if source != 'timm' and arch in _vision_models(): return lambda n: torchvision.models.get_model(arch, weights=None, num_classes=n), imagenet_transform(), ("preprocessing assumed: ImageNet at 224 pixels",)
+    if source != 'timm' and arch in _vision_models(): return (partial(_vision_network, arch), *_vision_transform(arch))
     if source == 'torchvision' or not timm.is_model(arch): raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
-    return lambda n: timm.create_model(arch, num_classes=n), _timm_transform(arch), (f"preprocessing assumed: timm's for {arch}",)
+    return partial(_timm_network, arch), _timm_transform(arch), (f"preprocessing assumed: timm's for {arch}",)
+
+def _timm_network(arch, n, state=None): return timm.create_model(arch, num_classes=n)
+
+def _vision_network(arch, n, state=None):
+    "torchvision's network; auxiliary heads only where the checkpoint has them."
+    if arch not in ('inception_v3', 'googlenet'): return torchvision.models.get_model(arch, weights=None, num_classes=n)
+    aux = state is None or any('aux' in k.lower() for k in state)
+    return torchvision.models.get_model(arch, weights=None, num_classes=n, aux_logits=aux, init_weights=False)
+
+def _vision_transform(arch):
+    "The preprocessing of an architecture, and a remark: ImageNet's, or torchvision's where that has another size."
+    known = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
+    size = getattr(known, 'crop_size', [224])[0]
+    if size == 224: return imagenet_transform(), ('preprocessing assumed: ImageNet at 224 pixels',)
+    return known, (f"preprocessing assumed: torchvision's for {arch}, at {size} pixels",)
 
 # %% ../nbs/11_models.ipynb #80f6497a
-def _head_size(module, state):
-    "Outputs of the head in a checkpoint: of the last matrix, in the order of the architecture (safetensors sorts by name)."
-    heads = [k for k, v in module.state_dict().items() if k.endswith('weight') and (v.ndim == 2 or v.shape[2:] == (1, 1)) and k in state]
-    return len(state[heads[-1]]) if heads else 1000
+def _head_names(build):
+    "Names of the weights whose shape depends on the number of classes: the head, and auxiliary heads."
+    few, more = (_shapes_of(build, n) for n in (3, 5))
+    return [k for k in more if few.get(k) != more[k]]
+
+def _shapes_of(build, n):
+    "Shapes of a network's weights, without making the weights where that works."
+    try:
+        with torch.device('meta'): return _shapes(build(n))
+    except Exception: return _shapes(build(n))
+
+def _head_size(head, state):
+    "Number of classes of the last head in a checkpoint; None where it has none."
+    sizes = [len(state[k]) for k in head if k in state and state[k].ndim]
+    return sizes[-1] if sizes else None
+
+def _behead(module, head):
+    "The network without its heads: what they would read comes through."
+    for name in dict.fromkeys(k.rpartition('.')[0] for k in head):
+        parent, _, last = name.rpartition('.')
+        setattr(module.get_submodule(parent), last, _NoHead())
+    return module
 
 # %% ../nbs/11_models.ipynb #4e67da53
-def _load_file(name):
+def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:bool=True):
     path, _, arch = name.rpartition(':')
     if not path or '/' in arch or Path(arch).suffix in ('.pth', '.pt', '.bin', '.safetensors'): raise ValueError(f"file:{name} does not say which architecture the weights belong to: write file:{name}:ARCH, for instance file:{name}:resnet50.")
+    for option, value in dict(ema=ema, transform_input=transform_input).items():
+        if not isinstance(value, bool): raise ValueError(f"{option}={value!r} should be true or false.")
     build, preprocess, notes = _architecture(arch)
-    state = _read_state(Path(path).expanduser())
-    n_classes = _head_size(build(1000), state)
-    spec = f'file:{path}:{arch}'
-    return Source(spec, lambda: fit_weights(build(n_classes), state, spec), _seeded(lambda: build(n_classes)), preprocess, None, remarks(notes))
+    checkpoint = _read_checkpoint(Path(path).expanduser())
+    head = _head_names(build)
+    own = {k: v for k, v in _meta_state(build).items() if k not in head}
+    where, start, state = _choose_state(checkpoint, own, ema, path, prefix)
+    usual = dict(ema=True, prefix=None, transform_input=True)
+    given = dict(ema=ema, prefix=prefix, transform_input=transform_input)
+    options = {k: v for k, v in given.items() if v != usual[k]}
+    spec = str(Spec('file', f'{path}:{arch}', options))
+    n_classes = _head_size([k for k in head if 'aux' not in k.lower()], state)
+    make = partial(_make_network, build, n_classes, state, head, transform_input)
+    reading = _read_state(remarks(notes, 'guess'), checkpoint, where, start, state, own, n_classes, spec)
+    if hasattr(make(), 'transform_input'):
+        used = "on, as with torchvision's own weights; ?transform_input=false changes it"
+        if not transform_input: used = 'off, as asked for'
+        reading = reading.add('input transform', used, 'guess' if transform_input else 'read')
+    def load(): return _fit_checkpoint(make(), state, checkpoint, n_classes, spec)
+    return Source(spec, load, _seeded(make), preprocess, None, reading)
+
+# %% ../nbs/11_models.ipynb #a1c0de24
+def _meta_state(build):
+    "The weights of an architecture, without values where that works."
+    try:
+        with torch.device('meta'): return build(7).state_dict()
+    except Exception: return build(7).state_dict()
+
+def _make_network(build, n_classes, state, head, transform_input):
+    "The architecture of a checkpoint, without a head where the checkpoint has none."
+    module = build(n_classes or 7, state)
+    if hasattr(module, 'transform_input'): module.transform_input = transform_input
+    return module if n_classes else _behead(module, [k for k in head if k in module.state_dict()])
+
+def _fit_checkpoint(module, state, checkpoint, n_classes, spec):
+    "The network with all of its weights from the checkpoint."
+    own = module.state_dict()
+    counters = {k: v for k, v in own.items() if k.endswith('num_batches_tracked') and k not in state} # not used here
+    state = {k: v for k, v in state.items() if not k.endswith(('total_ops', 'total_params'))} # counts of a profiler
+    if not n_classes: # projections of the training are no part of the body
+        body = {k.partition('.')[0] for k in own}
+        state = {k: v for k, v in state.items() if k in own or k.partition('.')[0] in body and _has_body(k, own)}
+    try: return fit_weights(module, state | counters, spec)
+    except ValueError as e: raise ValueError(f"{e} The file holds: {_keys(checkpoint)}.") from None
+
+def _has_body(name, own):
+    "Whether a name that the architecture lacks belongs to a part of which the architecture has others."
+    top = name.partition('.')[0]
+    return any(k.startswith(top + '.') for k in own)
+
+def _read_state(reading, checkpoint, where, start, state, own, n_classes, spec):
+    "The reading of a checkpoint: which weights, under which names, and what was left out."
+    states = _states(checkpoint)
+    taken = where or 'the whole file'
+    if start: taken += f', names behind {start!r}'
+    if EMA.search(f'{where}.{start}'): taken += ' (averaged, EMA)'
+    reading = reading.add('weights', taken)
+    others = [k for k in states if k != where]
+    left = [k for k in states[where] if not k.startswith(start)]
+    if others: reading = reading.add('weights not used', others)
+    if left:
+        some = ', '.join(left[:3])
+        reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r}, the first: {some}")
+    if not n_classes:
+        extra = [k for k in state if k not in own]
+        said = 'it has no head for this architecture, so only its features are used, and as_is cannot be run'
+        if extra: said += f"; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})"
+        reading = reading.add('checkpoint', said, 'finding')
+    return reading
 
 # %% ../nbs/11_models.ipynb #bf846aa5
 @contextmanager
@@ -573,9 +849,31 @@ def _load_minilm():
 
 # %% ../nbs/11_models.ipynb #b5a2d0c3
 def _from_module(module, preprocess, classes, init):
-    try: own = copy.deepcopy(module)
-    except Exception as e: raise TypeError(f"This {type(module).__name__} cannot be copied ({e}); the original must stay unchanged, so give a module that copy.deepcopy can copy.") from e
-    return Source(f'object:{type(module).__name__}:{hash_weights(module)[:8]}', lambda: own, init and (lambda seed=0: _seeded(lambda: _call_init(init, seed))(seed)), preprocess, classes and tuple(classes))
+    own, wrappers = _unwrapped(module)
+    name = f'object:{type(own).__name__}'
+    _refuse_without_weights(own, name)
+    spec = f'{name}:{hash_weights(own)[:8]}'
+    try: own = copy.deepcopy(own)
+    except Exception as e:
+        raise TypeError(
+            f"This {type(own).__name__} cannot be copied ({e}); the original must stay unchanged, so give a "
+            f"module that copy.deepcopy can copy. If it holds a connection or a lock, give its class a "
+            f"__deepcopy__.") from e
+    reading = Reading().add('wrapper', f"{', '.join(wrappers)} was taken off") if wrappers else Reading()
+    def fresh(seed=0): return _seeded(lambda: _call_init(init, seed))(seed)
+    return Source(spec, lambda: own, fresh if init else None, preprocess, classes and tuple(classes), reading)
+
+def _unwrapped(module):
+    "The network within DataParallel and torch.compile, and what these are called."
+    wrappers = []
+    while inner := _inner(module):
+        wrappers.append(type(module).__name__)
+        module = inner
+    return module, wrappers
+
+def _inner(module):
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)): return module.module
+    return module._orig_mod if isinstance(module, torch._dynamo.eval_frame.OptimizedModule) else None
 
 def _call_init(init, seed):
     "`init(seed)` where it takes one, `init()` where all it takes has defaults."
@@ -627,7 +925,7 @@ def load_backbone(
     "Load a pretrained model by its spec, or wrap a network of your own."
     if isinstance(spec, Backbone):
         if layer or preprocess or classes or init: raise ValueError("A Backbone is complete: layer=, preprocess=, classes= and init= belong to the call that made it.")
-        return spec
+        return _current(spec)
     if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
     else:
         parsed = _resolve(str(spec))

@@ -179,18 +179,71 @@ def _class_map(backbone, task, class_map):
     if set(task.classes) == set(CIFAR10_IN_IMAGENET) and backbone.head_classes == IMAGENET: return CIFAR10_IN_IMAGENET, 'by the table from ImageNet to CIFAR-10'
     return None, 'by name'
 
+# %% ../nbs/14_protocols.ipynb #a1c0de31
+def _two_classes(backbone, task, probs, class_map):
+    "(columns, (n, 2) probabilities of negative and positive, in words which class is positive) of one output."
+    if len(task.classes) != 2:
+        raise ValueError(
+            f"{backbone.spec!r} has one output, which tells two classes apart; {task.name!r} has "
+            f"{len(task.classes)}. Use linear_probe, which learns a new head.")
+    positive, why = _positive(task.classes, backbone.head_classes, class_map)
+    columns = [[1], [0]] if positive == task.classes[0] else [[0], [1]]
+    return columns, np.hstack([1 - probs, probs]), f'the one output is read as the probability of {positive!r} ({why})'
+
+def _positive(classes, head_classes, class_map):
+    "(the class that the one output of a head speaks for, why)."
+    given = {str(k): _entries(v) for k, v in (class_map or {}).items()}
+    if strange := sorted(set(given) - set(classes)): raise unknown('class in class_map', strange[0], classes)
+    if given: return _mapped_positive(classes, head_classes, given), 'by class_map'
+    named = [c for c in classes if head_classes and _words(head_classes[-1]) == _words(c)]
+    if named: return named[0], 'by name'
+    return classes[1], 'assumed, as the second class: class_map says otherwise'
+
+def _entries(v):
+    "What a class map says of one class, as a list."
+    if v is None: return []
+    return [*v] if isinstance(v, (list, tuple, set, range, np.ndarray)) else [v]
+
+def _mapped_positive(classes, head_classes, given):
+    "The positive class of a class map: the one with the output, or with the label 1 where the other has 0."
+    numbers = {c: [str(v) for v in given.get(c, [])] for c in classes}
+    filled = [c for c in classes if numbers[c]]
+    if len(filled) == 1:
+        entry, other = numbers[filled[0]], next(c for c in classes if c != filled[0])
+        if entry == ['0'] or head_classes and entry == [str(head_classes[-1])]: return filled[0]
+        if entry == ['1'] and other not in given: return filled[0]
+    labels = [*map(str, head_classes)] if head_classes and len(head_classes) == 2 else ['0', '1']
+    for negative, positive in (classes, classes[::-1]):
+        if [numbers[negative], numbers[positive]] in ([['0'], ['1']], [[labels[0]], [labels[1]]]): return positive
+    raise ValueError(
+        f"class_map={given} does not say which class the one output of the head speaks for: give [0] for that "
+        f"class and [] for the other.")
+
+def _at_most_one(probs):
+    "Probabilities of independent outputs, whose sum may be above 1, scaled to a sum of 1 where it is."
+    total = probs.sum(1, keepdims=True)
+    return np.where(total > 1.001, probs / np.maximum(total, 1e-12), probs) if (total > 1.001).any() else probs
+
 # %% ../nbs/14_protocols.ipynb #f1edfe3b
 def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     class_map:dict|None=None, # {task class: [names or numbers of head classes]}; None: by name
 ) -> dict: # predictions, with the `ceiling` in `meta`
     "The model's own head, its classes mapped to the task's."
     f = features(backbone)
-    if f.source_probs is None: raise ValueError(f"{backbone.spec!r} has no head, so it cannot be asked as it is; use linear_probe.")
+    if f.source_probs is None:
+        raise ValueError(
+            f"{backbone.spec!r} has no head that was found, so it cannot be asked as it is; use linear_probe, or, "
+            f"if its output are scores of classes, name these by classes=.")
     class_map, origin = _class_map(backbone, task, class_map)
-    columns = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map)
-    probs, can = np.stack([f.source_probs[:, c].sum(1) for c in columns], 1), np.array([len(c) > 0 for c in columns])
+    if f.source_probs.shape[1] == 1: columns, given, origin = _two_classes(backbone, task, f.source_probs, class_map)
+    else:
+        columns = class_columns(task.classes, backbone.head_classes, f.source_probs.shape[1], class_map)
+        given = f.source_probs
+    probs, can = np.stack([given[:, c].sum(1) for c in columns], 1), np.array([len(c) > 0 for c in columns])
+    probs = _at_most_one(probs)
     def answer(rows): p = _rows_of(f, probs, rows); return np.where(can, p, -1).argmax(1), p
-    ceiling, notes = float(can[task.y[task.splits['test']]].mean()), [f'classes mapped {origin}']
+    ceiling = float(can[task.y[task.splits['test']]].mean())
+    notes = [origin if origin.startswith('the one output') else f'classes mapped {origin}']
     if ceiling < 1: notes.append(f"never predicted: {', '.join(c for c, ok in zip(task.classes, can) if not ok)}; no accuracy above {ceiling:.3f} can be reached")
     return both(task, answer(fit_rows(task)), answer(task.splits['test']), in_sample=False, notes=notes, ceiling=ceiling)
 
