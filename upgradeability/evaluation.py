@@ -4,14 +4,16 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, time, warnings
-from collections.abc import Callable
+import builtins, hashlib, inspect, json, os, platform, signal, sys, time, warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 
 # %% auto #0
 __all__ = ['PROTOCOL_VERSION', 'CONTROLS', 'SERIAL', 'COLUMNS', 'write_predictions', 'read_predictions', 'Cell', 'versions',
@@ -23,9 +25,9 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import Spec, cache_dir, fingerprint, parse_spec, progress, read_list, unknown, write_atomic
+from .core import BLANK, Spec, cache_dir, damage, fingerprint, locked, parse_spec, progress, read_list, read_sealed, seal, sweep, unknown, write_atomic
 from .features import extract, resolve_dtype
-from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
+from .metrics import METRICS, Metric, Predictions, TopScores, gain, score, upgradeability
 from .backbones import Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
@@ -34,15 +36,34 @@ from .datasets import load_task
 from .tasks import Task, leaked
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
+def _lists(values, kind):
+    "An array (n, k) as a column of lists."
+    values = np.ascontiguousarray(values)
+    ends = np.arange(len(values) + 1) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values.reshape(-1), kind))
+
+def _score_columns(p):
+    "The columns of the class probabilities."
+    if p.scores is None: return dict(scores=pa.array([None] * len(p), pa.list_(pa.float32())))
+    if not isinstance(p.scores, TopScores): return dict(scores=_lists(np.asarray(p.scores, np.float32), pa.float32()))
+    held = p.scores
+    return dict(scores=_lists(held.probs, pa.float32()), codes=_lists(held.codes, pa.int32()), rest=held.rest, squares=held.squares)
+
 def _columns(p):
     group = p.groups if p.groups is not None else np.full(len(p), -1)
-    scores = [None] * len(p) if p.scores is None else list(np.asarray(p.scores, np.float32))
-    pred = pa.array(list(p.pred), pa.list_(pa.int64())) if p.ranked else p.pred
-    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, scores=pa.array(scores, pa.list_(pa.float32())))
+    pred = _lists(p.pred, pa.int64()) if p.ranked else p.pred
+    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, **_score_columns(p))
 
 def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else str(o)
 
 # %% ../nbs/17_evaluation.ipynb #617c4e3a
+def _sealed_parquet(table, name, **metadata):
+    "A table as the bytes of a sealed Parquet file."
+    file = BytesIO()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata, 'checksum': BLANK}), file)
+    return seal(file.getvalue(), name)
+
+# %% ../nbs/17_evaluation.ipynb #0f92e63b
 def write_predictions(
     out_dir:str|Path, # folder of the run
     key:str, # of the cell
@@ -51,30 +72,36 @@ def write_predictions(
     "Store a cell's predictions, whole or not at all."
     table = pa.concat_tables([pa.table(_columns(p)) for p in parts.values()])
     meta = json.dumps(parts['test'].meta, default=_plain)
-    table = table.replace_schema_metadata({'upgradeability': meta})
-    return write_atomic(_file(out_dir, key), lambda f: pq.write_table(table, f))
+    path, held = _file(out_dir, key), parts['test'].scores
+    n_classes = str(held.n_classes) if isinstance(held, TopScores) else ''
+    data = _sealed_parquet(table.replace_schema_metadata(None), path.name, upgradeability=meta, n_classes=n_classes)
+    return write_atomic(path, lambda f: f.write(data))
 
 def _file(out_dir, key): return Path(out_dir)/'predictions'/f'{key}.parquet'
 
-# %% ../nbs/17_evaluation.ipynb #0f92e63b
+# %% ../nbs/17_evaluation.ipynb #4383dcd8
 def read_predictions(
     out_dir:str|Path, # folder of the run, `df.attrs['out_dir']`
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
-    "A cell's predictions."
+    "A cell's predictions, or a sentence that says that their file is damaged."
     path = _file(out_dir, key)
-    if not path.is_file(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
-    table = pq.read_table(path)
+    if not path.exists(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
+    table = pq.read_table(BytesIO(read_sealed(path)))
     meta = json.loads(table.schema.metadata[b'upgradeability'])
     meta = {k: tuple(v) if k in ('classes', 'notes') else v for k, v in meta.items()}
     return {s: _from_table(table.filter(pa.compute.equal(table['split'], s)), s, meta) for s in ('train', 'test')}
 
-# %% ../nbs/17_evaluation.ipynb #4383dcd8
+# %% ../nbs/17_evaluation.ipynb #e5812921
 def _from_table(t, split, meta):
     pred = _wide(t['pred']) if pa.types.is_list(t['pred'].type) else t['pred'].to_numpy()
     scores = None if pred.ndim == 1 and (t['scores'].null_count or not len(t)) else _wide(t['scores'])
+    if 'codes' in t.column_names: scores = _top_of(t, int(t.schema.metadata[b'n_classes']))
     group = t['group'].to_numpy()
     return Predictions(t['id'].to_numpy(), t['y'].to_numpy(), pred, scores, None if (group == -1).all() else group, split, meta)
+
+def _top_of(t, n_classes):
+    return TopScores(_wide(t['codes']), _wide(t['scores']), t['rest'].to_numpy(), t['squares'].to_numpy(), n_classes)
 
 def _wide(column):
     "A column of lists as (n, k)."
