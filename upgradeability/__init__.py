@@ -13,7 +13,7 @@ _PUBLIC = {
     "protocols": "PROTOCOLS",
     "recommenders": "RECOMMENDERS",
     "transferability": "SCORES h_score leep logme nce transferability",
-    "evaluation": "average_seeds evaluate gains read_predictions verify",
+    "evaluation": "average_seeds evaluate gains read_predictions read_results verify",
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
     "plots": "plot_by_history plot_calibration plot_curve plot_flips plot_gains plot_hits plot_ranking plot_recommendations plot_scores",
