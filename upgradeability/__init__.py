@@ -8,7 +8,7 @@ _PUBLIC = {
     "datasets": "TASKS load_task",
     "backbones": "Backbone",
     "models": "MODELS load_backbone randomize",
-    "features": "Features extract",
+    "features": "Features cache_info extract prune_cache",
     "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain ndcg rank_groups recall relative_gain score upgradeability",
     "protocols": "PROTOCOLS",
     "recommenders": "RECOMMENDERS",

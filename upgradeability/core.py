@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, quote
 
 # %% auto #0
 __all__ = ['FILES', 'BLANK', 'nearest', 'unknown', 'need', 'read_value', 'Spec', 'parse_spec', 'refuse_path', 'read_list',
-           'check_parameters', 'fingerprint', 'cache_dir', 'sweep', 'write_atomic', 'locked', 'seal', 'damage',
-           'read_sealed', 'write_json', 'read_json', 'progress']
+           'check_parameters', 'fingerprint', 'cache_dir', 'sweep', 'write_atomic', 'locked', 'in_use', 'is_used',
+           'seal', 'damage', 'read_sealed', 'write_json', 'read_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
@@ -264,6 +264,25 @@ def locked(
         raise TimeoutError(f"Another process has been writing to {str(folder)!r} for {seconds:g} seconds. Wait for it, or choose another folder.") from e
     try: yield
     finally: lock.release()
+
+# %% ../nbs/00_core.ipynb #2f324c8a
+@contextmanager
+def in_use(
+    folder:str|Path, # a folder of the cache; one that can only be read gets no mark
+) -> Iterator: # of nothing: use as `with in_use(folder):`
+    "Keep a folder of the cache from being removed."
+    mark = _own_name(Path(folder)/'use')
+    try: mark.touch()
+    except OSError: mark = None
+    try: yield
+    finally:
+        if mark is not None: mark.unlink(missing_ok=True)
+
+def is_used(
+    folder:str|Path, # a folder of the cache
+) -> bool: # whether a process that exists has marked it
+    "Whether a folder is in use."
+    return any(not _is_left(p) for p in Path(folder).glob('.use.*'))
 
 # %% ../nbs/00_core.ipynb #5c1519f1
 BLANK = 'sealed-' + '0' * 32 # what stands for the checksum until it is known

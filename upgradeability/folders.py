@@ -78,4 +78,5 @@ def _check_readable(inputs):
     with ThreadPoolExecutor() as pool, progress(len(inputs), 'Checking pictures') as bar:
         for p in pool.map(problem, inputs.items): bar.update(1); bad += [p] if p else []
     if bad: raise ValueError(f"{len(bad)} of {len(inputs)} pictures cannot be read:\n" + '\n'.join(bad[:20]) + ('\n…' if len(bad) > 20 else '') + '\nReplace or remove them.')
-    write_json(mark, {'n': len(inputs)})
+    try: write_json(mark, {'n': len(inputs)})
+    except OSError: pass # a cache that can only be read: the pictures are checked again next time
