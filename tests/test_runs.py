@@ -1,12 +1,12 @@
 "Runs that survive: damage of every kind is named and mended, folders are shared, kills lose nothing, and the cache has a size."
-import json, os, signal, sys, tempfile, time, warnings
+import os, signal, subprocess, sys, tempfile, time, warnings
 from functools import partial
 from pathlib import Path
-import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, pytest, torch
+import numpy as np, pandas as pd, psutil, pyarrow as pa, pyarrow.parquet as pq, pytest, torch
 from torch import nn
-from upgradeability import PROTOCOLS, cache_info, evaluate, extract, gains, load_backbone, prune_cache, rank_models, read_predictions, read_results, score, verify
-from upgradeability.core import in_use, locked, read_json, seal, sweep, write_atomic, write_json
-from upgradeability.metrics import MANY_CLASSES, METRICS, Predictions, TopScores, calibration, ece, top_scores
+from upgradeability import PROTOCOLS, cache_info, evaluate, gains, prune_cache, rank_models, read_predictions, read_results, score, verify
+from upgradeability.core import in_use, read_json, seal, sweep, write_atomic, write_json
+from upgradeability.metrics import MANY_CLASSES, Predictions, TopScores, calibration, ece, top_scores
 from upgradeability.report import keep_provenance, show_metrics, verdict
 
 torch.set_num_threads(1)
@@ -79,19 +79,16 @@ def _table_of_another_kind():
     return file.getvalue().to_pybytes()
 
 
-@pytest.fixture(scope='module')
-def honest(tmp_path_factory):
-    "A run, its table, and the bytes of its files."
-    folder = tmp_path_factory.mktemp('honest')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('UPGRADEABILITY_CACHE', str(folder/'cache'))
-        df = run(folder/'run')
-        keep_provenance(df)
-        assert verify(folder/'run').empty
-    return folder, df
+@pytest.fixture
+def honest(tmp_path):
+    "A run and its table."
+    df = run(tmp_path/'run')
+    keep_provenance(df)
+    assert verify(tmp_path/'run').empty
+    return tmp_path/'run', df
 
 
-def each_damage(honest, path, other, n=40):
+def each_damage(path, other, n=40):
     "Damage a file in 40 ways, one after the other; yields while it is damaged and restores it."
     rng, whole = np.random.default_rng(15), path.read_bytes()
     for i in range(n):
@@ -102,12 +99,11 @@ def each_damage(honest, path, other, n=40):
         path.write_bytes(whole)
 
 
-def test_damaged_predictions_are_named_and_computed_again(honest, monkeypatch):
-    folder, df = honest
-    monkeypatch.setenv('UPGRADEABILITY_CACHE', str(folder/'cache'))
-    out, key = folder/'run', df.key[0]
+def test_damaged_predictions_are_named_and_computed_again(honest):
+    out, df = honest
+    key = df.key[0]
     path = out/'predictions'/f'{key}.parquet'
-    for kind in each_damage(honest, path, (out/'predictions'/f'{df.key[1]}.parquet').read_bytes()):
+    for kind in each_damage(path, (out/'predictions'/f'{df.key[1]}.parquet').read_bytes()):
         found = verify(out)
         assert found.key.tolist() == [key] and found.column.tolist() == ['predictions'], kind
         for read in (partial(read_predictions, out, key), partial(gains, out), partial(verdict, df), partial(show_metrics, df)):
@@ -119,11 +115,10 @@ def test_damaged_predictions_are_named_and_computed_again(honest, monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['results.parquet', 'results.csv', 'provenance.json'])
-def test_other_damaged_files_are_named_and_made_again(name, honest, monkeypatch):
-    folder, df = honest
-    monkeypatch.setenv('UPGRADEABILITY_CACHE', str(folder/'cache'))
-    out, other = folder/'run', (folder/'run'/'predictions'/f'{df.key[1]}.parquet').read_bytes()
-    for kind in each_damage(honest, out/name, other):
+def test_other_damaged_files_are_named_and_made_again(name, honest):
+    out, df = honest
+    other = (out/'predictions'/f'{df.key[1]}.parquet').read_bytes()
+    for kind in each_damage(out/name, other):
         found = verify(out)
         assert len(found) and (found.stored.astype(str).str.contains(name).any() or name == 'results.parquet' and set(found.key) <= set(df.key)), kind
         if name == 'results.parquet':
@@ -131,9 +126,8 @@ def test_other_damaged_files_are_named_and_made_again(name, honest, monkeypatch)
                 with pytest.raises(ValueError, match='run/results.parquet'): read(out)
         again = quietly(run, out)
         quietly(keep_provenance, again)
-        assert verify(out).empty
         same_rows(read_results(out), df)
-        assert len(read_json(out/'provenance.json')['runs']) == len(df)
+        assert verify(out).empty and len(read_json(out/'provenance.json')['runs']) == len(df)
 
 
 def test_rows_of_other_calls_survive_a_damaged_table(tmp_path):
@@ -166,7 +160,7 @@ def test_damaged_plans_are_named_and_made_again(tmp_path):
     rank = partial(rank_models, {'a': net(0), 'b': net(1)}, data(n=80), budget=60, smallest=16, keep=1, dtype='float32', out_dir=tmp_path)
     first = rank()
     path, other = tmp_path/'plan.json', b'{"key": "x"}'
-    for kind in each_damage(None, path, other):
+    for kind in each_damage(path, other):
         with pytest.warns(UserWarning, match=f'{tmp_path.name}/plan.json (is|has)'): again = rank()
         assert again.model.tolist() == first.model.tolist() and (again.score == first.score).all(), kind
     assert read_json(path)['budget'] == 60
@@ -209,7 +203,7 @@ def test_two_processes_add_to_one_folder(tmp_path):
         assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
         same_rows(read_results(tmp_path/'both'), pd.concat(apart, ignore_index=True))
         assert verify(tmp_path/'both').empty
-    text = pd.read_csv(tmp_path/'both'/'results.csv', float_precision='round_trip', keep_default_na=False, na_values={'gain': '', 'gain_low': '', 'gain_high': ''})
+    text = pd.read_csv(tmp_path/'both'/'results.csv')
     assert text.key.tolist() == read_results(tmp_path/'both').key.tolist() and text.test.tolist() == read_results(tmp_path/'both').test.tolist()
     assert {r['key'] for r in read_json(tmp_path/'both'/'provenance.json')['runs']} == set(text.key)
 
@@ -280,6 +274,30 @@ def test_forty_five_kills_lose_nothing(tmp_path):
         assert not leftovers(tmp_path/f'cache{i}')
 
 
+def test_five_kills_of_the_notebook(tmp_path):
+    "The notebook `eval` through papermill, killed with its kernel at random moments; one more run then gives what an undisturbed one gives."
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    command = [sys.executable, '-m', 'papermill', 'eval.ipynb', 'out.ipynb', '--no-progress-bar']
+    for name, value in dict(n_train=60, protocols='majority, knn', dtype='float32').items(): command += ['-p', name, str(value)]
+    calm, killed = tmp_path/'calm', tmp_path/'killed'
+    for folder in (calm, killed): folder.mkdir()
+    start = subprocess.Popen(command, cwd=calm, env=environment, stderr=subprocess.PIPE, text=True)
+    begin, rng = time.perf_counter(), np.random.default_rng(5)
+    assert start.wait() == 0, start.stderr.read()
+    took = time.perf_counter() - begin
+    for moment in rng.uniform(.1, .5, 5) * took:
+        process = subprocess.Popen(command, cwd=killed, env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        for child in psutil.Process(process.pid).children(recursive=True): child.kill()
+        process.kill()
+        process.wait()
+    assert subprocess.run(command, cwd=killed, env=environment, capture_output=True).returncode == 0
+    one, two = (read_results(folder/'runs'/'eval') for folder in (calm, killed))
+    same_rows(one, two)
+    same_predictions(calm/'runs'/'eval', killed/'runs'/'eval', one.key)
+    assert verify(killed/'runs'/'eval').empty and not leftovers(killed)
+
+
 def slow_protocol(monkeypatch):
     def slow(backbone, task, features, *, seed=0):
         time.sleep(.3)
@@ -290,7 +308,7 @@ def slow_protocol(monkeypatch):
 def stopped(work, number, log, delay=1.):
     "A child that gets a signal; (its status, what it said)."
     def logged():
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
+        sys.stderr = open(log, 'w')
         work()
     pid = forked(logged)
     time.sleep(delay)
@@ -360,6 +378,7 @@ def test_the_cache_is_pruned_to_a_size_the_oldest_first(tmp_path):
 def test_results_and_downloads_are_removed_on_request_only(tmp_path):
     df = run(None)
     (tmp_path/'cache'/'data'/'mnist').mkdir(parents=True)
+    (tmp_path/'cache'/'data'/'mnist'/'train').write_bytes(b'pictures')
     assert prune_cache(0).part.unique().tolist() == ['features'] and verify(df.attrs['out_dir']).empty
     assert set(prune_cache(0, also=('data', 'runs')).part) == {'data', 'runs'} and cache_info().empty
     with pytest.raises(ValueError, match="Unknown part of the cache 'run'. Did you mean 'runs'"): prune_cache(0, also='run')
