@@ -6,10 +6,10 @@
 from __future__ import annotations
 import copyreg, dis, functools, inspect, io, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType
 from types import MethodType, MethodWrapperType, ModuleType
 

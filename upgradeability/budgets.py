@@ -4,7 +4,7 @@
 
 # %% ../nbs/18_budgets.ipynb #4c655960
 from __future__ import annotations
-import json, time
+import time, warnings
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -21,8 +21,8 @@ from scipy.stats import weightedtau
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/18_budgets.ipynb #6f2f148e
-from .core import cache_dir, fingerprint, progress, read_list, write_atomic, write_json
-from .evaluation import evaluate, read_predictions
+from .core import cache_dir, fingerprint, progress, read_json, read_list, write_atomic, write_json
+from .evaluation import evaluate, read_predictions, read_results
 from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import METRICS, joint_bootstrap
 from .backbones import Backbone, complete
@@ -131,7 +131,7 @@ def learning_curve(
     df = pd.concat([rows for rows, _, _ in parts.values()], ignore_index=True)
     draws = {m: (rows[rows.kind == 'measured'].n_train.to_numpy(), d) for m, (rows, _, d) in parts.items()}
     summary = _add_best(pd.DataFrame([s for _, s, _ in parts.values()]), df, ok.metric.iloc[0])
-    df.attrs = dict(out_dir=out_dir, summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0], kinds=cells.attrs['kinds'])
+    df.attrs = dict(out_dir=out_dir, run=cells.attrs['run'], summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0], kinds=cells.attrs['kinds'])
     return df
 
 # %% ../nbs/18_budgets.ipynb #986d360e
@@ -153,9 +153,7 @@ def curve_cells(
     df:pd.DataFrame, # of `learning_curve`
 ) -> pd.DataFrame: # the results table, one row per model, size and seed
     "The single runs behind the points."
-    cells = pd.read_parquet(Path(df.attrs['out_dir'])/'results.parquet')
-    cells.attrs['out_dir'] = df.attrs['out_dir']
-    return cells
+    return read_results(df.attrs['out_dir'], df.attrs['run'])
 
 # %% ../nbs/18_budgets.ipynb #ca47b9cd
 def _one_curve(model, cells, out_dir, level, n_boot):
@@ -328,9 +326,20 @@ def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
     return dict(costs={m: asdict(c) for m, c in costs.items()}, errors=errors, warm_up=spent, rungs=rungs.to_dict('records'))
 
 def _load_plan(path, key):
-    "The stored plan, if it was made for the same question."
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    "The stored plan, if it was made for the same question; a damaged one is named and made again."
+    if not path.exists(): return {}
+    try: stored = read_json(path)
+    except ValueError as e:
+        warnings.warn(f'{e} The models are planned and ranked anew.', stacklevel=3)
+        return {}
     return stored if stored.get('key') == key else {}
+
+def _plan_path(folder, key):
+    "Where the plan of a question is stored: the first question of a folder has the plain name."
+    plain = folder/'plan.json'
+    try: of_another = plain.exists() and read_json(plain).get('key') != key
+    except ValueError: of_another = False
+    return folder/f'plan-{key}.json' if of_another else plain
 
 # %% ../nbs/18_budgets.ipynb #8b501471
 @dataclass
@@ -413,11 +422,15 @@ def rank_models(
     smallest = min(len(rows), smallest if task.kind == 'recommendation' else max(smallest, 2 * len(task.classes)))
     settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
     key = fingerprint(list(models), task.fingerprint, float(budget), smallest, keep, seed, dtype, batch_size)
-    path = Path(out_dir or cache_dir()/'runs'/key)/'plan.json'
+    path = _plan_path(Path(out_dir or cache_dir(write=True)/'runs'/key), key)
     plan = _load_plan(path, key)
-    if not plan: plan = dict(key=key, budget=budget, **_make_plan(loaded, task, rows, budget, smallest, keep, settings)); write_json(path, plan)
+    if not plan:
+        plan = dict(key=key, budget=budget, **_make_plan(loaded, task, rows, budget, smallest, keep, settings))
+        write_json(path, plan, sealed=True)
     steps, left_out, spent = _climb(plan, loaded, task, rows, settings)
-    if 'steps' not in plan: plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent); write_json(path, plan)
+    if 'steps' not in plan:
+        plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent)
+        write_json(path, plan, sealed=True)
     df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
     df.attrs['settings'] = dict(score='R²' if task.kind in ('tagging', 'recommendation') else 'accuracy', task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
     df.attrs['readings'] = [('task', task.name, task.reading.records()), *[('model', m, r.records()) for m, r in loaded.readings.items()]]

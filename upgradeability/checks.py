@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 # %% auto #0
 __all__ = ['CHECKS', 'LONG', 'ALIKE', 'BLANK', 'LEAKS', 'Finding', 'check_task', 'check_classes', 'exact_copies',
@@ -28,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/19_checks.ipynb #95288a45
 from .core import cache_dir, error_line, is_strict, progress, write_atomic
-from .evaluation import read_predictions
+from .evaluation import read_predictions, read_results
 from .features import Features, encode_batch, resolve_dtype, to_device
 from .folders import holding
 from .metrics import Metric, Predictions, score
@@ -363,6 +362,11 @@ def _load_looks(path, n):
     except (OSError, ValueError, EOFError): return np.full((n, WAVES**2 - 1 + 5), np.nan, np.float32) # absent or damaged: looked at anew
 
 # %% ../nbs/19_checks.ipynb #a05c16a3
+def _keep_looks(path, table):
+    try: write_atomic(path, lambda f: np.save(f, table))
+    except OSError: pass # a cache that can only be read: the pictures are looked at again next time
+
+# %% ../nbs/19_checks.ipynb #b419f9a6
 def looks(
     task:Task, # of pictures
 ) -> Looks: # for all rows in its splits
@@ -375,7 +379,7 @@ def looks(
             these = missing[i:i + 512]
             table[these] = _facts(pictures, these)
             bar.update(len(these))
-    if len(missing): write_atomic(path, lambda f: np.save(f, table))
+    if len(missing): _keep_looks(path, table)
     return Looks(table[:, :-5], table[:, -5:-3], *table[:, -3:].T)
 
 # %% ../nbs/19_checks.ipynb #d38dab38
@@ -555,7 +559,7 @@ def scores_without_leaks(
     "Test performance with and without the test examples that are also in train."
     rows = leaked_rows(findings)
     if isinstance(results, dict): return pd.DataFrame([_both(results, rows, metric or results['test'].meta.get('metric', 'accuracy'))])
-    df = pd.read_parquet(Path(results)/'results.parquet')
+    df = read_results(results)
     df = df[df.test.notna() & (df.task == findings.attrs.get('task', df.task))]
     about = df[['model', 'task', 'protocol', 'n_train', 'seed']].to_dict('records')
     return pd.DataFrame([who | _both(read_predictions(results, key), rows, metric or own) for who, key, own in zip(about, df.key, df.metric)])

@@ -4,8 +4,9 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, inspect, json, os, re, sys, tempfile, unicodedata, warnings
-from collections.abc import Callable, Iterable
+import ast, difflib, hashlib, importlib, inspect, json, os, re, sys, tempfile, unicodedata, warnings, platform, time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -13,13 +14,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 # %% auto #0
-__all__ = ['STRICT', 'LONGEST', 'DEEPEST', 'FILES', 'fold', 'nearest', 'shortened', 'unknown', 'is_strict', 'error_line',
+__all__ = ['STRICT', 'LONGEST', 'DEEPEST', 'FILES', 'BLANK', 'fold', 'nearest', 'shortened', 'unknown', 'is_strict', 'error_line',
            'NothingToReport', 'need', 'read_value', 'check_length', 'check_path', 'Spec', 'parse_spec', 'read_options',
-           'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'write_atomic', 'write_json',
-           'progress']
+           'refuse_path', 'read_list', 'check_parameters', 'fingerprint', 'cache_dir', 'sweep', 'write_atomic',
+           'locked', 'in_use', 'is_used', 'seal', 'damage', 'read_sealed', 'write_json', 'read_json', 'progress']
 
 # %% ../nbs/00_core.ipynb #49dea1a9
 import numpy as np, platformdirs, yaml
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #eb992d99
@@ -350,27 +352,73 @@ def fingerprint(
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #1b2b556a
-def cache_dir() -> Path: # exists and can be written to, or the error says what to do
+def cache_dir(*,
+    write:bool=False, # whether something is going to be written there
+) -> Path: # exists; with `write` it can also be written to, or the error says what to do
     "The folder for features, downloads and runs without an `out_dir`."
     path = Path(os.environ.get('UPGRADEABILITY_CACHE') or platformdirs.user_cache_dir('upgradeability')).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path): pass
+        if write: _try_to_write(path)
     except OSError as e:
         raise OSError(f"The cache folder {str(path)!r} cannot be written to ({e.strerror}). Set UPGRADEABILITY_CACHE to one that can.") from e
     return path
 
+def _try_to_write(folder):
+    "Raise `OSError` where no file can be made in `folder`."
+    with tempfile.TemporaryFile(dir=folder): pass
+
 # %% ../nbs/00_core.ipynb #7bb9e604
+_HOST = hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
+_LEFTOVER = re.compile(r'\..+\.([0-9a-f]{6})-(\d+)\.[0-9a-f]{8}')
+
+def _own_name(path):
+    "A name beside `path` that no other process uses and that says who uses it."
+    return path.with_name(f'.{path.name}.{_HOST}-{os.getpid()}.{os.urandom(4).hex()}')
+
+# %% ../nbs/00_core.ipynb #1575a446
+def _is_alive(pid):
+    "Whether a process of this machine exists."
+    if os.name == 'nt': return True # a signal would end it
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except OSError: return True # it belongs to another user
+    return True
+
+def _is_left(path, day=86_400):
+    "Whether a temporary file belongs to no process: its process is dead, or it is on another machine and a day old."
+    found = _LEFTOVER.fullmatch(path.name)
+    if not found: return False
+    if found[1] == _HOST and not _is_alive(int(found[2])): return True
+    try: return time.time() - path.stat().st_mtime > day
+    except OSError: return False
+
+# %% ../nbs/00_core.ipynb #76687ba1
+def sweep(
+    folder:str|Path, # where a killed process may have written; it need not exist
+    name:str='*', # only the temporary files of this target
+) -> list: # of the paths that were removed
+    "Remove the temporary files of processes that no longer exist."
+    left = [p for p in Path(folder).glob(f'.{name}.*') if _is_left(p)]
+    for path in left:
+        try: path.unlink(missing_ok=True)
+        except OSError: pass # a folder that can only be read
+    return left
+
+# %% ../nbs/00_core.ipynb #ca681825
 def write_atomic(
     path:str|Path, # where the file shall be; missing folders are made
     write:Callable, # called with the open binary file
 ) -> Path: # the path, whole
     "Write a file so that it is either complete or not there."
     path = Path(path)
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.{os.urandom(4).hex()}')
+    tmp = _own_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(tmp, 'wb') as f: write(f); f.flush(); os.fsync(f.fileno())
+        with open(tmp, 'wb') as f:
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())
         os.replace(tmp, path)
     except OSError as e:
         raise OSError(e.errno, f"{e.strerror or e}: nothing was left half-written. Free some space or choose another folder", str(path)) from e
@@ -378,14 +426,112 @@ def write_atomic(
         if tmp.exists(): tmp.unlink()
     return path
 
-# %% ../nbs/00_core.ipynb #9447da5f
+# %% ../nbs/00_core.ipynb #1b4450e9
+@contextmanager
+def locked(
+    folder:str|Path, # in which files are added to; it exists
+    seconds:float=120, # to wait for another process
+) -> Iterator: # of nothing: use as `with locked(folder):`
+    "Have a folder to oneself."
+    lock = FileLock(Path(folder)/'.lock', timeout=seconds)
+    try: lock.acquire()
+    except Timeout as e:
+        raise TimeoutError(f"Another process has been writing to {str(folder)!r} for {seconds:g} seconds. Wait for it, or choose another folder.") from e
+    try: yield
+    finally: lock.release()
+
+# %% ../nbs/00_core.ipynb #2f324c8a
+@contextmanager
+def in_use(
+    folder:str|Path, # a folder of the cache; one that can only be read gets no mark
+) -> Iterator: # of nothing: use as `with in_use(folder):`
+    "Keep a folder of the cache from being removed."
+    mark = _own_name(Path(folder)/'use')
+    try: mark.touch()
+    except OSError: mark = None
+    try: yield
+    finally:
+        if mark is not None: mark.unlink(missing_ok=True)
+
+def is_used(
+    folder:str|Path, # a folder of the cache
+) -> bool: # whether a process that exists has marked it
+    "Whether a folder is in use."
+    return any(not _is_left(p) for p in Path(folder).glob('.use.*'))
+
+# %% ../nbs/00_core.ipynb #5c1519f1
+BLANK = 'sealed-' + '0' * 32 # what stands for the checksum until it is known
+
+_SEAL = re.compile(rb'sealed-[0-9a-f]{32}')
+
+# %% ../nbs/00_core.ipynb #bbff3692
+def _checksum(data, name):
+    "The seal of bytes in which `BLANK` stands for it."
+    return b'sealed-' + hashlib.blake2b(name.encode() + b'\0' + data, digest_size=16).hexdigest().encode()
+
+# %% ../nbs/00_core.ipynb #b3f6f7e6
+def seal(
+    data:bytes, # contents in which `BLANK` occurs once
+    name:str, # of the file, without its folder
+) -> bytes: # of the same length, with the checksum in place of `BLANK`
+    "Put the checksum of a file's contents and name into the contents."
+    blank = BLANK.encode()
+    if data.count(blank) != 1: raise ValueError(f"{name} should have one place for its checksum, and has {data.count(blank)}.")
+    return data.replace(blank, _checksum(data, name))
+
+# %% ../nbs/00_core.ipynb #00b0d839
+def damage(
+    data:bytes, # contents of a file
+    name:str, # of the file, without its folder
+) -> str: # what is wrong in a few words, '' where nothing is
+    "Whether sealed contents are as they were written."
+    if not data: return 'is empty'
+    found = _SEAL.findall(data)
+    if not found: return 'has no checksum: it is damaged, or an earlier version wrote it'
+    whole = found == [_checksum(_SEAL.sub(BLANK.encode(), data), name)]
+    return '' if whole else 'is damaged: its checksum does not fit its contents and its name'
+
+# %% ../nbs/00_core.ipynb #b9eecc4c
+def read_sealed(
+    path:str|Path, # of a file that was sealed
+) -> bytes: # its contents
+    "Read a sealed file, or say in one sentence that it is damaged."
+    path = Path(path)
+    shown = f'{path.parent.name}/{path.name}'
+    try: data = path.read_bytes()
+    except FileNotFoundError: raise
+    except OSError as e: raise ValueError(f"{shown} cannot be read ({e.strerror}).") from e
+    wrong = damage(data, path.name)
+    if wrong: raise ValueError(f"{shown} {wrong}. Run the same call again: what is damaged is made again.")
+    return data
+
+# %% ../nbs/00_core.ipynb #d9ed73d7
+def _json_value(o):
+    "A value that JSON does not know as one that it does."
+    if isinstance(o, np.generic): return o.item()
+    return o.tolist() if isinstance(o, np.ndarray) else str(o)
+
+# %% ../nbs/00_core.ipynb #458a04c2
 def write_json(
     path:str|Path, # where the file shall be
     data:Any, # numbers, text, lists and dicts; other values are written as text
+    *,
+    sealed:bool=False, # with a checksum, as first entry of a dict
 ) -> Path: # the path, whole
     "Write JSON atomically."
-    text = json.dumps(data, indent=1, default=lambda o: o.item() if isinstance(o, np.generic) else o.tolist() if isinstance(o, np.ndarray) else str(o))
-    return write_atomic(path, lambda f: f.write(text.encode()))
+    path = Path(path)
+    given = {'checksum': BLANK, **data} if sealed else data
+    text = json.dumps(given, indent=1, default=_json_value).encode()
+    if sealed: text = seal(text, path.name)
+    return write_atomic(path, lambda f: f.write(text))
+
+# %% ../nbs/00_core.ipynb #125a72c6
+def read_json(
+    path:str|Path, # of a file of `write_json(…, sealed=True)`
+) -> dict: # without its checksum
+    "Read sealed JSON, or say in one sentence that it is damaged."
+    data = json.loads(read_sealed(path))
+    return {k: v for k, v in data.items() if k != 'checksum'}
 
 # %% ../nbs/00_core.ipynb #56d2d37e
 warnings.filterwarnings('ignore', 'IProgress not found') # other libraries' bars would store this in every report

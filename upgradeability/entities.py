@@ -18,10 +18,10 @@ __all__ = ['TAG', 'SAME', 'OTHER_FILES', 'split_tag', 'read_tags', 'find_spans',
 import numpy as np
 
 # %% ../nbs/04_entities.ipynb #8d77069d
-from .core import Spec, unknown
+from .core import Spec
 from .reading import Reading
 from .tables import read_text
-from .tasks import Inputs, Task, digest, make_task, named_splits, settle_splits
+from .tasks import Inputs, digest, make_task, named_splits, settle_splits
 
 # %% ../nbs/04_entities.ipynb #dcdb9252
 TAG = re.compile(r'(O|[BIESLUMW])(?:(?<!O)-([^|]+))?')

@@ -4,18 +4,20 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, re, time, warnings, os
-from collections.abc import Callable
+import builtins, inspect, json, platform, re, time, warnings, os, hashlib, signal, sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 
 # %% auto #0
 __all__ = ['PROTOCOL_VERSION', 'CONTROLS', 'SERIAL', 'COLUMNS', 'write_predictions', 'read_predictions', 'Cell', 'versions',
-           'figures', 'evaluate', 'gains', 'average_seeds', 'verify']
+           'figures', 'evaluate', 'gains', 'read_results', 'average_seeds', 'verify']
 
 # %% ../nbs/17_evaluation.ipynb #f34ac568
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, yaml
@@ -23,10 +25,10 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, cache_dir, check_path, fingerprint, OPTION, parse_spec, progress, read_list, Spec, unknown, write_atomic
+from .core import _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, sweep, unknown, write_atomic
 from .features import extract, resolve_dtype
-from .metrics import METRICS, Metric, Predictions, gain, score, upgradeability
-from .backbones import Backbone, _contents, hash_weights
+from .metrics import gain, Metric, METRICS, Predictions, score, TopScores, upgradeability
+from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .reading import decodable
@@ -35,15 +37,34 @@ from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
+def _lists(values, kind):
+    "An array (n, k) as a column of lists."
+    values = np.ascontiguousarray(values)
+    ends = np.arange(len(values) + 1) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values.reshape(-1), kind))
+
+def _score_columns(p):
+    "The columns of the class probabilities."
+    if p.scores is None: return dict(scores=pa.array([None] * len(p), pa.list_(pa.float32())))
+    if not isinstance(p.scores, TopScores): return dict(scores=_lists(np.asarray(p.scores, np.float32), pa.float32()))
+    held = p.scores
+    return dict(scores=_lists(held.probs, pa.float32()), codes=_lists(held.codes, pa.int32()), rest=held.rest, squares=held.squares)
+
 def _columns(p):
     group = p.groups if p.groups is not None else np.full(len(p), -1)
-    scores = [None] * len(p) if p.scores is None else list(np.asarray(p.scores, np.float32))
-    pred = pa.array(list(p.pred), pa.list_(pa.int64())) if p.ranked else p.pred
-    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, scores=pa.array(scores, pa.list_(pa.float32())))
+    pred = _lists(p.pred, pa.int64()) if p.ranked else p.pred
+    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, **_score_columns(p))
 
 def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else str(o)
 
 # %% ../nbs/17_evaluation.ipynb #617c4e3a
+def _sealed_parquet(table, name, **metadata):
+    "A table as the bytes of a sealed Parquet file."
+    file = BytesIO()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata, 'checksum': BLANK}), file)
+    return seal(file.getvalue(), name)
+
+# %% ../nbs/17_evaluation.ipynb #0f92e63b
 def write_predictions(
     out_dir:str|Path, # folder of the run
     key:str, # of the cell
@@ -52,30 +73,36 @@ def write_predictions(
     "Store a cell's predictions, whole or not at all."
     table = pa.concat_tables([pa.table(_columns(p)) for p in parts.values()])
     meta = json.dumps(parts['test'].meta, default=_plain)
-    table = table.replace_schema_metadata({'upgradeability': meta})
-    return write_atomic(_file(out_dir, key), lambda f: pq.write_table(table, f))
+    path, held = _file(out_dir, key), parts['test'].scores
+    n_classes = str(held.n_classes) if isinstance(held, TopScores) else ''
+    data = _sealed_parquet(table.replace_schema_metadata(None), path.name, upgradeability=meta, n_classes=n_classes)
+    return write_atomic(path, lambda f: f.write(data))
 
 def _file(out_dir, key): return Path(out_dir)/'predictions'/f'{key}.parquet'
 
-# %% ../nbs/17_evaluation.ipynb #0f92e63b
+# %% ../nbs/17_evaluation.ipynb #4383dcd8
 def read_predictions(
     out_dir:str|Path, # folder of the run, `df.attrs['out_dir']`
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
-    "A cell's predictions."
+    "A cell's predictions, or a sentence that says that their file is damaged."
     path = _file(out_dir, key)
-    if not path.is_file(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
-    table = pq.read_table(path)
+    if not path.exists(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
+    table = pq.read_table(BytesIO(read_sealed(path)))
     meta = json.loads(table.schema.metadata[b'upgradeability'])
     meta = {k: tuple(v) if k in ('classes', 'notes') else v for k, v in meta.items()}
     return {s: _from_table(table.filter(pa.compute.equal(table['split'], s)), s, meta) for s in ('train', 'test')}
 
-# %% ../nbs/17_evaluation.ipynb #4383dcd8
+# %% ../nbs/17_evaluation.ipynb #e5812921
 def _from_table(t, split, meta):
     pred = _wide(t['pred']) if pa.types.is_list(t['pred'].type) else t['pred'].to_numpy()
     scores = None if pred.ndim == 1 and (t['scores'].null_count or not len(t)) else _wide(t['scores'])
+    if 'codes' in t.column_names: scores = _top_of(t, int(t.schema.metadata[b'n_classes']))
     group = t['group'].to_numpy()
     return Predictions(t['id'].to_numpy(), t['y'].to_numpy(), pred, scores, None if (group == -1).all() else group, split, meta)
+
+def _top_of(t, n_classes):
+    return TopScores(_wide(t['codes']), _wide(t['scores']), t['rest'].to_numpy(), t['squares'].to_numpy(), n_classes)
 
 def _wide(column):
     "A column of lists as (n, k)."
@@ -148,7 +175,7 @@ class _Run:
 # %% ../nbs/17_evaluation.ipynb #a7bdd575
 def _stored(out_dir, key):
     "Whether the predictions of a cell are there and whole."
-    if not _file(out_dir, key).is_file(): return False
+    if not _file(out_dir, key).exists(): return False
     try: return bool(read_predictions(out_dir, key))
     except Exception as e: warnings.warn(f"The predictions {key} cannot be read ({e}); they are computed again.", stacklevel=2)
     return False
@@ -212,9 +239,7 @@ def _run_model(run, number, model, tasks, grid):
     "All cells of one model, in the order of the grid."
     places = [(number, *g) for g in grid]
     try: backbone = load_backbone(model, device=run.device)
-    except Exception as e:
-        run.bar.update(len(grid))
-        return [_cell(run, _spec_of(model), tasks[p[1]], p, error=_said(e)) for p in places]
+    except Exception as e: return [_cell_without(run, _spec_of(model), tasks[p[1]], p, _said(e)) for p in places]
     def one(place):
         cell = _run_cell(run, backbone, tasks[place[1]], place)
         run.bar.update(1)
@@ -224,10 +249,23 @@ def _run_model(run, number, model, tasks, grid):
     return [cells[i] if i in cells else one(place) for i, place in enumerate(places)]
 
 # %% ../nbs/17_evaluation.ipynb #819c5290
+def _stand_in(spec):
+    "A backbone without a network."
+    return Backbone(spec, 'array', nn.Identity(), None, None, None, None, None, fingerprint('not loaded', spec))
+
+def _cell_without(run, spec, task, place, error):
+    "A cell of a model that cannot be loaded."
+    run.bar.update(1)
+    if place[2].name == 'majority': return _run_cell(run, _stand_in(spec), task, place)
+    return _cell(run, spec, task, place, error=error)
+
+# %% ../nbs/17_evaluation.ipynb #da43106e
 def _spec_of(model):
     "What a model is called before it is loaded."
-    if isinstance(model, nn.Module): return f'object:{type(model).__name__}:{hash_weights(model)[:8]}'
-    return getattr(model, 'spec', model)
+    if not isinstance(model, nn.Module): return getattr(model, 'spec', model)
+    name = f'object:{type(model).__name__}'
+    try: return f'{name}:{hash_weights(model)[:8]}'
+    except Exception: return name # weights that cannot be read: the row says why
 
 # %% ../nbs/17_evaluation.ipynb #79ab1ed4
 COLUMNS = ('model task protocol n_train seed metric train train_low train_high test test_low test_high upgradeability upgradeability_low upgradeability_high '
@@ -380,29 +418,129 @@ def _baseline_of(cell, against, by_place):
 def _out_dir(given, models, tasks, *asked):
     "The folder for results, made and tried."
     names = [getattr(m, 'fingerprint', None) or _spec_of(m) for m in models]
-    folder = Path(check_path(given, 'out_dir')).expanduser() if given else cache_dir()/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
+    if given: folder = Path(check_path(given, 'out_dir')).expanduser()
+    else: folder = cache_dir(write=True)/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder): pass
     except OSError as e: raise OSError(f"The results cannot be written to the folder {str(folder)!r} ({e.strerror}). Choose another out_dir.") from e
+    for used in (folder, folder/'predictions', folder/'rows'): sweep(used)
     return folder
 
 # %% ../nbs/17_evaluation.ipynb #fec013b1
+_SAME = [*COLUMNS[:6], 'baseline', 'key'] # columns that tell rows of a folder apart
+
+def _identities(df):
+    "For each row a tuple that no other row of the folder has."
+    known = df[_SAME].astype(object)
+    return [*known.where(known.notna(), '').itertuples(index=False, name=None)]
+
+def _run_hash(df):
+    "The name of a call: a hash of what tells its rows apart."
+    return fingerprint([[str(v) for v in row] for row in _identities(df)])
+
+def _merged(stored, df):
+    "The stored rows and those of this call; a row that failed goes when it has succeeded, and never replaces one that has."
+    rows = {i: r for part in (stored, df) for i, r in zip(_identities(part), part.to_dict('records'))}
+    done = {i[:-1] for i in rows if i[-1]}
+    kept = [r for i, r in rows.items() if i[-1] or i[:-1] not in done]
+    merged = _as_table(kept)
+    merged.attrs['kinds'] = {**stored.attrs.get('kinds', {}), **df.attrs.get('kinds', {})}
+    return merged
+
+def _as_table(rows):
+    return pd.DataFrame(rows, columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
+
+# %% ../nbs/17_evaluation.ipynb #461543cf
+def _csv_of(df): return df.to_csv(index=False).encode()
+
+def _hash_of(data): return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+def _write_table(path, df):
+    "Store rows as sealed Parquet, with the hash of the CSV that says the same."
+    kept = df.copy()
+    kept.attrs = {'kinds': df.attrs.get('kinds', {})}
+    table, about = pa.Table.from_pandas(kept, preserve_index=False), json.dumps(kept.attrs)
+    data = _sealed_parquet(table, path.name, PANDAS_ATTRS=about, csv=_hash_of(_csv_of(df)))
+    return write_atomic(path, lambda f: f.write(data))
+
+def _read_table(path):
+    return pd.read_parquet(BytesIO(read_sealed(path)))
+
+# %% ../nbs/17_evaluation.ipynb #35ffe905
+def _rows_of_calls(out_dir):
+    "The rows that the calls stored, one after the other; damaged files are left out."
+    together = _as_table([])
+    for path in sorted(Path(out_dir).glob('rows/*.pq'), key=lambda p: p.stat().st_mtime):
+        try: together = _merged(together, _read_table(path))
+        except ValueError as e: warnings.warn(f'{e}', stacklevel=2)
+    return together
+
+def _stored_rows(out_dir):
+    "The rows of all calls so far; where `results.parquet` is damaged, those that the calls stored."
+    path = out_dir/'results.parquet'
+    if not path.exists(): return _rows_of_calls(out_dir)
+    try: return _read_table(path)
+    except ValueError as e: warnings.warn(f'{e} It is made again from the rows of each call; the damaged file is kept as {path.name}.damaged.', stacklevel=2)
+    os.replace(path, f'{path}.damaged')
+    return _rows_of_calls(out_dir)
+
+# %% ../nbs/17_evaluation.ipynb #0536a2ae
+def _store_rows(out_dir, df):
+    "Add the rows of a call to the tables of its folder."
+    with locked(out_dir):
+        run = _run_hash(df)
+        _write_table(out_dir/'rows'/f'{run}.pq', df)
+        merged = _merged(_stored_rows(out_dir), df)
+        _write_table(out_dir/'results.parquet', merged)
+        write_atomic(out_dir/'results.csv', lambda f: f.write(_csv_of(merged)))
+    return run
+
+# %% ../nbs/17_evaluation.ipynb #67e63214
 def _table(cells, against, out_dir, kinds):
-    "The results table, written into `out_dir`."
+    "The results table of a call, added to those in `out_dir`."
     by_place, once = {c.place: c for c in cells}, {c.key or c.place: c for c in reversed(cells)}
     rows = [_row(c, _baseline_of(c, against, by_place), out_dir) for c in reversed(once.values())]
     df = pd.DataFrame(rows).reindex(columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
     df.attrs['kinds'] = kinds
-    write_atomic(out_dir/'results.csv', lambda f: df.to_csv(f, index=False))
-    write_atomic(out_dir/'results.parquet', lambda f: df.to_parquet(f, index=False))
+    df.attrs['run'] = _store_rows(out_dir, df)
     df.attrs['out_dir'] = str(out_dir)
     failed = df.error[df.error != '']
     if len(failed) and not hasattr(builtins, '__IPYTHON__'): # a notebook shows the table, and would store the warning with its own temporary name
         warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
     return df
 
-# %% ../nbs/17_evaluation.ipynb #461543cf
+# %% ../nbs/17_evaluation.ipynb #7af42add
+class _Terminated(BaseException):
+    "SIGTERM arrived."
+
+def _say_kept(out_dir, total):
+    "What a stopped call leaves, and how to resume it."
+    n = len(list((out_dir/'predictions').glob('*.parquet')))
+    return f"Stopped. {n} cells are stored in {str(out_dir)!r} (this call has {total}). Run the same call again: it computes only what is missing."
+
+def _on_sigterm(handler):
+    "Install a handler of SIGTERM and return the one before; None where that is not ours to change."
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGTERM) in (None, signal.SIG_IGN): return None
+    return signal.signal(signal.SIGTERM, handler)
+
+# %% ../nbs/17_evaluation.ipynb #d392c54c
+@contextmanager
+def _stoppable(out_dir, total) -> Iterator:
+    "Say what is kept when the work inside is stopped; the handler of SIGTERM from before then gets its turn."
+    def stop(*_): raise _Terminated
+    before, stopped = _on_sigterm(stop), False
+    try: yield
+    except KeyboardInterrupt: raise KeyboardInterrupt(_say_kept(out_dir, total)) from None
+    except _Terminated: stopped = True
+    finally:
+        if before is not None: signal.signal(signal.SIGTERM, before)
+    if not stopped: return
+    print(_say_kept(out_dir, total), file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise SystemExit(128 + signal.SIGTERM)
+
+# %% ../nbs/17_evaluation.ipynb #4e22e698
 def evaluate(
     models:str|list|nn.Module|Backbone, # a spec, an `nn.Module`, a `Backbone`, or several of them
     tasks:str|tuple|Task|list, # a spec, arrays `(X_train, y_train, X_test, y_test)`, a `Task`, or several of them
@@ -428,11 +566,12 @@ def evaluate(
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
     out_dir = _out_dir(out_dir, models, tasks, *protocols, n_trains, seeds, class_map, dtype, batch_size, device)
     grid = [(t, p, n, s) for t, n, s, p in product(range(len(tasks)), n_trains, seeds, protocols)]
-    with warnings.catch_warnings(), progress(len(models) * len(grid), 'Evaluating', 'cell') as bar:
+    total = len(models) * len(grid)
+    with _stoppable(out_dir, total), warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
         warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
         run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
         cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
-    return _table(cells, against, out_dir, {t.name: t.kind for t in tasks})
+    with _stoppable(out_dir, total): return _table(cells, against, out_dir, {t.name: t.kind for t in tasks})
 
 # %% ../nbs/17_evaluation.ipynb #6c9e4bb4
 def _with_identity(df, out_dir):
@@ -455,14 +594,15 @@ def _baselines(row, rows):
 
 # %% ../nbs/17_evaluation.ipynb #4625bd92
 def gains(
-    out_dir:str|Path, # folder of a run
+    out_dir:str|Path|pd.DataFrame, # folder of runs: all rows in it; or the results table of `evaluate`: only its rows
 ) -> pd.DataFrame: # one row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, gain_low, gain_high, key
     "The gain over every baseline that was run."
-    df, out = _read_results(out_dir), []
-    rows, parts = _with_identity(df[df.test.notna()], out_dir)
+    given = isinstance(out_dir, pd.DataFrame)
+    df, out = out_dir if given else read_results(out_dir), []
+    rows, parts = _with_identity(df[df.test.notna()], df.attrs['out_dir'])
     for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
-        for row in together.itertuples():
-            for base in _baselines(row, together).itertuples():
+        for row in together.drop_duplicates(['key', 'metric']).itertuples():
+            for base in _baselines(row, together).drop_duplicates('key').itertuples():
                 own = {k: getattr(row, k) for k in COLUMNS[:6]} | {'baseline': base.protocol if base.model_hash == row.model_hash else base.model}
                 out.append(own | _three('gain', gain(parts[row.key]['test'], parts[base.key]['test'], row.metric)) | {'key': row.key})
     over = pd.DataFrame(out, columns=[*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key'])
@@ -470,10 +610,16 @@ def gains(
     return over
 
 # %% ../nbs/17_evaluation.ipynb #8ea3c25e
-def _read_results(out_dir):
-    path = Path(out_dir)/'results.parquet'
-    if not path.is_file(): raise FileNotFoundError(f"There is no {path.name} in {str(out_dir)!r}: give the folder of a run, `df.attrs['out_dir']`.")
-    return pd.read_parquet(path)
+def read_results(
+    out_dir:str|Path, # folder of runs, `df.attrs['out_dir']`
+    run:str|None=None, # only the rows of one call, `df.attrs['run']`; None: all rows
+) -> pd.DataFrame: # the results table, or a sentence that says that its file is damaged
+    "The stored results table."
+    path = Path(out_dir)/('results.parquet' if run is None else f'rows/{run}.pq')
+    if not path.exists(): raise FileNotFoundError(f"There is no {path.name} in {str(out_dir)!r}: give the folder of a run, `df.attrs['out_dir']`.")
+    df = _read_table(path)
+    df.attrs |= {'out_dir': str(out_dir)} | ({} if run is None else {'run': run})
+    return df
 
 # %% ../nbs/17_evaluation.ipynb #1667c28e
 def average_seeds(
@@ -537,18 +683,70 @@ def _verify_labels(rows, parts):
 def _unreadable(df, out_dir):
     "Figures without predictions, and predictions that cannot be read."
     for row in df[(df.key == '') & df.test.notna()].itertuples(): yield dict(key='', column='test', stored=row.test, recomputed=np.nan)
-    for key in df.key[df.key != ''].drop_duplicates():
+    others = [p.stem for p in sorted((Path(out_dir)/'predictions').glob('*.parquet'))]
+    for key in dict.fromkeys([*df.key[df.key != ''], *others]):
         try: read_predictions(out_dir, key)
         except Exception as e: yield dict(key=key, column='predictions', stored=f'{key}.parquet', recomputed=_said(e))
 
 # %% ../nbs/17_evaluation.ipynb #da067eac
+def _damaged_files(out_dir):
+    "The files of a folder that are damaged, but for predictions."
+    out_dir = Path(out_dir)
+    sealed = [out_dir/'results.parquet', *sorted(out_dir.glob('rows/*.pq')), *sorted(out_dir.glob('p*.json'))]
+    for path in sealed:
+        try: read_sealed(path)
+        except Exception as e: yield dict(key='', column='file', stored=str(path.relative_to(out_dir)), recomputed=_said(e))
+
+def _expected_csv(out_dir):
+    "The hash that `results.csv` should have; None where that is not known."
+    try: table = pq.read_schema(BytesIO(read_sealed(Path(out_dir)/'results.parquet')))
+    except (ValueError, OSError): return None
+    return (table.metadata or {}).get(b'csv', b'').decode()
+
+# %% ../nbs/17_evaluation.ipynb #2ed03c08
+def _differing_csv(df, out_dir):
+    "What `results.csv` says other than the stored table."
+    path, expected = Path(out_dir)/'results.csv', _expected_csv(out_dir)
+    try: data = path.read_bytes()
+    except OSError as e: return [dict(key='', column='file', stored=path.name, recomputed=_said(e))]
+    if expected is None or _hash_of(data) == expected: return []
+    return _csv_cells(df, data) or [dict(key='', column='file', stored=path.name, recomputed='it is not as it was written')]
+
+def _csv_cells(df, data):
+    "The figures in which a CSV differs from a table; none where they cannot be compared."
+    try: text = pd.read_csv(BytesIO(data), keep_default_na=False, dtype=str)
+    except Exception: return []
+    true = pd.read_csv(BytesIO(_csv_of(df)), keep_default_na=False, dtype=str)
+    if list(text.columns) != list(true.columns) or len(text) != len(true): return []
+    return [dict(key=true.key[i], column=c, stored=f'results.csv: {text[c][i]}', recomputed=true[c][i])
+            for c in true.columns for i in np.flatnonzero(text[c] != true[c])]
+
+# %% ../nbs/17_evaluation.ipynb #7bbca40e
+def _table_to_verify(out_dir):
+    "The stored table even where its checksum does not fit; without rows where it cannot be read."
+    path = Path(out_dir)/'results.parquet'
+    if not path.exists(): return read_results(out_dir)
+    try: df = pd.read_parquet(path)
+    except Exception: return _as_table([])
+    return df if list(df.columns) == COLUMNS else _as_table([])
+
+def _differing_figures(df, out_dir, unreadable):
+    "What recomputing the rows of a table changes."
+    whole = df[~df.key.isin([f['key'] for f in unreadable])]
+    rows, parts = _with_identity(whole, out_dir)
+    found = []
+    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
+        for row in together.itertuples(): found += _findings(row.key, row._asdict(), _again(row, parts[row.key])) + _verify_gain(row, parts, together)
+    return [*found, *_verify_labels(rows, parts)]
+
+# %% ../nbs/17_evaluation.ipynb #8307fe1a
 def verify(
     out_dir:str|Path, # folder of a run, `df.attrs['out_dir']`
 ) -> pd.DataFrame: # key, column, stored, recomputed: one row per figure that differs; empty where all is well
     "Recompute the results table from the stored predictions and say where it differs."
-    df = _read_results(out_dir)
-    found = list(_unreadable(df, out_dir))
-    rows, parts = _with_identity(df[~df.key.isin([f['key'] for f in found])], out_dir)
-    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
-        for row in together.itertuples(): found += _findings(row.key, row._asdict(), _again(row, parts[row.key])) + _verify_gain(row, parts, together)
-    return pd.DataFrame([*found, *_verify_labels(rows, parts)], columns=['key', 'column', 'stored', 'recomputed']).astype(object)
+    df = _table_to_verify(out_dir)
+    unreadable = list(_unreadable(df, out_dir))
+    differing = _differing_figures(df, out_dir, unreadable)
+    files = [*_damaged_files(out_dir), *_differing_csv(df, out_dir)]
+    if differing or any(f['key'] == '' for f in unreadable): files = [f for f in files if not f['stored'].startswith('results.')] # the figures say more
+    return pd.DataFrame([*unreadable, *differing, *files], columns=['key', 'column', 'stored', 'recomputed']).astype(object)

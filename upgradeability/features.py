@@ -4,18 +4,18 @@
 
 # %% ../nbs/12_features.ipynb #0aa1ada1
 from __future__ import annotations
-import os, time, warnings
+import os, re, shutil, time, warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
 # %% auto #0
-__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'Prepared', 'model_inputs', 'batches', 'units_of', 'rows_of',
-           'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note']
+__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'MADE_AGAIN', 'Prepared', 'model_inputs', 'batches', 'units_of',
+           'rows_of', 'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note',
+           'cache_info', 'prune_cache']
 
 # %% ../nbs/12_features.ipynb #be73e343
 import numpy as np, pandas as pd, torch
@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
-from .core import cache_dir, fingerprint, progress, unknown, write_atomic
+from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, sweep, unknown, write_atomic
 from .folders import holding
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
@@ -199,7 +199,8 @@ def _shard_rows(path):
 
 def _discard(path):
     if path.exists(): warnings.warn(f"The cached features in {path.name} are damaged; their rows are computed again.", stacklevel=4)
-    path.unlink(missing_ok=True)
+    try: path.unlink(missing_ok=True)
+    except OSError: pass # a cache that can only be read
 
 # %% ../nbs/12_features.ipynb #35409687
 def _gather(folder, rows):
@@ -218,11 +219,30 @@ def _gather(folder, rows):
     return out, rows[~have]
 
 def _mapped(folder, dtype, shape):
-    with TemporaryFile(dir=folder) as f:
+    with TemporaryFile(dir=folder if os.access(folder, os.W_OK) else None) as f:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         try: getattr(os, 'posix_fallocate', lambda *_: None)(f.fileno(), 0, max(1, size))
         except OSError as e: raise OSError(e.errno, f"{e.strerror}: the features need {size / 1e6:,.0f} MB for a moment. Free some space or set UPGRADEABILITY_CACHE to a larger disk", str(folder)) from e
         return np.memmap(f, dtype, 'w+', shape=shape)
+
+# %% ../nbs/12_features.ipynb #6ae18049
+def _gather_used(folder, rows):
+    "`_gather` from a folder that is marked as in use, if it is there."
+    if not folder.is_dir(): return {}, rows
+    with in_use(folder):
+        try: os.utime(folder)
+        except OSError: pass # a cache that can only be read
+        return _gather(folder, rows)
+
+def _open_for_writing(folder, n):
+    "Make a folder for features, or say how many examples are missing in a cache that can only be read."
+    try:
+        cache_dir(write=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK): raise PermissionError(13, 'Permission denied', str(folder))
+    except OSError as e:
+        raise OSError(f"The features of {n:,} examples are not in the cache, and the cache folder {str(cache_dir())!r} cannot be written to ({e.strerror or e}). Set UPGRADEABILITY_CACHE to one that can.") from e
+    sweep(folder)
 
 # %% ../nbs/12_features.ipynb #10e07dc1
 @dataclass(frozen=True, eq=False)
@@ -290,11 +310,12 @@ def extract(
     if backbone.encode is None: backbone = complete(backbone, torch.stack([_read(inputs, int(i)) for i in rows[:2]]))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
     folder, start = cache_dir()/'features'/key, time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays, missing = _gather(folder, rows)
+    arrays, missing = _gather_used(folder, rows)
     if len(missing):
-        _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype, desc=backbone.spec)
-        arrays, lost = _gather(folder, rows)
+        _open_for_writing(folder, len(missing))
+        with in_use(folder):
+            _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype, desc=backbone.spec)
+            arrays, lost = _gather(folder, rows)
         if len(lost): raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
     splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
     if task.kind == 'recommendation': splits, y, groups = {}, rows, None # rows are items, and it is interactions that are split
@@ -362,3 +383,70 @@ def _check_rows(rows, task):
     if rows.min() < 0 or rows.max() >= n: raise ValueError(f"Row {int(rows.max() if rows.max() >= n else rows.min())} does not exist: {task.name!r} has {n} examples, counted from 0.")
     if len(np.unique(rows)) < len(rows): raise ValueError(f"Row {int(np.bincount(rows).argmax())} of {task.name!r} is asked for twice; index the result instead.")
     return rows
+
+# %% ../nbs/12_features.ipynb #d45e3f69
+MADE_AGAIN = ('features', 'hashes', 'readable') # parts of the cache that cost only time
+
+# %% ../nbs/12_features.ipynb #2cd6d940
+def _size_of(path):
+    "(bytes, time of last use) of a file or a folder."
+    files = [p for p in path.rglob('*') if p.is_file()] if path.is_dir() else []
+    found = [p.lstat() for p in [path, *files] if p.exists()]
+    size = sum(s.st_size for s, p in zip(found, [path, *files]) if not p.is_dir())
+    return size, max((s.st_mtime for s in found), default=0.)
+
+def _entries():
+    "Every entry of the cache: part, name, bytes, used, in_use."
+    root = cache_dir()
+    for path in sorted(root.glob('*/*')):
+        if path.name.startswith('.'): continue
+        size, used = _size_of(path)
+        yield dict(part=path.parent.name, name=path.name, bytes=size, used=pd.Timestamp(used, unit='s'), in_use=path.is_dir() and is_used(path))
+
+# %% ../nbs/12_features.ipynb #707b9fc6
+def cache_info() -> pd.DataFrame: # part, name, bytes, used (time of last use, UTC), in_use; the least recently used first
+    "What is in the cache."
+    rows = pd.DataFrame(list(_entries()), columns=['part', 'name', 'bytes', 'used', 'in_use'])
+    return rows.sort_values('used', kind='stable', ignore_index=True)
+
+# %% ../nbs/12_features.ipynb #2abad485
+UNITS = {'': 1, 'KB': 1e3, 'MB': 1e6, 'GB': 1e9, 'TB': 1e12}
+
+def _bytes_of(size):
+    "A size as a number of bytes."
+    found = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*', str(size).upper())
+    if not found: raise ValueError(f"size={size!r} is no size: it should read '20GB', '500 MB' or a number of bytes.")
+    unit = f'{found[2]}B' if found[2] else ''
+    return float(found[1]) * UNITS[unit]
+
+# %% ../nbs/12_features.ipynb #eb59c66d
+def prune_cache(
+    size:str|float, # what the cache may take: '20GB', '500 MB' or a number of bytes
+    *,
+    also:tuple=(), # further parts to remove from: 'data' (downloads), 'runs' (results without an `out_dir`)
+) -> pd.DataFrame: # the entries that were removed, as in `cache_info`
+    "Remove the least recently used entries of the cache until it fits a size."
+    limit, root = _bytes_of(size), cache_dir(write=True)
+    also = (also,) if isinstance(also, str) else tuple(also)
+    strange = [part for part in also if part not in ('data', 'runs')]
+    if strange: raise unknown('part of the cache', strange[0], ['data', 'runs'])
+    for folder in root.glob('*'): sweep(folder)
+    with locked(root):
+        entries = cache_info()
+        spare = entries[entries.part.isin([*MADE_AGAIN, *also])]
+        left, removed = entries.bytes.sum(), []
+        for i, entry in spare.iterrows():
+            if left <= limit: break
+            if not _remove(root/entry.part/entry['name']): continue
+            left -= entry.bytes
+            removed.append(i)
+    return entries.loc[removed].reset_index(drop=True)
+
+def _remove(path):
+    "Remove an entry of the cache that no process uses; whether that was done."
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return True
+    if is_used(path): return False
+    shutil.rmtree(path, ignore_errors=True)
+    return True

@@ -253,7 +253,8 @@ def _summary(inputs):
     except (OSError, ValueError): remembered = None # absent or damaged
     if isinstance(remembered, dict) and 'range' in remembered and 0 not in inputs.digests: return remembered
     summary = _sum_up(_look_at_all(inputs.items))
-    write_json(mark, summary)
+    try: write_json(mark, summary)
+    except OSError: pass # a cache that can only be read: the pictures are looked at again next time
     return summary
 
 # %% ../nbs/06_folders.ipynb #d385f3b4

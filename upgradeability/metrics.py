@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 # %% auto #0
-__all__ = ['METRICS', 'Predictions', 'Metric', 'per_unit', 'ratio', 'mean_recall', 'mean_f1', 'weighted_kappa', 'spans_of',
-           'micro_f1', 'Score', 'wilson', 'bootstrap', 'score', 'few_units', 'upgradeability', 'gain', 'relative_gain',
-           'Comparison', 'compare', 'holm', 'compare_all', 'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class',
-           'per_class_upgradeability', 'per_type', 'class_flips', 'unit_changes', 'size_groups', 'broken',
-           'calibration', 'ece', 'ndcg', 'recall']
+__all__ = ['MANY_CLASSES', 'KEPT', 'METRICS', 'TopScores', 'top_scores', 'Predictions', 'Metric', 'per_unit', 'ratio',
+           'mean_recall', 'mean_f1', 'weighted_kappa', 'spans_of', 'micro_f1', 'Score', 'wilson', 'bootstrap', 'score',
+           'few_units', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'holm', 'compare_all',
+           'tie_letters', 'joint_bootstrap', 'rank_groups', 'per_class', 'per_class_upgradeability', 'per_type',
+           'class_flips', 'unit_changes', 'size_groups', 'broken', 'calibration', 'ece', 'ndcg', 'recall']
 
 # %% ../nbs/13_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -36,8 +36,71 @@ def _codes(name, values, n):
     return values.astype(np.int64)
 
 # %% ../nbs/13_metrics.ipynb #c6a18610
+MANY_CLASSES = 200 # above this number of classes not all probabilities are held
+
+KEPT = 20 # of the largest probabilities that are held then
+
+# %% ../nbs/13_metrics.ipynb #3127bdcf
+@dataclass(frozen=True, eq=False)
+class TopScores:
+    "Class probabilities of which only those are held that metrics need."
+    codes: np.ndarray # (n, KEPT + 2) the most probable classes, the best first, then the true and the predicted class
+    probs: np.ndarray # (n, KEPT + 2) float32, their probabilities
+    rest: np.ndarray # (n,) float64, the probability of all classes but the first KEPT
+    squares: np.ndarray # (n,) float64, the sum of the squares of all probabilities
+    n_classes: int # number of classes C
+
+    @property
+    def shape(self) -> tuple: return len(self.codes), self.n_classes
+
+    @property
+    def dtype(self) -> np.dtype: return self.probs.dtype
+
+    def __len__(self): return len(self.codes)
+
+    def __getitem__(self, at):
+        if isinstance(at, tuple): return self._of(*at)
+        return TopScores(self.codes[at], self.probs[at], self.rest[at], self.squares[at], self.n_classes)
+
+    def __array__(self, *args, **kwargs):
+        raise ValueError(f"Of {self.n_classes:,} class probabilities only the {KEPT} largest and those of the true and the predicted class are held: "
+                         "use accuracy, balanced_accuracy, macro_f1, log_loss, brier or ece.")
+
+    def _of(self, rows, codes):
+        "The probability of one class in each row, (m,)."
+        found = self.codes[rows] == np.asarray(codes)[:, None]
+        if not found.any(1).all(): np.asarray(self)
+        return np.take_along_axis(self.probs[rows], found.argmax(1)[:, None], 1)[:, 0]
+
+# %% ../nbs/13_metrics.ipynb #23fd39e8
+def top_scores(
+    scores:np.ndarray, # (n, C) class probabilities
+    y:np.ndarray, # (n,) true class codes
+    pred:np.ndarray, # (n,) predicted class codes
+) -> TopScores: # exact in what metrics need
+    "What metrics need of many class probabilities."
+    p = np.asarray(scores, np.float32)
+    largest = np.sort(np.argpartition(p, -KEPT, axis=1)[:, -KEPT:], axis=1)
+    order = np.argsort(-np.take_along_axis(p, largest, 1), axis=1, kind='stable')
+    best = np.take_along_axis(largest, order, 1)
+    codes = np.column_stack([best, y, pred]).astype(np.int32)
+    probs = np.take_along_axis(p, codes, 1)
+    exact = p.astype(np.float64)
+    rest = exact.sum(1) - probs[:, :KEPT].sum(1, dtype=np.float64)
+    return TopScores(codes, probs, np.maximum(rest, 0), (exact**2).sum(1), p.shape[1])
+
+# %% ../nbs/13_metrics.ipynb #0f2b74ec
+def _check_top(scores, n, top):
+    "Held probabilities that are finite, one row per example, with a column for every class in use."
+    if len(scores) != n: raise ValueError(f"`scores` must have shape ({n}, number of classes); got {scores.shape}.")
+    if not (np.isfinite(scores.probs).all() and np.isfinite(scores.squares).all()): raise ValueError("`scores` has NaN or infinite values.")
+    if top >= scores.n_classes: raise ValueError(f"`scores` has {scores.n_classes} columns, but class code {top} occurs in `y` or `pred`.")
+    return scores
+
+# %% ../nbs/13_metrics.ipynb #ce35cae5
 def _probabilities(scores, n, top):
     "Scores as (n, C) floats, finite and with a column for every class in use."
+    if isinstance(scores, TopScores): return _check_top(scores, n, top)
     scores = np.asarray(scores)
     if scores.ndim != 2 or len(scores) != n: raise ValueError(f"`scores` must have shape ({n}, number of classes); got {scores.shape}.")
     bad = np.flatnonzero(~np.isfinite(scores).all(1))
@@ -80,7 +143,7 @@ class Predictions:
     ids: np.ndarray # (n,) what identifies each example; compared models must share them
     y: np.ndarray # (n,) true class codes, from 0; for lists the number of items to be found
     pred: np.ndarray # (n,) predicted class codes; or (n, K) item codes, the best first, -1 where a list has ended
-    scores: np.ndarray|None = None # (n, C) class probabilities; for lists (n, K) hits, 1 or 0
+    scores: np.ndarray|TopScores|None = None # (n, C) class probabilities; for lists (n, K) hits, 1 or 0
     groups: np.ndarray|None = None # (n,) the independent unit of each row; None: every row is its own
     split: str = 'test' # 'train' or 'test'
     meta: dict = field(default_factory=dict) # `classes` (names by code), `metric`, and what a protocol chose
@@ -192,22 +255,34 @@ def _scores(p, name):
     "The class probabilities in float64, or an error that says what is missing."
     if p.scores is None: raise ValueError(f"`{name}` needs class probabilities, but these predictions have `scores=None`; "
                                           "choose accuracy, balanced_accuracy or macro_f1, or a protocol that stores scores.")
-    if p.scores.min(initial=0) < 0 or p.scores.sum(1).max(initial=0) > 1.01:
+    if _looks_like_logits(p.scores):
         raise ValueError(f"`{name}` needs probabilities that are not negative and sum to at most 1 per row; these look like logits: apply a softmax.")
-    return p.scores.astype(np.float64)
+    return p.scores if isinstance(p.scores, TopScores) else p.scores.astype(np.float64)
+
+def _looks_like_logits(scores):
+    "Whether some score is negative or the scores of a row sum to more than 1."
+    if not isinstance(scores, TopScores): return scores.min(initial=0) < 0 or scores.sum(1).max(initial=0) > 1.01
+    total = scores.probs[:, :KEPT].sum(1) + scores.rest
+    return scores.probs.min(initial=0) < 0 or total.max(initial=0) > 1.01
 
 # %% ../nbs/13_metrics.ipynb #0d4f6c45
+def _probability_of(scores, codes):
+    "The probability of one class in each row, (n,) in float64."
+    return scores[np.arange(len(codes)), codes].astype(np.float64)
+
+# %% ../nbs/13_metrics.ipynb #cce5061b
 def _log_losses(p):
     "-log of the probability of the true class, (n,)."
-    true = _scores(p, 'log_loss')[np.arange(len(p)), p.y]
+    true = _probability_of(_scores(p, 'log_loss'), p.y)
     eps = np.finfo(p.scores.dtype if p.scores.dtype.kind == 'f' else float).eps
     return -np.log(np.clip(true, eps, 1 - eps))
 
-# %% ../nbs/13_metrics.ipynb #cce5061b
+# %% ../nbs/13_metrics.ipynb #4c9d934f
 def _squared_errors(p):
     "Squared distance between the probabilities and the truth, (n,)."
     scores = _scores(p, 'brier')
-    return (scores**2).sum(1) - 2 * scores[np.arange(len(p)), p.y] + 1
+    squares = scores.squares if isinstance(scores, TopScores) else (scores**2).sum(1)
+    return squares - 2 * _probability_of(scores, p.y) + 1
 
 # %% ../nbs/13_metrics.ipynb #e5af1515
 METRICS['log_loss'] = Metric('log_loss', _mean_stats(_log_losses), ratio, higher_is_better=False)
@@ -867,7 +942,7 @@ def broken(
 def _confidence(p, n_bins):
     "Confidence, correctness and equal-mass bin of every row."
     if p.ranked: raise ValueError("Lists of items come without probabilities: there is no calibration to look at.")
-    confidence = _scores(p, 'calibration')[np.arange(len(p)), p.pred]
+    confidence = _probability_of(_scores(p, 'calibration'), p.pred)
     rank = np.searchsorted(np.sort(confidence), confidence)
     return confidence, (p.y == p.pred).astype(float), rank * n_bins // max(1, len(p))
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_models.ipynb #0be9a0e5
 from __future__ import annotations
-import copy, importlib.util, inspect, json, re, sys, argparse, contextlib, os, pathlib, zipfile
+import argparse, copy, importlib.util, inspect, json, os, pathlib, re, sys, zipfile
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -720,7 +720,8 @@ def _others(prompts):
 
 # %% ../nbs/11_models.ipynb #0f463268
 def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
-    transformers, spec = need('transformers', 'text'), f'hf:{name}'
+    need('transformers', 'text')
+    spec = f'hf:{name}'
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     given = dict(trust_remote_code=trust_remote_code)
     read = lambda cls, **more: _from_repository(lambda **local: cls.from_pretrained(str(Path(name).expanduser()), **given, **more, **local), name, spec)

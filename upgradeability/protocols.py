@@ -26,7 +26,7 @@ from torch import nn
 from .core import progress, read_list, unknown
 from .entities import decode
 from .features import batches, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
-from .metrics import METRICS, Predictions
+from .metrics import MANY_CLASSES, METRICS, Predictions, TopScores, top_scores
 from .backbones import Backbone, complete
 from .models import IMAGENET, randomize, wordnet_columns
 from .tasks import Inputs, Task, nested_order
@@ -37,8 +37,8 @@ PROTOCOLS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'tr
 # %% ../nbs/14_protocols.ipynb #9d5de0bd
 def both(
     task:Task, # whose labels and classes they are about
-    train:tuple, # (pred, scores) for `fit_rows(task)`, in that order
-    test:tuple, # (pred, scores) for the test rows
+    train:tuple|Callable, # (pred, scores) for `fit_rows(task)`, in that order; or `scores` of a slice of these rows, the most probable class being the answer
+    test:tuple|Callable, # the same for the test rows
     *,
     choices:dict=None, # what was chosen and how
     in_sample:bool=True, # False: the performance on train is that of unseen examples
@@ -47,10 +47,44 @@ def both(
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "Predictions on what was learned from and on test."
     rows, notes = {'train': fit_rows(task), 'test': task.splits['test']}, [*notes]
+    train, test = _answers(task, rows['train'], train), _answers(task, rows['test'], test)
     if task.kind == 'tagging': train, test = (_valid_tags(task, rows[k], *given, k, notes) for k, given in [('train', train), ('test', test)])
     meta = dict(classes=task.classes, kind=task.kind, metric=task.metric, choices=choices or {}, in_sample=in_sample, notes=tuple(notes), **more)
     unit = {k: None if task.groups is None else task.groups[r] for k, r in rows.items()}
     return {k: Predictions(rows[k], task.y[rows[k]], pred, scores, unit[k], k, meta) for k, (pred, scores) in [('train', train), ('test', test)]}
+
+# %% ../nbs/14_protocols.ipynb #015b7121
+def _answers(task, rows, given):
+    "(pred, scores) for some rows of a task, of many classes without the smaller probabilities."
+    few = task.kind == 'tagging' or len(task.classes) <= MANY_CLASSES
+    if few: return _in_one(given, len(rows)) if callable(given) else given
+    parts = [_portion(given, at, task.y[rows[at]]) for at in _portions(len(rows), len(task.classes))]
+    pred = np.concatenate([p for p, _ in parts])
+    return pred, _joined([s for _, s in parts])
+
+def _in_one(scores_of, n):
+    scores = scores_of(slice(0, n))
+    return scores.argmax(1), scores
+
+def _portions(n, n_classes):
+    "Slices of rows whose probabilities take about 32 MB."
+    step = max(1, 2**22 // n_classes)
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)] or [slice(0, 0)]
+
+def _portion(given, at, y):
+    "(pred, scores) of the rows `at`, the scores None or `TopScores`."
+    if callable(given):
+        scores = given(at)
+        pred = scores.argmax(1)
+    else: pred, scores = np.asarray(given[0])[at], None if given[1] is None else given[1][at]
+    held = scores is None or isinstance(scores, TopScores)
+    return pred, scores if held else top_scores(scores, y, pred)
+
+def _joined(parts):
+    "One `TopScores` of several; None where there are no scores."
+    if parts[0] is None: return None
+    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in ('codes', 'probs', 'rest', 'squares')]
+    return TopScores(*columns, parts[0].n_classes)
 
 # %% ../nbs/14_protocols.ipynb #89b3af70
 def fit_rows(
@@ -87,8 +121,9 @@ def _arrays(features, task):
 def majority(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "Always the most frequent training class."
     counts = np.bincount(task.y[fit_rows(task)], minlength=len(task.classes))
-    def say(n): return np.full(n, counts.argmax()), np.tile(counts / counts.sum(), (n, 1))
-    return both(task, say(len(fit_rows(task))), say(len(task.splits['test'])))
+    shares = counts / counts.sum()
+    def say(rows): return np.tile(shares, (rows.stop - rows.start, 1))
+    return both(task, say, say)
 
 PROTOCOLS['majority'] = majority
 
@@ -298,7 +333,8 @@ def vote(
     weights = 1 + .5 ** np.arange(1, k + 1) # the extras sum to less than one vote
     votes = np.zeros((len(labels), n_classes))
     np.add.at(votes, (np.arange(len(labels))[:, None], labels), weights)
-    return votes / weights.sum()
+    votes /= weights.sum() # in place: of many classes a second table would not fit
+    return votes
 
 # %% ../nbs/14_protocols.ipynb #7523f4d6
 KS = (1, 3, 5, 10, 20, 50)
@@ -344,8 +380,8 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     judged = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
     choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=_judge(task, judged), name=_chosen_by(task))
     def answer(queries):
-        p = vote(y[neighbours(x, queries, choices['k'], groups=_units(task))], len(task.classes))
-        return p.argmax(1), p
+        found = y[neighbours(x, queries, choices['k'], groups=_units(task))]
+        return lambda rows: vote(found[rows], len(task.classes))
     return both(task, answer(None), answer(x_test), choices=choices, in_sample=False, notes=_default_note(choices))
 
 PROTOCOLS['knn'] = knn
@@ -525,7 +561,7 @@ def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0)
     choices = choose_C(x, y, len(task.splits['train']), len(task.classes), groups=(units := _units(task)), patience=5 if units is None else 1)
     predict, facts = fit_probe(x, y, choices['C'], len(task.classes))
     notes = [*_default_note(choices), *_probe_notes(choices, facts)]
-    def answer(a): p = predict(a); return p.argmax(1), p
+    def answer(a): return lambda rows: predict(a[rows])
     choices |= {k: facts[k] for k in ('converged', 'dropped_features')}
     return both(task, answer(x), answer(x_test), choices=choices, notes=notes, excess=facts['excess'])
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/21_report.ipynb #1a333436
 from __future__ import annotations
-import os, platform, re
+import os, platform, re, warnings
 from datetime import datetime, timezone
 from html import unescape
 from pathlib import Path
@@ -13,8 +13,8 @@ from xml.etree.ElementTree import tostring
 # %% auto #0
 __all__ = ['ALSO', 'read_headline', 'verdict', 'raise_if_all_failed', 'show_reading', 'show_table', 'show_metrics',
            'test_predictions', 'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check',
-           'keep_ranking', 'findings', 'show_without_leaks', 'provenance', 'keep_provenance', 'resolved', 'as_mathml',
-           'to_html', 'write_report']
+           'keep_ranking', 'findings', 'show_without_leaks', 'provenance', 'add_provenance', 'keep_provenance',
+           'resolved', 'as_mathml', 'to_html', 'write_report']
 
 # %% ../nbs/21_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
@@ -22,10 +22,10 @@ import numpy as np, pandas as pd
 # %% ../nbs/21_report.ipynb #ec18f27c
 from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
-from .core import check_path, NothingToReport, shortened, unknown, write_atomic, write_json
+from .core import check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible
-from .evaluation import CONTROLS, gains, read_predictions, versions
-from .metrics import Comparison, Predictions, few_units, score
+from .evaluation import CONTROLS, gains, read_predictions, read_results, versions
+from .metrics import Comparison, few_units, score
 from .papermill_io import notebook_path
 from .plots import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, short_name, triple, u_name, wording
 from .tasks import Task, leaked
@@ -130,7 +130,7 @@ def verdict(
     over:pd.DataFrame|None=None, # the gains over every baseline; None: read from the table's `out_dir`, where it has one
 ) -> str: # Markdown
     "What the evaluation found, in words."
-    if over is None and df.attrs.get('out_dir'): over = gains(df.attrs['out_dir'])
+    if over is None and df.attrs.get('out_dir'): over = gains(df)
     rows = [r for _, r in headlines(df).iterrows()]
     said = [' '.join(filter(None, [_reaches(r, w), _gained(r, over, w['majority']).strip(), _kept(r, w['things']), _surpassed(r, df)])) for r, w in ((r, wording(df, r.task)) for r in rows)]
     if not rows: said = ['**Nothing could be evaluated.**']
@@ -338,7 +338,7 @@ def keep_ranking(
     readings = _portable([list(o) for o in a.get('readings', ())])
     made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')), readings=readings,
                 **{k: a[k] for k in ('steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings')})
-    write_json(Path(a['out_dir'])/'provenance.json', made)
+    add_provenance(a['out_dir'], made)
     return pd.Series({**a['settings'], 'models': len(ranking), 'steps': len(a['steps']), 'budget (s)': a['budget'], 'spent (s)': round(a['spent'], 1)}, name='').to_frame()
 
 # %% ../nbs/21_report.ipynb #9896b833
@@ -411,12 +411,39 @@ def provenance(
     return dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), machine=machine, tried=sum((r['choices'] or {}).get('tried', 1) for r in runs), runs=runs)
 
 # %% ../nbs/21_report.ipynb #fcf34a09
+def _others(df):
+    "What the other rows of the folder were made of."
+    stored = read_results(df.attrs['out_dir'])
+    others = [row for _, row in stored.iterrows() if row.key not in set(df.key)]
+    return [_portable(_run_or_error(row, df.attrs['out_dir'])) for row in others]
+
+def _run_or_error(row, out_dir):
+    "What one row was made of; of a damaged file only its name and what is wrong."
+    try: return _run(row, out_dir)
+    except ValueError as e: return {k: row[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed', 'metric', 'key')} | {'damaged': str(e)}
+
+# %% ../nbs/21_report.ipynb #d43b3274
+def add_provenance(
+    out_dir:str|Path, # folder of runs
+    made:dict, # what the figures of one run were made of
+) -> Path: # of provenance.json
+    "Store what a run was made of beside what other kinds of runs stored there."
+    path = Path(out_dir)/'provenance.json'
+    with locked(out_dir):
+        try: known = read_json(path)
+        except FileNotFoundError: known = {}
+        except ValueError as e:
+            known = {}
+            warnings.warn(f'{e} It is written anew.', stacklevel=3)
+        return write_json(path, known | made, sealed=True)
+
+# %% ../nbs/21_report.ipynb #50469dab
 def keep_provenance(
     df:pd.DataFrame, # the results table of `evaluate`
 ) -> pd.DataFrame: # the same as a table for readers
     "Store `provenance.json` beside the results, and show what was chosen."
     made = provenance(df)
-    write_json(Path(df.attrs['out_dir'])/'provenance.json', made)
+    add_provenance(df.attrs['out_dir'], made | {'runs': made['runs'] + _others(df)})
     rows = [{'chosen': _choices(r['choices'] or {}), 'tried': (r['choices'] or {}).get('tried', ''), 'type': r['dtype'] or '', 'seed': int(r['seed']), 'key': r['key']} for r in made['runs']]
     return pd.DataFrame(rows, index=row_labels(df))
 

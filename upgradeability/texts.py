@@ -6,7 +6,6 @@
 from __future__ import annotations
 import ast, importlib.util, re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 # %% auto #0
@@ -249,7 +248,8 @@ def text_task(
     frame = pd.concat(frames.values(), ignore_index=True)
     if frame.empty: raise ValueError(f"{name!r} holds no rows.")
     columns, column = _columns(frame, text, label)
-    said = _read_columns(frame, columns, column, text is not None and label is not None, 'grades' if grades else 'labels') + reading
+    given = text is not None and label is not None
+    said = reading + _read_columns(frame, columns, column, given, 'grades' if grades else 'labels')
     frames, unlabelled = _labelled(frames, column)
     frame = pd.concat(frames.values(), ignore_index=True)
     labels, n_stripped = strip_labels(one_label_each(frame[column].tolist(), f'the column {column!r}'))
@@ -324,7 +324,7 @@ def _open_set(datasets, path, config, name):
     files = {str(k): [Path(f) for f in found] for k, found in builder.config.data_files.items()}
     are_here = all(f.is_file() and f.suffix.lower() in TABLES for found in files.values() for f in found)
     if not are_here or builder.config.features: return datasets.load_dataset(path, config or None, keep_default_na=False, na_values=[''])
-    return {k: pd.concat([_texts_and_labels(f, 'utf-8') for f in found], ignore_index=True) for k, found in files.items()}
+    return {k: pd.concat([_texts_and_labels(f, 'utf-8')[0] for f in found], ignore_index=True) for k, found in files.items()}
 
 def _frame(part, name):
     "A data frame in which class labels have their names; -1, which stands for none, is missing."
