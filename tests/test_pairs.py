@@ -54,7 +54,7 @@ def test_long_pairs_are_cut_as_transformers_cuts_them(minilm):
     first, second = " ".join(["rain"] * 400), " ".join(["sun"] * 300)
     whole = tokens.tokenizer(first, second, truncation=True, max_length=tokens.limit)
     found = tokens(Pair(first, second))
-    assert found.long and found.windows == [whole["input_ids"]] and found.types == whole["token_type_ids"] and not tokens(Pair("a", "b")).long
+    assert found.long and found.windows == [whole["input_ids"]] and found.types == [whole["token_type_ids"]] and not tokens(Pair("a", "b")).long
 
 def test_a_tokenizer_without_pairs_gets_one_text(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers

@@ -412,7 +412,7 @@ def test_damaged_folders(tmp_path, file, content, words):
     assert "\n" not in str(e.value) and len(str(e.value)) < 700
 
 @pytest.mark.parametrize("source", ["hf", "st"])
-@pytest.mark.parametrize("name, words", [("x" * 5000, "characters"), ("/" + "x" * 300, "There is no folder"), ("/" + "/".join("abcdefgh" * 20 for _ in range(22)), "There is no folder"),
+@pytest.mark.parametrize("name, words", [("x" * 5000, "a part of 5,000 bytes"), ("/" + "x" * 300, "a part of 300 bytes"), ("/" + "/".join("abcdefgh" * 20 for _ in range(22)), "There is no folder"),
     ("a/b/c", "There is no folder"), ("a b/c d", "no name of the Hugging Face Hub"), ("a\x00b/c", "no name of the Hugging Face Hub"), ("~nobody-at-all/x", "There is no folder"), ("./nowhere?x", "There is no folder")])
 def test_names_that_nothing_can_have(source, name, words):
     with pytest.raises((ValueError, OSError), match=words) as e: load_backbone(f"{source}:{name}", device="cpu")
@@ -429,11 +429,11 @@ def test_names_that_cannot_be_decoded(tmp_path, source):
 
 @pytest.mark.parametrize("spec", ["x" * 5000, "timm:" + "x" * 5000, "file:" + "y" * 5000 + ":resnet18", "st:" + "a/" * 4000, "hub:" + "z" * 9000])
 def test_specs_of_thousands_of_characters(spec):
-    with pytest.raises(ValueError, match="characters before its options") as e: load_backbone(spec, device="cpu")
+    with pytest.raises(ValueError, match="bytes") as e: load_backbone(spec, device="cpu")
     assert len(str(e.value)) < 300
 
 def test_a_bare_name_that_no_file_can_have():
-    with pytest.raises(ValueError, match="Unknown model"): load_backbone("x" * 300)
+    with pytest.raises(ValueError, match="a part of 300 bytes"): load_backbone("x" * 300)
 
 def test_deep_folders_work(tmp_path):
     deep = tmp_path/("d" * 200)/("e" * 200)/("f" * 200)

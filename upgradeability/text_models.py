@@ -49,7 +49,7 @@ class Tokens:
         text:str|Sequence, # a text, or the words of a sentence
     ) -> Tokenised: # token numbers
         "Turn a text or a sentence of words into numbers."
-        return _one_window(self, text) if isinstance(text, str) else _all_words(self, list(text))
+        return self.of_text(text) if isinstance(text, str) else _all_words(self, list(text))
 
     def of_text(self,
         text:str|tuple, # a text, or a pair of texts
