@@ -467,7 +467,7 @@ def test_dropout_does_not_depend_on_how_many_rates_were_tried(mine):
 def test_rate_and_epoch_are_those_best_on_valid(mine):
     out = fine_tune(mine, image_task(), None, epochs=3, lrs='1e-4, 1e-2')['test'].meta
     rows, choices = out['epochs'], out['choices']
-    assert [(r['lr'], r['epoch']) for r in rows] == [(lr, e) for lr in (1e-4, 1e-2) for e in (1, 2, 3)] and choices['tried'] == 6
+    assert [(r['lr'], r['epoch']) for r in rows] == [(lr, e) for lr in (1e-4, 1e-2) for e in (0, 1, 2, 3)] and choices['tried'] == 8
     best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']))
     assert (choices['lr'], choices['epoch']) == (best['lr'], best['epoch'])
 
@@ -475,13 +475,44 @@ def test_rate_and_epoch_are_those_best_on_valid(mine):
 def test_refit_is_the_start_weights_trained_on_train_and_valid_up_to_the_chosen_epoch(mine):
     task = image_task()
     task = replace(task, y=np.random.default_rng(7).permutation(task.y)) # nothing to learn, so that an early epoch is best
-    out = fine_tune(mine, task, None, epochs=4, lrs=[3e-2])
+    out = fine_tune(mine, task, None, epochs=4, lrs=[3e-2], head='random')
     stop, inputs = out['test'].meta['choices']['epoch'], model_inputs(mine, task)
     assert stop < 4
     full = pr.complete(mine, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
     with torch.random.fork_rng(): torch.manual_seed(0); net = pr.Adapted(full, 3)
     pr.train_network(net, inputs, task.y, fit_rows(task), lr=3e-2, epochs=4, stop=stop)
     np.testing.assert_array_equal(out['test'].scores, pr.predict_network(net, inputs, task.splits['test'])[1])
+
+
+@pytest.mark.parametrize('name', ['tiny', 'timm:test_resnet.r160_in1k?random=0', 'timm:test_vit.r160_in1k?random=0'])
+def test_before_the_first_step_the_network_answers_as_the_probe(mine, name):
+    task = image_task() if name == 'tiny' else load_task('digits', n_train=50)
+    task = replace(task, splits=dict(task.splits, test=task.splits['test'][:20]))
+    net = mine if name == 'tiny' else load_backbone(name, device='cpu')
+    features = lambda backbone: extract(backbone, task, dtype='float32')
+    probe = linear_probe(net, task, features)['test']
+    training, _ = pr._prepare(net, task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
+    _, p = training.answer(training.start(fit_rows(task)), task.splits['test'])
+    np.testing.assert_allclose(p, probe.scores, atol=2e-5)
+
+
+def test_epoch_0_is_one_of_those_that_are_chosen_from(mine):
+    "Where no step helps, the answers are the probe's."
+    task = image_task()
+    out = fine_tune(mine, task, None, epochs=1, lrs=[30.])['test']
+    probe = linear_probe(mine, task, lambda b: extract(b, task))['test']
+    assert out.meta['choices']['epoch'] == 0 and any("the answers are the probe's" in n for n in out.meta['notes'])
+    np.testing.assert_allclose(out.scores, probe.scores, atol=2e-5)
+
+
+def test_the_head_is_fitted_on_train_while_choosing(mine, monkeypatch):
+    "No label of valid is in the head that is judged on valid."
+    task, fitted = image_task(), []
+    true = pr.fit_probe
+    monkeypatch.setattr(pr, 'fit_probe', lambda x, y, C, n: fitted.append(len(y)) or true(x, y, C, n))
+    fine_tune(mine, task, None, epochs=1, lrs=[1e-2])
+    n_train, n_valid = len(task.splits['train']), len(task.splits['valid'])
+    assert set(fitted) == {n_train, n_train + n_valid} and fitted[0] == n_train and fitted[-1] == n_train + n_valid
 
 
 def test_schedule_of_a_stopped_training_is_the_full_one(mine):
@@ -511,11 +542,11 @@ def test_batch_norm_statistics(mine, batch_size, trained):
 def test_few_steps_are_noted_and_the_advice_is_enough(mine):
     "As many steps as the optimiser takes for the chosen epochs; by the epochs that the note names, none is left."
     task = image_task(n=90)
-    notes = lambda epochs: [n for n in fine_tune(mine, task, None, epochs=epochs, lrs=[1e-3])['test'].meta['notes'] if 'steps of training' in n]
+    notes = lambda epochs: [n for n in fine_tune(mine, task, None, epochs=epochs, lrs=[1e-3], head='random')['test'].meta['notes'] if 'steps of training' in n]
     each = -(-len(fit_rows(task)) // 32)
     said, = notes(1)
     assert said.startswith(f'only {each} steps')
-    training = pr._prepare(mine, task, 10, 32, [1e-3], 'float32', 0)[0]
+    training = pr._prepare(mine, task, 10, 32, [1e-3], 'float32', 0, 'random', None)[0]
     enough = int(said.partition('?epochs=')[2].split()[0])
     assert not list(pr._few_steps(training, enough)) and list(pr._few_steps(training, enough - 1))
 
@@ -544,12 +575,12 @@ def test_without_valid_the_defaults_are_used_and_noted(mine):
     task = image_task(n=9)
     assert len(task.splits['valid']) == 0
     out = fine_tune(mine, task, None, epochs=2)['test'].meta
-    assert out['choices'] == dict(lr=3e-4, epoch=2, epochs=2, tried=0, by='default: fewer than five labels in some class')
+    assert out['choices'] == dict(lr=3e-4, epoch=2, epochs=2, tried=0, by='default: fewer than five labels in some class', head='probe')
     assert out['epochs'] == [] and any('nothing was chosen' in n for n in out['notes'])
 
 
 @pytest.mark.parametrize('options, words', [(dict(epochs=0), 'epochs=0'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'),
-                                            (dict(lrs=''), 'learning rates above 0'), (dict(lrs=[-1e-3]), 'learning rates above 0'), (dict(dtype='float16'), "Unknown dtype 'float16'")])
+                                            (dict(lrs=''), 'learning rates above 0'), (dict(lrs=[-1e-3]), 'learning rates above 0'), (dict(head='prob'), "Did you mean 'probe'"), (dict(dtype='float16'), "Unknown dtype 'float16'")])
 def test_options_that_make_no_sense(mine, options, words):
     with pytest.raises(ValueError, match=words): fine_tune(mine, image_task(), None, **options)
 
@@ -589,4 +620,4 @@ def test_a_real_architecture_from_end_to_end(name):
     before = state(net.module)
     out = fine_tune(net, replace(task, splits=dict(task.splits, test=task.splits['test'][:20])), None, epochs=1, lrs=[1e-3], dtype='float32')
     assert out['test'].scores.shape == (20, 10) and np.allclose(out['test'].scores.sum(1), 1, atol=1e-5)
-    assert equal_states(before, state(net.module)) and len(out['test'].meta['epochs']) == 1
+    assert equal_states(before, state(net.module)) and len(out['test'].meta['epochs']) == 2
