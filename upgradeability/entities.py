@@ -297,7 +297,7 @@ def _load_conll(name, *, split_seed=0, root=None, token=0, tag=-1, encoding='utf
     given = {k: v for k, v, usual in [('token', token, 0), ('tag', tag, -1), ('encoding', encoding, 'utf-8')] if v != usual}
     labels = iob2_tags(spans, len(y), types)
     return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, modality='words', classes=_iob2_classes(labels),
-                     split_seed=split_seed, kind='tagging', groups=groups, metric='span_f1', reading=remarks(notes), about=dict(scheme=scheme, types=types))
+                     split_seed=split_seed, kind='tagging', unit=groups, reading=remarks(notes), about=dict(scheme=scheme, types=types))
 
 # %% ../nbs/04_entities.ipynb #fd658575
 def _iob2_classes(labels):

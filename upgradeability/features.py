@@ -45,7 +45,7 @@ def model_inputs(
     given, holds = task.inputs, {'image': 'pictures', 'array': 'arrays', 'text': 'texts', 'words': 'sentences of words'}[task.modality]
     if backbone.modality == 'text':
         if task.modality not in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes texts; {task.name!r} holds {holds}.")
-        tokens, unit = backbone.preprocess, task.groups if task.kind == 'tagging' else None
+        tokens, unit = backbone.preprocess, task.unit if task.kind.whole_units else None
         collate = partial(pad, pad_id=tokens.tokenizer.pad_token_id, limit=tokens.limit)
         return Prepared(given.items, tokens, given.digests, collate, lambda at: tokens.lengths([given.items[i] for i in at]), unit)
     if task.modality in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes no texts, and {task.name!r} holds {holds}: use a text model, such as 'bundled:minilm' or 'hf:ORG/NAME'.")
@@ -277,7 +277,7 @@ def extract(
         arrays, lost = _gather(folder, rows)
         if len(lost): raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
     splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
-    if task.kind == 'recommendation': splits, y, groups = {}, rows, None # rows are items, and it is interactions that are split
+    if task.kind.all_inputs: splits, y, groups = {}, rows, None # rows are inputs, and it is rows of the task that are split
     else: y, groups = task.y[rows], None if task.groups is None else task.groups[rows]
     meta = dict(key=key, dtype=dtype, batch_size=batch_size, computed=len(missing), seconds=time.perf_counter() - start, reading=_read_features(backbone, task, dtype, arrays))
     return Features(arrays['x'], y, rows, groups, splits, arrays.get('probs'), meta)
@@ -291,7 +291,7 @@ def long_note(
     "What became of texts that are longer than the network takes."
     if not share: return ()
     limit = backbone.preprocess.limit
-    if task.kind == 'tagging': return (f'{share:.1%} of the words lie in sentences of more than {limit} tokens, which were read in several windows',)
+    if task.unit is not None and task.kind.whole_units: return (f'{share:.1%} of the words lie in sentences of more than {limit} tokens, which were read in several windows',)
     return (f'{share:.1%} of the texts were cut at {limit} tokens',)
 
 # %% ../nbs/12_features.ipynb #6f40becb
@@ -303,7 +303,10 @@ def _read_features(backbone, task, dtype, arrays):
     return reading
 
 # %% ../nbs/12_features.ipynb #da2a2ac9
-def _all_rows(task): return np.arange(len(task.inputs)) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
+def _all_rows(task):
+    "The rows of the splits, or all inputs."
+    if task.kind.all_inputs: return np.arange(len(task.inputs))
+    return np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
 
 def _check_rows(rows, task):
     rows, n = np.atleast_1d(np.asarray(rows, np.int64)), len(task.y)

@@ -376,8 +376,8 @@ def _task(name, frame, catalogue, users, how, notes):
     if not len(parts['test']): raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
     notes = [*notes, *_split_notes(frame, parts, how, len(catalogue.ids))]
     labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
-    task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', groups=who,
-                     metric='ndcg@10', reading=remarks(notes), about=dict(users=users, items=catalogue.ids, split=how))
+    task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', unit=who,
+                     reading=remarks(notes), about=dict(users=users, items=catalogue.ids, split=how))
     return replace(task, origin=dict.fromkeys(task.origin, 'drawn')) # no split comes with the data
 
 # %% ../nbs/05_interactions.ipynb #e924f520

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'ABSENT', 'HEADS', 'LRS', 'both', 'fit_rows', 'majority',
-           'class_columns', 'as_is', 'neighbours', 'vote', 'choose_k', 'knn', 'Scale', 'standardiser', 'logistic',
-           'fit_logistic', 'excess', 'choice_folds', 'choose_C', 'Probe', 'fit_probe', 'linear_probe', 'random_probe',
-           'Adapted', 'train_network', 'predict_network', 'fine_tune', 'from_scratch']
+__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'ABSENT', 'HEADS', 'UNITS', 'LRS', 'both', 'fit_rows',
+           'majority', 'class_columns', 'as_is', 'neighbours', 'vote', 'choose_k', 'knn', 'Scale', 'standardiser',
+           'logistic', 'fit_logistic', 'excess', 'choice_folds', 'choose_C', 'Probe', 'fit_probe', 'linear_probe',
+           'random_probe', 'Adapted', 'train_network', 'predict_network', 'fine_tune', 'from_scratch']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, torch
@@ -24,7 +24,6 @@ from torch import nn
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .core import progress, read_list, unknown
-from .entities import decode
 from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .metrics import METRICS, Predictions
 from .backbones import Backbone, complete
@@ -46,11 +45,16 @@ def both(
     **more, # further entries of `meta`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "Predictions on what was learned from and on test."
-    rows, notes = {'train': fit_rows(task), 'test': task.splits['test']}, [*notes]
-    if task.kind == 'tagging': train, test = (_valid_tags(task, rows[k], *given, k, notes) for k, given in [('train', train), ('test', test)])
-    meta = dict(classes=task.classes, kind=task.kind, metric=task.metric, choices=choices or {}, in_sample=in_sample, notes=tuple(notes), **more)
-    unit = {k: None if task.groups is None else task.groups[r] for k, r in rows.items()}
-    return {k: Predictions(rows[k], task.y[rows[k]], pred, scores, unit[k], k, meta) for k, (pred, scores) in [('train', train), ('test', test)]}
+    rows = {'train': fit_rows(task), 'test': task.splits['test']}
+    notes, parts = [*notes], {}
+    meta = dict(classes=task.classes, kind=task.kind.name, metric=task.metric, choices=choices or {}, in_sample=in_sample, **more)
+    for split, (pred, scores) in dict(train=train, test=test).items():
+        answer, remarks = task.kind.answer(task, rows[split], pred, scores)
+        notes += [f'{remark} of {split}' for remark in remarks]
+        groups = None if task.groups is None else task.groups[rows[split]]
+        parts[split] = Predictions(rows[split], task.y[rows[split]], answer, scores, groups, split, meta)
+    meta['notes'] = tuple(notes)
+    return parts
 
 # %% ../nbs/14_protocols.ipynb #89b3af70
 def fit_rows(
@@ -60,18 +64,14 @@ def fit_rows(
     return np.concatenate([task.splits['train'], task.splits['valid']])
 
 # %% ../nbs/14_protocols.ipynb #3274ea64
-def _valid_tags(task, rows, pred, scores, part, notes):
-    "The answer for words, with tags that can follow one another."
-    if scores is None: return pred, scores
-    order, tags = np.lexsort((rows, task.groups[rows])), np.empty(len(rows), np.int64)
-    tags[order] = decode(np.asarray(scores)[order], task.groups[rows[order]], task.classes)
-    notes.append(f'tags are the most probable valid sequence of each sentence; that changed {(tags != pred).sum():,} of {len(rows):,} words of {part}')
-    return tags, scores
+def judged_by(task):
+    "The metric by which choices are made inside train, in words."
+    return task.kind.judge.replace('_', ' ')
 
 # %% ../nbs/14_protocols.ipynb #eaa2e9f0
 def _units(task):
-    "The sentence of each row to fit, which is left out or kept as a whole; None where rows are examples of their own."
-    return task.groups[fit_rows(task)] if task.kind == 'tagging' else None
+    "The unit of each row to fit, which is left out or kept as a whole; None where rows are examples of their own."
+    return task.unit[fit_rows(task)] if task.kind.whole_units else None
 
 # %% ../nbs/14_protocols.ipynb #36e7c521
 def _rows_of(features, values, rows):
@@ -273,7 +273,7 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = _arrays(features(backbone), task)
     judged = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
-    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=_judge(task, judged), name=_chosen_by(task))
+    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=_judge(task, judged), name=task.kind.judge)
     def answer(queries):
         p = vote(y[neighbours(x, queries, choices['k'], groups=_units(task))], len(task.classes))
         return p.argmax(1), p
@@ -282,15 +282,15 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
 PROTOCOLS['knn'] = knn
 
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
-def _chosen_by(task): return 'span_f1' if task.kind == 'tagging' else 'accuracy'
-
 def _judge(task, rows):
     "(probabilities of these rows, true codes) -> the figure that a choice is made by."
-    if task.kind != 'tagging': return lambda p, y: (p.argmax(1) == y).mean()
-    def span_f1(p, y):
-        said = Predictions(rows, y, _valid_tags(task, rows, p.argmax(1), p, '', [])[0], None, task.groups[rows], meta=dict(classes=task.classes))
-        return np.nan_to_num(METRICS['span_f1'].reduce(METRICS['span_f1'].unit_stats(said).sum(0)))
-    return span_f1
+    metric = METRICS[task.kind.judge]
+    groups = None if task.groups is None else task.groups[rows]
+    def figure(p, y):
+        answer, _ = task.kind.answer(task, rows, p.argmax(1), p)
+        predictions = Predictions(rows, y, answer, None, groups, meta=dict(classes=task.classes))
+        return np.nan_to_num(metric.reduce(metric.unit_stats(predictions).sum(0)))
+    return figure
 
 # %% ../nbs/14_protocols.ipynb #873cf7c5
 def _default_note(choices):
@@ -707,6 +707,7 @@ def _seconds(training, images):
 
 # %% ../nbs/14_protocols.ipynb #f201513b
 HEADS = ('probe', 'random') # what the new head of a network starts from
+UNITS = {'image': 'images', 'array': 'images', 'text': 'texts', 'words': 'words'} # what training counts
 
 # %% ../nbs/14_protocols.ipynb #0c8d1309
 def _probe_heads(backbone, task, features):
@@ -748,12 +749,12 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features)
     can_choose = len(task.splits['valid']) > 0
     images = epochs * (len(fit_rows(task)) + can_choose * len(lrs) * len(task.splits['train']))
-    print(f"{backbone.spec}: training on {images:,} {'words' if task.kind == 'tagging' else 'texts' if task.modality == 'text' else 'images'}, about {_seconds(training, images):,.0f} seconds")
+    print(f"{backbone.spec}: training on {images:,} {UNITS[task.modality]}, about {_seconds(training, images):,.0f} seconds")
     with progress(images, f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
         best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
         net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
-    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f"valid {_chosen_by(task).replace('_', ' ')}, then log-loss" if rows else 'default: fewer than five labels in some class')
+    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f'valid {judged_by(task)}, then log-loss' if rows else 'default: fewer than five labels in some class')
     answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
     notes = [*_default_note(choices), *notes, *_few_steps(training, best['epoch']), *_norm_note(training), *_long_texts(training)]
     return both(task, *answers, choices=choices | dict(head=head), notes=notes, epochs=rows)

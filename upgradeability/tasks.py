@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 # %% auto #0
-__all__ = ['KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
-           'encode_labels', 'nested_order', 'split_valid', 'split_test', 'strata', 'Task', 'make_task', 'leaked']
+__all__ = ['Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures', 'encode_labels',
+           'nested_order', 'split_valid', 'split_test', 'strata', 'Task', 'make_task', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
 from .core import fingerprint, unknown
+from .kind import Kind, kind_of
 from .reading import Reading
 
 # %% ../nbs/03_tasks.ipynb #2a455cc4
@@ -161,23 +162,18 @@ def split_test(
     return test
 
 # %% ../nbs/03_tasks.ipynb #afc9a2a5
-KINDS = ('classification', 'grades', 'tagging', 'recommendation')
-
 def strata(
-    kind:str, # one of `KINDS`
-    y:np.ndarray, # (n,) class codes
-    groups:np.ndarray|None=None, # (n,) sentence of each word, from 0, for 'tagging'
+    task:Task, # any task
 ) -> tuple: # (n,) unit of each row, which is drawn as a whole; (m,) class of each unit, by which units are drawn in proportion
     "What is drawn when rows are drawn, and in which proportions."
-    if kind == 'tagging': return groups, (np.bincount(groups, y != np.bincount(y).argmax()) > 0).astype(int)
-    return np.arange(len(y)), np.zeros_like(y) if kind == 'recommendation' else y
+    return task.kind.strata(task.y, task.unit)
 
 # %% ../nbs/03_tasks.ipynb #d7779c7b
 @dataclass(frozen=True, eq=False)
 class Task:
     "Examples, labels, and which rows are for learning, choosing and testing."
     name: str # resolved spec, such as 'torchvision:cifar10'
-    kind: str # 'classification', 'grades' (classes in order), 'tagging' (a row is a word) or 'recommendation' (a row is an interaction)
+    kind: Kind # what differs from other kinds of tasks: a row may be an example, a word, or an interaction
     modality: str # what `inputs` are: 'image', 'array', 'text' or 'words'
     inputs: Inputs # what a model encodes: the n examples; for 'tagging' the sentences, for 'recommendation' the items
     y: np.ndarray # (n,) int64 codes into `classes`; for 'recommendation' the item
@@ -186,7 +182,7 @@ class Task:
     metric: str # what counts unless told otherwise
     fingerprint: str # hash of examples, labels and splits
     origin: dict = field(default_factory=dict) # for each split: 'official' or 'drawn'
-    groups: np.ndarray|None = None # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
+    unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
 
@@ -194,12 +190,17 @@ class Task:
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
         "Labels of train and valid together."
         rows = np.concatenate([self.splits['train'], self.splits['valid']])
-        return len(np.unique(self.groups[rows])) if self.kind == 'tagging' else len(rows)
+        return len(np.unique(self.unit[rows])) if self.kind.whole_units else len(rows)
 
     @property
     def digests(self) -> np.ndarray: # (n,) uint64; words of one sentence share it
         "A hash of the input that each row belongs to."
-        return self.inputs.digests[self.groups if self.kind == 'tagging' else self.y if self.kind == 'recommendation' else np.arange(len(self.y))]
+        return self.inputs.digests[self.kind.inputs_of(self)]
+
+    @property
+    def groups(self) -> np.ndarray|None: # (n,) from 0; None: each row is one
+        "The independent unit of each row."
+        return self.unit
 
     def __repr__(self):
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
@@ -211,12 +212,12 @@ class Task:
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from."
         if n is None: return self
-        unit, stratum = strata(self.kind, self.y, self.groups)
+        unit, stratum = strata(self)
         kept = self.splits['train'] if self.origin['valid'] == 'official' else np.r_[self.splits['train'], self.splits['valid']]
         pool = np.unique(unit[kept])
         n = _checked_size(n, len(pool), len(np.unique(stratum[pool])), self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
-        _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
+        self.kind.check_labels(self.name, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
 
 # %% ../nbs/03_tasks.ipynb #a31f06d7
@@ -251,34 +252,38 @@ def make_task(
     modality:str='image', # what kind of examples they are: 'image', 'array', 'text' or 'words'
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
-    kind:str='classification', # one of `KINDS`
-    groups:np.ndarray|None=None, # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
-    metric:str='accuracy', # what counts unless told otherwise
+    kind:str|Kind='classification', # a name in `KINDS`, or a `Kind`
+    unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
+    metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files
     about:dict|None=None, # what only tasks of this kind have
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
-    if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
+    kind = kind_of(kind)
     y, classes = encode_labels(labels, classes)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
-    rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
+    n_rows = len(inputs) if unit is None else len(y)
+    rows = _official_rows(name, splits, n_rows, len(y))
+    drawn_as, stratum = kind.strata(y, unit)
     if 'test' not in rows:
-        if groups is None: _check_single(name, y[rows['train']], classes)
-        pool = np.unique(unit[rows['train']])
+        if unit is None: _check_single(name, y[rows['train']], classes)
+        pool = np.unique(drawn_as[rows['train']])
         test = split_test(stratum[pool], split_seed)
-        rows['train'], rows['test'] = _rows_of(unit, pool[~test]), _rows_of(unit, pool[test])
-    if 'valid' not in rows: rows |= _train_and_valid(unit, stratum, np.unique(unit[rows['train']]), split_seed)
-    _check_classes(name, kind, y, rows, classes)
+        rows['train'], rows['test'] = _rows_of(drawn_as, pool[~test]), _rows_of(drawn_as, pool[test])
+    if 'valid' not in rows:
+        pool = np.unique(drawn_as[rows['train']])
+        rows |= _train_and_valid(drawn_as, stratum, pool, split_seed)
+    kind.check_labels(name, y, np.r_[rows['train'], rows['valid']], rows['test'], classes)
     rows = {k: rows[k] for k in origin}
-    grouped = [] if groups is None else [kind, groups]
+    grouped = [] if unit is None else [kind.name, unit]
     print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
     reading = _read_labels(reading, kind, y, rows, classes, origin)
-    return Task(name, kind, modality, inputs, y, rows, classes, metric, print_, origin, groups, reading, about or {})
+    return Task(name, kind, modality, inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
 
 def _read_labels(reading, kind, y, rows, classes, origin):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
-    if kind == 'recommendation': return reading
+    if not kind.has_classes: return reading
     counts = np.bincount(y, minlength=len(classes))
     return reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
 
@@ -301,23 +306,27 @@ def _check_single(name, y, classes):
     counts = np.bincount(y, minlength=len(classes))
     if 1 in counts: raise ValueError(f"In {name!r} the class {classes[int(np.flatnonzero(counts == 1)[0])]!r} has a single example ({int((counts == 1).sum())} such), which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
 
-def _check_classes(name, kind, y, rows, classes):
-    learned = np.r_[rows['train'], rows['valid']]
-    _check_learned(name, kind, y, learned, rows['test'], classes)
-    if kind in ('classification', 'grades') and len(lost := np.setdiff1d(y[learned], y[rows['test']])):
-        warnings.warn(f"In {name!r} the class {classes[lost[0]]!r} is in train but not in test ({len(lost)} such): nothing can be said about it.", stacklevel=4)
+def check_all_known(name, y, learned, tested, classes):
+    "An error where there is nothing to tell apart, or where test asks for what train does not show; a warning the other way round."
+    check_several(name, y, learned, tested, classes)
+    lost = np.setdiff1d(y[tested], y[learned])
+    if len(lost):
+        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. "
+                         "Add training examples or leave it out.")
+    unseen = np.setdiff1d(y[learned], y[tested])
+    if len(unseen):
+        warnings.warn(f"In {name!r} the class {classes[unseen[0]]!r} is in train but not in test ({len(unseen)} such): nothing can be said about it.", stacklevel=5)
 
-def _check_learned(name, kind, y, learned, tested, classes):
-    if kind == 'recommendation': return # an item that nobody took in train is one that is new
+def check_several(name, y, learned, tested, classes):
+    "An error where train holds one class only."
     if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
-    if kind != 'tagging' and len(lost := np.setdiff1d(y[tested], y[learned])):
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. Add training examples or leave it out.")
+
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
 def leaked(
     task:Task, # any task
 ) -> np.ndarray: # rows of `test` whose bytes also occur in train or valid
     "Test examples that were already seen in training."
-    if task.kind == 'recommendation': return task.splits['test'][:0] # that other people took an item before is what is learned from
+    if not task.kind.can_leak: return task.splits['test'][:0]
     seen = task.digests[np.r_[task.splits['train'], task.splits['valid']]]
     return task.splits['test'][np.isin(task.digests[task.splits['test']], seen)]
