@@ -93,7 +93,7 @@ def test_bad_lists(change, said):
 def test_metrics_of_another_kind(task):
     lists, classes = run('majority', task)['test'], Predictions([0, 1], [0, 1], [0, 1], np.eye(2))
     for name, metric in METRICS.items():
-        with pytest.raises(ValueError, match=f"'{name}' is worked out from"): score(classes if metric.form == 'lists' else lists, name)
+        with pytest.raises(ValueError, match=f"'{name}' is worked out from"): score(classes if metric.reads == 'lists' else lists, name)
     for f in (per_class, calibration, lambda p: broken(p, p)):
         with pytest.raises(ValueError, match='ists of items'): f(lists)
     assert few_units(lists) is None
