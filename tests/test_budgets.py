@@ -74,7 +74,7 @@ def test_crossing_of_two_known_curves():
 def test_learning_curve(arrays, tmp_path):
     backbone = load_backbone(mlp(0))
     df = learning_curve(backbone, arrays, sizes='20,50,100,200,400', seeds=(0, 1), out_dir=tmp_path)
-    measured, beyond = df[df.kind == 'measured'], df[df.kind == 'extrapolated']
+    measured, beyond = df[df.origin == 'measured'], df[df.origin == 'extrapolated']
     assert measured.n_train.tolist() == [20, 50, 100, 200, 400] and beyond.n_train.max() <= 1600
     assert ((measured.test_low <= measured.test) & (measured.test <= measured.test_high)).all()
     cells = curve_cells(df)
@@ -88,7 +88,7 @@ def test_learning_curve(arrays, tmp_path):
 
 def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
     df = learning_curve(mlp(0), arrays, sizes=[20, 50, 100], seeds=[0], out_dir=tmp_path)
-    assert set(df.kind) == {'measured'} and 'fewer than 4' in curve_summary(df).remark[0]
+    assert set(df.origin) == {'measured'} and 'fewer than 4' in curve_summary(df).remark[0]
 
 
 @pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels, of which no 95 % can be taken')])

@@ -381,7 +381,7 @@ def of_sentences(sentences, tags, train):
     groups = np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])
     split = {"train": np.flatnonzero(groups < train), "test": np.flatnonzero(groups >= train)}
     inputs = Inputs([tuple(s) for s in sentences], lambda words: words, np.array([digest("\n".join(s).encode()) for s in sentences], np.uint64))
-    return make_task("made", inputs, [t for s in tags for t in s], split, modality="words", kind="tagging", groups=groups, metric="accuracy", classes=["O", "B-x"])
+    return make_task("made", inputs, [t for s in tags for t in s], split, modality="words", kind="tagging", unit=groups, metric="accuracy", classes=["O", "B-x"])
 
 def test_findings_about_words_count_sentences():
     rows = [("in", "Rome", "today"), ("no", "name"), ("of", "Bern", "too"), ("to", "Oslo"), ("in", "Rome", "today"), ("NO", "name"), ("of", "Bern", "too"), ("new", "ones")]
@@ -398,7 +398,7 @@ def test_findings_about_words_count_sentences():
 
 def test_where_items_are_recommended_copies_and_classes_mean_nothing():
     inputs = Inputs(["one", "one", "two"], str, np.array([1, 1, 2], np.uint64))
-    task = make_task("made", inputs, [0, 1, 2, 0, 1, 2], {"train": [0, 1, 2, 3], "test": [4, 5]}, modality="text", kind="recommendation", groups=np.array([0, 0, 1, 1, 0, 1]), metric="accuracy")
+    task = make_task("made", inputs, [0, 1, 2, 0, 1, 2], {"train": [0, 1, 2, 3], "test": [4, 5]}, modality="text", kind="recommendation", unit=np.array([0, 0, 1, 1, 0, 1]), metric="accuracy")
     assert all(CHECKS[k](task) is None for k in ("classes", "repeated", "alike", "pictures", "similar_texts", "texts")) and len(check_task(task)) == 0
 
 def test_comparing_texts_is_quick():

@@ -161,7 +161,7 @@ def test_shuffled_test_labels_change_no_choice_of_a_curve(tmp_path):
     task = load_task(data())
     curves = [learning_curve(FAIR(), t, sizes=[9, 18, 36, 72], seeds=[0, 1], out_dir=tmp_path/str(i)) for i, t in enumerate((task, shuffled(task)))]
     assert_same_choices(*(cells_of(curve_cells(c)) for c in curves))
-    assert not np.allclose(*(c[c.kind == 'measured'].test for c in curves))
+    assert not np.allclose(*(c[c.origin == 'measured'].test for c in curves))
 
 
 def test_shuffled_test_labels_change_no_step_of_a_ranking(tmp_path):

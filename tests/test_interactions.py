@@ -34,7 +34,7 @@ def notes(task): return ' | '.join(task.reading.texts)
 
 def test_a_task_from_two_files(folder):
     task = load_task(f"interactions:{folder/'loans.csv'}")
-    assert (task.kind, task.modality, task.metric) == ('recommendation', 'text', 'ndcg@10')
+    assert (task.kind.name, task.modality, task.metric) == ('recommendation', 'text', 'ndcg@10')
     assert len(task.inputs) == len(task.classes) == 20 and task.inputs[0] == 'Book 0; 1990; crime, poetry'
     assert task.about['items'][7] == '007' and task.classes[7] == 'Book 7'
     assert len(task.y) == len(loans()) == sum(map(len, task.splits.values()))

@@ -28,7 +28,7 @@ def library(n_users=40, n_items=60, seed=0, strangers=0):
     when = np.concatenate([np.arange(n) / n for n in np.bincount(users)])
     when[users >= n_users - strangers] = 1 # all of theirs is in test
     splits = dict(train=np.flatnonzero(when < .6), valid=np.flatnonzero((when >= .6) & (when < .8)), test=np.flatnonzero(when >= .8))
-    task = make_task('library', array_inputs(vectors), books, splits, classes=range(n_items), modality='array', kind='recommendation', groups=users, metric='ndcg@10')
+    task = make_task('library', array_inputs(vectors), books, splits, classes=range(n_items), modality='array', kind='recommendation', unit=users, metric='ndcg@10')
     return replace(task, origin=dict.fromkeys(task.origin, 'drawn'))
 
 
@@ -93,7 +93,7 @@ def test_bad_lists(change, said):
 def test_metrics_of_another_kind(task):
     lists, classes = run('majority', task)['test'], Predictions([0, 1], [0, 1], [0, 1], np.eye(2))
     for name, metric in METRICS.items():
-        with pytest.raises(ValueError, match=f"'{name}' is worked out from"): score(classes if metric.ranked else lists, name)
+        with pytest.raises(ValueError, match=f"'{name}' is worked out from"): score(classes if metric.reads == 'lists' else lists, name)
     for f in (per_class, calibration, lambda p: broken(p, p)):
         with pytest.raises(ValueError, match='ists of items'): f(lists)
     assert few_units(lists) is None
@@ -305,7 +305,7 @@ def test_evaluate(evaluated, task):
     assert len(verify(out)) == 0
     assert set(gains(out).baseline) == {'majority', 'random_probe'}
     for key in df.key:
-        for p in read_predictions(out, key).values(): assert p.ranked and np.isfinite(float(score(p, 'recall@10')))
+        for p in read_predictions(out, key).values(): assert p.form == 'lists' and np.isfinite(float(score(p, 'recall@10')))
     again = evaluate('identity', task, protocols=['knn'], metric='recall@10', out_dir=out)
     assert (again.metric == 'recall@10').all() and again.test.notna().all()
 

@@ -383,7 +383,7 @@ def test_no_mistake_and_no_example_are_said(capsys):
 
 def test_words_are_shown_in_their_sentence():
     inputs = Inputs([("in", "Rome"), ("no", "name", "here")], lambda w: w, np.array([1, 2], np.uint64))
-    task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, modality="words", kind="tagging", groups=np.array([0, 0, 1, 1, 1]))
+    task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, modality="words", kind="tagging", unit=np.array([0, 0, 1, 1, 1]))
     fig = plot_examples(task, pd.DataFrame({"id": [3], "true": "O", "predicted": "B-x", "confidence": [.9]}))
     assert fig.axes[0].texts[1].get_text() == "no [name] here"
 

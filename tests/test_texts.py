@@ -85,7 +85,7 @@ def test_words_of_a_sentence(minilm):
     groups = np.repeat([0, 1, 2], [4, 1, 300])
     y = (np.arange(305) % 3 == 0).astype(int)
     inputs = Inputs(sentences, tuple, np.arange(3, dtype=np.uint64))
-    task = make_task("w", inputs, y, dict(train=range(5), test=range(5, 305)), kind="tagging", groups=groups, modality="words")
+    task = make_task("w", inputs, y, dict(train=range(5), test=range(5, 305)), kind="tagging", unit=groups, modality="words")
     f = extract(minilm, task, batch_size=2, dtype="float32")
     assert f.x.shape == (305, 384) and np.array_equal(f.groups, groups[f.ids]) and "sentences of more than 256 tokens" in f.meta["reading"]["length"]
     with torch.inference_mode(): x = minilm.encode(minilm.module, pad([minilm.preprocess(sentences[0])]))[0]
@@ -205,7 +205,7 @@ def test_whole_numbers_keep_their_order(tmp_path):
 def test_grades(tmp_path):
     path = write(tmp_path/"t.csv", text=WORDS, stars=[10, 9, 8, 7] * 10)
     task = load_task(f"csv:{path}?grades=true")
-    assert task.kind == "grades" and task.classes == ("7", "8", "9", "10") and "grades from 'stars'" in ' '.join(task.reading.texts)
+    assert task.kind.name == "grades" and task.classes == ("7", "8", "9", "10") and "grades from 'stars'" in ' '.join(task.reading.texts)
     words = write(tmp_path/"w.csv", text=WORDS, label=["good", "poor", "fair", "fair"] * 10)
     assert load_task(f"csv:{words}?grades=[poor, fair, good]").classes == ("poor", "fair", "good")
     with pytest.raises(ValueError, match="grades=true wants whole numbers"): load_task(f"csv:{words}?grades=true")

@@ -28,9 +28,7 @@ from .metrics import METRICS, joint_bootstrap
 from .backbones import Backbone, complete
 from .models import check_spec, load_backbone
 from .datasets import load_task
-from .protocols import fit_rows
-from .recommenders import taken
-from .tasks import Task, _train_and_valid, _units_to_draw, nested_order, strata
+from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
 from .transferability import held_out_r2, regret, transferability
 
 # %% ../nbs/18_budgets.ipynb #2c7ae0e3
@@ -87,17 +85,17 @@ def _measured(cells, draws, level):
     means = cells.groupby('n_train')[['train', 'test', 'upgradeability']].mean()
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     spread = cells.groupby('n_train').test.agg(test_seed_sd='std', n_seeds='size')
-    return means.assign(test_low=low, test_high=high, **spread).reset_index().assign(kind='measured')
+    return means.assign(test_low=low, test_high=high, **spread).reset_index().assign(origin='measured')
 
 # %% ../nbs/18_budgets.ipynb #6fbeb093
 def _fitted(n, draws, mean, metric, level):
-    "The law on a grid of sizes, as rows of kind 'fit' and 'extrapolated', and its parameters."
+    "The law on a grid of sizes, as rows of origin 'fit' and 'extrapolated', and its parameters."
     to_error = (lambda v: 1 - v) if metric.higher_is_better else (lambda v: v)
     law, laws = fit_power_law(n, to_error(mean)), fit_power_law(n, to_error(draws))
     grid = np.unique(np.round(np.geomspace(n.min(), 4 * n.max(), 60)))
     low, high = np.quantile(to_error(power_law(laws, grid)), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    kind = np.where(grid <= n.max(), 'fit', 'extrapolated')
-    return pd.DataFrame(dict(n_train=grid, test=to_error(power_law(law, grid)), test_low=low, test_high=high, kind=kind)), law
+    origin = np.where(grid <= n.max(), 'fit', 'extrapolated')
+    return pd.DataFrame(dict(n_train=grid, test=to_error(power_law(law, grid)), test_low=low, test_high=high, origin=origin)), law
 
 # %% ../nbs/18_budgets.ipynb #7287789c
 def _ill_behaved(n, mean, draws, higher_is_better):
@@ -121,7 +119,7 @@ def learning_curve(
     level:float=.95, # of the bands
     n_boot:int=500, # resamples of seeds and test units
     **options, # passed on to `evaluate`
-) -> pd.DataFrame: # rows of kind 'measured', 'fit' and 'extrapolated'; see `curve_summary`, `curve_crossings`, `curve_cells`
+) -> pd.DataFrame: # rows whose `origin` is 'measured', 'fit' or 'extrapolated'; see `curve_summary`, `curve_crossings`, `curve_cells`
     "Performance by number of labels, with a band, a fitted power law and what follows from it."
     sizes = sorted({int(n) for n in read_list(sizes)})
     cells = evaluate(models, task, protocols=[protocol], n_train=sizes, seeds=seeds, metric=metric, out_dir=out_dir, **options)
@@ -129,7 +127,7 @@ def learning_curve(
     if ok.empty: raise ValueError(f"No point of the curve could be computed: {cells.error[cells.error != ''].iloc[0]}")
     parts = {m: _one_curve(m, part, out_dir, level, n_boot) for m, part in ok.groupby('model', sort=False)}
     df = pd.concat([rows for rows, _, _ in parts.values()], ignore_index=True)
-    draws = {m: (rows[rows.kind == 'measured'].n_train.to_numpy(), d) for m, (rows, _, d) in parts.items()}
+    draws = {m: (rows[rows.origin == 'measured'].n_train.to_numpy(), d) for m, (rows, _, d) in parts.items()}
     summary = _add_best(pd.DataFrame([s for _, s, _ in parts.values()]), df, ok.metric.iloc[0])
     df.attrs = dict(out_dir=out_dir, run=cells.attrs['run'], summary=summary.to_dict('records'), crossings=crossings(draws).to_dict('records'), metric=ok.metric.iloc[0], protocol=protocol, task=ok.task.iloc[0], kinds=cells.attrs['kinds'])
     return df
@@ -183,7 +181,7 @@ def _labels_for(n, performance, target):
 
 def _add_best(summary, df, metric):
     if not METRICS[metric].higher_is_better: return summary.assign(labels_to_95_of_best=np.nan)
-    measured, goal = df[df.kind == 'measured'], .95 * summary.best.max()
+    measured, goal = df[df.origin == 'measured'], .95 * summary.best.max()
     return summary.assign(labels_to_95_of_best=[_labels_for(g.n_train.to_numpy(), g.test.to_numpy(), goal) for _, g in measured.groupby('model', sort=False)])
 
 # %% ../nbs/18_budgets.ipynb #91b98038
@@ -261,23 +259,18 @@ def _scores(x, y, seed=0):
 
 def _score_of(task, f, seed=0):
     "The cheap scores of features for a kind of task."
-    if task.kind not in ('tagging', 'recommendation'): return _scores(f.x, f.y, seed)
-    with threadpool_limits(1, user_api='blas'): r2, se = held_out_r2(f.x, *_targets(task, f), seed=seed)
+    if task.kind.rank_targets is None: return _scores(f.x, f.y, seed)
+    targets, groups = task.kind.rank_targets(f, task)
+    with threadpool_limits(1, user_api='blas'): r2, se = held_out_r2(f.x, targets, groups, seed=seed)
     return dict(score=r2, se=se, logme=np.nan)
 
-def _targets(task, f, most=500):
-    "What the probe is to tell, (n, k), and which rows belong together: the tags but the most frequent one, or the users who took the most."
-    if task.kind == 'tagging': return np.delete(np.eye(len(task.classes))[f.y], np.bincount(f.y).argmax(), axis=1), f.groups
-    took = taken(task, fit_rows(task))
-    return took[np.argsort(-took.sum(1), kind='stable')[:most]][:, f.ids].toarray().T, None
-
 @cache
-def _scoring(d, n_classes, kind='classification', n=500):
-    "Seconds that scoring takes per squared number of examples with d features; a sentence counts as fifteen words."
-    rng, m = np.random.default_rng(0), n * (15 if kind == 'tagging' else 1)
+def _scoring(d, n_classes, kind, n=500):
+    "Seconds that scoring takes per squared number of examples with d features."
+    rng, m = np.random.default_rng(0), n * kind.rank_rows
     x, y = rng.normal(size=(m, d)).astype(np.float32), np.arange(m) % n_classes
     start = time.perf_counter()
-    if kind in ('tagging', 'recommendation'): held_out_r2(x, rng.normal(size=(m, min(n_classes, 500))))
+    if kind.rank_targets is not None: held_out_r2(x, rng.normal(size=(m, min(n_classes, 500))))
     else: _scores(x, y)
     return (time.perf_counter() - start) / n**2
 
@@ -419,7 +412,7 @@ def rank_models(
     models = _named(models)
     task = load_task(task, root=root)
     rows = _training_units(task, seed)
-    smallest = min(len(rows), smallest if task.kind == 'recommendation' else max(smallest, 2 * len(task.classes)))
+    smallest = min(len(rows), max(smallest, 2 * len(task.classes)) if task.kind.has_classes else smallest)
     settings, loaded = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed), _Loaded(models, device)
     key = fingerprint(list(models), task.fingerprint, float(budget), smallest, keep, seed, dtype, batch_size)
     path = _plan_path(Path(out_dir or cache_dir(write=True)/'runs'/key), key)
@@ -432,7 +425,7 @@ def rank_models(
         plan |= dict(steps=[[s['rung'], s['model']] for s in steps], seconds=[s['seconds'] for s in steps], spent=spent)
         write_json(path, plan, sealed=True)
     df = _ranking([s | dict(seconds=t) for s, t in zip(steps, plan['seconds'])], left_out, plan, len(rows), path.parent, seed)
-    df.attrs['settings'] = dict(score='R²' if task.kind in ('tagging', 'recommendation') else 'accuracy', task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
+    df.attrs['settings'] = dict(score='accuracy' if task.kind.rank_targets is None else 'R²', task=task.name, fingerprint=task.fingerprint, smallest=smallest, keep=keep, **{k: str(v) for k, v in settings.items()})
     df.attrs['readings'] = [('task', task.name, task.reading.records()), *[('model', m, r.records()) for m, r in loaded.readings.items()]]
     return df
 
@@ -447,9 +440,8 @@ def _named(models):
 
 def _training_units(task, seed):
     "Examples of train and valid in nested order: rows, sentences of words, or items."
-    unit, stratum = strata(task.kind, task.y, task.groups)
-    if task.kind == 'tagging': return (pool := np.unique(unit[fit_rows(task)]))[nested_order(stratum[pool], seed)]
-    if task.kind == 'recommendation': return np.random.default_rng(seed).permutation(np.unique(task.y[fit_rows(task)]))
+    if task.kind.rank_units is not None: return task.kind.rank_units(task, seed)
+    unit, stratum = strata(task)
     nested = _train_and_valid(unit, stratum, _units_to_draw(task), seed)
     full = np.r_[nested['train'], nested['valid']]
     return full[nested_order(task.y[full], seed)]

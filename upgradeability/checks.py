@@ -83,7 +83,7 @@ def check_task(
     device:str|None=None, # of a network that is given as a spec
 ) -> pd.DataFrame: # one row per finding: check, severity, n, message, rows; warnings first
     "Look at the data before measuring on them."
-    checks = {} if task.kind == 'recommendation' else CHECKS # rows are interactions; what was found in reading them stands in the task's notes
+    checks = CHECKS if task.kind.checks is None else task.kind.checks
     backbone, unloaded = _loaded(backbone, device)
     results = {name: _checked(name, f, task, backbone, features) for name, f in checks.items()}
     found = sorted([*unloaded, *(o for r in results.values() for o in r or ())], key=lambda o: o.severity != 'warning')
@@ -94,11 +94,12 @@ def check_task(
 # %% ../nbs/19_checks.ipynb #91b42f44
 def _one_each(task, rows):
     "One row for each example: of words, the first of each sentence."
-    if task.kind != 'tagging': return rows
-    return rows[np.sort(np.unique(task.groups[rows], return_index=True)[1])]
+    if not task.kind.whole_units: return rows
+    first = np.unique(task.unit[rows], return_index=True)[1]
+    return rows[np.sort(first)]
 
 def _used_rows(task): return _one_each(task, np.concatenate([fit_rows(task), task.splits['test']]))
-def _noun(task): return 'sentences' if task.kind == 'tagging' else 'examples'
+def _noun(task): return task.kind.words.tested
 
 # %% ../nbs/19_checks.ipynb #62d9afb8
 def _imbalance(task):
@@ -119,7 +120,7 @@ def _absent(task):
 
 def _few(task, at_least=5):
     test = task.splits['test']
-    unit = task.groups[test] if task.kind == 'tagging' else test
+    unit = task.unit[test] if task.kind.whole_units else test
     counts = np.array([len(np.unique(unit[task.y[test] == c])) for c in range(len(task.classes))])
     few = np.flatnonzero((counts > 0) & (counts < at_least))
     text = (f"Fewer than {at_least} test {_noun(task)} in {_part(len(few), len(counts))} classes ({_names([task.classes[c] for c in few])}): "
@@ -129,8 +130,8 @@ def _few(task, at_least=5):
 # %% ../nbs/19_checks.ipynb #4c44e634
 def check_classes(task, backbone=None, features=None) -> list|None: # of findings; None where items are recommended
     "Imbalance, missing classes, and classes with few test examples."
-    if task.kind == 'recommendation': return None
-    return [*(_imbalance(task) if task.kind != 'tagging' else ()), *_absent(task), *_few(task)] # most words are outside of any entity
+    imbalance = [] if task.kind.whole_units else _imbalance(task) # most words are outside of any entity
+    return [*imbalance, *_absent(task), *_few(task)]
 
 CHECKS['classes'] = check_classes
 
@@ -143,10 +144,11 @@ def _leak(check, pairs, task, how):
 
 def _differ(task, pairs):
     "Whether the labels of each pair differ; of sentences, the tags of all words where there are as many."
-    if task.kind != 'tagging': return task.y[pairs[:, 0]] != task.y[pairs[:, 1]]
-    wanted = set(task.groups[pairs].ravel().tolist())
-    tags = {g: task.y[rows] for g, rows in pd.Series(task.groups).groupby(task.groups).indices.items() if g in wanted}
-    a, b = ([tags[g] for g in task.groups[rows]] for rows in pairs.T)
+    if not task.kind.whole_units: return task.y[pairs[:, 0]] != task.y[pairs[:, 1]]
+    wanted = set(task.unit[pairs].ravel().tolist())
+    rows_of = pd.Series(task.unit).groupby(task.unit).indices
+    tags = {g: task.y[rows] for g, rows in rows_of.items() if g in wanted}
+    a, b = ([tags[g] for g in task.unit[rows]] for rows in pairs.T)
     return np.array([len(x) == len(y) and (x != y).any() for x, y in zip(a, b)], bool)
 
 def _conflict(pairs, task, how):
@@ -174,7 +176,6 @@ def exact_copies(
 # %% ../nbs/19_checks.ipynb #7ada28e5
 def check_repeated(task, backbone=None, features=None) -> list|None: # of findings; None where items are recommended
     "Equal bytes in train and in test, or with different labels."
-    if task.kind == 'recommendation': return None
     pairs = exact_copies(task)
     leaks = pairs[np.isin(pairs[:, 0], leaked(task))]
     return [*_leak('exact_duplicates', leaks, task, 'are also in train, byte by byte'), *_conflict(pairs, task, 'have equal bytes')]
@@ -194,10 +195,10 @@ def normalised(
 # %% ../nbs/19_checks.ipynb #6926143c
 def _texts(task, rows):
     "The texts of rows; of words, their sentences."
-    items = task.groups[rows] if task.kind == 'tagging' else rows
+    items = task.kind.inputs_of(task)[rows]
     return [t if isinstance(t := task.inputs.items[int(i)], str) else ' '.join(t) for i in items]
 
-def _has_texts(task): return task.modality in ('text', 'words') and task.kind != 'recommendation'
+def _has_texts(task): return task.modality in ('text', 'words')
 
 # %% ../nbs/19_checks.ipynb #c40a1672
 def similar_texts(

@@ -452,7 +452,7 @@ def _load_conll(name, *, split_seed=0, root=None, token=None, tag=None, encoding
     reading = reading.add('first example', _example(words, tags, groups))
     labels = iob2_tags(spans, len(y), types)
     return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, modality='words', classes=_iob2_classes(labels),
-                     split_seed=split_seed, kind='tagging', groups=groups, metric='span_f1', reading=reading, about=dict(scheme=scheme, types=types))
+                     split_seed=split_seed, kind='tagging', unit=groups, reading=reading, about=dict(scheme=scheme, types=types))
 
 # %% ../nbs/04_entities.ipynb #fd658575
 def _iob2_classes(labels):

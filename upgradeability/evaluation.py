@@ -32,7 +32,7 @@ from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .reading import decodable
-from .recommenders import BY_KIND, protocol_for
+from .recommenders import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 
@@ -52,7 +52,7 @@ def _score_columns(p):
 
 def _columns(p):
     group = p.groups if p.groups is not None else np.full(len(p), -1)
-    pred = _lists(p.pred, pa.int64()) if p.ranked else p.pred
+    pred = _lists(p.pred, pa.int64()) if p.pred.ndim == 2 else p.pred
     return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, **_score_columns(p))
 
 def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else str(o)
@@ -225,7 +225,7 @@ def _shared_features(batch_size, dtype):
     "`extract` that remembers its last results and lets one thread at a time compute."
     lock, known = Lock(), {}
     def features(backbone, task):
-        rows = np.zeros(0) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')]) # of items all are needed
+        rows = np.zeros(0) if task.kind.all_inputs else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
         key = (backbone.fingerprint, task.fingerprint, fingerprint(rows))
         with lock:
             if key not in known:
@@ -308,9 +308,9 @@ def _gain_of(test, baseline, cell, out_dir):
 def _protocol(given):
     "A parsed protocol, such as `fine_tune?epochs=3`, with a name and options that exist."
     spec = parse_spec(str(given).strip(), ())
-    of_any = {**PROTOCOLS, **{k: f for d in BY_KIND.values() for k, f in d.items() if k not in PROTOCOLS}}
+    of_any = all_protocols()
     if spec.name not in of_any: raise unknown('protocol', spec.name, of_any)
-    takes = [_takes(d[spec.name]) for d in (PROTOCOLS, *BY_KIND.values()) if spec.name in d]
+    takes = [_takes(f) for f in of_any[spec.name]]
     if None in takes: return spec
     known = list(dict.fromkeys(o for names in takes for o in names))
     for option in spec.options:
@@ -400,7 +400,7 @@ def _metric(given):
 # %% ../nbs/17_evaluation.ipynb #322376a4
 def _with_baseline(protocols, models, baseline):
     "Protocols and models with those that the baseline needs, and which of the two it is."
-    is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in {*PROTOCOLS, *(k for d in BY_KIND.values() for k in d)}
+    is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in all_protocols()
     own = _protocol(baseline if is_protocol else 'majority')
     protocols = list({str(s): s for s in [*protocols, _protocol('majority'), own]}.values())
     if baseline is None or is_protocol: return protocols, models, str(own)
@@ -672,7 +672,7 @@ def _verify_labels(rows, parts):
         known, ids = {}, set(parts[same.key.iloc[0]]['test'].ids)
         for key in same.key.drop_duplicates():
             train, test = parts[key]['train'], parts[key]['test']
-            if test.ranked: train = train.take(slice(0))
+            if test.pred.ndim == 2: train = train.take(slice(0)) # lists: `y` counts what was to be found, which differs between the splits
             labels = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
             wrong = sum(known.setdefault(i, y) != y for i, y in labels)
             if wrong: yield dict(key=key, column='y', stored=f'{wrong} labels', recomputed='other labels of the same examples in another cell')

@@ -60,7 +60,7 @@ def model_inputs(
 # %% ../nbs/12_features.ipynb #34616402
 def _text_inputs(tokens, task):
     "Texts, pairs of texts or sentences of words, as a text model takes them."
-    given, unit = task.inputs, task.groups if task.kind == 'tagging' else None
+    given, unit = task.inputs, task.unit if task.kind.whole_units else None
     read = tokens if task.modality == 'words' else tokens.of_text # two strings: words of a sentence, or a pair
     texts = Inputs(given.items, read, given.digests)
     def lengths(at): return tokens.padded([_read(texts, int(i)) for i in at])
@@ -318,7 +318,7 @@ def extract(
             arrays, lost = _gather(folder, rows)
         if len(lost): raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
     splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
-    if task.kind == 'recommendation': splits, y, groups = {}, rows, None # rows are items, and it is interactions that are split
+    if task.kind.all_inputs: splits, y, groups = {}, rows, None # rows are inputs, and it is rows of the task that are split
     else: y, groups = task.y[rows], None if task.groups is None else task.groups[rows]
     meta = dict(key=key, dtype=dtype, batch_size=batch_size, computed=len(missing), seconds=time.perf_counter() - start, reading=_read_features(backbone, task, dtype, arrays))
     return Features(arrays['x'], y, rows, groups, splits, arrays.get('probs'), meta)
@@ -332,7 +332,7 @@ def long_note(
     "What became of texts that are longer than the network takes."
     if not share: return ()
     limit = backbone.preprocess.limit
-    if task.kind == 'tagging': return (f'{share:.1%} of the words lie in sentences of more than {limit} tokens, which were read in several windows',)
+    if task.unit is not None and task.kind.whole_units: return (f'{share:.1%} of the words lie in sentences of more than {limit} tokens, which were read in several windows',)
     return (f'{share:.1%} of the texts were cut at {limit} tokens',)
 
 # %% ../nbs/12_features.ipynb #6f40becb
@@ -375,7 +375,10 @@ def _pair_in_words(preprocess, pair):
     return f"joined by the tokenizer, for instance {preprocess.tokenizer.decode(ids)[:200]!r}"
 
 # %% ../nbs/12_features.ipynb #da2a2ac9
-def _all_rows(task): return np.arange(len(task.inputs)) if task.kind == 'recommendation' else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
+def _all_rows(task):
+    "The rows of the splits, or all inputs."
+    if task.kind.all_inputs: return np.arange(len(task.inputs))
+    return np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
 
 def _check_rows(rows, task):
     rows, n = np.atleast_1d(np.asarray(rows, np.int64)), len(task.y)

@@ -753,8 +753,8 @@ def _task(name, frame, catalogue, users, how, reading):
     for said in _split_notes(frame, parts, how, len(catalogue.ids)):
         reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
     labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
-    task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', groups=who,
-                     metric='ndcg@10', reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
+    task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', unit=who,
+                     reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
     sizes = {k: f'{len(v):,} (drawn)' for k, v in task.splits.items() if len(v)}
     entries = tuple(replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
     drawn = dict.fromkeys(task.origin, 'drawn') # no split comes with the data

@@ -23,6 +23,7 @@ from scipy import sparse, special
 from .core import unknown
 from .entities import find_spans, read_tags
 from .tasks import grade_values
+from .kind import kind_of
 
 # %% ../nbs/13_metrics.ipynb #176303f4
 def _codes(name, values, n):
@@ -120,6 +121,20 @@ def _lists(p, n):
     if (twice := ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1)).any(): raise ValueError(f"Row {twice.argmax()} names an item twice.")
     return dict(y=y, pred=pred.astype(np.int64), scores=hits.astype(np.float32))
 
+# %% ../nbs/13_metrics.ipynb #334d1ba4
+FORMS = {'classes': 'predicted classes', 'lists': 'lists of items', 'values': 'predicted numbers'} # what answers may be
+
+def _values(p, n):
+    "True and predicted numbers as (n,) float64, or an error that names the first bad one."
+    found = {}
+    for name, given in dict(y=p.y, pred=p.pred).items():
+        values = np.asarray(given, np.float64)
+        if values.shape != (n,): raise ValueError(f"`{name}` must hold one number per id, shape ({n},); got shape {values.shape}.")
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad): raise ValueError(f"`{name}` is {values[bad[0]]} in row {bad[0]} ({len(bad)} such): leave such rows out.")
+        found[name] = values
+    return found
+
 # %% ../nbs/13_metrics.ipynb #071d049f
 def _checked(p):
     "The fields of `p` as arrays, after every check."
@@ -130,6 +145,7 @@ def _checked(p):
     groups = None if p.groups is None else np.asarray(p.groups)
     if groups is not None and groups.shape != (n,): raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
     if np.ndim(p.pred) == 2: return dict(ids=ids, groups=groups, **_lists(p, n))
+    if np.asarray(p.y).dtype.kind == 'f': return dict(ids=ids, groups=groups, scores=None, **_values(p, n))
     y, pred = _codes('y', p.y, n), _codes('pred', p.pred, n)
     top, classes = max(y.max(initial=-1), pred.max(initial=-1)), p.meta.get('classes')
     if classes is not None and top >= len(classes): raise ValueError(f"Class code {top} has no name: `meta['classes']` holds {len(classes)}.")
@@ -154,11 +170,15 @@ class Predictions:
     def __len__(self): return len(self.y)
 
     def __repr__(self):
-        what = f'lists of {self.pred.shape[1]}' if self.ranked else f'{len(np.unique(self.y))} classes'
+        counts = dict(lists=f'lists of {self.pred.shape[-1]}', classes=f'{len(np.unique(self.y))} classes', values='values')
+        what = counts[self.form]
         return f"Predictions({self.split}, n={len(self)}, {what}, {self.n_units} units)"
 
     @property
-    def ranked(self) -> bool: return self.pred.ndim == 2 # True where each row is a list of items
+    def form(self) -> str: # 'lists' of items, 'classes' or 'values'
+        "What the answers are."
+        if self.pred.ndim == 2: return 'lists'
+        return 'values' if self.pred.dtype == np.float64 else 'classes'
 
     @property
     def n_units(self) -> int: # number of independent units
@@ -183,7 +203,7 @@ class Metric:
     higher_is_better: bool = True # False for losses and errors
     fraction: bool = False # True where every value lies in [0, 1] and 1 is perfect, so that Wilson's interval fits
     by_class: bool = False # True where the figure is a mean over classes
-    ranked: bool = False # True where it is worked out from lists of items
+    reads: str = 'classes' # what it is worked out from: 'classes', 'lists' of items or 'values'
 
 # %% ../nbs/13_metrics.ipynb #04e26190
 def per_unit(
@@ -359,10 +379,10 @@ def _metric(metric):
 # %% ../nbs/13_metrics.ipynb #ea00b764
 def _check_kind(metric, p):
     "Refuse a metric of classes for lists of items, and the reverse."
-    if metric.ranked == p.ranked: return
-    fit = ', '.join(name for name, m in METRICS.items() if m.ranked == p.ranked)
-    raise ValueError(f"{metric.name!r} is worked out from {'lists of items' if metric.ranked else 'predicted classes'}, and these are {'lists of items' if p.ranked else 'predicted classes'}: use {fit}, "
-                     f"or a Metric of your own with ranked={p.ranked}.")
+    if metric.reads == p.form: return
+    fit = ', '.join(name for name, m in METRICS.items() if m.reads == p.form)
+    raise ValueError(f"{metric.name!r} is worked out from {FORMS[metric.reads]}, and these are {FORMS[p.form]}: use {fit}, "
+                     f"or a Metric of your own with reads={p.form!r}.")
 
 # %% ../nbs/13_metrics.ipynb #6a92db28
 def _tables(metric, *predictions):
@@ -523,7 +543,7 @@ def score(
 # %% ../nbs/13_metrics.ipynb #93e884cb
 def _class_names(p):
     "The class names by code, or the codes as text."
-    if p.ranked: raise ValueError("These are lists of items: there are no classes to be told apart.")
+    if p.form != 'classes': raise ValueError(f"These are {FORMS[p.form]}: there are no classes to be told apart.")
     top = max(p.y.max(initial=-1), p.pred.max(initial=-1))
     return [str(c) for c in p.meta.get('classes', range(top + 1))]
 
@@ -533,7 +553,7 @@ def few_units(
     at_least:int=5, # units that a class should have
 ) -> str|None: # a sentence for the report, None where every class has enough
     "Say which classes have too few independent units for their share of an interval."
-    if predictions.ranked: return None
+    if predictions.form != 'classes': return None
     names, units = _class_names(predictions), predictions.ids if predictions.groups is None else predictions.groups
     counts = [len(np.unique(units[predictions.y == c])) for c in range(len(names))]
     few = [f'{name}: {n}' for name, n in zip(names, counts) if n < at_least]
@@ -889,17 +909,26 @@ def class_flips(
 # %% ../nbs/13_metrics.ipynb #bccd15f6
 def _changes(a, b):
     "(name, change of each of its units, up is better) for each class, type of entity or group of users."
-    if a.ranked:
-        change, size = unit_changes(a, b, 'ndcg@10'), np.array(a.meta['history'])[a.ids]
-        for name, low, high in size_groups(size): yield name, change[(low <= size) & (size <= high)]
-    elif a.meta.get('kind') == 'tagging':
-        for k, name in enumerate(read_tags(a.meta['classes'])[0]):
-            before, after = (_span_stats(p, k).toarray() for p in (a, b))
-            yield name, (after - before)[before[:, 1] > 0, 0]
-    else:
-        for c, name in enumerate(max(_class_names(a), _class_names(b), key=len)):
-            here = a.y == c
-            yield name, (b.pred[here] == c).astype(int) - (a.pred[here] == c)
+    yield from kind_of(a.meta.get('kind', 'classification')).changes(a, b)
+
+def changes_by_class(a, b):
+    "(name, change of each of its examples) for each class."
+    for c, name in enumerate(max(_class_names(a), _class_names(b), key=len)):
+        here = a.y == c
+        yield name, (b.pred[here] == c).astype(int) - (a.pred[here] == c)
+
+def changes_by_type(a, b):
+    "(name, change of the entities found in each sentence that has some) for each type."
+    for k, name in enumerate(read_tags(a.meta['classes'])[0]):
+        before, after = (_span_stats(p, k).toarray() for p in (a, b))
+        yield name, (after - before)[before[:, 1] > 0, 0]
+
+def changes_by_history(a, b):
+    "(name, change of each user's figure) for each group of users by the size of their history."
+    change = unit_changes(a, b, 'ndcg@10')
+    size = np.array(a.meta['history'])[a.ids]
+    for name, low, high in size_groups(size):
+        yield name, change[(low <= size) & (size <= high)]
 
 # %% ../nbs/13_metrics.ipynb #1f95ca57
 def unit_changes(
@@ -941,7 +970,7 @@ def broken(
 # %% ../nbs/13_metrics.ipynb #9a6c1016
 def _confidence(p, n_bins):
     "Confidence, correctness and equal-mass bin of every row."
-    if p.ranked: raise ValueError("Lists of items come without probabilities: there is no calibration to look at.")
+    if p.form != 'classes': raise ValueError(f"{FORMS[p.form].capitalize()} come without probabilities: there is no calibration to look at.")
     confidence = _probability_of(_scores(p, 'calibration'), p.pred)
     rank = np.searchsorted(np.sort(confidence), confidence)
     return confidence, (p.y == p.pred).astype(float), rank * n_bins // max(1, len(p))
@@ -987,7 +1016,7 @@ def ndcg(
     k:int=10, # places of the list that count
 ) -> Metric: # by user, in [0, 1]
     "Normalised discounted cumulative gain at k."
-    return Metric(f'ndcg@{k}', _mean_stats(lambda p: _ndcg_values(p, k)), ratio, fraction=True, ranked=True)
+    return Metric(f'ndcg@{k}', _mean_stats(lambda p: _ndcg_values(p, k)), ratio, fraction=True, reads='lists')
 
 METRICS['ndcg@10'] = ndcg(10)
 
@@ -996,6 +1025,6 @@ def recall(
     k:int=10, # places of the list that count
 ) -> Metric: # by user, in [0, 1]
     "The share of the items to be found that are among the first k."
-    return Metric(f'recall@{k}', _mean_stats(lambda p: _hits(p, k).sum(1) / p.y), ratio, fraction=True, ranked=True)
+    return Metric(f'recall@{k}', _mean_stats(lambda p: _hits(p, k).sum(1) / p.y), ratio, fraction=True, reads='lists')
 
 METRICS['recall@10'] = recall(10)

@@ -12,9 +12,9 @@ from pathlib import Path
 from textwrap import wrap
 
 # %% auto #0
-__all__ = ['LEADING', 'LEFT_OUT', 'WORDS', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'VIEWS', 'compared', 'wording',
-           'headlines', 'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_per_class',
-           'confusion', 'confused_pairs', 'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types',
+__all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'compared', 'kind_in', 'wording', 'headlines',
+           'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_per_class', 'confusion',
+           'confused_pairs', 'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types',
            'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences', 'plot_epochs', 'plot_training',
            'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking',
            'plot_rungs', 'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings',
@@ -31,10 +31,11 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from scipy.stats import binom
 
 # %% ../nbs/20_plots.ipynb #71f791a3
-from .core import NothingToReport, error_line, is_strict, unknown, write_atomic
+from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
+from .kind import Kind, kind_of, Words
 from .evaluation import CONTROLS, read_predictions
 from .entities import read_tags
-from .metrics import METRICS, Predictions, broken, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
+from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
 from .protocols import fit_rows
 from .reading import as_label, as_markdown, drawable, visible
 from .recommenders import by_novelty
@@ -82,18 +83,21 @@ def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metri
 def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
 
 # %% ../nbs/20_plots.ipynb #523b636a
-WORDS = { # kind of task -> what is tested on, what is learned from, what is left out to judge, and what `majority` does
-    'classification': dict(tested='examples', learned='labels', things='examples', majority='always saying the most frequent class', reached='{n:,} unseen examples of {task}'),
-    'tagging': dict(tested='sentences', learned='sentences', things='sentences', majority='always saying the most frequent tag', reached='{n:,} unseen sentences of {task}'),
-    'recommendation': dict(tested='users', learned='interactions', things='items', majority='recommending what is popular', reached='what {n:,} users took next in {task}')}
+def kind_in(
+    df:pd.DataFrame, # the results table, or a table of `learning_curve`
+    task:str|None=None, # which of its tasks; None: the first
+) -> Kind: # of that task
+    "The kind of a task in a table."
+    if task is None: task = df.task.iloc[0] if 'task' in df and len(df) else df.attrs.get('task')
+    names = df.attrs.get('kinds') or {}
+    return kind_of(names.get(task, 'classification'))
 
 def wording(
     df:pd.DataFrame, # the results table, or a table of `learning_curve`
     task:str|None=None, # which of its tasks; None: the first
-) -> dict: # an entry of `WORDS`
-    "How the examples of a task are called."
-    task = task or (df.task.iloc[0] if 'task' in df and len(df) else df.attrs.get('task'))
-    return WORDS.get((df.attrs.get('kinds') or {}).get(task), WORDS['classification'])
+) -> Words: # how the examples of the task are called
+    "The words of a task's kind."
+    return kind_in(df, task).words
 
 # %% ../nbs/20_plots.ipynb #66757668
 def varying(df):
@@ -102,13 +106,13 @@ def varying(df):
 
 def row_labels(df):
     "A short name for each row."
-    say = {'task': short_name, 'model': short_name, 'protocol': str, 'n_train': lambda n: f"{int(n):,} {wording(df)['learned']}", 'seed': lambda s: f'seed {int(s)}'}
+    say = {'task': short_name, 'model': short_name, 'protocol': str, 'n_train': lambda n: f"{int(n):,} {wording(df).learned}", 'seed': lambda s: f'seed {int(s)}'}
     return [' · '.join(say[c](r[c]) for c in varying(df)) for _, r in df.iterrows()]
 
 def setting(df):
     "What all rows have in common."
     parts = [f'{short_name(df[c].iloc[0])}' for c in ('model', 'task') if df[c].nunique() == 1]
-    return ' on '.join(parts) + (f", {int(df.n_train.iloc[0]):,} {wording(df)['learned']}" if df.n_train.nunique() == 1 and df.n_train.notna().all() else '')
+    return ' on '.join(parts) + (f", {int(df.n_train.iloc[0]):,} {wording(df).learned}" if df.n_train.nunique() == 1 and df.n_train.notna().all() else '')
 
 # %% ../nbs/20_plots.ipynb #4d40fad8
 def headlines(
@@ -463,12 +467,13 @@ def _draw_mistake(ax, x, row):
 def _sure(confidence): return '' if np.isnan(confidence) else ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
 
 # %% ../nbs/20_plots.ipynb #cdf9d1b3
-def _can_show(task): return task.modality in ('image', 'text', 'words') and task.kind != 'recommendation'
+def _can_show(task): return task.modality in ('image', 'text', 'words') and task.kind.can_leak
 
 def _text(task, row):
     "The text of a row; of a word, its sentence with the word in brackets."
-    if task.kind != 'tagging': return str(task.inputs.items[row])
-    words, at = list(task.inputs.items[task.groups[row]]), int(np.flatnonzero(task.groups == task.groups[row]).searchsorted(row))
+    if not task.kind.whole_units: return str(task.inputs.items[row])
+    words = list(task.inputs.items[task.unit[row]])
+    at = int(np.flatnonzero(task.unit == task.unit[row]).searchsorted(row))
     return ' '.join([*words[:at], f'[{words[at]}]', *words[at + 1:]])
 
 def _lines(text, width=92, most=4):
@@ -711,7 +716,7 @@ def plot_epochs(
             ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
-        ax.set(xlabel='epoch', ylabel=f"{'F1 of spans' if predictions.meta.get('kind') == 'tagging' else 'accuracy'} (dashed: train)", title=as_label(predictions.meta.get('protocol', '')))
+        ax.set(xlabel='epoch', ylabel=f"{_kind(predictions).words.train_figure} (dashed: train)", title=as_label(predictions.meta.get('protocol', '')))
     return ax
 
 # %% ../nbs/20_plots.ipynb #9781f219
@@ -817,7 +822,7 @@ def plot_curve(
     with style():
         ax = plt.subplots(figsize=(6.6, 3.8))[1] if ax is None else ax
         for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)): _draw_curve(ax, model, part, colour)
-        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=as_label(axis_name(df.attrs.get('metric', 'performance'))))
+        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=as_label(axis_name(df.attrs.get('metric', 'performance'))))
         _size_ticks(ax, df)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
         ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=as_label(df.attrs.get('protocol') or '', 60), alignment='left')
@@ -826,13 +831,13 @@ def plot_curve(
 # %% ../nbs/20_plots.ipynb #4d226c1d
 def _size_ticks(ax, df):
     "Ticks where something was measured."
-    n = sorted(df[df.kind == 'measured'].n_train.unique())
+    n = sorted(df[df.origin == 'measured'].n_train.unique())
     ax.set_xticks(n, [f'{v:,.0f}' for v in n])
     ax.set_xticks([], minor=True)
 
 # %% ../nbs/20_plots.ipynb #034586b8
 def _draw_curve(ax, model, part, colour):
-    points, law, beyond = (part[part.kind == k] for k in ('measured', 'fit', 'extrapolated'))
+    points, law, beyond = (part[part.origin == k] for k in ('measured', 'fit', 'extrapolated'))
     ax.plot(points.n_train, points.train, 's', ms=4, mfc='white', mec=colour, alpha=.7)
     ax.errorbar(points.n_train, points.test, interval_reach(points), fmt='o', ms=5.5, color=colour, lw=1.5, label=as_label(short_name(model), 60))
     for piece, dash in [(law, '-'), (pd.concat([law[-1:], beyond]), '--')]:
@@ -847,12 +852,12 @@ def plot_gap(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a colour per model
     "Upgradeability by number of labels."
-    points = df[df.kind == 'measured']
+    points = df[df.origin == 'measured']
     with style():
         ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
         for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=as_label(short_name(model), 60))
         ax.axhline(0, color='black', lw=.8, zorder=0)
-        ax.set(xscale='log', xlabel=f"{wording(df)['learned']} (train and valid together)", ylabel=u_name(df.attrs.get('metric', 'accuracy')))
+        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=u_name(df.attrs.get('metric', 'accuracy')))
         _size_ticks(ax, df)
         ax.legend(loc='center left', bbox_to_anchor=(1, .5))
     return ax
@@ -1006,7 +1011,7 @@ def plot_calibration(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # None where there are no probabilities
     "Reliability diagram with its calibrated reference, and how the confidences are spread."
-    if isinstance(test, Predictions) and (test.ranked or test.scores is None): return say('These predictions come without probabilities, so their calibration is not known.')
+    if isinstance(test, Predictions) and (test.form != 'classes' or test.scores is None): return say('These predictions come without probabilities, so their calibration is not known.')
     df = test if isinstance(test, pd.DataFrame) else reliability(test)
     with style():
         if ax is None: ax = plt.subplots(figsize=(4.4, 4.6))[1]
@@ -1077,8 +1082,9 @@ def plot_findings(
 # %% ../nbs/20_plots.ipynb #758571f8
 def _finding_texts(task, check, rows):
     "A block for each text of a finding."
-    colour = WORSE if len(set(task.y[rows])) > 1 and task.kind != 'tagging' else 'black'
-    label = lambda row: '' if task.kind == 'tagging' else f', {task.classes[task.y[row]]}'
+    by_row = not task.kind.whole_units
+    colour = WORSE if by_row and len(set(task.y[rows])) > 1 else 'black'
+    label = lambda row: f', {task.classes[task.y[row]]}' if by_row else ''
     return [(f"{check.replace('_', ' ')}: {row} in {_place(task, row)}{label(row)}", _text(task, int(row)), colour) for row in rows]
 
 def _draw_finding(cell, task, check, rows):
@@ -1252,42 +1258,28 @@ def plot_recommendations(
     users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
     with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, users, most) if users else say('There is none.')
 
-# %% ../nbs/20_plots.ipynb #2688effc
-def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
-
-def _broken_sentences(task, old, new):
-    worse = np.unique(new.groups)[unit_changes(old, new) < 0]
-    return plot_sentences(task, new.take(np.isin(new.groups, worse))) if len(worse) else say('There is none.')
-
-def _broken_lists(task, old, new): return plot_recommendations(task, new, old=old)
-
 # %% ../nbs/20_plots.ipynb #5a7ca90a
-VIEWS = { # kind of task -> pictures of parts, confusions, cases, and what a change breaks; other kinds as 'classification'
-    'classification': (plot_per_class, plot_confusion, plot_mistakes, _broken_examples),
-    'tagging': (plot_types, plot_type_confusion, plot_sentences, _broken_sentences),
-    'recommendation': (plot_by_history, plot_hits, plot_recommendations, _broken_lists)}
-
-def _view(test): return VIEWS.get(test.meta.get('kind'), VIEWS['classification'])
+def _kind(p): return kind_of(p.meta.get('kind', 'classification'))
 
 def plot_parts(
     train:Predictions, # on what was learned from
     test:Predictions, # on unseen examples
 ) -> Axes|Figure|None: # classes, types of entities, or users by the length of their history
     "Where a model carries over least."
-    return _view(test)[0](train, test)
+    return _kind(test).parts(train, test)
 
 def plot_confusions(
     test:Predictions, # on unseen examples
 ) -> Axes|Figure|None: # classes, types of entities, or hits by their place in the list
     "What is taken for what."
-    return _view(test)[1](test)
+    return _kind(test).confusions(test)
 
 def plot_cases(
     task:Task, # whose inputs the predictions are about
     test:Predictions, # on unseen examples
 ) -> Axes|Figure|None: # pictures, texts, sentences, or a history beside the recommendations
     "Single cases, the most confident mistakes first."
-    return _view(test)[2](task, test)
+    return _kind(test).cases(task, test)
 
 def plot_broken(
     task:Task, # whose inputs the predictions are about
@@ -1295,4 +1287,4 @@ def plot_broken(
     new:Predictions, # of the one that may replace it, on the same
 ) -> Figure|None: # None where nothing broke
     "What a change of models would break."
-    return _view(new)[3](task, old, new)
+    return _kind(new).broken(task, old, new)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'LRS', 'both', 'fit_rows', 'majority', 'class_columns',
-           'as_is', 'neighbours', 'vote', 'choose_k', 'knn', 'standardiser', 'logistic', 'fit_logistic', 'excess',
-           'choice_folds', 'choose_C', 'fit_probe', 'linear_probe', 'random_probe', 'Adapted', 'train_network',
-           'predict_network', 'fine_tune', 'from_scratch']
+__all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'ABSENT', 'HEADS', 'UNITS', 'LRS', 'both', 'fit_rows',
+           'majority', 'class_columns', 'as_is', 'neighbours', 'vote', 'choose_k', 'knn', 'Scale', 'standardiser',
+           'logistic', 'fit_logistic', 'excess', 'choice_folds', 'choose_C', 'Probe', 'fit_probe', 'linear_probe',
+           'random_probe', 'Adapted', 'train_network', 'predict_network', 'fine_tune', 'from_scratch']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, torch
@@ -24,9 +24,8 @@ from torch import nn
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .core import progress, read_list, unknown
-from .entities import decode
-from .features import batches, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
-from .metrics import MANY_CLASSES, METRICS, Predictions, TopScores, top_scores
+from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
+from .metrics import MANY_CLASSES, METRICS, Predictions, top_scores, TopScores
 from .backbones import Backbone, complete
 from .models import IMAGENET, randomize, wordnet_columns
 from .tasks import Inputs, Task, nested_order
@@ -46,17 +45,22 @@ def both(
     **more, # further entries of `meta`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "Predictions on what was learned from and on test."
-    rows, notes = {'train': fit_rows(task), 'test': task.splits['test']}, [*notes]
-    train, test = _answers(task, rows['train'], train), _answers(task, rows['test'], test)
-    if task.kind == 'tagging': train, test = (_valid_tags(task, rows[k], *given, k, notes) for k, given in [('train', train), ('test', test)])
-    meta = dict(classes=task.classes, kind=task.kind, metric=task.metric, choices=choices or {}, in_sample=in_sample, notes=tuple(notes), **more)
-    unit = {k: None if task.groups is None else task.groups[r] for k, r in rows.items()}
-    return {k: Predictions(rows[k], task.y[rows[k]], pred, scores, unit[k], k, meta) for k, (pred, scores) in [('train', train), ('test', test)]}
+    rows = {'train': fit_rows(task), 'test': task.splits['test']}
+    notes, parts = [*notes], {}
+    meta = dict(classes=task.classes, kind=task.kind.name, metric=task.metric, choices=choices or {}, in_sample=in_sample, **more)
+    for split, given in dict(train=train, test=test).items():
+        pred, scores = _answers(task, rows[split], given)
+        answer, remarks = task.kind.answer(task, rows[split], pred, scores)
+        notes += [f'{remark} of {split}' for remark in remarks]
+        groups = None if task.groups is None else task.groups[rows[split]]
+        parts[split] = Predictions(rows[split], task.y[rows[split]], answer, scores, groups, split, meta)
+    meta['notes'] = tuple(notes)
+    return parts
 
 # %% ../nbs/14_protocols.ipynb #015b7121
 def _answers(task, rows, given):
     "(pred, scores) for some rows of a task, of many classes without the smaller probabilities."
-    few = task.kind == 'tagging' or len(task.classes) <= MANY_CLASSES
+    few = task.kind.whole_units or len(task.classes) <= MANY_CLASSES # a valid sequence is found from all probabilities
     if few: return _in_one(given, len(rows)) if callable(given) else given
     parts = [_portion(given, at, task.y[rows[at]]) for at in _portions(len(rows), len(task.classes))]
     pred = np.concatenate([p for p, _ in parts])
@@ -94,18 +98,14 @@ def fit_rows(
     return np.concatenate([task.splits['train'], task.splits['valid']])
 
 # %% ../nbs/14_protocols.ipynb #3274ea64
-def _valid_tags(task, rows, pred, scores, part, notes):
-    "The answer for words, with tags that can follow one another."
-    if scores is None: return pred, scores
-    order, tags = np.lexsort((rows, task.groups[rows])), np.empty(len(rows), np.int64)
-    tags[order] = decode(np.asarray(scores)[order], task.groups[rows[order]], task.classes)
-    notes.append(f'tags are the most probable valid sequence of each sentence; that changed {(tags != pred).sum():,} of {len(rows):,} words of {part}')
-    return tags, scores
+def judged_by(task):
+    "The metric by which choices are made inside train, in words."
+    return task.kind.judge.replace('_', ' ')
 
 # %% ../nbs/14_protocols.ipynb #eaa2e9f0
 def _units(task):
-    "The sentence of each row to fit, which is left out or kept as a whole; None where rows are examples of their own."
-    return task.groups[fit_rows(task)] if task.kind == 'tagging' else None
+    "The unit of each row to fit, which is left out or kept as a whole; None where rows are examples of their own."
+    return task.unit[fit_rows(task)] if task.kind.whole_units else None
 
 # %% ../nbs/14_protocols.ipynb #36e7c521
 def _rows_of(features, values, rows):
@@ -389,8 +389,8 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = _arrays(features(backbone), task)
     judged = task.splits['valid'] if len(task.splits['valid']) else fit_rows(task)
-    judge = _judge(task, judged) if task.kind == 'tagging' else None
-    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=judge, name=_chosen_by(task))
+    judge = None if task.kind.judge == 'accuracy' else _judge(task, judged)
+    choices = choose_k(x, y, len(task.splits['train']), len(task.classes), groups=_units(task), judge=judge, name=task.kind.judge)
     def answer(queries):
         found = y[neighbours(x, queries, choices['k'], groups=_units(task))]
         return lambda rows: vote(found[rows], len(task.classes))
@@ -399,15 +399,15 @@ def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
 PROTOCOLS['knn'] = knn
 
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
-def _chosen_by(task): return 'span_f1' if task.kind == 'tagging' else 'accuracy'
-
 def _judge(task, rows):
     "(probabilities of these rows, true codes) -> the figure that a choice is made by."
-    if task.kind != 'tagging': return lambda p, y: (p.argmax(1) == y).mean()
-    def span_f1(p, y):
-        said = Predictions(rows, y, _valid_tags(task, rows, p.argmax(1), p, '', [])[0], None, task.groups[rows], meta=dict(classes=task.classes))
-        return np.nan_to_num(METRICS['span_f1'].reduce(METRICS['span_f1'].unit_stats(said).sum(0)))
-    return span_f1
+    metric = METRICS[task.kind.judge]
+    groups = None if task.groups is None else task.groups[rows]
+    def figure(p, y):
+        answer, _ = task.kind.answer(task, rows, p.argmax(1), p)
+        predictions = Predictions(rows, y, answer, None, groups, meta=dict(classes=task.classes))
+        return np.nan_to_num(metric.reduce(metric.unit_stats(predictions).sum(0)))
+    return figure
 
 # %% ../nbs/14_protocols.ipynb #873cf7c5
 def _default_note(choices):
@@ -415,16 +415,30 @@ def _default_note(choices):
     return [] if choices['tried'] else [f"nothing was chosen ({choices['by']})"]
 
 # %% ../nbs/14_protocols.ipynb #c92f9642
+@dataclass(frozen=True, eq=False)
+class Scale:
+    "The scale of features: what is subtracted, what is divided by, and which features are kept."
+    mean: np.ndarray # (k,) of the features that are kept
+    sd: np.ndarray # (k,) of the features that are kept
+    keep: np.ndarray # (d,) True for a feature that is kept
+
+    def __call__(self,
+        x:np.ndarray, # (n, d) features
+    ) -> np.ndarray: # (n, k) float64
+        "Standardised features."
+        return (np.asarray(x[:, self.keep], np.float64) - self.mean) / self.sd
+
+# %% ../nbs/14_protocols.ipynb #362ca3b7
 def standardiser(
     x:np.ndarray, # (n, d) features of the rows that are fitted
-) -> tuple: # (function that standardises, number of features dropped)
+) -> tuple: # (`Scale`, number of features dropped)
     "Centre and scale by the rows being fitted; features that do not vary are dropped."
     x = np.asarray(x, np.float64)
     mean, sd = x.mean(0), x.std(0)
     varies = sd > 1e-12 * np.abs(x).max(0)
     keep = varies & (sd > 1e-6 * np.median(sd[varies])) if varies.any() else varies
     if not keep.any(): raise ValueError(f"None of the {x.shape[1]} features varies over the {len(x)} training rows: all examples look alike to this model.")
-    return (lambda a: (np.asarray(a[:, keep], np.float64) - mean[keep]) / sd[keep]), int((~keep).sum())
+    return Scale(mean[keep], sd[keep], keep), int((~keep).sum())
 
 # %% ../nbs/14_protocols.ipynb #0951a237
 def logistic(
@@ -553,18 +567,47 @@ def choose_C(
     return dict(C=best, tried=len(losses), by=by, boundary=best in (min(losses), max(losses)), log_loss=losses)
 
 # %% ../nbs/14_protocols.ipynb #f44bc301
+ABSENT = -1e4 # the bias of a class without training rows: its probability is 0
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    "A fitted linear probe: features in, probabilities out."
+    scale: Scale # of the features
+    model: LogisticRegression # fitted on scaled features
+    n_classes: int # number of classes C, those without training rows among them
+
+    def __call__(self,
+        x:np.ndarray, # (n, d) features
+    ) -> np.ndarray: # (n, C)
+        "Probabilities of the classes."
+        return _probabilities(self.model, self.scale(x), self.n_classes)
+
+    def head(self) -> tuple: # weights (C, d), biases (C,): for features that are not scaled
+        "The probe as the last layer of a network."
+        weights, biases = self.model.coef_, self.model.intercept_
+        if len(weights) == 1: # of two classes, scikit-learn keeps the second
+            weights, biases = np.vstack([np.zeros_like(weights), weights]), np.append(0, biases)
+        weights = weights / self.scale.sd
+        biases = biases - weights @ self.scale.mean
+        all_weights = np.zeros((self.n_classes, len(self.scale.keep)))
+        all_weights[np.ix_(self.model.classes_, self.scale.keep)] = weights
+        all_biases = np.full(self.n_classes, ABSENT)
+        all_biases[self.model.classes_] = biases
+        return all_weights, all_biases
+
+# %% ../nbs/14_protocols.ipynb #f71e6377
 def fit_probe(
     x:np.ndarray, # (n, d) features
     y:np.ndarray, # (n,) class codes
     C:float, # strength, in scikit-learn's units
     n_classes:int, # number of classes
-) -> tuple: # (function from features to probabilities (m, C), facts: converged, dropped_features, excess)
+) -> tuple: # (`Probe`, facts: converged, dropped_features, excess)
     "The probe at one strength, at its optimum."
     scale, dropped = standardiser(x)
     model = fit_logistic(logistic(y, scale(x[:1]).shape[1]), scale(x), y, C)
     bound = excess(model, scale(x), y, C)
     facts = dict(converged=bool(bound < 1e-6), dropped_features=dropped, excess=bound)
-    return (lambda a: _probabilities(model, scale(a), n_classes)), facts
+    return Probe(scale, model, n_classes), facts
 
 # %% ../nbs/14_protocols.ipynb #585abc8a
 def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
@@ -606,6 +649,17 @@ class Adapted(nn.Module):
         super().__init__()
         self.module, self.encode = copy.deepcopy(backbone.module).requires_grad_(True), backbone.encode
         self.head = nn.Linear(backbone.dim, n_classes).to(backbone.device)
+
+    def set_head(self,
+        weights:np.ndarray, # (n_classes, d)
+        biases:np.ndarray, # (n_classes,)
+    ) -> Adapted: # the same object
+        "Start the head from given numbers, such as those of `Probe.head`."
+        with torch.no_grad():
+            self.head.weight.copy_(torch.as_tensor(weights))
+            self.head.bias.copy_(torch.as_tensor(biases))
+        return self
+
     def forward(self,
         batch:torch.Tensor|dict, # (n, …) as the network takes them
     ) -> torch.Tensor: # (n, n_classes) logits; of sentences, a row per word
@@ -699,28 +753,45 @@ def predict_network(
 @dataclass(frozen=True, eq=False)
 class _Training:
     "What all trainings of one call have in common."
-    backbone: Backbone; task: Task; inputs: object; epochs: int; batch_size: int; dtype: str; seed: int
+    backbone: Backbone
+    task: Task
+    inputs: object
+    epochs: int
+    batch_size: int
+    dtype: str
+    seed: int
+    heads: Callable|None = None # rows -> weights and biases of a head fitted on them; None: random ones
 
-    def start(self):
-        "The start weights, the same every time."
-        with _noise(self.seed, torch.device('cpu')): return Adapted(self.backbone, len(self.task.classes))
+    def start(self, rows):
+        "The network before its first step on these rows, the same every time."
+        with _noise(self.seed, torch.device('cpu')):
+            net = Adapted(self.backbone, len(self.task.classes))
+        return net if self.heads is None else net.set_head(*self.heads(rows))
 
     def run(self, rows, lr, stop, **more):
         same = dict(epochs=self.epochs, batch_size=self.batch_size, dtype=self.dtype, seed=self.seed)
-        return train_network(self.start(), self.inputs, self.task.y, rows, lr=lr, stop=stop, **same, **more)
+        return train_network(self.start(rows), self.inputs, self.task.y, rows, lr=lr, stop=stop, **same, **more)
 
     def answer(self, net, rows): return predict_network(net, self.inputs, rows, dtype=self.dtype)
 
 # %% ../nbs/14_protocols.ipynb #de22db45
+def _figures_of(training, net, lr, epoch):
+    "One row: performance on train and valid after an epoch."
+    task, valid = training.task, training.task.splits['valid']
+    some = _some_of(training.inputs, task.splits['train'], max(256, len(valid)), task.y)
+    _, on_train = training.answer(net, some)
+    _, on_valid = training.answer(net, valid)
+    train_figure = float(_judge(task, some)(on_train, task.y[some]))
+    valid_figure = float(_judge(task, valid)(on_valid, task.y[valid]))
+    loss = float(_log_loss(on_valid, task.y[valid]).mean())
+    return dict(lr=lr, epoch=epoch, train=train_figure, valid=valid_figure, valid_log_loss=loss)
+
 def _try_rate(training, lr, bar):
-    "One row per epoch: performance on train and valid."
-    task, rows = training.task, []
-    train, valid = task.splits['train'], task.splits['valid']
-    seen = _some_of(training.inputs, train, max(256, len(valid)), task.y)
-    def after(net, epoch):
-        (_, a), (_, b) = training.answer(net, seen), training.answer(net, valid)
-        train_figure, figure = (float(_judge(task, r)(p, task.y[r])) for r, p in [(seen, a), (valid, b)])
-        rows.append(dict(lr=lr, epoch=epoch, train=train_figure, valid=figure, valid_log_loss=float(_log_loss(b, task.y[valid]).mean())))
+    "One row per epoch; a head that starts as the probe is judged before the first step too."
+    rows = []
+    def after(net, epoch): rows.append(_figures_of(training, net, lr, epoch))
+    train = training.task.splits['train']
+    if training.heads is not None: after(training.start(train), 0)
     training.run(train, lr, training.epochs, after_epoch=after, bar=bar)
     return rows
 
@@ -744,14 +815,31 @@ def _try_rates(training, lrs, bar):
 def _seconds(training, images):
     "How long training on so many images will take, from one step on a copy."
     inputs, rows = training.inputs, fit_rows(training.task)
-    net, rows = training.start(), rows_of(inputs, units_of(inputs, rows)[:training.batch_size])
+    net = replace(training, heads=None).start(rows)
+    rows = rows_of(inputs, units_of(inputs, rows)[:training.batch_size])
     for _ in range(2): # the first step also pays for warming up
         start = time.perf_counter()
         train_network(net, inputs, training.task.y, rows, lr=1e-5, epochs=1, stop=1, batch_size=training.batch_size, dtype=training.dtype)
     return (time.perf_counter() - start) / len(rows) * images
 
 # %% ../nbs/14_protocols.ipynb #f201513b
-def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed):
+HEADS = ('probe', 'random') # what the new head of a network starts from
+UNITS = {'image': 'images', 'array': 'images', 'text': 'texts', 'words': 'words'} # what training counts
+
+# %% ../nbs/14_protocols.ipynb #0c8d1309
+def _probe_heads(backbone, task, features):
+    "rows -> the head of a linear probe that was fitted on them; its strength is chosen on valid, once."
+    found = extract(backbone, task) if features is None else features(backbone)
+    x, _, y = _arrays(found, task)
+    units = _units(task)
+    choices = choose_C(x, y, len(task.splits['train']), len(task.classes), groups=units, patience=5 if units is None else 1)
+    def head_of(rows):
+        probe, _ = fit_probe(_rows_of(found, found.x, rows), task.y[rows], choices['C'], len(task.classes))
+        return probe.head()
+    return head_of
+
+# %% ../nbs/14_protocols.ipynb #ce6a16a2
+def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features):
     "Everything checked before the first step."
     lrs = [float(lr) for lr in read_list(LRS[backbone.modality] if lrs is None else lrs)]
     if not lrs or min(lrs) <= 0: raise ValueError(f"lrs={lrs} should be one or several learning rates above 0, such as 1e-4.")
@@ -759,7 +847,9 @@ def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed):
         if not isinstance(value, int) or value < 1: raise ValueError(f"{name}={value!r} should be a whole number from 1.")
     inputs = model_inputs(backbone, task)
     if backbone.encode is None: backbone = complete(backbone, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
-    return _Training(backbone, task, inputs, epochs, batch_size, resolve_dtype(dtype, backbone), seed), lrs
+    if head not in HEADS: raise unknown('start of the head', head, HEADS)
+    heads = _probe_heads(backbone, task, features) if head == 'probe' else None
+    return _Training(backbone, task, inputs, epochs, batch_size, resolve_dtype(dtype, backbone), seed, heads), lrs
 
 # %% ../nbs/14_protocols.ipynb #2642141c
 LRS = {'text': (3e-5, 1e-4, 3e-4), 'image': (1e-4, 3e-4, 1e-3), 'array': (1e-4, 3e-4, 1e-3)} # transformers that read texts are trained more gently
@@ -770,19 +860,21 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     batch_size:int=32, # examples per step
     lrs:str|list|tuple|None=None, # learning rates to choose from; None: `LRS`
     dtype:str='auto', # numeric type of the passes
+    head:str='probe', # what the new head starts from: 'probe' (the linear probe on frozen features) or 'random'
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train all weights and a new head; learning rate and epoch are chosen on valid."
-    training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed)
+    training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features)
     can_choose = len(task.splits['valid']) > 0
     images = epochs * (len(fit_rows(task)) + can_choose * len(lrs) * len(task.splits['train']))
-    print(f"{backbone.spec}: training on {images:,} {'words' if task.kind == 'tagging' else 'texts' if task.modality == 'text' else 'images'}, about {_seconds(training, images):,.0f} seconds")
+    print(f"{backbone.spec}: training on {images:,} {UNITS[task.modality]}, about {_seconds(training, images):,.0f} seconds")
     with progress(images, f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
         best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
         net = training.run(fit_rows(task), best['lr'], best['epoch'], bar=bar)
-    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f"valid {_chosen_by(task).replace('_', ' ')}, then log-loss" if rows else 'default: fewer than five labels in some class')
+    choices = dict(lr=best['lr'], epoch=best['epoch'], epochs=epochs, tried=len(rows), by=f'valid {judged_by(task)}, then log-loss' if rows else 'default: fewer than five labels in some class')
     answers = [training.answer(net, r) for r in (fit_rows(task), task.splits['test'])]
-    return both(task, *answers, choices=choices, notes=[*_default_note(choices), *notes, *_few_steps(training, best['epoch']), *_norm_note(training), *_long_texts(training)], epochs=rows)
+    notes = [*_default_note(choices), *notes, *_few_steps(training, best['epoch']), *_norm_note(training), *_long_texts(training)]
+    return both(task, *answers, choices=choices | dict(head=head), notes=notes, epochs=rows)
 
 PROTOCOLS['fine_tune'] = fine_tune
 
@@ -806,6 +898,9 @@ def _few_steps(training, epoch):
     "A note where little training took place."
     each = -(-len(units_of(training.inputs, fit_rows(training.task))) // training.batch_size)
     if each * epoch >= FEW_STEPS: return
+    if epoch == 0:
+        yield 'no epoch of training did better on valid than the linear probe that the head starts from: the answers are the probe\'s'
+        return
     yield f"only {each * epoch} steps of training, perhaps too few to judge by: ?epochs={-(-FEW_STEPS // each)} plans for {FEW_STEPS}"
 
 # %% ../nbs/14_protocols.ipynb #cd45d391
@@ -814,8 +909,10 @@ def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     batch_size:int=32, # examples per step
     lrs:str|list|tuple|None=None, # learning rates to choose from; None: `LRS`
     dtype:str='auto', # numeric type of the passes
+    head:str='probe', # what the new head starts from: the 'probe' on the random network's features, or 'random'
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Fine-tuning from random weights, under the same budget."
-    return fine_tune(randomize(backbone, seed), task, features, seed=seed, epochs=epochs, batch_size=batch_size, lrs=lrs, dtype=dtype)
+    options = dict(epochs=epochs, batch_size=batch_size, lrs=lrs, dtype=dtype, head=head)
+    return fine_tune(randomize(backbone, seed), task, features, seed=seed, **options)
 
 PROTOCOLS['from_scratch'] = from_scratch

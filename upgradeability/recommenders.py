@@ -9,9 +9,10 @@ from dataclasses import replace
 from itertools import product
 
 # %% auto #0
-__all__ = ['LISTED', 'RECOMMENDERS', 'ASKED', 'HISTORY_KS', 'STRENGTHS', 'FACTORS', 'REGULARISATIONS', 'BY_KIND', 'taken',
-           'best_items', 'chunks', 'drawn', 'seen', 'recommend', 'most_popular', 'judge', 'similar', 'similar_items',
-           'item_axes', 'ridge_scores', 'user_heads', 'random_heads', 'factorisation', 'by_novelty', 'protocol_for']
+__all__ = ['LISTED', 'RECOMMENDERS', 'ASKED', 'HISTORY_KS', 'STRENGTHS', 'FACTORS', 'REGULARISATIONS', 'taken', 'best_items',
+           'chunks', 'drawn', 'seen', 'recommend', 'most_popular', 'judge', 'similar', 'similar_items', 'item_axes',
+           'ridge_scores', 'user_heads', 'random_heads', 'factorisation', 'by_novelty', 'protocols_of', 'all_protocols',
+           'protocol_for']
 
 # %% ../nbs/15_recommenders.ipynb #f8843108
 import numpy as np
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 # %% ../nbs/15_recommenders.ipynb #ac295772
 from .core import need, unknown
+from .kind import KINDS, Kind, kind_of
 from .metrics import METRICS, Predictions, score
 from .backbones import Backbone
 from .models import randomize
@@ -32,8 +34,8 @@ def taken(
     rows:np.ndarray, # interactions
 ) -> sparse.csr_array: # (n_users, n_items) float32, 1 where the user took the item
     "Interactions as a matrix."
-    shape = int(task.groups.max()) + 1, len(task.inputs)
-    return sparse.csr_array((np.ones(len(rows), np.float32), (task.groups[rows], task.y[rows])), shape=shape)
+    shape = int(task.unit.max()) + 1, len(task.inputs)
+    return sparse.csr_array((np.ones(len(rows), np.float32), (task.unit[rows], task.y[rows])), shape=shape)
 
 # %% ../nbs/15_recommenders.ipynb #52a9eaea
 LISTED = 50 # items that are kept of each list
@@ -118,7 +120,7 @@ def recommend(
         for split, excluded in [('train', rest), ('test', before)]: lists[split].append(best_items(_without(s, some, excluded)))
     lists = {k: np.concatenate(v) for k, v in lists.items()}
     known = np.diff(history.indptr)[users] > 0
-    meta = dict(kind='recommendation', metric=task.metric, choices=choices or {}, in_sample=in_sample, **_about_users(task, history, test))
+    meta = dict(kind=task.kind.name, metric=task.metric, choices=choices or {}, in_sample=in_sample, **_about_users(task, history, test))
     parts = dict(train=_found(lists['train'][known], users[known], relevant, 'train', meta), test=_found(lists['test'], users, test, 'test', meta))
     said = (*notes, *_stranger_notes(parts['test']))
     return {k: replace(p, meta={**p.meta, 'notes': said}) for k, p in parts.items()}
@@ -324,14 +326,28 @@ def by_novelty(
     return dict(known=only(test.y - n_new, test.scores * ~listed_new), new=only(n_new, test.scores * listed_new))
 
 # %% ../nbs/15_recommenders.ipynb #cbabf6fd
-BY_KIND = {'recommendation': RECOMMENDERS} # kinds of task with protocols of their own
+def protocols_of(
+    kind:str|Kind, # of the task
+) -> dict: # name -> protocol
+    "The protocols that a kind of task has."
+    own = kind_of(kind).protocols
+    return PROTOCOLS if own is None else own()
+
+def all_protocols() -> dict: # name -> list of the functions that it means, one for each kind with protocols of its own
+    "Every protocol of every kind."
+    found = {name: [f] for name, f in PROTOCOLS.items()}
+    kind_of('classification') # finds the modules of all kinds
+    for kind in list(KINDS):
+        for name, f in protocols_of(kind).items():
+            if f not in found.setdefault(name, []): found[name].append(f)
+    return found
 
 def protocol_for(
     name:str, # such as 'knn'
-    kind:str, # of the task, one of `KINDS`
+    kind:str|Kind, # of the task
 ) -> Callable: # a protocol, as those in `RECOMMENDERS`
     "The function that a protocol's name means for a kind of task."
-    known = BY_KIND.get(kind, PROTOCOLS)
+    known = protocols_of(kind)
     if name not in known and name in PROTOCOLS: raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
     if name not in known: raise unknown('protocol', name, known)
     return known[name]

@@ -11,10 +11,10 @@ from pathlib import Path
 from xml.etree.ElementTree import tostring
 
 # %% auto #0
-__all__ = ['ALSO', 'read_headline', 'verdict', 'raise_if_all_failed', 'show_reading', 'show_table', 'show_metrics',
-           'test_predictions', 'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check',
-           'keep_ranking', 'findings', 'show_without_leaks', 'provenance', 'add_provenance', 'keep_provenance',
-           'resolved', 'as_mathml', 'to_html', 'write_report']
+__all__ = ['read_headline', 'verdict', 'raise_if_all_failed', 'show_reading', 'show_table', 'show_metrics', 'test_predictions',
+           'opponents', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'verdict_check', 'keep_ranking', 'findings',
+           'show_without_leaks', 'provenance', 'add_provenance', 'keep_provenance', 'resolved', 'as_mathml', 'to_html',
+           'write_report']
 
 # %% ../nbs/21_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
@@ -26,8 +26,9 @@ from .core import check_path, locked, NothingToReport, read_json, shortened, unk
 from .reading import as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible
 from .evaluation import CONTROLS, gains, read_predictions, read_results, versions
 from .metrics import Comparison, few_units, score
+from .kind import kind_of
 from .papermill_io import notebook_path
-from .plots import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, short_name, triple, u_name, wording
+from .plots import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, kind_in, short_name, triple, u_name, wording
 from .tasks import Task, leaked
 
 # %% ../nbs/21_report.ipynb #1e559f96
@@ -72,17 +73,17 @@ def _gained(row, over, majority):
 # %% ../nbs/21_report.ipynb #aae3652f
 def _reaches(row, w):
     "How good it is on what it has not seen."
-    where = w['reached'].format(n=int(row.n_test), task=as_code(row.task))
+    where = w.reached.format(n=int(row.n_test), task=as_code(row.task))
     metric = as_markdown(axis_name(row.metric))
     return (f"**{as_code(row.protocol)} on {as_code(row.model)} reaches {metric} {row.test:.3f}** on {where} "
-            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {w['learned']}.")
+            f"(95 % interval {row.test_low:.3f} to {row.test_high:.3f}), fitted on {int(row.n_train):,} {w.learned}.")
 
 # %% ../nbs/21_report.ipynb #f830d5fc
 def _surpassed(row, df):
     "Which other protocols, controls aside, reach more; to recommend without a model of the items is no mere control."
     same = df[(df[['model', 'task', 'n_train', 'seed']] == row[['model', 'task', 'n_train', 'seed']]).all(axis=1) & df.test.notna()]
-    rivals = (df.attrs.get('kinds') or {}).get(row.task) == 'recommendation'
-    more = [o for _, o in same.iterrows() if (not is_control(o.protocol) or rivals and protocol_kind(o.protocol) == 'from_scratch') and (o.test > row.test if is_up(row.metric) else o.test < row.test)]
+    rivals = kind_in(df, row.task).rivals
+    more = [o for _, o in same.iterrows() if (not is_control(o.protocol) or protocol_kind(o.protocol) in rivals) and (o.test > row.test if is_up(row.metric) else o.test < row.test)]
     named = [f"{as_code(o.protocol)}: {interval_text(*triple(o, 'test'))}" for o in more]
     return f"More is reached by {' and '.join(named)}." if more else ''
 
@@ -132,7 +133,7 @@ def verdict(
     "What the evaluation found, in words."
     if over is None and df.attrs.get('out_dir'): over = gains(df)
     rows = [r for _, r in headlines(df).iterrows()]
-    said = [' '.join(filter(None, [_reaches(r, w), _gained(r, over, w['majority']).strip(), _kept(r, w['things']), _surpassed(r, df)])) for r, w in ((r, wording(df, r.task)) for r in rows)]
+    said = [' '.join(filter(None, [_reaches(r, w), _gained(r, over, w.majority).strip(), _kept(r, w.things), _surpassed(r, df)])) for r, w in ((r, wording(df, r.task)) for r in rows)]
     if not rows: said = ['**Nothing could be evaluated.**']
     elif all(is_control(r.protocol) for r in rows): said.append('**Only controls ran: this says nothing about the pretrained model.**')
     return '\n\n'.join([*said, _failures(df)]).strip()
@@ -202,12 +203,6 @@ def _table_labels(df):
     return ['majority' if p == 'majority' else label.replace(f' · {p}', '') for label, p in zip(row_labels(df), df.protocol)]
 
 # %% ../nbs/21_report.ipynb #2d25941d
-ALSO = { # kind of task -> metrics shown beside the main one
-    'classification': ('accuracy', 'balanced_accuracy', 'macro_f1'),
-    'grades': ('accuracy', 'weighted_kappa', 'mean_absolute_error'),
-    'tagging': ('span_f1', 'accuracy'),
-    'recommendation': ('ndcg@10', 'recall@10')}
-
 def show_metrics(
     df:pd.DataFrame, # the results table of `evaluate`
 ) -> pd.DataFrame: # text, one row per row that ran, one column per metric
@@ -218,7 +213,8 @@ def show_metrics(
 
 def _by_metric(test, own):
     "{metric: figure with interval} of one row."
-    names = dict.fromkeys([own, *ALSO.get(test.meta.get('kind'), ALSO['classification'])])
+    kind = kind_of(test.meta.get('kind', 'classification'))
+    names = dict.fromkeys([own, *kind.also])
     scores = {name: score(test, name) for name in names}
     return {axis_name(name): interval_text(s.value, s.low, s.high).replace(' ', '\N{NO-BREAK SPACE}') for name, s in scores.items()}
 
@@ -294,7 +290,7 @@ def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is odd about them."
-    said, learned = [], wording(df)['learned']
+    said, learned = [], wording(df).learned
     for s in curve_summary(df).itertuples():
         others = len(df.attrs['summary']) > 1 and not np.isnan(s.labels_to_95_of_best)
         best = "; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {s.at:,}') if others else ''
@@ -385,11 +381,11 @@ def _notes(ran):
 
 def _leaks(df, task):
     "How many test examples were seen in training, and the headline without them."
-    if task.kind == 'recommendation': return # rows are interactions, which are different by construction
+    if not task.kind.can_leak: return
     row, test = headlines(df).iloc[0], read_headline(df)['test']
     rows = leaked(task.sample(int(row.n_train), int(row.seed)))
     seen = len(rows) if test.groups is None else len(np.unique(test.groups[np.isin(test.ids, rows)]))
-    yield f"{seen} of {test.n_units:,} test {wording(df)['tested']} are also in train, byte for byte."
+    yield f"{seen} of {test.n_units:,} test {wording(df).tested} are also in train, byte for byte."
     if not seen: return
     clean = score(test.take(~np.isin(test.ids, rows)), row.metric)
     yield f'Without them {as_code(row.protocol)} reaches {interval_text(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'

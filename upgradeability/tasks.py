@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['LONGEST', 'SPLIT_NAMES', 'KINDS', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
+__all__ = ['LONGEST', 'SPLIT_NAMES', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
            'as_pictures', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid',
            'split_test', 'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld',
-           'make_task', 'leaked']
+           'make_task', 'clean_labels', 'read_test_labels', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 # %% ../nbs/03_tasks.ipynb #488e18c5
 from .core import fingerprint, fold, unknown
 from .reading import decodable, Reading, reading_html, reading_text
+from .kind import Kind, kind_of
 
 # %% ../nbs/03_tasks.ipynb #2a455cc4
 @dataclass(frozen=True, eq=False)
@@ -376,23 +377,18 @@ def settle_splits(
     return settled, reading.add('splits from', {k or 'all': name for k, name in settled.items()})
 
 # %% ../nbs/03_tasks.ipynb #afc9a2a5
-KINDS = ('classification', 'grades', 'tagging', 'recommendation')
-
 def strata(
-    kind:str, # one of `KINDS`
-    y:np.ndarray, # (n,) class codes
-    groups:np.ndarray|None=None, # (n,) sentence of each word, from 0, for 'tagging'
+    task:Task, # any task
 ) -> tuple: # (n,) unit of each row, which is drawn as a whole; (m,) class of each unit, by which units are drawn in proportion
     "What is drawn when rows are drawn, and in which proportions."
-    if kind == 'tagging': return groups, (np.bincount(groups, y != np.bincount(y).argmax()) > 0).astype(int)
-    return np.arange(len(y)), np.zeros_like(y) if kind == 'recommendation' else y
+    return task.kind.strata(task.y, task.unit)
 
 # %% ../nbs/03_tasks.ipynb #d7779c7b
 @dataclass(frozen=True, eq=False)
 class Task:
     "Examples, labels, and which rows are for learning, choosing and testing."
     name: str # resolved spec, such as 'torchvision:cifar10'
-    kind: str # 'classification', 'grades' (classes in order), 'tagging' (a row is a word) or 'recommendation' (a row is an interaction)
+    kind: Kind # what differs from other kinds of tasks: a row may be an example, a word, or an interaction
     modality: str # what `inputs` are: 'image', 'array', 'text' or 'words'
     inputs: Inputs # what a model encodes: the n examples; for 'tagging' the sentences, for 'recommendation' the items
     y: np.ndarray # (n,) int64 codes into `classes`; for 'recommendation' the item
@@ -401,7 +397,7 @@ class Task:
     metric: str # what counts unless told otherwise
     fingerprint: str # hash of examples, labels and splits
     origin: dict = field(default_factory=dict) # for each split: 'official' or 'drawn'
-    groups: np.ndarray|None = None # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
+    unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
 
@@ -409,12 +405,17 @@ class Task:
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
         "Labels of train and valid together."
         rows = np.concatenate([self.splits['train'], self.splits['valid']])
-        return len(np.unique(self.groups[rows])) if self.kind == 'tagging' else len(rows)
+        return len(np.unique(self.unit[rows])) if self.kind.whole_units else len(rows)
 
     @property
     def digests(self) -> np.ndarray: # (n,) uint64; words of one sentence share it
         "A hash of the input that each row belongs to."
-        return self.inputs.digests[self.groups if self.kind == 'tagging' else self.y if self.kind == 'recommendation' else np.arange(len(self.y))]
+        return self.inputs.digests[self.kind.inputs_of(self)]
+
+    @property
+    def groups(self) -> np.ndarray|None: # (n,) from 0; None: each row is one
+        "The independent unit of each row."
+        return self.unit
 
     def __repr__(self):
         return reading_text(self._summary, self.reading)
@@ -433,11 +434,11 @@ class Task:
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from; `n_train` of them are the task as it is."
         if n is None or _is_whole(n) and n == self.n_train: return self
-        unit, stratum = strata(self.kind, self.y, self.groups)
+        unit, stratum = strata(self)
         pool = _units_to_draw(self)
         n = _checked_size(n, len(pool), self.n_train, len(np.unique(stratum[pool])), self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
-        _check_learned(self.name, self.kind, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
+        self.kind.check_labels(self.name, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
 
 # %% ../nbs/03_tasks.ipynb #a31f06d7
@@ -458,7 +459,7 @@ def _checked_size(n, most, whole, least, name):
 
 def _units_to_draw(task):
     "The units (rows, or sentences of words) that a smaller training set is drawn from: an official valid is none of them."
-    unit, _ = strata(task.kind, task.y, task.groups)
+    unit, _ = strata(task)
     learned = [task.splits['train']]
     if task.origin['valid'] != 'official': learned.append(task.splits['valid'])
     return np.unique(unit[np.concatenate(learned)])
@@ -553,54 +554,56 @@ def make_task(
     modality:str='image', # what kind of examples they are: 'image', 'array', 'text' or 'words'
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
-    kind:str='classification', # one of `KINDS`
-    groups:np.ndarray|None=None, # (n,) independent unit of each row, from 0: its sentence, its user; None: each row is one
-    metric:str='accuracy', # what counts unless told otherwise
+    kind:str|Kind='classification', # a name in `KINDS`, or a `Kind`
+    unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
+    metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files
     about:dict|None=None, # what only tasks of this kind have
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
-    if kind not in KINDS: raise unknown('kind of task', kind, KINDS)
-    if kind in ('classification', 'grades'): labels, reading = _clean_labels(name, labels, splits, reading)
+    kind = kind_of(kind)
+    if kind.clean_labels is not None: labels, reading = kind.clean_labels(name, labels, splits, reading)
     are_named = classes is not None
     y, classes = encode_labels(labels, classes)
     name = decodable(name)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
-    rows, (unit, stratum) = _official_rows(name, splits, len(y) if groups is not None else len(inputs), len(y)), strata(kind, y, groups)
+    n_rows = len(inputs) if unit is None else len(y)
+    rows = _official_rows(name, splits, n_rows, len(y))
+    drawn_as, stratum = kind.strata(y, unit)
     if 'test' not in rows:
-        if groups is None: _check_single(name, y[rows['train']], classes)
-        pool = np.unique(unit[rows['train']])
+        if unit is None: _check_single(name, y[rows['train']], classes)
+        pool = np.unique(drawn_as[rows['train']])
         test = split_test(stratum[pool], split_seed)
-        rows['train'], rows['test'] = _rows_of(unit, pool[~test]), _rows_of(unit, pool[test])
-    if 'valid' not in rows: rows |= _train_and_valid(unit, stratum, np.unique(unit[rows['train']]), split_seed)
-    _check_classes(name, kind, y, rows, classes)
+        rows['train'], rows['test'] = _rows_of(drawn_as, pool[~test]), _rows_of(drawn_as, pool[test])
+    if 'valid' not in rows:
+        pool = np.unique(drawn_as[rows['train']])
+        rows |= _train_and_valid(drawn_as, stratum, pool, split_seed)
+    kind.check_labels(name, y, np.r_[rows['train'], rows['valid']], rows['test'], classes)
     rows = {k: rows[k] for k in origin}
-    grouped = [] if groups is None else [kind, groups]
+    grouped = [] if unit is None else [kind.name, unit]
     print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
     reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
-    return Task(name, kind, modality, inputs, y, rows, classes, metric, print_, origin, groups, reading, about or {})
+    return Task(name, kind, modality, inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
 
-def _clean_labels(name, labels, splits, reading):
+def clean_labels(name, labels, splits, reading):
     "One label for each example, without blanks around it, and the reading of that."
     labels, n = strip_labels(one_label_each(labels, repr(name)))
     _refuse_withheld(name, labels, splits)
     return labels, reading.add('blanks around labels', f'taken away from {n:,} labels') if n else reading
 
-def _read_grades(classes):
-    "What grades count as, and whether that is read or a guess."
-    if grade_values(classes) is not None: return f"numbers that count as such: {', '.join(classes)}", 'read'
-    return f"words that count by position: {', '.join(f'{c} {i}' for i, c in enumerate(classes))}", 'guess'
-
 def _read_labels(reading, kind, y, rows, classes, origin, are_named):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
-    if kind == 'recommendation': return reading
+    if not kind.has_classes: return reading
     counts = np.bincount(y, minlength=len(classes))
     reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
     if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
-    if kind == 'grades': reading = reading.add('grades', *_read_grades(classes))
+    return reading if kind.read_labels is None else kind.read_labels(reading, y, rows, classes, origin)
+
+def read_test_labels(reading, y, rows, classes, origin):
+    "The reading, with a finding where an official test split has one class only."
     tested = y[rows['test']]
-    if kind == 'tagging' or origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
+    if origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
     return reading.add('test labels', f"all {len(tested):,} labels of the test split are {classes[tested[0]]!r}: if they are withheld, leave that split out", 'finding')
 
 # %% ../nbs/03_tasks.ipynb #e0ff76f7
@@ -622,11 +625,16 @@ def _check_single(name, y, classes):
     counts = np.bincount(y, minlength=len(classes))
     if 1 in counts: raise ValueError(f"In {name!r} the class {classes[int(np.flatnonzero(counts == 1)[0])]!r} has a single example ({int((counts == 1).sum())} such), which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
 
-def _check_classes(name, kind, y, rows, classes):
-    learned = np.r_[rows['train'], rows['valid']]
-    _check_learned(name, kind, y, learned, rows['test'], classes)
-    if kind in ('classification', 'grades') and len(lost := np.setdiff1d(y[learned], y[rows['test']])):
-        warnings.warn(f"In {name!r} the class {classes[lost[0]]!r} is in train but not in test ({len(lost)} such): nothing can be said about it.", stacklevel=4)
+def check_all_known(name, y, learned, tested, classes):
+    "An error where there is nothing to tell apart, or where test asks for what train does not show; a warning the other way round."
+    check_several(name, y, learned, tested, classes)
+    lost = np.setdiff1d(y[tested], y[learned])
+    if len(lost):
+        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. "
+                         "Add training examples or leave it out.")
+    unseen = np.setdiff1d(y[learned], y[tested])
+    if len(unseen):
+        warnings.warn(f"In {name!r} the class {classes[unseen[0]]!r} is in train but not in test ({len(unseen)} such): nothing can be said about it.", stacklevel=5)
 
 def _twin(name, classes):
     "A sentence on a class that is nearly equal; '' where there is none."
@@ -634,17 +642,15 @@ def _twin(name, classes):
     if not twins: return ''
     return f" {' and '.join(_shown(twins[0]))} are nearly equal: if they are one class, write them alike."
 
-def _check_learned(name, kind, y, learned, tested, classes):
-    if kind == 'recommendation': return # an item that nobody took in train is one that is new
+def check_several(name, y, learned, tested, classes):
+    "An error where train holds one class only."
     if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
-    if kind != 'tagging' and len(lost := np.setdiff1d(y[tested], y[learned])):
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned.{_twin(classes[lost[0]], classes)} Add training examples or leave it out.")
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
 def leaked(
     task:Task, # any task
 ) -> np.ndarray: # rows of `test` whose bytes also occur in train or valid
     "Test examples that were already seen in training."
-    if task.kind == 'recommendation': return task.splits['test'][:0] # that other people took an item before is what is learned from
+    if not task.kind.can_leak: return task.splits['test'][:0]
     seen = task.digests[np.r_[task.splits['train'], task.splits['valid']]]
     return task.splits['test'][np.isin(task.digests[task.splits['test']], seen)]
