@@ -36,7 +36,7 @@ class Pair(str):
 
 # %% ../nbs/07_texts.ipynb #e6cef592
 def text_inputs(
-    texts:Sequence, # (n,) texts, or `Pair`s of them
+    texts:Sequence, # (n,) texts, or pairs of them as `Pair`
 ) -> Inputs: # `inputs[i]` is the i-th text
     "Texts as examples."
     texts = list(texts)
