@@ -571,7 +571,7 @@ def evaluate(
         warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
         run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
         cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
-    with _stoppable(out_dir, total): return _table(cells, against, out_dir, {t.name: t.kind for t in tasks})
+    with _stoppable(out_dir, total): return _table(cells, against, out_dir, {t.name: t.kind.name for t in tasks})
 
 # %% ../nbs/17_evaluation.ipynb #6c9e4bb4
 def _with_identity(df, out_dir):

@@ -145,7 +145,7 @@ def _checked(p):
     groups = None if p.groups is None else np.asarray(p.groups)
     if groups is not None and groups.shape != (n,): raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
     if np.ndim(p.pred) == 2: return dict(ids=ids, groups=groups, **_lists(p, n))
-    if np.asarray(p.y).dtype.kind == 'f': return dict(ids=ids, groups=groups, scores=None, **_values(p, n))
+    if {np.asarray(p.y).dtype, np.asarray(p.pred).dtype} == {np.dtype(float)}: return dict(ids=ids, groups=groups, scores=None, **_values(p, n))
     y, pred = _codes('y', p.y, n), _codes('pred', p.pred, n)
     top, classes = max(y.max(initial=-1), pred.max(initial=-1)), p.meta.get('classes')
     if classes is not None and top >= len(classes): raise ValueError(f"Class code {top} has no name: `meta['classes']` holds {len(classes)}.")
