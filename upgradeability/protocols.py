@@ -18,6 +18,7 @@ __all__ = ['PROTOCOLS', 'CIFAR10_IN_IMAGENET', 'KS', 'DEFAULT', 'CS', 'ABSENT', 
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, torch
+from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -460,8 +461,72 @@ def fit_logistic(
     within:float=1e-8, # nats per example by which the objective may exceed its minimum
 ) -> LogisticRegression: # the same object, fitted
     "Bring a probe to its optimum, from where it stands."
-    size = x.size * len(np.unique(y))
+    n_classes = len(np.unique(y))
+    if n_classes > MANY_CLASSES: return _fit_many(model, x, y, C, within)
+    size = x.size * n_classes
     with _blas(size): return model.set_params(C=C, tol=min(1e-5, np.sqrt(2 * within / (C * size)))).fit(x, y)
+
+# %% ../nbs/14_protocols.ipynb #1c7c7400
+class _ManyClasses:
+    "The objective of a probe of many classes: its value, its gradient, and its second derivative in a direction."
+    def __init__(self, x, codes, n_classes, C):
+        with_constant = np.column_stack([x, np.ones(len(x))])
+        self.x = torch.as_tensor(with_constant, dtype=torch.float32)
+        self.codes, self.rows = torch.as_tensor(codes), torch.arange(len(x))
+        self.shape = n_classes, self.x.shape[1]
+        self.weight = torch.full(self.shape, 1 / (C * len(x)), dtype=torch.float64)
+        self.weight[:, -1] = 0 # the constants are not penalised
+        truth = torch.zeros(self.shape, dtype=torch.float32)
+        self.truth = truth.index_add_(0, self.codes, self.x)
+        self.half_Cn, self.at = C * len(x) / 2, None
+
+    def __call__(self, flat):
+        "Value and gradient."
+        w = torch.as_tensor(flat).view(self.shape)
+        z = self.x @ w.float().T # (n, classes)
+        total = torch.logsumexp(z, 1)
+        loss = (total - z[self.rows, self.codes]).double().mean() + (self.weight * w**2).sum() / 2
+        self.p = z.sub_(total[:, None]).exp_()
+        gradient = (self.p.T @ self.x - self.truth).double() / len(self.x) + self.weight * w
+        self.at = flat.copy()
+        self.excess = self.half_Cn * float((gradient[:, :-1]**2).sum()) + len(gradient) * float((gradient[:, -1]**2).sum())
+        return float(loss), gradient.numpy().ravel()
+
+    def curvature(self, flat, direction):
+        "The second derivative in a direction."
+        if not np.array_equal(flat, self.at): self(flat)
+        v = torch.as_tensor(direction).view(self.shape)
+        a = (self.x @ v.float().T).mul_(self.p)
+        a.addcmul_(self.p, a.sum(1, keepdim=True), value=-1)
+        return ((a.T @ self.x).double() / len(self.x) + self.weight * v).numpy().ravel()
+
+# %% ../nbs/14_protocols.ipynb #abd13b06
+def _newton(objective, weights, within, most=100):
+    "Weights at which the objective lies at most `within` above its minimum, as far as single precision goes."
+    value, gradient = objective(weights)
+    for _ in range(most):
+        if objective.excess <= within: break
+        here = weights
+        second = LinearOperator((len(here), len(here)), lambda v: objective.curvature(here, v.ravel()), dtype=float)
+        direction, _ = cg(second, -gradient, rtol=.1, maxiter=200)
+        before = value
+        for share in (1, .5, .25, .125, 1 / 16, 1 / 32):
+            weights = here + share * direction
+            value, gradient = objective(weights)
+            if value < before: break
+        if value >= before: return here # nothing more can be gained in single precision
+    return weights
+
+def _fit_many(model, x, y, C, within):
+    "`fit_logistic` for many classes: Newton's method, each step by conjugate gradients."
+    classes, codes = np.unique(y, return_inverse=True)
+    objective = _ManyClasses(x, codes, len(classes), C)
+    start = np.column_stack([model.coef_, model.intercept_]).ravel()
+    weights = _newton(objective, start, within).reshape(objective.shape)
+    model.set_params(C=C)
+    model.coef_, model.intercept_ = weights[:, :-1].copy(), weights[:, -1].copy()
+    model.classes_, model.n_features_in_ = classes, x.shape[1]
+    return model
 
 # %% ../nbs/14_protocols.ipynb #1b8df63b
 def excess(
@@ -472,8 +537,18 @@ def excess(
 ) -> float: # in nats per example
     "At most how far the objective lies above its minimum over the weights."
     n, codes = len(x), np.searchsorted(model.classes_, y)
+    if len(model.classes_) > MANY_CLASSES: return _excess_of_many(model, x, codes, C)
     error = model.predict_proba(x) - np.eye(len(model.classes_))[codes] # (n, classes)
     gradient = error[:, -len(model.coef_):].T @ x / n + model.coef_ / (C * n)
+    return float(C * n / 2 * (gradient**2).sum())
+
+def _excess_of_many(model, x, codes, C):
+    "The same, some rows at a time."
+    n, gradient = len(x), model.coef_ / (C * len(x))
+    for at in _portions(n, len(model.classes_)):
+        error = model.predict_proba(x[at])
+        error[np.arange(len(error)), codes[at]] -= 1
+        gradient = gradient + error.T @ x[at] / n
     return float(C * n / 2 * (gradient**2).sum())
 
 # %% ../nbs/14_protocols.ipynb #d03a70c5
