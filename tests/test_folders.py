@@ -449,10 +449,10 @@ def test_names_that_only_resemble_ids():
 # ---- names
 
 def test_names_that_are_no_text(tmp_path):
-    "A file is read whatever its name; a class folder needs a name that a report can show."
+    "Files and class folders are read whatever their names; a report shows what is no text as escapes."
     fill(tmp_path)
     picture(5).save(tmp_path/"a"/"x.png")
     os.rename(os.fsencode(tmp_path/"a"/"x.png"), os.fsencode(tmp_path/"a") + b"/\xff.png")
     assert len(load(tmp_path).y) == 17
-    os.mkdir(os.fsencode(tmp_path) + b"/c\xff")
-    with pytest.raises(ValueError, match="not UTF-8"): load(tmp_path)
+    os.rename(os.fsencode(tmp_path/"a"), os.fsencode(tmp_path) + b"/c\xff")
+    assert load(tmp_path).classes == ("b", r"c\udcff")

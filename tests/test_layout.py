@@ -37,6 +37,7 @@ def test_two_kinds_of_notebooks():
     "Numbered ones export a module of their name; the others take parameters; the index is a link to the one at the top."
     for p in NOTEBOOKS:
         if p.stem == "index": assert p.resolve() == ROOT/"index.ipynb"
+        elif p.parent.name == "kinds": assert exported_module(p) == f"kinds.{p.stem}"
         elif m := re.fullmatch(r"\d\d_(\w+)", p.stem): assert exported_module(p) == m[1]
         else: assert p in RUNNABLE
     assert (NBS/"eval.ipynb") in RUNNABLE
@@ -120,7 +121,7 @@ def functions(module):
     mod = importlib.import_module(f"upgradeability.{module}")
     for o in (getattr(mod, k) for k in mod.__all__):
         if inspect.isfunction(o) and o not in interfaces(mod): yield o
-        if inspect.isclass(o): yield from (f for k, f in vars(o).items() if inspect.isfunction(f) and not k.startswith("_") and f.__module__ == mod.__name__)
+        if inspect.isclass(o): yield from (f for k, f in vars(o).items() if inspect.isfunction(f) and not k.startswith("_") and f.__qualname__ == f"{o.__name__}.{k}")
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_public_functions_are_documented(module):

@@ -4,7 +4,7 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import copyreg, dis, functools, inspect, io, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
+import copyreg, dis, functools, inspect, io, json, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -600,12 +600,18 @@ def _slot_names(cls):
 def _walk_object(walk, o):
     "Any other object: its class, and its attributes or what pickle would keep of it."
     cls = type(o)
+    if cls.__module__ == 'tokenizers' and hasattr(o, 'to_str'): return _walk_tokenizer(o)
     state = {**getattr(o, '__dict__', {}), **_slots(o)}
     content = next((way(walk, o) for kind, way in CONTAINERS if isinstance(o, kind)), None)
     plain_size = object.__basicsize__ + 8 * (len(_slots(o)) + 4)
     has_more = cls.__basicsize__ > plain_size or not state # in C, where no attribute shows it
     if content is None and has_more: content = _reduced(walk, o)
     return ['object', walk(cls), _walk_state(walk, state), content]
+
+def _walk_tokenizer(o):
+    "A tokenizer without what its last call left behind: how it cut and filled up."
+    rules = json.loads(o.to_str()) | dict(truncation=None, padding=None)
+    return ['tokenizer', json.dumps(rules)]
 
 def _reduced(walk, o):
     "What pickle would keep, as far as that goes by values."

@@ -23,7 +23,7 @@ from PIL import Image
 
 # %% ../nbs/06_folders.ipynb #4a8ba55e
 from .core import cache_dir, progress, write_json
-from .reading import Reading
+from .reading import decodable, Reading
 from .tasks import LONGEST, Inputs, encode_labels, make_task, named_splits, settle_splits, split_of, to_rgb
 
 # %% ../nbs/06_folders.ipynb #0c7dce26
@@ -459,16 +459,9 @@ def _subfolders(folder, left):
     found = {}
     for entry in _entries(folder):
         if _by_name(entry, left): continue
-        if _is_folder(entry, left): found[_checked_name(entry)] = Path(entry.path)
+        if _is_folder(entry, left): found[decodable(entry.name)] = Path(entry.path)
         elif _is_example(entry, left): left.add('beside the class folders', entry.path, serious=True)
     return found
-
-def _checked_name(entry):
-    "The name of a folder, which has to be text."
-    try: entry.name.encode('utf-8')
-    except UnicodeEncodeError as e:
-        raise ValueError(f"The name of the folder {_shown(entry.path)!r} is not UTF-8: rename it.") from e
-    return entry.name
 
 # %% ../nbs/06_folders.ipynb #8dacd9a2
 def _class_files(folder, left, may_be_empty=()):

@@ -879,7 +879,7 @@ def plot_labels(
             own = f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]' if np.isfinite(row.label_efficiency) else 'none'
             side(ax, y, f'{own}   {best}')
         side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
-        ax.set(xscale='log', xlabel=f"{wording(summary)['learned']} (filled: own 95 %; ring: 95 % of the best)")
+        ax.set(xscale='log', xlabel=f"{wording(summary).learned} (filled: own 95 %; ring: 95 % of the best)")
         _round_ticks(ax, lambda v, _: f'{v:,.0f}')
     return ax
 

@@ -269,8 +269,8 @@ def verdict_compare(
     if len(groups) == 1: return f"**{_model_name(groups.model[0])}** reaches {interval_text(*groups.loc[0, ['value', 'low', 'high']])}; there is nothing to compare it with."
     top, best = [_model_name(m) for m in groups.model[groups.top]], groups.iloc[0]
     lead = f"**{top[0]}** leads with {interval_text(best['value'], best.low, best.high)}" + (f"; {', '.join(top[1:])} cannot be told apart from it" if top[1:] else ', apart from all others')
-    gained = '' if df is None else _gained(_row_of(df, best.model), None, wording(df)['majority'])
-    tested = 'examples' if df is None else wording(df)['tested']
+    gained = '' if df is None else _gained(_row_of(df, best.model), None, wording(df).majority)
+    tested = 'examples' if df is None else wording(df).tested
     d = upgrade.difference
     sure = 'a real difference' if upgrade.p_value <= 1 - d.level else 'not separable from chance'
     swap = (f"Replacing {as_code(short_name(incumbent))} by {as_code(short_name(candidate))} changes {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] (p = {upgrade.p_value:.2g}: {sure}), breaks {upgrade.negative_flips} {tested} "

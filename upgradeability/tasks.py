@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ['LONGEST', 'SPLIT_NAMES', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
            'as_pictures', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid',
            'split_test', 'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld',
-           'make_task', 'clean_labels', 'read_test_labels', 'leaked']
+           'make_task', 'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -585,6 +585,7 @@ def make_task(
     reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
     return Task(name, kind, modality, inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
 
+# %% ../nbs/03_tasks.ipynb #a1819f49
 def clean_labels(name, labels, splits, reading):
     "One label for each example, without blanks around it, and the reading of that."
     labels, n = strip_labels(one_label_each(labels, repr(name)))
@@ -630,7 +631,8 @@ def check_all_known(name, y, learned, tested, classes):
     check_several(name, y, learned, tested, classes)
     lost = np.setdiff1d(y[tested], y[learned])
     if len(lost):
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned. "
+        twin = _twin(classes[lost[0]], classes)
+        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned.{twin} "
                          "Add training examples or leave it out.")
     unseen = np.setdiff1d(y[learned], y[tested])
     if len(unseen):
