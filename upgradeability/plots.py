@@ -83,6 +83,8 @@ def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metri
 def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
 
 # %% ../nbs/20_plots.ipynb #523b636a
+def _kind(predictions): return kind_of(predictions.meta.get('kind', 'classification'))
+
 def kind_in(
     df:pd.DataFrame, # the results table, or a table of `learning_curve`
     task:str|None=None, # which of its tasks; None: the first
@@ -1259,8 +1261,6 @@ def plot_recommendations(
     with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, users, most) if users else say('There is none.')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
-def _kind(p): return kind_of(p.meta.get('kind', 'classification'))
-
 def plot_parts(
     train:Predictions, # on what was learned from
     test:Predictions, # on unseen examples
