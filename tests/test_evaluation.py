@@ -535,3 +535,13 @@ def test_changed_predictions_and_labels_are_found(run):
 def test_other_test_examples_and_leaks_are_found(run):
     key, found = edit(run, 'random_probe', ids=lambda p: np.r_[read_predictions(run, pd.read_parquet(run/'results.parquet').key[0])['train'].ids[:1], p.ids[1:]])
     assert found[found.column == 'id'].key.tolist() == [key, key] and 'examples in train and in test' in ' '.join(map(str, found.stored))
+
+
+def test_what_was_read_of_a_control_is_not_said_of_the_model(tmp_path):
+    "The reading of a row is that of its model; that the control had random weights is a note of its own."
+    df = evaluate_quietly(backbone(), data(), protocols='linear_probe, random_probe', out_dir=tmp_path)
+    for row in df.itertuples():
+        test = read_predictions(tmp_path, row.key)['test']
+        assert not any('random' in str(entry['value']) for entry in test.meta['reading']['model'])
+    control = read_predictions(tmp_path, df.key[df.protocol == 'random_probe'].iloc[0])['test']
+    assert any('random weights' in note for note in control.meta['notes'])

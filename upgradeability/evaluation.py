@@ -156,7 +156,10 @@ def versions() -> dict: # name -> version
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):
     "Run the protocol and complete what is known about it."
     start, read = time.perf_counter(), []
-    def remembered(b): read.append(features(b)); return read[-1]
+    def remembered(b):
+        found = features(b)
+        if b is backbone: read.append(found) # a control reads another network
+        return found
     parts = protocol_for(protocol, task.kind)(backbone, task, remembered, seed=seed, **options)
     model = read[-1].meta['reading'] if read else backbone.reading
     reading = {'task': task.reading.records(), 'model': model.records()}
