@@ -207,11 +207,12 @@ def _heading(text):
 
 # %% ../nbs/01_reading.ipynb #f12ae26c
 def reading_html(
-    readings:dict, # {heading: Reading}; an empty heading is left out
+    readings:dict, # {heading: Reading}; an empty heading, and a reading without entries, are left out
 ) -> str: # HTML, one table
     "Readings as a table: what, and what was read."
     rows = []
     for heading, reading in readings.items():
+        if not len(reading): continue
         if heading: rows.append(_heading(heading))
         rows += [_line(entry) for entry in reading]
     return f"<table class=\"reading {NO_FORMULAS}\"><tbody>{''.join(rows)}</tbody></table>"

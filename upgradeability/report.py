@@ -512,7 +512,7 @@ a { color: var(--link) } blockquote { margin: 0; padding-left: 1rem; border-left
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
-th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem } tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
+th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem; overflow-wrap: normal } tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 table.reading { width: 100% } table.reading tr { background: none } table.reading td { max-width: none } table.reading td:first-child { width: 9rem; opacity: .75 } table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem }
 table.reading tr:first-child th { padding-top: .25rem }
