@@ -302,7 +302,7 @@ def read_interactions(
 def _columns_read(table, roles):
     "The columns used and those that are not."
     used = {k: v for k, v in roles.items() if v}
-    reading = Reading().add('columns used', f"columns: {', '.join(f'{k} = {v}' for k, v in used.items())}")
+    reading = Reading().add('columns used', f"{', '.join(f'{k} = {v}' for k, v in used.items())}")
     unused = [str(c) for c in table.columns if c not in used.values()]
     return reading.add('columns not used', unused) if unused else reading
 
