@@ -7,7 +7,8 @@ import numpy as np
 from upgradeability.features import Features
 from upgradeability.metrics import score
 from upgradeability.recommenders import RECOMMENDERS
-from upgradeability.tasks import make_task, array_inputs
+from upgradeability.media import array_inputs
+from upgradeability.tasks import make_task
 
 
 def interactions(n_users, n_items, dim, each, seed=0):
@@ -22,7 +23,7 @@ def interactions(n_users, n_items, dim, each, seed=0):
     when = (np.arange(len(users)) - np.repeat(np.cumsum(n) - n, n)) / n[users]
     splits = {k: np.flatnonzero((when >= a) & (when < b)) for k, a, b in [('train', 0, .64), ('valid', .64, .8), ('test', .8, 1)]}
     x = rng.normal(size=(n_items, dim)).astype(np.float32)
-    task = make_task('made-up', array_inputs(x), list(items), splits, classes=list(range(n_items)), modality='array', kind='recommendation', groups=users, metric='ndcg@10')
+    task = make_task('made-up', array_inputs(x), list(items), splits, classes=list(range(n_items)), medium='array', kind='recommendation', groups=users, metric='ndcg@10')
     return task, Features(x, np.arange(n_items), np.arange(n_items), None, {}, None, {})
 
 

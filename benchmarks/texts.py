@@ -20,7 +20,7 @@ def short_texts(n, seed=0):
     words = np.array("my card has not arrived where is it why was the payment declined twice can you help me please today again".split())
     return [f"{' '.join(rng.choice(words, rng.integers(3, 13)))} {i}" for i in range(n)]
 
-def task_of(texts): return make_task("texts", text_inputs(texts), np.arange(len(texts)) % 2, dict(train=range(len(texts) - 100), test=range(len(texts) - 100, len(texts))), modality="text")
+def task_of(texts): return make_task("texts", text_inputs(texts), np.arange(len(texts)) % 2, dict(train=range(len(texts) - 100), test=range(len(texts) - 100, len(texts))), medium="text")
 
 def seconds(backbone, inputs, rows, dtype, by_length):
     start = time.perf_counter()

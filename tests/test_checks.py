@@ -14,7 +14,8 @@ from upgradeability.checks import ALIKE, CHECKS, Finding, candidates, check_task
 from upgradeability.metrics import Predictions, score
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task
-from upgradeability.tasks import Inputs, array_pictures, digest, make_task
+from upgradeability.media import Inputs, array_pictures, digest
+from upgradeability.tasks import make_task
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch): monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path/"cache"))
@@ -257,7 +258,7 @@ def test_far_from_what_the_network_expects():
 def test_an_own_check_is_run_and_one_that_does_not_apply_is_not_counted(monkeypatch):
     task = of_classes("012" * 9, "", "012" * 9)
     monkeypatch.setitem(CHECKS, "mine", lambda task, backbone, features: [Finding("mine", "warning", 1, "Something.", np.array([3]))])
-    monkeypatch.setitem(CHECKS, "texts", lambda task, backbone, features: None if task.modality != "text" else [])
+    monkeypatch.setitem(CHECKS, "texts", lambda task, backbone, features: None if task.medium.name != "text" else [])
     df = check_task(task)
     assert df.check[0] == "mine" and {"mine", "classes"} <= set(df.attrs["checked"]) and not {"texts", "features", "view"} & set(df.attrs["checked"])
 
@@ -342,7 +343,7 @@ def test_flops_are_per_example_and_costs_are_a_table():
 def of_texts(train, test, y_train, y_test):
     texts = [*train, *test]
     splits = {"train": range(len(train)), "test": range(len(train), len(texts))}
-    return make_task("made", Inputs(texts, str, np.array([digest(t.encode("utf-8", "surrogatepass")) for t in texts], np.uint64)), [*y_train, *y_test], splits, modality="text", classes=["a", "b"])
+    return make_task("made", Inputs(texts, str, np.array([digest(t.encode("utf-8", "surrogatepass")) for t in texts], np.uint64)), [*y_train, *y_test], splits, medium="text", classes=["a", "b"])
 
 def found_in(task): return {c: (n, r.tolist()) for c, n, r in zip(*(check_task(task)[k] for k in ("check", "n", "rows"))) if c not in ("few_test_examples", "imbalance", "missing_class")}
 
@@ -381,7 +382,7 @@ def of_sentences(sentences, tags, train):
     groups = np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])
     split = {"train": np.flatnonzero(groups < train), "test": np.flatnonzero(groups >= train)}
     inputs = Inputs([tuple(s) for s in sentences], lambda words: words, np.array([digest("\n".join(s).encode()) for s in sentences], np.uint64))
-    return make_task("made", inputs, [t for s in tags for t in s], split, modality="words", kind="tagging", unit=groups, metric="accuracy", classes=["O", "B-x"])
+    return make_task("made", inputs, [t for s in tags for t in s], split, medium="words", kind="tagging", unit=groups, metric="accuracy", classes=["O", "B-x"])
 
 def test_findings_about_words_count_sentences():
     rows = [("in", "Rome", "today"), ("no", "name"), ("of", "Bern", "too"), ("to", "Oslo"), ("in", "Rome", "today"), ("NO", "name"), ("of", "Bern", "too"), ("new", "ones")]
@@ -398,7 +399,7 @@ def test_findings_about_words_count_sentences():
 
 def test_where_items_are_recommended_copies_and_classes_mean_nothing():
     inputs = Inputs(["one", "one", "two"], str, np.array([1, 1, 2], np.uint64))
-    task = make_task("made", inputs, [0, 1, 2, 0, 1, 2], {"train": [0, 1, 2, 3], "test": [4, 5]}, modality="text", kind="recommendation", unit=np.array([0, 0, 1, 1, 0, 1]), metric="accuracy")
+    task = make_task("made", inputs, [0, 1, 2, 0, 1, 2], {"train": [0, 1, 2, 3], "test": [4, 5]}, medium="text", kind="recommendation", unit=np.array([0, 0, 1, 1, 0, 1]), metric="accuracy")
     assert len(check_task(task)) == 0 and check_task(task).attrs["checked"] == []
 
 def test_comparing_texts_is_quick():

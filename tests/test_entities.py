@@ -16,7 +16,8 @@ from upgradeability.features import Features
 from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
 from upgradeability.plots import entity_mistakes, plot_ranking, plot_sentences, plot_type_confusion, plot_types, type_confusion
 from upgradeability.protocols import PROTOCOLS, both, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
-from upgradeability.tasks import Inputs, make_task
+from upgradeability.media import Inputs
+from upgradeability.tasks import make_task
 
 IOB2 = ('O', 'B-a', 'I-a', 'B-b', 'I-b', 'B-c-d', 'I-c-d')
 BIOES = (*IOB2, 'E-a', 'S-a', 'E-b', 'S-b')
@@ -168,7 +169,7 @@ def test_other_schemes_give_the_same_task(tmp_path, write):
 def test_splits_of_a_folder_and_of_a_file(tmp_path):
     spec = put(tmp_path, train=GOOD, dev='Ben\tB-person\n\n', test='Rome\tB-place\n')
     task = load_task(spec)
-    assert task.name == spec and task.kind.name == 'tagging' and task.metric == 'span_f1' and task.modality == 'words' and task.n_train == 19
+    assert task.name == spec and task.kind.name == 'tagging' and task.metric == 'span_f1' and task.medium.name == 'words' and task.n_train == 19
     assert task.classes == ('O', 'B-person', 'B-place', 'I-place') and set(task.origin.values()) == {'official'}
     assert task.inputs[0] == ('Anna', 'is', 'in', 'Bonn') and task.inputs[19] == ('Rome',) and task.about['types'] == ('person', 'place')
     one = load_task(f'{spec}/train.conll')
@@ -333,7 +334,7 @@ def language(n=60, seed=0, n_valid=20, n_test=20, noise=1):
     groups, classes = np.array(groups), ('O', 'B-a', 'I-a', 'B-b', 'I-b')
     rows = {k: np.flatnonzero((groups >= a) & (groups < b)) for k, a, b in [('train', 0, n), ('valid', n, n + n_valid), ('test', n + n_valid, n + n_valid + n_test)]}
     sentences = [tuple(f'w{i}' for i in np.flatnonzero(groups == g)) for g in range(groups[-1] + 1)]
-    task = make_task('language', Inputs(sentences, tuple, np.arange(len(sentences), dtype=np.uint64)), tags, rows, modality='words', classes=classes, kind='tagging', unit=groups, metric='span_f1')
+    task = make_task('language', Inputs(sentences, tuple, np.arange(len(sentences), dtype=np.uint64)), tags, rows, medium='words', classes=classes, kind='tagging', unit=groups, metric='span_f1')
     x = (np.eye(5)[task.y] @ rng.normal(size=(5, 8)) * 1.5 + noise * rng.normal(size=(len(tags), 8))).astype(np.float32)
     return task, lambda backbone: Features(x, task.y, np.arange(len(x)), None, task.splits, None, {})
 

@@ -371,8 +371,8 @@ def test_entries_of_ones_own(tmp_path, monkeypatch, toy):
         return both(task, say(fit_rows(task)), say(task.splits['test']))
     def stripes(name, *, split_seed=0, root=None):
         x, y, *_ = data(n=100)
-        from upgradeability.tasks import array_inputs
-        return make_task(f'stripes:{name}', array_inputs(x), y, {}, modality='array', split_seed=split_seed)
+        from upgradeability.media import array_inputs
+        return make_task(f'stripes:{name}', array_inputs(x), y, {}, medium='array', split_seed=split_seed)
     monkeypatch.setitem(PROTOCOLS, 'guess', guess)
     monkeypatch.setitem(TASKS, 'stripes', stripes)
     second = Metric('second', lambda p: per_unit(p, np.column_stack([p.pred == 1, np.ones(len(p))])), ratio, fraction=True)

@@ -225,7 +225,8 @@ def test_bfloat16_and_float32_agree_within_the_interval():
 
 MEMORY = """
 import sys, numpy as np, torch
-from upgradeability.tasks import Inputs, make_task
+from upgradeability.media import Inputs
+from upgradeability.tasks import make_task
 from upgradeability.models import load_backbone
 from upgradeability.features import extract
 n = int(sys.argv[1])
@@ -293,7 +294,7 @@ def test_bad_rows(rows, words, cache):
 def test_pictures_for_a_network_without_preprocessing(cache, tmp_path):
     for i in range(8):
         d = tmp_path/"pets"/"ab"[i % 2]; d.mkdir(parents=True, exist_ok=True); Image.new("RGB", (20, 20)).save(d/f"{i}.png")
-    with pytest.raises(ValueError, match="has no preprocessing and .* holds pictures: give preprocess="): extract(load_backbone(network(), device="cpu"), load_task(f"folder:{tmp_path/'pets'}"))
+    with pytest.raises(ValueError, match="has no preprocessing and the examples of .* are pictures: give preprocess="): extract(load_backbone(network(), device="cpu"), load_task(f"folder:{tmp_path/'pets'}"))
 
 def test_arrays_that_are_no_pictures_for_a_network_that_wants_some(cache):
     t = load_task((np.zeros((20, 3, 8, 8), np.uint8) + np.arange(20, dtype=np.uint8)[:, None, None, None], np.arange(20) % 2))

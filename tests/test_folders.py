@@ -9,7 +9,7 @@ from upgradeability.checks import view
 from upgradeability.folders import _ROOM, holding, picture_endings, picture_files, read_picture
 from upgradeability.models import wordnet_columns
 from upgradeability.reading import value_text
-from upgradeability.tasks import STRIP, to_rgb
+from upgradeability.media import STRIP, to_rgb
 
 RNG = np.random.default_rng(0)
 

@@ -231,7 +231,7 @@ def test_arrays_written_into_csv(folder):
 
 def test_vectors_beside_words(folder):
     films().assign(genre=[['crime', 'noir']] * N_ITEMS, vector=list(np.eye(N_ITEMS))).to_parquet(folder/'things.parquet')
-    assert read_items(folder/'things.parquet').modality == 'array'
+    assert read_items(folder/'things.parquet').medium == 'array'
     assert read_items(folder/'things.parquet', text='title,genre').inputs[0] == 'Film 1; crime, noir'
 
 

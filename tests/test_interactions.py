@@ -34,7 +34,7 @@ def notes(task): return ' | '.join(task.reading.texts)
 
 def test_a_task_from_two_files(folder):
     task = load_task(f"interactions:{folder/'loans.csv'}")
-    assert (task.kind.name, task.modality, task.metric) == ('recommendation', 'text', 'ndcg@10')
+    assert (task.kind.name, task.medium.name, task.metric) == ('recommendation', 'text', 'ndcg@10')
     assert len(task.inputs) == len(task.classes) == 20 and task.inputs[0] == 'Book 0; 1990; crime, poetry'
     assert task.about['items'][7] == '007' and task.classes[7] == 'Book 7'
     assert len(task.y) == len(loans()) == sum(map(len, task.splits.values()))
@@ -97,7 +97,7 @@ def test_vectors_in_place_of_texts(folder, tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 4))
     np.savez(tmp_path/'items.npz', ids=books().item_id.to_numpy(str), x=x)
     task = load_interactions(folder/'loans.csv', items='items.npz')
-    assert task.modality == 'array' and np.allclose(task.inputs[3], x[3])
+    assert task.medium.name == 'array' and np.allclose(task.inputs[3], x[3])
     pd.DataFrame(dict(item_id=books().item_id, vector=list(x))).to_parquet(tmp_path/'v.parquet')
     assert np.allclose(load_interactions(folder/'loans.csv', items='v.parquet').inputs[3], x[3])
     np.save(tmp_path/'v.npy', x)
@@ -109,8 +109,8 @@ def test_pictures_in_place_of_texts(folder):
     for i in range(20): Image.new('RGB', (8, 8), (10 * i, 0, 0)).save(folder/f'{i}.png')
     write(folder, books().assign(image=[f'{i}.png' for i in range(20)]), 'shown.csv')
     task = load_task(f"interactions:{folder/'loans.csv'}?items=shown.csv")
-    assert task.modality == 'image' and task.inputs[3].getpixel((0, 0)) == (30, 0, 0) and task.classes[3] == 'Book 3'
-    assert load_task(f"interactions:{folder/'loans.csv'}?items=shown.csv&text=title").modality == 'text'
+    assert task.medium.name == 'image' and task.inputs[3].getpixel((0, 0)) == (30, 0, 0) and task.classes[3] == 'Book 3'
+    assert load_task(f"interactions:{folder/'loans.csv'}?items=shown.csv&text=title").medium.name == 'text'
 
 
 # What counts

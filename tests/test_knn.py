@@ -6,7 +6,8 @@ from upgradeability.datasets import load_task
 from upgradeability.features import Features
 from upgradeability.metrics import score
 from upgradeability.protocols import KS, choose_k, fit_rows, knn
-from upgradeability.tasks import array_inputs, make_task, split_valid
+from upgradeability.media import array_inputs
+from upgradeability.tasks import make_task, split_valid
 
 
 def separated(sizes, noise=.05, seed=0, d=None):
@@ -40,7 +41,7 @@ def test_separated_classes_are_told_apart_on_train_and_test(sizes, valid):
     if valid:
         held = split_valid(y)
         splits |= {'train': rows[~held], 'valid': rows[held]}
-    task = make_task('t', array_inputs(np.r_[x, new]), np.r_[y, new_y], splits, modality='array')
+    task = make_task('t', array_inputs(np.r_[x, new]), np.r_[y, new_y], splits, medium='array')
     out = knn(None, task, given(task))
     assert float(score(out['test'], 'accuracy')) == 1
     alone = np.isin(out['train'].y, np.flatnonzero(np.array(sizes) == 1)) # nothing of its class is left

@@ -179,7 +179,8 @@ def test_grades_of_words_say_that_they_count_by_position(tmp_path):
     assert task.reading["grades"] == "words that count by position: no 0, partly 1, yes 2"
 
 def test_class_map_is_text():
-    from upgradeability.evaluation import _class_map, _protocol
+    from upgradeability.evaluation import _protocol
+    from upgradeability.protocols import _class_map
     from upgradeability.protocols import class_columns
     assert _class_map("{no: [off, 2], yes: [1]}") == {"no": ["off", 2], "yes": [1]} and _class_map("null") is None
     assert class_columns(("no", "yes"), ("off", "on", "else"), 3, _class_map("{no: [off, 2], yes: [1]}")) == [[0, 2], [1]]
@@ -248,7 +249,7 @@ def test_lists_of_texts_are_one_task(texts, labels, outer):
     from upgradeability.evaluation import _tasks
     for arrays in (outer([texts, labels]), outer([texts, labels, texts[:6], labels[:6]])):
         task, = _tasks(arrays)
-        assert task.modality == "text" and task.inputs[1] == TEXTS[1] and type(task.inputs[1]) is str and task.classes == ("card", "lost", "rate")
+        assert task.medium.name == "text" and task.inputs[1] == TEXTS[1] and type(task.inputs[1]) is str and task.classes == ("card", "lost", "rate")
 
 def test_lists_of_numbers_and_several_tasks():
     from upgradeability.evaluation import _tasks
@@ -343,5 +344,5 @@ def test_options_of_models_are_text_where_their_loader_says_so(monkeypatch):
     assert seen == dict(prefix="query: ", size=2, prompt="no")
 
 def test_classes_that_a_source_names_are_meant():
-    task = make_task("t", text_inputs(TEXTS), ["A", "a", "B"] * 20, {}, modality="text", classes=["A", "B", "a"])
+    task = make_task("t", text_inputs(TEXTS), ["A", "a", "B"] * 20, {}, medium="text", classes=["A", "B", "a"])
     assert not task.reading.findings and task.classes == ("A", "B", "a")

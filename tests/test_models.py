@@ -157,7 +157,7 @@ def test_users_network_is_left_alone():
     assert net.training and not net[1].training and len(net[2]._forward_hooks) == 1 and not any(m._forward_hooks or m._forward_pre_hooks for i, m in enumerate(net) if i != 2)
     assert [p.requires_grad for p in net.parameters()] == [False, *[True] * (len(list(net.parameters())) - 1)]
     assert net[0].weight.is_contiguous() and b.module is not net and not b.module.training and b.head_classes == ("a", "b", "c")
-    assert b.spec == f"object:Sequential:{hash_weights(net)[:8]}" and b.modality == "image" and b.dim == 6
+    assert b.spec == f"object:Sequential:{hash_weights(net)[:8]}" and b.medium.name == "image" and b.dim == 6
 
 def test_network_with_a_fixed_size_and_its_own_preprocessing():
     "The dry run does not know the size; the first batch does."

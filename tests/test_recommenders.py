@@ -13,7 +13,8 @@ from upgradeability.models import load_backbone
 from upgradeability.plots import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
 from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, drawn, item_axes, judge, protocol_for, recommend, ridge_scores, seen, similar, taken
-from upgradeability.tasks import array_inputs, make_task
+from upgradeability.media import array_inputs
+from upgradeability.tasks import make_task
 
 
 def library(n_users=40, n_items=60, seed=0, strangers=0):
@@ -28,7 +29,7 @@ def library(n_users=40, n_items=60, seed=0, strangers=0):
     when = np.concatenate([np.arange(n) / n for n in np.bincount(users)])
     when[users >= n_users - strangers] = 1 # all of theirs is in test
     splits = dict(train=np.flatnonzero(when < .6), valid=np.flatnonzero((when >= .6) & (when < .8)), test=np.flatnonzero(when >= .8))
-    task = make_task('library', array_inputs(vectors), books, splits, classes=range(n_items), modality='array', kind='recommendation', unit=users, metric='ndcg@10')
+    task = make_task('library', array_inputs(vectors), books, splits, classes=range(n_items), medium='array', kind='recommendation', unit=users, metric='ndcg@10')
     return replace(task, origin=dict.fromkeys(task.origin, 'drawn'))
 
 

@@ -13,7 +13,8 @@ from upgradeability.plots import compared, confused_pairs, confusion, keep, mist
 from upgradeability.plots import headlines
 from upgradeability.report import _meant, findings, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task
-from upgradeability.tasks import Inputs, make_task
+from upgradeability.media import Inputs
+from upgradeability.tasks import make_task
 
 NAN3 = dict.fromkeys(["test", "test_low", "test_high"], np.nan)
 
@@ -363,7 +364,7 @@ def test_labels_needed_are_drawn():
     assert outside(ax) == [] and any("> 1,600" in t.get_text() for t in ax.texts)
 
 def questions(texts, kind="classification", **more):
-    return make_task("made", Inputs(texts, str, np.arange(len(texts)).astype(np.uint64)), list("ab") * (len(texts) // 2), {"train": [0, 1], "test": range(2, len(texts))}, modality="text", **more)
+    return make_task("made", Inputs(texts, str, np.arange(len(texts)).astype(np.uint64)), list("ab") * (len(texts) // 2), {"train": [0, 1], "test": range(2, len(texts))}, medium="text", **more)
 
 ODD = ["plain", "with $5 and $x^2$ and \\frac", "emoji 🙂 and 漢字", "", "a" * 3000, "word " * 40_000]
 
@@ -383,7 +384,7 @@ def test_no_mistake_and_no_example_are_said(capsys):
 
 def test_words_are_shown_in_their_sentence():
     inputs = Inputs([("in", "Rome"), ("no", "name", "here")], lambda w: w, np.array([1, 2], np.uint64))
-    task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, modality="words", kind="tagging", unit=np.array([0, 0, 1, 1, 1]))
+    task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, medium="words", kind="tagging", unit=np.array([0, 0, 1, 1, 1]))
     fig = plot_examples(task, pd.DataFrame({"id": [3], "true": "O", "predicted": "B-x", "confidence": [.9]}))
     assert fig.axes[0].texts[1].get_text() == "no [name] here"
 

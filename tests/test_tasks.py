@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from upgradeability.datasets import load_task
-from upgradeability.tasks import array_inputs, array_pictures, encode_labels, leaked, make_task, nested_order, split_test, split_valid, to_rgb
+from upgradeability.media import array_inputs, array_pictures, to_rgb
+from upgradeability.tasks import encode_labels, leaked, make_task, nested_order, split_test, split_valid
 
 def arrays(counts, seed=0, size=4):
     "(X, y) with so many examples per class, shuffled."
@@ -290,7 +291,7 @@ def test_objects_in_place_of_names():
     x, y = arrays((20, 20))
     four = load_task((x[:30], y[:30], x[30:], y[30:]))
     assert np.array_equal(four.splits["test"], np.arange(30, 40)) and four.origin["test"] == "official" and load_task([x, y]).name == load_task((x, y)).name
-    assert load_task((x.tolist(), y.tolist())).modality == "array" and load_task((x, y)).modality == "image"
+    assert load_task((x.tolist(), y.tolist())).medium.name == "array" and load_task((x, y)).medium.name == "image"
 
 def test_digits_are_what_they_were():
     task = load_task("digits", n_train=1000)

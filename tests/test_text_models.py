@@ -14,7 +14,8 @@ from tokenizers.models import WordLevel
 from upgradeability import evaluate, extract, load_backbone
 from upgradeability.features import model_inputs
 from upgradeability.models import randomize
-from upgradeability.tasks import Inputs, digest, make_task
+from upgradeability.media import Inputs, digest
+from upgradeability.tasks import make_task
 from upgradeability.texts import text_inputs
 
 WORDS = "query : passage the cat sat on mat a dog where is my card Big Dog snow and ice hello world end rain".split()
@@ -46,7 +47,7 @@ def task_of(texts):
     half = len(texts) // 2
     digests = np.array([digest(repr(t).encode()) for t in texts], np.uint64)
     items = text_inputs(texts) if isinstance(texts[0], str) else Inputs(texts, tuple, digests)
-    return make_task("t", items, np.arange(len(texts)) % 2, dict(train=range(half), test=range(half, len(texts))), modality="text")
+    return make_task("t", items, np.arange(len(texts)) % 2, dict(train=range(half), test=range(half, len(texts))), medium="text")
 
 def features(spec, texts=TEXTS, **options):
     "Features in the order of the texts, all in few batches."
@@ -153,7 +154,7 @@ def test_words_of_a_model_without_positions(tmp_path):
     static = StaticEmbedding(make_tokenizer()._tokenizer, embedding_dim=12)
     SentenceTransformer(modules=[static], device="cpu").save(str(tmp_path/"model"))
     words = make_task("w", Inputs([("the", "cat"), ("a", "dog", "end")], tuple, np.arange(2, dtype=np.uint64)), [0, 1, 0, 1, 1], dict(train=[0, 1], test=[2, 3, 4]),
-                      kind="tagging", unit=np.array([0, 0, 1, 1, 1]), modality="words")
+                      kind="tagging", unit=np.array([0, 0, 1, 1, 1]), medium="words")
     found = extract(load_backbone(f"st:{tmp_path/'model'}", device="cpu"), words, dtype="float32")
     truth = SentenceTransformer(str(tmp_path/"model"), device="cpu").encode(["the", "cat", "a", "dog", "end"])
     np.testing.assert_allclose(found.x, truth[found.ids], atol=1e-5)
@@ -323,7 +324,7 @@ def test_pairs_have_token_types(tmp_path):
     assert backbone.preprocess.lengths([PAIRS[0], ("a " * 10, "a")], pairs=True).tolist() == [8, 16]
     assert model_inputs(backbone, task_of(PAIRS)).lengths(np.array([0, 1])).tolist() == [8, 8]
     words = make_task("w", Inputs([("the", "cat"), ("a", "dog")], tuple, np.arange(2, dtype=np.uint64)), [0, 1, 0, 1], dict(train=[0, 1], test=[2, 3]),
-                      kind="tagging", unit=np.array([0, 0, 1, 1]), modality="words")
+                      kind="tagging", unit=np.array([0, 0, 1, 1]), medium="words")
     assert extract(backbone, words, dtype="float32").x.shape == (4, 16) # two strings of a sentence are words
 
 def test_pairs_can_be_fine_tuned(tmp_path):

@@ -32,7 +32,7 @@ def tiny(tmp_path_factory, minilm):
 
 def small_task(n=40, kind="classification"):
     texts = [f"{'sunny warm bright' if i % 2 else 'cold dark wet'} day number {i}" for i in range(n)]
-    return make_task("small", text_inputs(texts), [["bad", "good"][i % 2] for i in range(n)], {}, modality="text")
+    return make_task("small", text_inputs(texts), [["bad", "good"][i % 2] for i in range(n)], {}, medium="text")
 
 # --- tokens and batches
 
@@ -52,7 +52,7 @@ def test_padded_lengths():
     p = padded(n, 10**6)
     assert (p >= n).all() and (p[7:] < 1.5 * n[7:] + 8).all() and len(np.unique(p)) < 20 and padded([400], 256).tolist() == [256]
 
-def task_of(texts): return make_task("t", text_inputs(texts), np.arange(len(texts)) % 2, dict(train=range(len(texts) // 2), test=range(len(texts) // 2, len(texts))), modality="text")
+def task_of(texts): return make_task("t", text_inputs(texts), np.arange(len(texts)) % 2, dict(train=range(len(texts) // 2), test=range(len(texts) // 2, len(texts))), medium="text")
 
 def test_features_do_not_depend_on_the_company(minilm, tmp_path, monkeypatch):
     "Bit for bit: all at once, in another order, one after the other."
@@ -81,11 +81,11 @@ def test_share_of_cut_texts_is_reported(minilm):
 def test_words_of_a_sentence(minilm):
     "A row per word, whatever the order of the sentences; a sentence beyond the limit keeps all its words."
     sentences = [("EU", "rejects", "German", "call"), ("Peter",), tuple(f"w{i}" for i in range(300))]
-    from upgradeability.tasks import Inputs
+    from upgradeability.media import Inputs
     groups = np.repeat([0, 1, 2], [4, 1, 300])
     y = (np.arange(305) % 3 == 0).astype(int)
     inputs = Inputs(sentences, tuple, np.arange(3, dtype=np.uint64))
-    task = make_task("w", inputs, y, dict(train=range(5), test=range(5, 305)), kind="tagging", unit=groups, modality="words")
+    task = make_task("w", inputs, y, dict(train=range(5), test=range(5, 305)), kind="tagging", unit=groups, medium="words")
     f = extract(minilm, task, batch_size=2, dtype="float32")
     assert f.x.shape == (305, 384) and np.array_equal(f.groups, groups[f.ids]) and "sentences of more than 256 tokens" in f.meta["reading"]["length"]
     with torch.inference_mode(): x = minilm.encode(minilm.module, pad([minilm.preprocess(sentences[0])]))[0]
@@ -160,7 +160,7 @@ def test_model_errors(spec, words, monkeypatch):
     for w in words: assert w in str(e.value)
 
 def test_texts_and_pictures_do_not_mix(minilm):
-    with pytest.raises(ValueError, match="takes texts; 'digits' holds pictures"): extract(minilm, load_task("digits"), rows=[0, 1])
+    with pytest.raises(ValueError, match="takes texts; the examples of 'digits' are pictures"): extract(minilm, load_task("digits"), rows=[0, 1])
     with pytest.raises(ValueError, match="takes no texts.*bundled:minilm"): extract(load_backbone("bundled:efficientnet_lite0"), small_task())
 
 # --- tables
@@ -179,7 +179,7 @@ LABELS = ["yes", "no"] * 20
 def test_all_kinds_of_tables_are_one_task(tmp_path, ending):
     reference = load_task(f"csv:{write(tmp_path/'a.csv', text=WORDS, label=LABELS)}")
     task = load_task(f"csv:{write(tmp_path/f'b{ending}', text=WORDS, label=LABELS)}")
-    assert task.fingerprint == reference.fingerprint and task.modality == "text" and task.classes == ("no", "yes") and list(task.inputs) == WORDS
+    assert task.fingerprint == reference.fingerprint and task.medium.name == "text" and task.classes == ("no", "yes") and list(task.inputs) == WORDS
 
 def test_folder_of_tables(tmp_path):
     write(tmp_path/"train.csv", text=WORDS, label=LABELS); write(tmp_path/"dev.tsv", text=WORDS[:4], label=LABELS[:4]); write(tmp_path/"test.csv", text=WORDS[:6], label=LABELS[:6])
@@ -236,7 +236,7 @@ def test_hugging_face_without_network(monkeypatch):
 
 def test_lists_of_texts_are_a_task():
     task = load_task((WORDS, LABELS, WORDS[:6], LABELS[:6]))
-    assert task.modality == "text" and task.inputs[3] == WORDS[3] and len(task.splits["test"]) == 6
+    assert task.medium.name == "text" and task.inputs[3] == WORDS[3] and len(task.splits["test"]) == 6
 
 def test_docstrings_are_the_same_each_time():
     a, b = (load_task("docstrings?per_package=30") for _ in range(2))
@@ -247,7 +247,7 @@ def test_docstrings_are_the_same_each_time():
 def test_odd_texts_run(minilm):
     "Empty, one word, 100,000 characters, other scripts."
     texts = ["", " ", "word", "x" * 100_000, "слово", "字", "🤷", "a b"] * 5
-    task = make_task("odd", text_inputs([t + str(i // 8) if i >= 8 else t for i, t in enumerate(texts)]), np.arange(40) % 2, {}, modality="text")
+    task = make_task("odd", text_inputs([t + str(i // 8) if i >= 8 else t for i, t in enumerate(texts)]), np.arange(40) % 2, {}, medium="text")
     df = evaluate(minilm, task, protocols="knn, linear_probe", dtype="float32")
     assert (df.error == "").all() and df.test.notna().all()
 

@@ -23,6 +23,7 @@ from torch import nn
 
 # %% ../nbs/09_backbones.ipynb #483e0e08
 from .core import fingerprint, unknown
+from .media import Medium
 from .reading import Reading, reading_html, reading_text
 
 # %% ../nbs/09_backbones.ipynb #0c161cff
@@ -366,7 +367,7 @@ def _layer_output(out, n):
 class Backbone:
     "A network, its preprocessing, and where its features are."
     spec: str # resolved spec, such as 'torchvision:resnet50:IMAGENET1K_V2'
-    modality: str # what its preprocessing takes: 'image', 'text', or 'array' where it has none
+    medium: Medium # what its preprocessing takes: pictures, texts, or arrays where it has none
     module: nn.Module # in evaluation mode, on its device
     preprocess: Callable|None # picture -> tensor (c, h, w); text or words -> `Tokenised`; None: float32 tensors as given
     encode: Callable|None # (module, batch) -> features (n, d), probabilities (n, S) or None; None until a first batch is seen

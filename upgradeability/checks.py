@@ -34,7 +34,8 @@ from .metrics import Metric, Predictions, score
 from .backbones import Backbone, complete
 from .models import load_backbone
 from .protocols import fit_rows
-from .tasks import Task, array_pictures, digest, leaked
+from .media import MEDIA, array_pictures, digest
+from .tasks import Task, leaked
 
 # %% ../nbs/19_checks.ipynb #00032650
 @dataclass(frozen=True, eq=False)
@@ -198,7 +199,7 @@ def _texts(task, rows):
     items = task.kind.inputs_of(task)[rows]
     return [t if isinstance(t := task.inputs.items[int(i)], str) else ' '.join(t) for i in items]
 
-def _has_texts(task): return task.modality in ('text', 'words')
+def _has_texts(task): return task.medium.is_text
 
 # %% ../nbs/19_checks.ipynb #c40a1672
 def similar_texts(
@@ -405,7 +406,7 @@ def near_copies(
 # %% ../nbs/19_checks.ipynb #6614cc5e
 def check_alike(task, backbone=None, features=None) -> list|None: # of findings; None where there are no pictures
     "Pictures in train and in test, or with different labels, that look alike."
-    if task.modality != 'image': return None
+    if task.medium is not MEDIA['image']: return None
     pairs, chance = near_copies(task)
     leaks = pairs[np.isin(pairs[:, 0], task.splits['test']) & np.isin(pairs[:, 1], fit_rows(task))]
     how = f'look like one in train ({len(leaks):,} pairs; mirrored, as copies of none, {chance:,} pairs)'
@@ -421,7 +422,7 @@ def _of_pictures(check, rows, of, text, share):
 # %% ../nbs/19_checks.ipynb #abf48921
 def check_pictures(task, backbone=None, features=None) -> list|None: # of findings; None where there are no pictures
     "Blank, colourless, dark or light pictures."
-    if task.modality != 'image': return None
+    if task.medium is not MEDIA['image']: return None
     look, rows = looks(task), _used_rows(task)
     blank, grey = rows[look.contrast[rows] < BLANK], rows[look.colour[rows] < .02]
     light, n = float(look.light[rows].mean()), len(rows)
@@ -491,7 +492,7 @@ def _views(preprocess, sizes):
 # %% ../nbs/19_checks.ipynb #ebf152b0
 def check_view(task, backbone=None, features=None) -> list|None: # of findings; None without pictures or preprocessing
     "Pictures that reach the network enlarged, cut, squeezed or out of range."
-    if task.modality != 'image' or backbone is None or backbone.preprocess is None: return None
+    if task.medium is not MEDIA['image'] or backbone is None or backbone.preprocess is None: return None
     if torch.as_tensor(backbone.preprocess(_ramp((64, 64), 0))).ndim != 3: return None
     rows = _used_rows(task)
     v, n = _views(backbone.preprocess, looks(task).size[rows]), len(rows)
@@ -591,14 +592,8 @@ def _speed(backbone, batch, n, dtype, n_batches, warm_up=2):
 # %% ../nbs/19_checks.ipynb #6e78e9a2
 def _batch(backbone, example, n):
     "The same example n times, as the network takes it, and its size in words."
-    if backbone.modality == 'text':
-        tokens = backbone.preprocess
-        batch = tokens.batch([tokens('word ' * 30 if example is None else example)] * n)
-        return to_device(batch, backbone.device), f"{batch['input_ids'].numel() // n} tokens"
-    if example is None and backbone.preprocess is None:
-        raise ValueError(f"{backbone.spec!r} has no preprocessing, so what it takes is not known: give example=, one example as a tensor without the batch dimension.")
-    one = torch.as_tensor(example) if example is not None else backbone.preprocess(Image.new('RGB', (256, 256), 'grey'))
-    return to_device(torch.stack([one] * n), backbone.device), ' x '.join(map(str, one.shape))
+    batch, size = backbone.medium.batch(backbone, example, n)
+    return to_device(batch, backbone.device), size
 
 # %% ../nbs/19_checks.ipynb #85ac1c39
 def cost(
@@ -613,7 +608,8 @@ def cost(
     backbone = load_backbone(backbone)
     (batch, size), (one, _) = (_batch(backbone, example, n) for n in (batch_size, 1))
     backbone = complete(backbone, one)
-    dtype, call = resolve_dtype(dtype, backbone), partial(backbone.encode, backbone.module) if backbone.modality == 'text' else backbone.module
+    dtype = resolve_dtype(dtype, backbone)
+    call = partial(backbone.encode, backbone.module) if backbone.medium.has_encode else backbone.module
     device = torch.cuda.get_device_name(backbone.device) if backbone.device.type == 'cuda' else f'{backbone.device.type}, {torch.get_num_threads()} threads'
     return dict(model=backbone.spec, parameters=backbone.n_params, flops=count_flops(call, one),
                 examples_per_second=_speed(backbone, batch, batch_size, dtype, n_batches), input=size, batch_size=batch_size, device=device, dtype=dtype)
@@ -632,6 +628,4 @@ def typical(
     task:Task, # any task
 ) -> str|list|np.ndarray|None: # a text, the words of a sentence, or a row of an array; None: pictures, which the preprocessing brings to one size
     "An input of middling length, as `cost` takes it."
-    if task.modality == 'image': return None
-    if task.modality == 'array': return np.asarray(task.inputs[0], np.float32)
-    return task.inputs[int(np.argsort([len(t) for t in task.inputs.items], kind='stable')[len(task.inputs) // 2])]
+    return task.medium.usual(task.inputs)

@@ -22,7 +22,8 @@ from .entities import _load_conll
 from .folders import _load_folder, picture_files
 from .reading import Reading
 from .interactions import load_interactions
-from .tasks import array_inputs, array_pictures, digest, Inputs, make_task, one_label_each, picture_problem, settle_splits, Task, to_rgb
+from .media import array_inputs, array_pictures, digest, Inputs, picture_problem, to_rgb
+from .tasks import make_task, one_label_each, settle_splits, Task
 from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
@@ -138,16 +139,16 @@ def _load_arrays(arrays, *, split_seed=0):
     if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
     if len(arrays) not in (2, 4) or any(isinstance(a, str) or not hasattr(a, '__len__') for a in arrays): raise ValueError(f"{form}; got {len(arrays)}: {', '.join(type(a).__name__ for a in arrays)}.")
     if any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])): raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
-    inputs, modality = _array_examples(arrays[::2])
+    inputs, medium = _array_examples(arrays[::2])
     labels = _array_labels(arrays[1::2])
     n = len(arrays[0])
     splits = {'train': range(n), 'test': range(n, len(inputs))} if len(arrays) == 4 else {}
     name = f'arrays:{fingerprint(inputs.digests, np.asarray(labels))[:8]}'
-    return make_task(name, inputs, labels, splits, modality=modality, split_seed=split_seed, reading=_read_arrays(arrays))
+    return make_task(name, inputs, labels, splits, medium=medium, split_seed=split_seed, reading=_read_arrays(arrays))
 
 # %% ../nbs/08_datasets.ipynb #e53ae0aa
 def _array_examples(parts):
-    "The examples of one or two parts as `Inputs`, and their modality."
+    "The examples of one or two parts as `Inputs`, and their medium."
     parts = [_plain(part) for part in parts]
     some = next((x for part in parts for x in part if x is not None), None)
     if isinstance(some, (str, bytes, PurePath)) or _is_pair(some): return _array_texts([x for part in parts for x in part]), 'text'

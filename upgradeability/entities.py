@@ -21,7 +21,8 @@ import numpy as np
 from .core import Spec
 from .reading import Reading
 from .tables import read_text
-from .tasks import Inputs, digest, make_task, named_splits, settle_splits
+from .media import Inputs, digest
+from .tasks import make_task, named_splits, settle_splits
 
 # %% ../nbs/04_entities.ipynb #dcdb9252
 TAG = re.compile(r'(O|[BIESLUMW])(?:(?<!O)-([^|]+))?')
@@ -451,7 +452,7 @@ def _load_conll(name, *, split_seed=0, root=None, token=None, tag=None, encoding
     reading += _read_types(spans, types, rows) + _read_files(files, parts) + _read_columns(files, parts, given)
     reading = reading.add('first example', _example(words, tags, groups))
     labels = iob2_tags(spans, len(y), types)
-    return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, modality='words', classes=_iob2_classes(labels),
+    return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, medium='words', classes=_iob2_classes(labels),
                      split_seed=split_seed, kind='tagging', unit=groups, reading=reading, about=dict(scheme=scheme, types=types))
 
 # %% ../nbs/04_entities.ipynb #fd658575

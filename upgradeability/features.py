@@ -6,16 +6,15 @@
 from __future__ import annotations
 import os, re, shutil, time, warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryFile
 
 # %% auto #0
-__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'MADE_AGAIN', 'Prepared', 'model_inputs', 'batches', 'units_of',
-           'rows_of', 'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note',
-           'cache_info', 'prune_cache']
+__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'MADE_AGAIN', 'model_inputs', 'batches', 'units_of', 'rows_of',
+           'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note', 'cache_info',
+           'prune_cache']
 
 # %% ../nbs/12_features.ipynb #be73e343
 import numpy as np, pandas as pd, torch
@@ -27,15 +26,8 @@ from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, swe
 from .folders import holding
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
-from .tasks import Inputs, Task, as_pictures, digest
-
-# %% ../nbs/12_features.ipynb #df21460f
-@dataclass(frozen=True, eq=False)
-class Prepared(Inputs):
-    "Examples as a backbone takes them, and how they become batches."
-    collate: Callable|None = None # list of texts -> batch; None: tensors, which are stacked
-    lengths: Callable|None = None # positions -> (n,) padded length of each; None: all are alike
-    unit: np.ndarray|None = None # (rows,) position in `items` of what each row stands in; None: row i is item i
+from .media import Inputs, Prepared, digest, example_name, read_example
+from .tasks import Task
 
 # %% ../nbs/12_features.ipynb #0610bb70
 def model_inputs(
@@ -43,28 +35,7 @@ def model_inputs(
     task:Task, # its examples
 ) -> Prepared: # `inputs[i]` is a tensor or a `Tokenised` text
     "The task's examples as this backbone takes them."
-    given, holds = task.inputs, {'image': 'pictures', 'array': 'arrays', 'text': 'texts', 'words': 'sentences of words'}[task.modality]
-    if backbone.modality == 'text':
-        if task.modality not in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes texts; {task.name!r} holds {holds}.")
-        return _text_inputs(backbone.preprocess, task)
-    if task.modality in ('text', 'words'): raise ValueError(f"{backbone.spec!r} takes no texts, and {task.name!r} holds {holds}: use a text model, such as 'bundled:minilm' or 'hf:ORG/NAME'.")
-    if backbone.preprocess is None:
-        if not isinstance(given.items, np.ndarray): raise ValueError(f"{backbone.spec!r} has no preprocessing and {task.name!r} holds pictures: give preprocess= (picture -> tensor (c, h, w)).")
-        return Prepared(given.items, lambda row: torch.as_tensor(np.asarray(row, np.float32)), given.digests)
-    pictures = as_pictures(given)
-    def prepare(item):
-        "A picture as a tensor; large ones are decoded one after the other."
-        with holding(): return backbone.preprocess(pictures.read(item))
-    return Prepared(pictures.items, prepare, given.digests)
-
-# %% ../nbs/12_features.ipynb #34616402
-def _text_inputs(tokens, task):
-    "Texts, pairs of texts or sentences of words, as a text model takes them."
-    given, unit = task.inputs, task.unit if task.kind.whole_units else None
-    read = tokens if task.modality == 'words' else tokens.of_text # two strings: words of a sentence, or a pair
-    texts = Inputs(given.items, read, given.digests)
-    def lengths(at): return tokens.padded([_read(texts, int(i)) for i in at])
-    return Prepared(given.items, read, given.digests, tokens.batch, lengths, unit)
+    return backbone.medium.prepare(backbone, task, holding)
 
 # %% ../nbs/12_features.ipynb #d74373ce
 def batches(
@@ -111,41 +82,23 @@ def _plan(inputs, rows, batch_size, by_length):
 
 # %% ../nbs/12_features.ipynb #22062fd2
 def _stack(inputs, rows, size):
-    tensors = [_read(inputs, int(i)) for i in rows]
+    tensors = [read_example(inputs, int(i)) for i in rows]
     if not isinstance(tensors[0], torch.Tensor): return inputs.collate(tensors + tensors[-1:] * (size - len(tensors)))
     odd = next((j for j, t in enumerate(tensors) if t.shape != tensors[0].shape), None)
-    if odd is not None: raise ValueError(f"The preprocessing gives tensors of different shapes, {tuple(tensors[0].shape)} for {_name(inputs, rows[0])} and {tuple(tensors[odd].shape)} for {_name(inputs, rows[odd])}: crop or resize to one size.")
+    if odd is not None: raise ValueError(f"The preprocessing gives tensors of different shapes, {tuple(tensors[0].shape)} for {example_name(inputs, rows[0])} and {tuple(tensors[odd].shape)} for {example_name(inputs, rows[odd])}: crop or resize to one size.")
     return torch.stack(tensors + tensors[-1:] * (size - len(tensors)))
-
-def _read(inputs, i):
-    try: return inputs[i]
-    except OSError as e: raise OSError(f"{_name(inputs, i)} cannot be read: {e}") from e
-    except Exception as e: raise ValueError(f"{_name(inputs, i)} cannot be read or preprocessed ({type(e).__name__}: {e}).") from e
-
-def _name(inputs, i):
-    "An example as a reader may find it."
-    item = inputs.items[int(i)]
-    begin = _beginning(item)
-    return f'example {int(i)}' + (f' ({begin})' if begin else '')
-
-def _beginning(item):
-    "The first characters of a path, a text, a pair of texts or a sentence; nothing of other examples."
-    is_texts = isinstance(item, (tuple, list)) and all(isinstance(part, str) for part in item)
-    if not is_texts and not isinstance(item, (str, Path)): return ''
-    plain = ' '.join(item) if is_texts else str(item)
-    return plain[:200].encode('utf-8', 'backslashreplace').decode()
 
 # %% ../nbs/12_features.ipynb #9c6d8b87
 def resolve_dtype(
     dtype:str, # 'auto', 'float32' or 'bfloat16'
-    backbone:Backbone|None, # its device and modality decide where `dtype` is 'auto'; None: only check the name
+    backbone:Backbone|None, # its device and medium decide where `dtype` is 'auto'; None: only check the name
 ) -> str: # 'float32' or 'bfloat16'
     "The numeric type that the network will run in."
     if dtype not in ('auto', 'float32', 'bfloat16'): raise unknown('dtype', dtype, ['auto', 'float32', 'bfloat16'])
     if dtype != 'auto' or backbone is None: return dtype
     if backbone.device.type == 'cuda': fast = torch.cuda.is_bf16_supported()
     else: fast = any(getattr(torch.cpu, k, bool)() for k in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
-    return 'bfloat16' if fast and backbone.modality != 'array' else 'float32'
+    return 'bfloat16' if fast and backbone.medium.reduced else 'float32'
 
 # %% ../nbs/12_features.ipynb #81aceae0
 def to_device(
@@ -293,7 +246,7 @@ def _check_finite(x, rows, inputs):
     bad = ~np.isfinite(x).all(1)
     if bad.any():
         first = rows[bad.argmax()] if getattr(inputs, 'unit', None) is None else inputs.unit[rows[bad.argmax()]]
-        raise ValueError(f"The features of {_name(inputs, first)} are NaN or infinite ({int(bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
+        raise ValueError(f"The features of {example_name(inputs, first)} are NaN or infinite ({int(bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
 
 # %% ../nbs/12_features.ipynb #a3d43ed2
 def extract(
@@ -307,7 +260,7 @@ def extract(
     "Features and head probabilities of a task's examples, from the cache where they are known."
     rows, backbone = _check_rows(_all_rows(task) if rows is None else rows, task), _current(backbone)
     inputs, dtype = model_inputs(backbone, task), resolve_dtype(dtype, backbone)
-    if backbone.encode is None: backbone = complete(backbone, torch.stack([_read(inputs, int(i)) for i in rows[:2]]))
+    if backbone.encode is None: backbone = complete(backbone, torch.stack([read_example(inputs, int(i)) for i in rows[:2]]))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
     folder, start = cache_dir()/'features'/key, time.perf_counter()
     arrays, missing = _gather_used(folder, rows)
@@ -350,7 +303,7 @@ MOST_UNKNOWN = .05 # share of unknown tokens above which the figures may say lit
 def _read_texts(reading, backbone, task, arrays):
     "The reading with how pairs are joined, and with texts that the tokenizer does not know."
     if 'unknown' not in arrays: return reading
-    first, of_words = task.inputs.items[0], task.modality == 'words'
+    first, of_words = task.inputs.items[0], task.medium.in_words
     if not of_words and not isinstance(first, str):
         reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
     if of_words and backbone.preprocess.prefix:

@@ -24,7 +24,9 @@ from PIL import Image
 # %% ../nbs/06_folders.ipynb #4a8ba55e
 from .core import cache_dir, progress, write_json
 from .reading import decodable, Reading
-from .tasks import LONGEST, Inputs, encode_labels, make_task, named_splits, settle_splits, split_of, to_rgb
+from .core import LONGEST
+from .media import Inputs, to_rgb
+from .tasks import encode_labels, make_task, named_splits, settle_splits, split_of
 
 # %% ../nbs/06_folders.ipynb #0c7dce26
 RASTER = tuple('JPEG MPO PNG GIF BMP DIB TIFF WEBP PPM AVIF HEIF JPEG2000 ICO PCX QOI SGI TGA'.split())

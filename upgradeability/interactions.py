@@ -21,7 +21,8 @@ from pandas.tseries.api import guess_datetime_format
 from .core import Spec, unknown
 from .reading import Reading
 from .tables import TABLES, _header_rule, read_table
-from .tasks import Inputs, Task, array_inputs, digest, make_task
+from .media import Inputs, array_inputs, digest
+from .tasks import Task, make_task
 
 # %% ../nbs/05_interactions.ipynb #4a8e58f3
 USUAL = dict(
@@ -426,7 +427,7 @@ class Items:
     ids: tuple # text, as in the interactions
     names: tuple # for the reader, all different
     inputs: Inputs # texts, pictures or rows of an array
-    modality: str # 'text', 'image' or 'array'
+    medium: str # 'text', 'image' or 'array'
     reading: Reading = Reading() # what was read, and what was decided
 
     def take(self,
@@ -741,7 +742,7 @@ def _first_example(frame, catalogue, users):
     "The first interaction in words."
     row = frame.iloc[0]
     i = int(row.item_code)
-    what = catalogue.inputs.items[i] if catalogue.modality == 'text' else catalogue.names[i]
+    what = catalogue.inputs.items[i] if catalogue.medium == 'text' else catalogue.names[i]
     return f'user {users[int(row.user_code)]} took item {catalogue.ids[i]}: {what}'[:200]
 
 def _task(name, frame, catalogue, users, how, reading):
@@ -753,7 +754,7 @@ def _task(name, frame, catalogue, users, how, reading):
     for said in _split_notes(frame, parts, how, len(catalogue.ids)):
         reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
     labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
-    task = make_task(name, catalogue.inputs, list(labels), parts, modality=catalogue.modality, classes=catalogue.names, kind='recommendation', unit=who,
+    task = make_task(name, catalogue.inputs, list(labels), parts, medium=catalogue.medium, classes=catalogue.names, kind='recommendation', unit=who,
                      reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
     sizes = {k: f'{len(v):,} (drawn)' for k, v in task.splits.items() if len(v)}
     entries = tuple(replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)

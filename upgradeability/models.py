@@ -24,6 +24,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_we
 from .backbones import _contents, _current, _hash_preprocess, _hash_state, _NoHead, _tapped, Backbone, complete, hash_weights
 from .core import fingerprint, nearest, need, parse_spec, read_options, refuse_path, Spec, unknown
 from .folders import WORDNET
+from .media import MEDIA
 from .reading import Reading, remarks
 from .text_models import GUESSED_LIMIT, OwnTexts, Tokens, _complete_text, encode_sentence, encode_text
 
@@ -67,10 +68,10 @@ def _assemble(source, module, *, layer, pooling, device, like=None):
     if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
     mark = os.urandom(8) if found.opaque else '' # such a network is never served what another one gave
     key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
-    modality = 'text' if source.encode else 'image' if source.preprocess else 'array'
+    medium = MEDIA['text' if source.encode else 'image' if source.preprocess else 'array']
     opaque = found.opaque + (() if source.encode else preprocess.opaque)
     reading = _read_network(source.reading, module, hidden, found.borrowed, opaque)
-    b = Backbone(source.spec, modality, module, source.preprocess, None, None, None, source.classes, key, source.init,
+    b = Backbone(source.spec, medium, module, source.preprocess, None, None, None, source.classes, key, source.init,
         reading, layer, pooling, _hash_state(module))
     if source.encode: return _complete_text(b, source.encode)
     if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
@@ -958,7 +959,7 @@ def randomize(
     seed:int=0, # of the random weights
 ) -> Backbone: # same architecture and preprocessing
     "The same architecture with random weights."
-    source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.reading, getattr(backbone.encode, 'func', None) if backbone.modality == 'text' else None), seed)
+    source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.reading, getattr(backbone.encode, 'func', None) if backbone.medium.has_encode else None), seed)
     module = backbone.init(seed)
     if (a := _shapes(module)) != (b := _shapes(backbone.module)): raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {min(set(a.items()) ^ set(b.items()), key=str)[0]} differs.")
     if a and 'random=' not in backbone.spec and hash_weights(module) == hash_weights(backbone.module): raise ValueError(f"init= gives {backbone.spec!r} its pretrained weights again; it should make random ones.")

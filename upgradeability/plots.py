@@ -435,7 +435,7 @@ def plot_examples(
     examples = examples[:n]
     if not len(examples): return say('There is none.')
     if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
-    if task.modality != 'image': return _draw_texts([(f'{r.id}: {r.true}, taken for {r.predicted}{_sure(r.confidence)}', _text(task, int(r.id)), 'black') for r in examples.itertuples()])
+    if task.medium.gallery == 'texts': return _draw_texts([(f'{r.id}: {r.true}, taken for {r.predicted}{_sure(r.confidence)}', _text(task, int(r.id)), 'black') for r in examples.itertuples()])
     with style():
         fig, axes = plt.subplots(-(-len(examples) // 6), 6, figsize=(8, 1.95 * -(-len(examples) // 6)), squeeze=False)
         for ax in axes.flat: ax.set_axis_off()
@@ -469,7 +469,7 @@ def _draw_mistake(ax, x, row):
 def _sure(confidence): return '' if np.isnan(confidence) else ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
 
 # %% ../nbs/20_plots.ipynb #cdf9d1b3
-def _can_show(task): return task.modality in ('image', 'text', 'words') and task.kind.can_leak
+def _can_show(task): return task.medium.gallery and task.kind.can_leak
 
 def _text(task, row):
     "The text of a row; of a word, its sentence with the word in brackets."
@@ -1075,7 +1075,7 @@ def plot_findings(
     examples = _examples(findings, n)
     if not examples: return say('No finding is about single examples.')
     if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
-    if task.modality != 'image': return _draw_texts([block for check, rows in examples for block in _finding_texts(task, check, np.atleast_1d(rows))])
+    if task.medium.gallery == 'texts': return _draw_texts([block for check, rows in examples for block in _finding_texts(task, check, np.atleast_1d(rows))])
     with style():
         fig = plt.figure(figsize=(8, 2 * -(-len(examples) // 3)))
         for cell, (check, rows) in zip(fig.subfigures(-(-len(examples) // 3), 3, squeeze=False).flat, examples): _draw_finding(cell, task, check, np.atleast_1d(rows))
@@ -1258,7 +1258,7 @@ def plot_recommendations(
     if not len(test): return say('There are no lists.')
     rows = _spread(test, n) if old is None else _most_harmed(old, test, n)
     users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
-    with style(): return (_picture_lists if task.modality == 'image' else _text_lists)(task, users, most) if users else say('There is none.')
+    with style(): return (_picture_lists if task.medium.gallery == 'pictures' else _text_lists)(task, users, most) if users else say('There is none.')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(

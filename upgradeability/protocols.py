@@ -29,7 +29,8 @@ from .features import batches, extract, long_note, model_inputs, resolve_dtype, 
 from .metrics import MANY_CLASSES, METRICS, Predictions, top_scores, TopScores
 from .backbones import Backbone, complete
 from .models import IMAGENET, randomize, wordnet_columns
-from .tasks import Inputs, Task, nested_order
+from .media import Inputs
+from .tasks import Task, nested_order
 
 # %% ../nbs/14_protocols.ipynb #2a2ecd17
 PROTOCOLS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
@@ -916,7 +917,7 @@ def _probe_heads(backbone, task, features):
 # %% ../nbs/14_protocols.ipynb #ce6a16a2
 def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features):
     "Everything checked before the first step."
-    lrs = [float(lr) for lr in read_list(LRS[backbone.modality] if lrs is None else lrs)]
+    lrs = [float(lr) for lr in read_list(backbone.medium.rates if lrs is None else lrs)]
     if not lrs or min(lrs) <= 0: raise ValueError(f"lrs={lrs} should be one or several learning rates above 0, such as 1e-4.")
     for name, value in [('epochs', epochs), ('batch_size', batch_size)]:
         if not isinstance(value, int) or value < 1: raise ValueError(f"{name}={value!r} should be a whole number from 1.")
@@ -941,7 +942,7 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features)
     can_choose = len(task.splits['valid']) > 0
     images = epochs * (len(fit_rows(task)) + can_choose * len(lrs) * len(task.splits['train']))
-    print(f"{backbone.spec}: training on {images:,} {UNITS[task.modality]}, about {_seconds(training, images):,.0f} seconds")
+    print(f"{backbone.spec}: training on {images:,} {task.medium.counted}, about {_seconds(training, images):,.0f} seconds")
     with progress(images, f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs, bar) if can_choose else ([], [])
         best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']), default=dict(lr=sorted(lrs)[len(lrs) // 2], epoch=epochs))
@@ -962,7 +963,7 @@ def _norm_note(training):
 def _long_texts(training):
     "What became of texts that are longer than the network takes."
     task, inputs = training.task, training.inputs
-    if training.backbone.modality != 'text': return ()
+    if not training.backbone.medium.is_text: return ()
     units = units_of(inputs, np.concatenate([fit_rows(task), task.splits['test']]))
     return long_note(training.backbone, task, float(np.mean([inputs[int(i)].long for i in units])))
 

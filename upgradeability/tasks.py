@@ -4,152 +4,25 @@
 
 # %% ../nbs/03_tasks.ipynb #f218e2cc
 from __future__ import annotations
-import hashlib, re, warnings, unicodedata
-from collections.abc import Callable, Iterable, Sequence
+import re, warnings, unicodedata
+from collections.abc import Iterable, Sequence
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['LONGEST', 'SPLIT_NAMES', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures',
-           'as_pictures', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid',
-           'split_test', 'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld',
-           'make_task', 'leaked']
+__all__ = ['SPLIT_NAMES', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid', 'split_test',
+           'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld', 'make_task',
+           'leaked']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
-from PIL import Image, ImageOps
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
 from .core import fingerprint, fold, unknown
 from .reading import decodable, Reading, reading_html, reading_text
 from .kind import Kind, kind_of
-
-# %% ../nbs/03_tasks.ipynb #2a455cc4
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    "A lazy sequence of examples."
-    items: Sequence # paths, array rows or texts
-    read: Callable # item -> what a model's preprocessing takes (an RGB picture, an array row, a text)
-    digests: np.ndarray # (n,) uint64, a hash of each example's own bytes
-
-    def __len__(self): return len(self.items)
-    def __getitem__(self, i): return self.read(self.items[i])
-
-    @property
-    def fingerprint(self) -> str: # equal where all examples are equal
-        "A hash of all examples in their order."
-        return fingerprint(self.digests)
-
-# %% ../nbs/03_tasks.ipynb #8bd277ab
-def digest(
-    data:bytes, # the bytes of one example
-) -> int: # 64 bits
-    "A hash of one example."
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'little')
-
-# %% ../nbs/03_tasks.ipynb #cf479ee5
-def to_rgb(
-    picture:Image.Image, # any mode; it is not changed
-) -> Image.Image: # mode RGB, 8 bits per channel
-    "Convert a picture by fixed rules: rotation applied, 16 bits scaled, transparency over white, extremely long ones squeezed."
-    picture.load()
-    picture = _squeezed(_upright(picture))
-    if picture.mode == 'F': raise ValueError("A picture of floating-point pixels has no known range: store it with 8 or 16 bits.")
-    if picture.mode.startswith('I'): return _by_strips(picture, _from_16_bits)
-    if picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info: return _by_strips(picture, _over_white)
-    if picture.mode == 'RGB': return picture # a copy of a large picture would be as large
-    return _by_strips(picture, lambda strip: strip.convert('RGB'))
-
-# %% ../nbs/03_tasks.ipynb #b2d41c01
-ORIENTATION = 0x0112 # where EXIF says how the camera was held
-
-def _upright(picture):
-    "The picture as it was meant; the same object where nothing has to be turned."
-    turned = picture.getexif().get(ORIENTATION, 1) in range(2, 9)
-    return ImageOps.exif_transpose(picture) if turned else picture
-
-def _from_16_bits(picture):
-    "A picture of whole numbers up to 65535 as RGB."
-    values = np.asarray(picture, np.int64).clip(0, 65535)
-    return Image.fromarray((values / 257).round().astype(np.uint8)).convert('RGB')
-
-def _over_white(picture):
-    "A picture with transparent parts as RGB."
-    picture = picture.convert('RGBA')
-    white = Image.new('RGBA', picture.size, 'white')
-    return Image.alpha_composite(white, picture).convert('RGB')
-
-# %% ../nbs/03_tasks.ipynb #b2d41c03
-STRIP = 2**22 # pixels that are converted at once
-
-def _by_strips(picture, convert):
-    "An RGB picture, converted some rows at a time."
-    width, height = picture.size
-    rows = max(1, STRIP // width)
-    if rows >= height: return convert(picture)
-    whole = Image.new('RGB', picture.size)
-    for top in range(0, height, rows):
-        strip = picture.crop((0, top, width, min(top + rows, height)))
-        whole.paste(convert(strip), (0, top))
-    return whole
-
-# %% ../nbs/03_tasks.ipynb #b2d41c04
-LONGEST = 100 # times its width: longer pictures are squeezed to that
-
-# %% ../nbs/03_tasks.ipynb #b2d41c05
-def _squeezed(picture):
-    "A picture of which no side is more than `LONGEST` times the other."
-    width, height = picture.size
-    size = min(width, LONGEST * height), min(height, LONGEST * width)
-    if size == picture.size: return picture
-    if picture.mode.startswith('I;16'): return picture.resize(size, Image.Resampling.NEAREST)
-    return picture.resize(size, Image.Resampling.BOX if picture.mode not in ('1', 'P') else Image.Resampling.NEAREST)
-
-# %% ../nbs/03_tasks.ipynb #0ae37300
-def array_inputs(
-    x:np.ndarray, # (n, …) one example per row
-) -> Inputs: # `inputs[i]` is the i-th row, unchanged
-    "Rows of an array as examples."
-    x = np.asarray(x)
-    if x.dtype.kind not in 'buif' or x.ndim < 2 or not x.size: raise ValueError(f"An array of examples needs one numeric row per example; got shape {x.shape}, type {x.dtype}.")
-    form = f'{x.dtype.str} {x.shape[1:]} '.encode() # the same bytes in another shape are another example
-    return Inputs(x, lambda row: row, np.array([digest(form + r.tobytes()) for r in x], np.uint64))
-
-# %% ../nbs/03_tasks.ipynb #db690e63
-def picture_problem(
-    x:np.ndarray, # (n, …) rows that may be pictures
-) -> str|None: # None if they are
-    "Why rows of `x` are no pictures, and what would make them some; None if they are."
-    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[3] not in (1, 3, 4): return "channels come first: use x.transpose(0, 2, 3, 1)"
-    if x.ndim not in (3, 4) or x.ndim == 4 and x.shape[3] not in (1, 3, 4): return "pictures have the shape (n, h, w) or (n, h, w, 1|3|4)"
-    if x.dtype == np.uint8: return None
-    if x.dtype.kind != 'f': return f"{x.dtype} values have no known range: bring them to 0 … 255 and use x.astype('uint8')"
-    low, high = float(np.min(x)), float(np.max(x))
-    if not np.isfinite(low + high): return "there are NaN or infinite values"
-    if low < 0 or high > 1: return f"floats reach from {low:.3g} to {high:.3g}, pictures from 0 to 1: rescale, for instance x / 255"
-
-# %% ../nbs/03_tasks.ipynb #80a61a70
-def array_pictures(
-    x:np.ndarray, # (n, h, w) or (n, h, w, 1|3|4), uint8 or floats in [0, 1]
-) -> Inputs: # `inputs[i]` is an RGB picture
-    "Rows of an array as pictures, for models that bring their own preprocessing."
-    return as_pictures(array_inputs(x))
-
-# %% ../nbs/03_tasks.ipynb #370556d8
-def as_pictures(
-    inputs:Inputs, # rows of an array, or pictures already
-) -> Inputs: # `inputs[i]` is an RGB picture; the digests stay
-    "The same examples, read as pictures."
-    x = inputs.items
-    if not isinstance(x, np.ndarray): return inputs
-    if problem := picture_problem(x): raise ValueError(f"This array of shape {x.shape} and type {x.dtype} holds no pictures: {problem}.")
-    return replace(inputs, read=_row_picture)
-
-# %% ../nbs/03_tasks.ipynb #9c0ef1bf
-def _row_picture(row):
-    if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
-    return to_rgb(Image.fromarray(row[..., 0] if row.ndim == 3 and row.shape[2] == 1 else row))
+from .media import Inputs, Medium, medium_of
 
 # %% ../nbs/03_tasks.ipynb #dc0b6765
 def one_label_each(
@@ -389,7 +262,7 @@ class Task:
     "Examples, labels, and which rows are for learning, choosing and testing."
     name: str # resolved spec, such as 'torchvision:cifar10'
     kind: Kind # what differs from other kinds of tasks: a row may be an example, a word, or an interaction
-    modality: str # what `inputs` are: 'image', 'array', 'text' or 'words'
+    medium: Medium # what `inputs` are: pictures, arrays, texts, or sentences of words
     inputs: Inputs # what a model encodes: the n examples; for 'tagging' the sentences, for 'recommendation' the items
     y: np.ndarray # (n,) int64 codes into `classes`; for 'recommendation' the item
     splits: dict # 'train', 'valid', 'test': disjoint int64 rows; 'valid' may be empty
@@ -426,7 +299,7 @@ class Task:
     def _summary(self):
         "The task in a line."
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
-        return f"Task({self.name!r}, {self.modality} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
+        return f"Task({self.name!r}, {self.medium} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
 
     def sample(self,
         n:int|None, # labels (sentences for 'tagging'), train and valid together; None: all
@@ -551,7 +424,7 @@ def make_task(
     labels:Sequence, # (n,) integers or text
     splits:dict, # official rows: 'train', perhaps 'valid' and 'test'; empty: all drawn
     *,
-    modality:str='image', # what kind of examples they are: 'image', 'array', 'text' or 'words'
+    medium:str|Medium='image', # what the examples are: a name in `MEDIA`, or a `Medium`
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
     kind:str|Kind='classification', # a name in `KINDS`, or a `Kind`
@@ -583,7 +456,7 @@ def make_task(
     grouped = [] if unit is None else [kind.name, unit]
     print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
     reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
-    return Task(name, kind, modality, inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
+    return Task(name, kind, medium_of(medium), inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
 
 # %% ../nbs/03_tasks.ipynb #a1819f49
 def clean_labels(name, labels, splits, reading):

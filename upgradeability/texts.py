@@ -18,7 +18,8 @@ import numpy as np, pandas as pd
 from .core import fingerprint, need, unknown
 from .reading import Reading
 from .tables import TABLES, read_table
-from .tasks import BLANKS, digest, grade_values, Inputs, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, Task, withheld
+from .media import digest, Inputs
+from .tasks import BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, Task, withheld
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):
@@ -243,7 +244,7 @@ def text_task(
     grades:bool|list=False, # labels are grades: True for whole numbers, else their names from low to high
     split_seed:int=0, # draws the splits that are not given
     reading:Reading=Reading(), # what the source has to say of its files
-) -> Task: # of modality 'text'
+) -> Task: # whose medium is 'text'
     "A task from tables with a column of texts and one of labels."
     frame = pd.concat(frames.values(), ignore_index=True)
     if frame.empty: raise ValueError(f"{name!r} holds no rows.")
@@ -258,7 +259,7 @@ def text_task(
     said = said + unlabelled
     if n_stripped: said = said.add('blanks around labels', f'taken away from {n_stripped:,} labels')
     texts = frame[columns[0]].tolist() if len(columns) == 1 else _pairs(frame, columns)
-    return make_task(name, text_inputs(texts), labels, _edges(frames), modality='text', classes=classes, split_seed=split_seed,
+    return make_task(name, text_inputs(texts), labels, _edges(frames), medium='text', classes=classes, split_seed=split_seed,
                      kind='grades' if grades else 'classification', reading=_read_texts(said, texts, labels))
 
 # %% ../nbs/07_texts.ipynb #401ead46
@@ -362,4 +363,4 @@ def _docstrings(package, most):
 def _load_docstrings(name, *, split_seed=0, root=None, per_package=200):
     texts = {p: _docstrings(p, per_package) for p in PACKAGES}
     labels = [p for p, found in texts.items() for _ in found]
-    return make_task('docstrings', text_inputs([t for found in texts.values() for t in found]), labels, {}, modality='text', split_seed=split_seed)
+    return make_task('docstrings', text_inputs([t for found in texts.values() for t in found]), labels, {}, medium='text', split_seed=split_seed)
