@@ -25,6 +25,7 @@ __all__ = list(_HOME)
 def __getattr__(name):
     from importlib import import_module
     if name not in _HOME: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return import_module(f"{__name__}.docments").complete_doc(found)  # `help` and `?` show the parameters
 
 def __dir__(): return sorted({*globals(), *__all__})

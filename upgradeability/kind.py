@@ -5,7 +5,7 @@
 # %% ../nbs/02_kind.ipynb #835bcd52
 from __future__ import annotations
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 # %% auto #0
@@ -56,7 +56,10 @@ class Kind:
     strata: Callable = rows_by_class # (y, unit) -> (unit of each row, class of each unit)
     whole_units: bool = False # True where `n_train` counts units, whose rows are never divided
     has_classes: bool = True # True where `classes` are what is predicted, and counted
+    claims: Callable|None = None # labels -> True where they can be of this kind only; None: a user has to ask for it
+    readers: dict = field(default_factory=dict) # (source, option) -> loader: `?option=…` of a source asks for this kind
     clean_labels: Callable|None = None # (name, labels, splits, reading) -> (labels, reading); None: labels stay as they are
+    encode: Callable|None = None # (labels, classes) -> (y, class names); None: codes of the classes
     read_labels: Callable|None = None # (reading, y, splits, classes, origin) -> reading: what is said of the labels
     inputs_of: Callable = _row_numbers # task -> (n,) position among the inputs of what each row is about
     check_labels: Callable = _nothing # (name, y, learned rows, tested rows, classes); raises where nothing can be learned
@@ -94,3 +97,17 @@ def kind_of(
     if what not in KINDS: raise unknown('kind of task', what, KINDS)
     if isinstance(KINDS[what], str): KINDS[what] = import_module(KINDS[what]).KIND
     return KINDS[what]
+
+# %% ../nbs/02_kind.ipynb #a0d534a9
+def each_kind():
+    "Yield every `Kind`; each is imported when its turn comes."
+    import_module('upgradeability.kinds')
+    for name in list(KINDS): yield kind_of(name)
+
+def kind_of_labels(labels):
+    "The `Kind` that claims some labels (n,); classification where none does."
+    is_float = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.floating)
+    if is_float:
+        for kind in each_kind():
+            if kind.claims is not None and kind.claims(labels): return kind
+    return kind_of('classification')

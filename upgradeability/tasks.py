@@ -264,7 +264,7 @@ class Task:
     kind: Kind # what differs from other kinds of tasks: a row may be an example, a word, or an interaction
     medium: Medium # what `inputs` are: pictures, arrays, texts, or sentences of words
     inputs: Inputs # what a model encodes: the n examples; for 'tagging' the sentences, for 'recommendation' the items
-    y: np.ndarray # (n,) int64 codes into `classes`; for 'recommendation' the item
+    y: np.ndarray # (n,) int64 codes into `classes`; the item for 'recommendation', a float64 target for 'regression'
     splits: dict # 'train', 'valid', 'test': disjoint int64 rows; 'valid' may be empty
     classes: tuple # names of the classes
     metric: str # what counts unless told otherwise
@@ -299,7 +299,8 @@ class Task:
     def _summary(self):
         "The task in a line."
         sizes = ', '.join(f'{k} {len(v)} ({self.origin[k]})' for k, v in self.splits.items())
-        return f"Task({self.name!r}, {self.medium} {self.kind}, {len(self.classes)} classes, {sizes}, {self.fingerprint})"
+        classes = f'{len(self.classes)} classes, ' if self.classes else ''
+        return f"Task({self.name!r}, {self.medium} {self.kind}, {classes}{sizes}, {self.fingerprint})"
 
     def sample(self,
         n:int|None, # labels (sentences for 'tagging'), train and valid together; None: all
@@ -309,7 +310,8 @@ class Task:
         if n is None or _is_whole(n) and n == self.n_train: return self
         unit, stratum = strata(self)
         pool = _units_to_draw(self)
-        n = _checked_size(n, len(pool), self.n_train, len(np.unique(stratum[pool])), self.name)
+        least = len(np.unique(stratum[pool])) if self.kind.has_classes else 2
+        n = _checked_size(n, len(pool), self.n_train, least, self.name)
         splits = _train_and_valid(unit, stratum, pool, seed, n)
         self.kind.check_labels(self.name, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
         return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
@@ -327,7 +329,7 @@ def _checked_size(n, most, whole, least, name):
         raise ValueError(f"{too_many} and fewer than the {whole} of train and its official valid, which is used as a whole or not at all: "
                          f"up to {most} are drawn from train, and {whole} (or None) are both.")
     if n > whole: raise ValueError(f"{too_many}." if most == whole else f"n_train={int(n)} is more than the {whole} labels of train and valid of {name!r}.")
-    if n < least: raise ValueError(f"n_train={int(n)} is fewer than the {least} classes of {name!r}: one label of each is the least.")
+    if n < least: raise ValueError(f"n_train={int(n)} is too small for {name!r}: at least {least} labels are needed, one for each class.")
     return int(n)
 
 def _units_to_draw(task):
@@ -437,14 +439,14 @@ def make_task(
     kind = kind_of(kind)
     if kind.clean_labels is not None: labels, reading = kind.clean_labels(name, labels, splits, reading)
     are_named = classes is not None
-    y, classes = encode_labels(labels, classes)
+    y, classes = (kind.encode or encode_labels)(labels, classes)
     name = decodable(name)
     origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
     n_rows = len(inputs) if unit is None else len(y)
     rows = _official_rows(name, splits, n_rows, len(y))
     drawn_as, stratum = kind.strata(y, unit)
     if 'test' not in rows:
-        if unit is None: _check_single(name, y[rows['train']], classes)
+        if unit is None and kind.has_classes: _check_single(name, y[rows['train']], classes)
         pool = np.unique(drawn_as[rows['train']])
         test = split_test(stratum[pool], split_seed)
         rows['train'], rows['test'] = _rows_of(drawn_as, pool[~test]), _rows_of(drawn_as, pool[test])
@@ -468,10 +470,10 @@ def clean_labels(name, labels, splits, reading):
 def _read_labels(reading, kind, y, rows, classes, origin, are_named):
     "The reading with the sizes of the splits and of the classes."
     reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
-    if not kind.has_classes: return reading
-    counts = np.bincount(y, minlength=len(classes))
-    reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
-    if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
+    if kind.has_classes:
+        counts = np.bincount(y, minlength=len(classes))
+        reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
+        if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
     return reading if kind.read_labels is None else kind.read_labels(reading, y, rows, classes, origin)
 
 def read_test_labels(reading, y, rows, classes, origin):
