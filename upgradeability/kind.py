@@ -16,6 +16,7 @@ import numpy as np
 
 # %% ../nbs/02_kind.ipynb #52653344
 from .core import unknown
+from .kinds import MODULES
 
 # %% ../nbs/02_kind.ipynb #ebee235d
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Kind:
     def __repr__(self): return f'Kind({self.name!r})'
 
 # %% ../nbs/02_kind.ipynb #17e9c73d
-KINDS = {} # name -> `Kind`, or the name of the module that defines it; filled by `upgradeability.kinds`
+KINDS = {**MODULES} # name -> `Kind`, or the name of the module that defines it
 
 def kind_of(
     what:object, # a name, a `Kind`, or something with a `kind`: a task
@@ -93,7 +94,6 @@ def kind_of(
     "The kind of a name or of a task."
     if isinstance(what, Kind): return what
     if not isinstance(what, str): return kind_of(what.kind)
-    import_module('upgradeability.kinds')
     if what not in KINDS: raise unknown('kind of task', what, KINDS)
     if isinstance(KINDS[what], str): KINDS[what] = import_module(KINDS[what]).KIND
     return KINDS[what]
@@ -101,7 +101,6 @@ def kind_of(
 # %% ../nbs/02_kind.ipynb #a0d534a9
 def each_kind():
     "Yield every `Kind`; each is imported when its turn comes."
-    import_module('upgradeability.kinds')
     for name in list(KINDS): yield kind_of(name)
 
 def kind_of_labels(labels):
