@@ -14,7 +14,8 @@ from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
 from upgradeability.features import Features
 from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
-from upgradeability.plots import entity_mistakes, plot_ranking, plot_sentences, plot_type_confusion, plot_types, type_confusion
+from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
+from upgradeability.plots import plot_ranking
 from upgradeability.protocols import PROTOCOLS, both, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task

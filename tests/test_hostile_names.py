@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from upgradeability.plots import plot_confusion, plot_per_class
+from upgradeability.kinds.classification import plot_confusion, plot_per_class
 from upgradeability.reading import Reading, as_code, as_html, as_label, as_markdown, as_table, in_common, reading_html, visible
 from upgradeability.report import findings, to_html, verdict, write_report
 

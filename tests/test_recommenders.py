@@ -10,7 +10,7 @@ from upgradeability import check_task, evaluate, gains, learning_curve, load_tas
 from upgradeability.features import Features, extract
 from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score, unit_changes
 from upgradeability.models import load_backbone
-from upgradeability.plots import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
+from upgradeability.kinds.recommendation import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
 from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, drawn, item_axes, judge, protocol_for, recommend, ridge_scores, seen, similar, taken
 from upgradeability.media import array_inputs

@@ -9,7 +9,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
-from upgradeability.plots import compared, confused_pairs, confusion, keep, mistakes, plot_confusion, plot_epochs, plot_gains, plot_mistakes, plot_per_class, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style
+from upgradeability.kinds.classification import confused_pairs, confusion, mistakes, plot_confusion, plot_mistakes, plot_per_class
+from upgradeability.plots import compared, keep, plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style
 from upgradeability.plots import headlines
 from upgradeability.report import _meant, findings, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task

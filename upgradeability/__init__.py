@@ -16,7 +16,8 @@ _PUBLIC = {
     "evaluation": "average_seeds evaluate gains read_predictions read_results verify",
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
-    "plots": "plot_by_history plot_calibration plot_curve plot_flips plot_gains plot_hits plot_ranking plot_recommendations plot_scores",
+    "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
+    "kinds.recommendation": "plot_by_history plot_hits plot_recommendations",
     "report": "show_reading show_table verdict write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

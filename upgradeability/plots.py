@@ -4,7 +4,7 @@
 
 # %% ../nbs/20_plots.ipynb #4e253d4e
 from __future__ import annotations
-import ast, inspect, re, sys, traceback, unicodedata
+import ast, inspect, re, sys, traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,20 +13,16 @@ from textwrap import wrap
 
 # %% auto #0
 __all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'compared', 'kind_in', 'wording', 'headlines',
-           'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_per_class', 'confusion',
-           'confused_pairs', 'plot_confusion', 'mistakes', 'plot_examples', 'plot_mistakes', 'plot_types',
-           'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences', 'plot_epochs', 'plot_training',
-           'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels', 'plot_ranking',
-           'plot_rungs', 'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost', 'plot_findings',
-           'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations', 'plot_parts',
-           'plot_confusions', 'plot_cases', 'plot_broken']
+           'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_examples', 'plot_epochs',
+           'plot_training', 'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels',
+           'plot_ranking', 'plot_rungs', 'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost',
+           'plot_findings', 'plot_parts', 'plot_confusions', 'plot_cases', 'plot_broken']
 
 # %% ../nbs/20_plots.ipynb #cc32058a
 import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
 from scipy.stats import binom
 
@@ -34,11 +30,8 @@ from scipy.stats import binom
 from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
 from .kind import Kind, kind_of, Words
 from .evaluation import CONTROLS, read_predictions
-from .entities import read_tags
-from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
-from .protocols import fit_rows
+from .metrics import METRICS, Predictions, calibration, ece, score
 from .reading import as_label, as_markdown, drawable, visible
-from .recommenders import by_novelty
 from .tasks import Task
 
 # %% ../nbs/20_plots.ipynb #f26d7d68
@@ -323,54 +316,11 @@ def _ends(frame, most):
     if len(frame) <= most: return frame, ''
     return pd.concat([frame[:most // 2], frame[-(most // 2):]]), f'the {most // 2} lowest and {most // 2} highest of {len(frame)} classes'
 
-# %% ../nbs/20_plots.ipynb #45100571
-def plot_per_class(
-    train:Predictions, # on the examples that were learned from
-    test:Predictions, # on unseen ones
-    *,
-    most:int=24, # classes shown at most
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # one line per class
-    "Upgradeability of every class with its interval, and recall on test."
-    found = per_class_upgradeability(train, test)
-    known = found[found.upgradeability.notna()].sort_values('upgradeability', kind='stable')
-    rows, remark = _ends(known, most)
-    with style():
-        ax = rows_axes(ax, [clip(c) for c in rows['class']])
-        for y, (_, row) in enumerate(rows.iterrows()):
-            point(ax, y, row.rename({'low': 'upgradeability_low', 'high': 'upgradeability_high'}), 'upgradeability', BLUE, 'o', 6)
-            side(ax, y, f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}')
-        ax.axvline(0, color='black', lw=.8, zorder=0)
-        if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
-        side(ax, -.75, 'recall train → test', weight='bold')
-        ax.set_xlabel('U of the class: recall on test − recall on train' + (f'\n{remark}' if remark else ''))
-        ax.set_title(wrap_text(about_run(test)), pad=22)
-    return ax
-
 # %% ../nbs/20_plots.ipynb #2dab5877
 def clip(name, width=28):
     "The beginning of a name."
     seen = visible(name)
     return seen if len(seen) <= width else seen[:width - 1] + '…'
-
-# %% ../nbs/20_plots.ipynb #c1b099b5
-def confusion(
-    test:Predictions, # of one split
-) -> np.ndarray: # (C, C) counts, true class by predicted class
-    "How often each class was taken for each."
-    n = len(test.meta.get('classes', ())) or int(max(test.y.max(), test.pred.max())) + 1
-    return np.bincount(test.y * n + test.pred, minlength=n * n).reshape(n, n)
-
-# %% ../nbs/20_plots.ipynb #21733315
-def confused_pairs(
-    test:Predictions, # of one split
-) -> pd.DataFrame: # true, predicted, n, share (of the true class), most frequent first
-    "The pairs of classes that are mistaken for one another."
-    counts = confusion(test)
-    names = np.array([str(c) for c in test.meta.get('classes', range(len(counts)))], dtype=object)
-    true, said = np.nonzero(counts * (1 - np.eye(len(counts), dtype=int)))
-    frame = pd.DataFrame({'true': names[true], 'predicted': names[said], 'n': counts[true, said], 'share': counts[true, said] / counts.sum(1)[true]})
-    return frame.sort_values('n', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../nbs/20_plots.ipynb #e7710805
 def _draw_matrix(ax, counts, names):
@@ -382,42 +332,6 @@ def _draw_matrix(ax, counts, names):
     ax.set_yticks(np.arange(len(names)) + .5, names, rotation=0)
     ax.set(xlabel='predicted', ylabel='true')
     return ax
-
-# %% ../nbs/20_plots.ipynb #f82fc7ca
-def _draw_pairs(ax, pairs, n_mistakes):
-    ax = rows_axes(ax, [f'{clip(a)} → {clip(b)}' for a, b in zip(pairs.true, pairs.predicted)])
-    ax.barh(range(len(pairs)), pairs.n, color=WORSE, height=.6)
-    for y, (n, share) in enumerate(zip(pairs.n, pairs.share)): side(ax, y, f'{n} ({share:.0%} of the class)')
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel(f'test examples (true class → answer); these are {pairs.n.sum()} of {n_mistakes} mistakes')
-    return ax
-
-# %% ../nbs/20_plots.ipynb #22c9f875
-def plot_confusion(
-    test:Predictions, # of one split
-    *,
-    most:int=15, # classes in a matrix at most; with more, the most frequent confusions are listed
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # a matrix or bars
-    "Which classes are taken for which."
-    counts, pairs = confusion(test), confused_pairs(test)
-    names = [as_label(clip(c, 18)) for c in test.meta.get('classes', range(len(counts)))]
-    with style():
-        ax = _draw_matrix(ax, counts, names) if len(counts) <= most else _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
-        ax.set_title(wrap_text(about_run(test)))
-    return ax
-
-# %% ../nbs/20_plots.ipynb #469da0a4
-def mistakes(
-    test:Predictions, # of one split
-    n:int=12, # how many
-) -> pd.DataFrame: # id, true, predicted, confidence (NaN without probabilities), the most confident first
-    "The most confident wrong answers."
-    wrong = test.take(test.y != test.pred)
-    sure = np.full(len(wrong), np.nan) if wrong.scores is None else wrong.scores[np.arange(len(wrong)), wrong.pred]
-    names = np.array([str(c) for c in test.meta.get('classes', range(1 + max(test.y.max(), test.pred.max())))], dtype=object)
-    frame = pd.DataFrame({'id': wrong.ids, 'true': names[wrong.y], 'predicted': names[wrong.pred], 'confidence': sure})
-    return frame.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)[:n]
 
 # %% ../nbs/20_plots.ipynb #b387877b
 def say(text):
@@ -441,16 +355,6 @@ def plot_examples(
         for ax in axes.flat: ax.set_axis_off()
         for ax, (_, row) in zip(axes.flat, examples.iterrows()): _draw_mistake(ax, _picture(task.inputs[int(row.id)]), row)
     return fig
-
-# %% ../nbs/20_plots.ipynb #b4765d71
-def plot_mistakes(
-    task:Task, # whose inputs the ids are rows of
-    test:Predictions, # of one split
-    n:int=12, # how many at most
-) -> Figure|None: # None where there is no mistake, or nothing to be seen of it
-    "The most confident mistakes as pictures or texts."
-    if _can_show(task) and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
-    return plot_examples(task, mistakes(test, n))
 
 # %% ../nbs/20_plots.ipynb #ddc71220
 SHOWN = 640 # pixels of the longer side that suffice for a figure
@@ -495,211 +399,6 @@ def _draw_texts(blocks):
             ax.text(0, at, drawable(clip(heading, 80)), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
             ax.text(0, at + 1.1, '\n'.join(part), fontsize=9, va='top', linespacing=1.2, parse_math=False)
     return fig
-
-# %% ../nbs/20_plots.ipynb #aa289a5d
-def _type_rows(train, test):
-    "One row per type and one for all of them, with train and test side by side."
-    a, b = (per_type(p).set_index('type')[['n', 'f1', 'low', 'high']].add_suffix(f'_{k}') for k, p in [('train', train), ('test', test)])
-    both = a.join(b, how='outer').sort_values('f1_test', ascending=False, kind='stable')
-    whole = [score(p, 'span_f1') for p in (train, test)]
-    both.loc['all types'] = sum(([n, s.value, s.low, s.high] for n, s in zip(both[['n_train', 'n_test']].sum(), whole)), [])
-    named = lambda k: {f'f1_{k}': k, f'low_{k}': f'{k}_low', f'high_{k}': f'{k}_high'}
-    return both.loc[['all types', *both.index[:-1]]].rename(columns=named('train') | named('test'))
-
-# %% ../nbs/20_plots.ipynb #94cd9710
-def plot_types(
-    train:Predictions, # of words, on the sentences that were learned from
-    test:Predictions, # on unseen ones
-    *,
-    most:int=24, # types shown at most
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # one line per type of entity
-    "F1 of every type of entity with its interval, on train and on test."
-    found = _type_rows(train, test)
-    rows, hollow = found[:most + 1], not test.meta.get('in_sample', True)
-    with style():
-        ax = rows_axes(ax, [clip(t) for t in rows.index])
-        for y, (name, row) in enumerate(rows.iterrows()):
-            colour = 'black' if y == 0 else BLUE
-            ax.plot([row.train, row.test], [y - .13, y + .13], color=colour, lw=1, alpha=.45, zorder=1)
-            point(ax, y - .13, row, 'train', colour, 's', 4.5, hollow)
-            point(ax, y + .13, row, 'test', colour, 'o', 6.5)
-            side(ax, y, f'{_share(row.train)} → {_share(row.test)}   of {int(np.nan_to_num(row.n_test)):,}')
-        side(ax, -.75, 'F1 train → test', weight='bold')
-        ax.axhline(.5, color=GREY, lw=.8, ls=(0, (1, 3)))
-        ax.set_xlabel('F1 of spans (square: train' + (', sentence left out' if hollow else '') + '; dot: test)' + (f'\n{most} of {len(found) - 1} types' if len(found) - 1 > most else ''))
-        ax.set_title(wrap_text(about_run(test)), pad=22)
-    return ax
-
-# %% ../nbs/20_plots.ipynb #b3bbadd8
-def _share(value): return 'none' if np.isnan(value) else f'{value:.2f}'
-
-# %% ../nbs/20_plots.ipynb #f1e2dc61
-def type_confusion(
-    test:Predictions, # of words in sentences
-) -> pd.DataFrame: # counts: true type, last 'invented', by predicted type, then 'other words' and 'missed'
-    "How often entities of each type were taken for each."
-    types, (true, said, _) = read_tags(test.meta['classes'])[0], spans_of(test)
-    table = np.zeros((len(types) + 1, len(types) + 2), int)
-    key = lambda s: s[:, 0] * (len(test) + 1) + s[:, 1]
-    _, i, j = np.intersect1d(key(true), key(said), return_indices=True)
-    np.add.at(table, (true[i, 2], said[j, 2]), 1)
-    alone, cut = (np.delete(a, at, axis=0) for a, at in ((true, i), (said, j)))
-    np.add.at(table, (alone[:, 2], np.where(_touches(alone, said), len(types), len(types) + 1)), 1)
-    np.add.at(table, (len(types), cut[~_touches(cut, true), 2]), 1)
-    return pd.DataFrame(table, [*types, 'invented'], [*types, 'other words', 'missed'])
-
-# %% ../nbs/20_plots.ipynb #568ee07a
-def _last_before(spans, others):
-    "For each span the last of the others that begins before it ends; -1: none."
-    return np.searchsorted(others[:, 0], spans[:, 1]) - 1
-
-def _touches(spans, others):
-    "Which spans share a word with one of the others; both are in the order of the text."
-    last = _last_before(spans, others)
-    return (last >= 0) & (others[last, 1] > spans[:, 0]) if len(others) else np.zeros(len(spans), bool)
-
-# %% ../nbs/20_plots.ipynb #46361184
-def plot_type_confusion(
-    test:Predictions, # of words in sentences
-    *,
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes|None: # a matrix; None where there are no entities
-    "Which types of entities are taken for which, cut, missed or invented."
-    table = type_confusion(test)
-    if not table.to_numpy().any(): return say('There is no entity in these sentences, and none was predicted.')
-    counts, share = table.to_numpy(), table.div(table.sum(axis=1).clip(lower=1), axis=0)
-    with style():
-        if ax is None: ax = plt.subplots(figsize=(max(5, 2.3 + .55 * counts.shape[1]), 1.5 + .42 * len(counts)))[1]
-        written = np.where(counts > 0, counts.astype(str), '')
-        sns.heatmap(share.to_numpy(), vmin=0, vmax=1, cmap='Blues', annot=written, fmt='', annot_kws={'fontsize': 8.5}, cbar=False, ax=ax)
-        said, true = ([as_label(clip(c, 18)) for c in names] for names in (table.columns, table.index))
-        ax.set_xticks(np.arange(counts.shape[1]) + .5, said, rotation=40, ha='right', rotation_mode='anchor')
-        ax.set_yticks(np.arange(len(counts)) + .5, true, rotation=0)
-        ax.axvline(len(counts) - 1, color='white', lw=5); ax.axhline(len(counts) - 1, color='white', lw=5)
-        ax.set(xlabel='predicted', ylabel='true')
-        ax.set_title(wrap_text(about_run(test)))
-    return ax
-
-# %% ../nbs/20_plots.ipynb #2179d7bf
-def entity_mistakes(
-    test:Predictions, # of words in sentences
-) -> pd.DataFrame: # sentence, start, stop (words within it), true ('' if invented), predicted ('' if missed), same_words, confidence; the most confident first, missed ones last
-    "Every wrong answer about an entity, and every entity without an answer."
-    types, (true, said, order) = read_tags(test.meta['classes'])[0], spans_of(test)
-    key = lambda s: [tuple(o) for o in s.tolist()]
-    wrong, missed = said[[o not in set(key(true)) for o in key(said)]] if len(said) else said, true[~_touches(true, said)]
-    at, touched = _last_before(wrong, true), _touches(wrong, true)
-    same = np.array([t and (true[i, :2] == w[:2]).all() for w, i, t in zip(wrong, at, touched)], bool)
-    names = np.array([*types, ''], object)
-    rows = np.concatenate([wrong, missed])
-    frame = pd.DataFrame(dict(zip(('sentence', 'start', 'stop'), _within(test, order, rows))))
-    frame['true'] = [*(names[true[i, 2]] if t else '' for i, t in zip(at, touched)), *names[missed[:, 2]]]
-    frame['predicted'], frame['same_words'] = [*names[wrong[:, 2]], *[''] * len(missed)], [*same, *[False] * len(missed)]
-    frame['confidence'] = _span_confidence(test, order, rows)
-    return frame.assign(none=frame.predicted == '').sort_values(['none', 'confidence'], ascending=[True, False], kind='stable', ignore_index=True).drop(columns='none')
-
-# %% ../nbs/20_plots.ipynb #0ef5ee72
-def _within(test, order, spans):
-    "Sentence of each span, and its first word and the end counted within the sentence."
-    sentence = test.groups[order]
-    first = np.searchsorted(sentence, sentence[spans[:, 0]])
-    return sentence[spans[:, 0]], spans[:, 0] - first, spans[:, 1] - first
-
-def _span_confidence(test, order, spans):
-    "The mean probability of the predicted tags of each span; NaN without probabilities."
-    if test.scores is None: return np.full(len(spans), np.nan)
-    total = np.append(0, np.cumsum(test.scores[order, test.pred[order]]))
-    return (total[spans[:, 1]] - total[spans[:, 0]]) / (spans[:, 1] - spans[:, 0])
-
-# %% ../nbs/20_plots.ipynb #33085074
-LINE = 92 # letters in a line of text
-
-def _plain(word, width=40):
-    "A word in letters of equal width."
-    is_narrow = lambda c: unicodedata.east_asian_width(c) not in 'WF' and not unicodedata.combining(c)
-    letters = [c if is_narrow(c) else '□' for c in drawable(word, font='DejaVu Sans Mono')]
-    return clip(''.join(letters), width)
-
-def _places(words, width=LINE):
-    "Line and column of each word."
-    places, line, column = [], 0, 0
-    for w in words:
-        if column and column + len(w) > width: line, column = line + 1, 0
-        places.append((line, column))
-        column += len(w) + 1
-    return places
-
-# %% ../nbs/20_plots.ipynb #8a657767
-def _ground(ax, places, words, start, stop, top, **look):
-    "A mark behind (or under) some words, line by line."
-    for line in sorted({places[i][0] for i in range(start, stop)}):
-        at = [i for i in range(start, stop) if places[i][0] == line]
-        left, right = places[at[0]][1], places[at[-1]][1] + len(words[at[-1]])
-        if 'color' in look: ax.plot([left, right], [top + line + .92] * 2, solid_capstyle='butt', zorder=3, **look)
-        else: ax.add_patch(Rectangle((left - .15, top + line + .03), right - left + .3, .9, lw=0, zorder=1, **look))
-
-# %% ../nbs/20_plots.ipynb #a33738cb
-def _write(ax, column, line, word, step=6):
-    "A word, some letters at a time: rounded to pixels they would drift from their columns."
-    for i in range(0, len(word), step): ax.text(column + i, line, word[i:i + step], va='center', family='DejaVu Sans Mono', fontsize=9, parse_math=False, zorder=4)
-
-# %% ../nbs/20_plots.ipynb #957b3ce1
-def _said(row, words):
-    "A mistake in words."
-    sure = '' if np.isnan(row.confidence) else ' (>99%)' if row.confidence > .99 else f' ({row.confidence:.0%})'
-    if row.predicted == '': told = f'{row.true}, missed'
-    elif row.same_words or row.true == '': told = f"{row.true or 'no entity'}, taken for {row.predicted}"
-    else: told = f'taken for {row.predicted}, where a {row.true} has other words'
-    said = f"{' '.join(words[row.start:row.stop])}: {told}{sure}"
-    return clip(drawable(said, font='DejaVu Sans Mono'), LINE - 2)
-
-# %% ../nbs/20_plots.ipynb #e10dd9b8
-def _draw_sentence(ax, top, words, true, said, mistakes):
-    "One sentence with its marks and its mistakes; returns where the next may begin."
-    first = max(0, mistakes.start.min() - 25) if len(words) > 100 else 0
-    shown = [*(['…'] if first else []), *words[first:first + 100], *(['…'] if first + 100 < len(words) else [])]
-    shift, places = first - bool(first), _places(shown)
-    true, said = ([(max(a - shift, 0), min(b - shift, len(shown)), k) for a, b, k in spans if b > shift and a - shift < len(shown)] for spans in (true, said))
-    for a, b, k in said: _ground(ax, places, shown, a, b, top, facecolor=BLUE if (a, b, k) in true else WORSE, alpha=.25)
-    for a, b, _ in true: _ground(ax, places, shown, a, b, top, color='black', lw=1.3)
-    for word, (line, column) in zip(shown, places): _write(ax, column, top + line + .5, word)
-    lines = [_said(r, words) for r in mistakes[:4].itertuples()]
-    for i, text in enumerate(lines): ax.text(2, top + places[-1][0] + 1.5 + i, text, va='center', family='DejaVu Sans Mono', fontsize=8, color=GREY, parse_math=False)
-    return top + places[-1][0] + 1.7 + len(lines)
-
-# %% ../nbs/20_plots.ipynb #33da7f07
-def _text_axes(title):
-    "An axis of letters: one unit to the right is one letter, one unit down is one line."
-    ax = plt.figure(layout='none').add_axes((0, 0, 1, 1))
-    ax.set_axis_off()
-    ax.legend([Line2D([], [], color='black', lw=1.3), Patch(fc=BLUE, alpha=.25), Patch(fc=WORSE, alpha=.25)], ['true entity', 'found', 'wrong answer'],
-              loc='lower left', bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=.3, title=title, alignment='left', title_fontproperties={'weight': 'bold', 'size': 10})
-    return ax
-
-def _fit_text(ax, height):
-    "The size of the figure that makes letters and lines fit."
-    ax.set(xlim=(-.5, LINE + .5), ylim=(height, 0))
-    ax.figure.set_size_inches((LINE + 1) * .6021 * 9 / 72, height * .19)
-
-# %% ../nbs/20_plots.ipynb #6ff0945e
-def plot_sentences(
-    task:Task, # whose sentences the groups are
-    test:Predictions, # of words in sentences
-    n:int=6, # sentences at most
-) -> Figure|None: # None where no entity was mistaken
-    "Sentences with the most confident mistakes about entities."
-    wrong = entity_mistakes(test)
-    if not len(wrong): return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
-    true, said, order = spans_of(test)
-    types, top = read_tags(test.meta['classes'])[0], .4
-    with style():
-        ax = _text_axes(wrap_text(about_run(test)))
-        for sentence in wrong.sentence.drop_duplicates()[:n]:
-            marks = [[(a, b, types[k]) for g, a, b, k in zip(*_within(test, order, s), s[:, 2]) if g == sentence] for s in (true, said)]
-            top = _draw_sentence(ax, top, [_plain(w) for w in task.inputs[int(sentence)]], *marks, wrong[wrong.sentence == sentence])
-        _fit_text(ax, top)
-    return ax.figure
 
 # %% ../nbs/20_plots.ipynb #7e903951
 def plot_epochs(
@@ -1098,167 +797,6 @@ def _draw_finding(cell, task, check, rows):
         x = _picture(task.inputs[int(row)])
         ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
         ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.classes[task.y[row]], 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
-
-# %% ../nbs/20_plots.ipynb #3dcb00b0
-def by_history(
-    train:Predictions, # lists on train
-    test:Predictions, # lists on test
-    bins:int=4, # groups of about equal size
-) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
-    "nDCG@10 by the size of the user's history."
-    size = np.array(test.meta['history'])
-    rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in size_groups(size[test.ids], bins)]
-    new = by_novelty(test)['new']
-    return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
-
-# %% ../nbs/20_plots.ipynb #3f66a6e8
-def _history_row(group, train, test):
-    row = dict(group=group, n=len(test))
-    for name, p in [('train', train), ('test', test)]:
-        s = score(p, 'ndcg@10') if len(p) else None
-        row |= {name: s.value, f'{name}_low': s.low, f'{name}_high': s.high} if s else dict.fromkeys((name, f'{name}_low', f'{name}_high'), np.nan)
-    return row
-
-# %% ../nbs/20_plots.ipynb #ff118bef
-def plot_by_history(
-    train:Predictions, # lists on train
-    test:Predictions, # lists on test
-    *,
-    bins:int=4, # groups of about equal size
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # one line per group of users, and one for new items
-    "nDCG@10 on train and on test by the size of the user's history."
-    df = by_history(train, test, bins)
-    with style():
-        ax = rows_axes(ax, list(df.group))
-        for y, (_, row) in enumerate(df.iterrows()):
-            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, not test.meta.get('in_sample', True))
-            point(ax, y + .13, row, 'test', WORSE if np.isnan(row.train) else BLUE, 'o', 6.5)
-            side(ax, y, f"{row.test:.3f}   {row.n:,} users")
-        side(ax, -.5, 'test', weight='bold')
-        mark = dict(ls='', color=BLUE, mew=1.3)
-        marks = [Line2D([], [], marker='o', ms=6, **mark), Line2D([], [], marker='s', ms=5, mfc=BLUE if test.meta.get('in_sample', True) else 'white', **mark)]
-        ax.legend(marks, ['test', 'train' if test.meta.get('in_sample', True) else 'train, item left out'], loc='lower left', bbox_to_anchor=(0, 1), ncols=2,
-                  title=wrap_text(about_run(test)), alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2, title_fontproperties={'weight': 'bold', 'size': 10})
-        ax.set(xlabel='ndcg@10', xlim=(0, None))
-    return ax
-
-# %% ../nbs/20_plots.ipynb #bf2d1b86
-def hits_by_rank(
-    test:Predictions, # lists
-) -> pd.DataFrame: # one row per length: k, recall, low, high, best (what a perfect list of that length holds)
-    "Recall by the length of the list."
-    ks = [k for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50) if k <= test.pred.shape[1]]
-    found = [score(test, recall(k)) for k in ks]
-    return pd.DataFrame(dict(k=ks, recall=[s.value for s in found], low=[s.low for s in found], high=[s.high for s in found],
-                             best=[float(np.mean(np.minimum(test.y, k) / test.y)) for k in ks]))
-
-# %% ../nbs/20_plots.ipynb #d847718e
-def plot_hits(
-    test:Predictions, # lists
-    baseline:Predictions|None=None, # lists of the baseline for the same users
-    *,
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # a curve over the length of the list
-    "The share of the items to be found that lists of each length hold."
-    with style():
-        if ax is None: ax = plt.subplots(figsize=(5.4, 3.2))[1]
-        for p, colour, name in [(baseline, GREY, baseline and baseline.meta.get('protocol', 'baseline')), (test, BLUE, test.meta.get('protocol', 'lists'))]:
-            if p is None: continue
-            df = hits_by_rank(p)
-            ax.fill_between(df.k, df.low, df.high, color=colour, alpha=.15, lw=0)
-            ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=as_label(name, 60))
-        ax.plot(df.k, df.best, ':', color='black', lw=1, label='a perfect list')
-        ax.set(xlabel='length k of the list', ylabel='recall@k', xlim=(0, df.k.max() + 1), ylim=(0, None))
-        ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
-        ax.set_title(wrap_text(about_run(test)))
-    return ax
-
-# %% ../nbs/20_plots.ipynb #98547d04
-def _at(test, user): return test.ids.tolist().index(user)
-
-def _spread(test, n):
-    "n users from the best served to the worst."
-    own = (test.scores[:, :10] / np.log2(np.arange(2, 2 + min(10, test.scores.shape[1])))).sum(1)
-    order = np.argsort(-own, kind='stable')
-    return order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))]
-
-def _lasts(task, user, n):
-    "The last items of a user's history, the latest first."
-    rows = fit_rows(task)
-    rows = np.sort(rows[task.groups[rows] == user])[::-1]
-    return task.y[rows[:n]]
-
-# %% ../nbs/20_plots.ipynb #49a604e8
-def _offered(test, i, most):
-    "The list of one user, and which of it are hits."
-    kept = test.pred[i] >= 0
-    return test.pred[i][kept][:most], test.scores[i][kept][:most]
-
-def _lists(task, test, i, most, old=None):
-    "{heading: (items, which are hits)} of one user."
-    history = _lasts(task, test.ids[i], most)
-    taken = {'took last': (history, np.zeros(len(history)))}
-    if old is None: return taken | {'is offered': _offered(test, i, most)}
-    return taken | {'was offered': _offered(old, _at(old, test.ids[i]), most), 'is offered now': _offered(test, i, most)}
-
-# %% ../nbs/20_plots.ipynb #6d571fb2
-def _about_user(task, test, i, old=None):
-    "Who that is, and how much was found."
-    names, found = task.about.get('users'), lambda p: int(p.scores[_at(p, test.ids[i]), :10].sum())
-    before = '' if old is None else f', {found(old)} before'
-    name = visible(names[test.ids[i]], 40) if names else test.ids[i]
-    return f'user {name}: {found(test)} of the {test.y[i]} items taken next are among the first 10{before}'
-
-def _most_harmed(old, new, n):
-    "The users whose lists lose most, the greatest loss first."
-    change = unit_changes(old, new)
-    worst = np.unique(new.ids)[np.argsort(change, kind='stable')[:min(n, int((change < 0).sum()))]]
-    return [_at(new, user) for user in worst]
-
-# %% ../nbs/20_plots.ipynb #789e42d2
-def _text_lists(task, users, most):
-    "Lists side by side, hits in colour and with a tick."
-    fig, axes = plt.subplots(len(users), 1, figsize=(8.4, .19 * (most + 2) * len(users)), squeeze=False)
-    for ax, (title, lists) in zip(axes[:, 0], users.items()):
-        ax.set_axis_off()
-        ax.set(xlim=(0, len(lists)), ylim=(most + 1, 0))
-        ax.set_title(as_label(title), fontsize=9.5, color=GREY)
-        for x, (heading, (codes, hits)) in enumerate(lists.items()):
-            ax.text(x, 0, heading, weight='bold', fontsize=9, va='top')
-            names = [as_label(clip(task.classes[c], 102 // len(lists))) for c in codes] or ['nothing yet']
-            for y, (name, hit) in enumerate(zip(names, [*hits, 0]), 1):
-                ax.text(x, y, ('✓ ' if hit else '   ') + name, fontsize=9, va='top', **(dict(color='#00724f', weight='bold') if hit else {}))
-    return fig
-
-def _picture_lists(task, users, most):
-    "Lists one above the other, hits in a frame."
-    fig = plt.figure(figsize=(8.4, sum(.3 + 1.1 * len(lists) for lists in users.values())))
-    for part, (title, lists) in zip(fig.subfigures(len(users), 1, squeeze=False)[:, 0], users.items()):
-        part.suptitle(as_label(title), fontsize=9.5, color=GREY, x=.01, ha='left')
-        for axes, (heading, (codes, hits)) in zip(part.subplots(len(lists), most, squeeze=False), lists.items()):
-            for ax in axes: ax.set_axis_off()
-            axes[0].set_title(heading, loc='left', fontsize=9)
-            for ax, code, hit in zip(axes, codes, hits):
-                x = _picture(task.inputs[int(code)])
-                ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-                if hit: ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec='#009e73', lw=4, clip_on=False))
-    return fig
-
-# %% ../nbs/20_plots.ipynb #ad75ccf3
-def plot_recommendations(
-    task:Task, # whose items the lists are of
-    test:Predictions, # lists
-    n:int=4, # users at most
-    *,
-    old:Predictions|None=None, # lists of the model in use; None: users from the best served to the worst, else those who lose most
-    most:int=10, # items of each list at most
-) -> Figure|None: # None where there is no list
-    "What some users took last beside what they were offered; hits are marked."
-    if not len(test): return say('There are no lists.')
-    rows = _spread(test, n) if old is None else _most_harmed(old, test, n)
-    users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
-    with style(): return (_picture_lists if task.medium.gallery == 'pictures' else _text_lists)(task, users, most) if users else say('There is none.')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(

@@ -6,17 +6,114 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KIND']
+__all__ = ['KIND', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes', 'plot_mistakes']
+
+# %% ../../nbs/kinds/classification.ipynb #02c9b1e2
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+import numpy as np
+import pandas as pd
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
 from ..kind import Kind
-from ..metrics import broken, changes_by_class
-from ..plots import plot_confusion, plot_examples, plot_mistakes, plot_per_class
-from ..tasks import check_all_known, clean_labels, read_test_labels
+from ..metrics import broken, changes_by_class, Predictions, per_class_upgradeability
+from ..plots import plot_examples, BLUE, GREY, WORSE, _can_show, _draw_matrix, _ends, about_run, clip, point, rows_axes, say, side, style, wrap_text
+from ..tasks import check_all_known, clean_labels, read_test_labels, Task
+from ..reading import as_label
+
+# %% ../../nbs/kinds/classification.ipynb #45100571
+def plot_per_class(
+    train:Predictions, # on the examples that were learned from
+    test:Predictions, # on unseen ones
+    *,
+    most:int=24, # classes shown at most
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per class
+    "Upgradeability of every class with its interval, and recall on test."
+    found = per_class_upgradeability(train, test)
+    known = found[found.upgradeability.notna()].sort_values('upgradeability', kind='stable')
+    rows, remark = _ends(known, most)
+    with style():
+        ax = rows_axes(ax, [clip(c) for c in rows['class']])
+        for y, (_, row) in enumerate(rows.iterrows()):
+            point(ax, y, row.rename({'low': 'upgradeability_low', 'high': 'upgradeability_high'}), 'upgradeability', BLUE, 'o', 6)
+            side(ax, y, f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}')
+        ax.axvline(0, color='black', lw=.8, zorder=0)
+        if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
+        side(ax, -.75, 'recall train → test', weight='bold')
+        ax.set_xlabel('U of the class: recall on test − recall on train' + (f'\n{remark}' if remark else ''))
+        ax.set_title(wrap_text(about_run(test)), pad=22)
+    return ax
+
+# %% ../../nbs/kinds/classification.ipynb #c1b099b5
+def confusion(
+    test:Predictions, # of one split
+) -> np.ndarray: # (C, C) counts, true class by predicted class
+    "How often each class was taken for each."
+    n = len(test.meta.get('classes', ())) or int(max(test.y.max(), test.pred.max())) + 1
+    return np.bincount(test.y * n + test.pred, minlength=n * n).reshape(n, n)
+
+# %% ../../nbs/kinds/classification.ipynb #21733315
+def confused_pairs(
+    test:Predictions, # of one split
+) -> pd.DataFrame: # true, predicted, n, share (of the true class), most frequent first
+    "The pairs of classes that are mistaken for one another."
+    counts = confusion(test)
+    names = np.array([str(c) for c in test.meta.get('classes', range(len(counts)))], dtype=object)
+    true, said = np.nonzero(counts * (1 - np.eye(len(counts), dtype=int)))
+    frame = pd.DataFrame({'true': names[true], 'predicted': names[said], 'n': counts[true, said], 'share': counts[true, said] / counts.sum(1)[true]})
+    return frame.sort_values('n', ascending=False, kind='stable', ignore_index=True)
+
+# %% ../../nbs/kinds/classification.ipynb #f82fc7ca
+def _draw_pairs(ax, pairs, n_mistakes):
+    ax = rows_axes(ax, [f'{clip(a)} → {clip(b)}' for a, b in zip(pairs.true, pairs.predicted)])
+    ax.barh(range(len(pairs)), pairs.n, color=WORSE, height=.6)
+    for y, (n, share) in enumerate(zip(pairs.n, pairs.share)): side(ax, y, f'{n} ({share:.0%} of the class)')
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel(f'test examples (true class → answer); these are {pairs.n.sum()} of {n_mistakes} mistakes')
+    return ax
+
+# %% ../../nbs/kinds/classification.ipynb #22c9f875
+def plot_confusion(
+    test:Predictions, # of one split
+    *,
+    most:int=15, # classes in a matrix at most; with more, the most frequent confusions are listed
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # a matrix or bars
+    "Which classes are taken for which."
+    counts, pairs = confusion(test), confused_pairs(test)
+    names = [as_label(clip(c, 18)) for c in test.meta.get('classes', range(len(counts)))]
+    with style():
+        ax = _draw_matrix(ax, counts, names) if len(counts) <= most else _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
+        ax.set_title(wrap_text(about_run(test)))
+    return ax
+
+# %% ../../nbs/kinds/classification.ipynb #469da0a4
+def mistakes(
+    test:Predictions, # of one split
+    n:int=12, # how many
+) -> pd.DataFrame: # id, true, predicted, confidence (NaN without probabilities), the most confident first
+    "The most confident wrong answers."
+    wrong = test.take(test.y != test.pred)
+    sure = np.full(len(wrong), np.nan) if wrong.scores is None else wrong.scores[np.arange(len(wrong)), wrong.pred]
+    names = np.array([str(c) for c in test.meta.get('classes', range(1 + max(test.y.max(), test.pred.max())))], dtype=object)
+    frame = pd.DataFrame({'id': wrong.ids, 'true': names[wrong.y], 'predicted': names[wrong.pred], 'confidence': sure})
+    return frame.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)[:n]
+
+# %% ../../nbs/kinds/classification.ipynb #b4765d71
+def plot_mistakes(
+    task:Task, # whose inputs the ids are rows of
+    test:Predictions, # of one split
+    n:int=12, # how many at most
+) -> Figure|None: # None where there is no mistake, or nothing to be seen of it
+    "The most confident mistakes as pictures or texts."
+    if _can_show(task) and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
+    return plot_examples(task, mistakes(test, n))
 
 # %% ../../nbs/kinds/classification.ipynb #10a54d3b
 def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
 
 # %% ../../nbs/kinds/classification.ipynb #a52ea7bb
-KIND = Kind('classification', clean_labels=clean_labels, read_labels=read_test_labels, check_labels=check_all_known, parts=plot_per_class, confusions=plot_confusion, cases=plot_mistakes,
-            broken=_broken_examples, changes=changes_by_class)
+KIND = Kind(
+    'classification', clean_labels=clean_labels, read_labels=read_test_labels, check_labels=check_all_known,
+    parts=plot_per_class, confusions=plot_confusion, cases=plot_mistakes, broken=_broken_examples, changes=changes_by_class)

@@ -4,20 +4,26 @@
 
 # %% ../../nbs/kinds/tagging.ipynb #7acaa2db
 from __future__ import annotations
+import unicodedata
 
 # %% auto #0
-__all__ = ['WORDS', 'KIND']
+__all__ = ['WORDS', 'KIND', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences']
 
 # %% ../../nbs/kinds/tagging.ipynb #20071f43
-import numpy as np
+import numpy as np, pandas as pd, matplotlib.pyplot as plt, seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
 # %% ../../nbs/kinds/tagging.ipynb #3dc812e8
-from ..entities import decode
+from ..entities import decode, read_tags
 from ..kind import Kind, Words
-from ..metrics import changes_by_type, unit_changes
-from ..plots import plot_sentences, plot_type_confusion, plot_types, say
+from ..metrics import changes_by_type, unit_changes, Predictions, per_type, score, spans_of
+from ..plots import say, BLUE, GREY, WORSE, about_run, clip, point, rows_axes, side, style, wrap_text
 from ..protocols import fit_rows
-from ..tasks import check_several, nested_order, strata
+from ..tasks import check_several, nested_order, strata, Task
+from ..reading import as_label, drawable
 
 # %% ../../nbs/kinds/tagging.ipynb #7c61f5b7
 def _sentences(y, unit):
@@ -49,6 +55,211 @@ def _training_sentences(task, seed):
     unit, stratum = strata(task)
     pool = np.unique(unit[fit_rows(task)])
     return pool[nested_order(stratum[pool], seed)]
+
+# %% ../../nbs/kinds/tagging.ipynb #aa289a5d
+def _type_rows(train, test):
+    "One row per type and one for all of them, with train and test side by side."
+    a, b = (per_type(p).set_index('type')[['n', 'f1', 'low', 'high']].add_suffix(f'_{k}') for k, p in [('train', train), ('test', test)])
+    both = a.join(b, how='outer').sort_values('f1_test', ascending=False, kind='stable')
+    whole = [score(p, 'span_f1') for p in (train, test)]
+    both.loc['all types'] = sum(([n, s.value, s.low, s.high] for n, s in zip(both[['n_train', 'n_test']].sum(), whole)), [])
+    named = lambda k: {f'f1_{k}': k, f'low_{k}': f'{k}_low', f'high_{k}': f'{k}_high'}
+    return both.loc[['all types', *both.index[:-1]]].rename(columns=named('train') | named('test'))
+
+# %% ../../nbs/kinds/tagging.ipynb #94cd9710
+def plot_types(
+    train:Predictions, # of words, on the sentences that were learned from
+    test:Predictions, # on unseen ones
+    *,
+    most:int=24, # types shown at most
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes: # one line per type of entity
+    "F1 of every type of entity with its interval, on train and on test."
+    found = _type_rows(train, test)
+    rows, hollow = found[:most + 1], not test.meta.get('in_sample', True)
+    with style():
+        ax = rows_axes(ax, [clip(t) for t in rows.index])
+        for y, (name, row) in enumerate(rows.iterrows()):
+            colour = 'black' if y == 0 else BLUE
+            ax.plot([row.train, row.test], [y - .13, y + .13], color=colour, lw=1, alpha=.45, zorder=1)
+            point(ax, y - .13, row, 'train', colour, 's', 4.5, hollow)
+            point(ax, y + .13, row, 'test', colour, 'o', 6.5)
+            side(ax, y, f'{_share(row.train)} → {_share(row.test)}   of {int(np.nan_to_num(row.n_test)):,}')
+        side(ax, -.75, 'F1 train → test', weight='bold')
+        ax.axhline(.5, color=GREY, lw=.8, ls=(0, (1, 3)))
+        ax.set_xlabel('F1 of spans (square: train' + (', sentence left out' if hollow else '') + '; dot: test)' + (f'\n{most} of {len(found) - 1} types' if len(found) - 1 > most else ''))
+        ax.set_title(wrap_text(about_run(test)), pad=22)
+    return ax
+
+# %% ../../nbs/kinds/tagging.ipynb #b3bbadd8
+def _share(value): return 'none' if np.isnan(value) else f'{value:.2f}'
+
+# %% ../../nbs/kinds/tagging.ipynb #f1e2dc61
+def type_confusion(
+    test:Predictions, # of words in sentences
+) -> pd.DataFrame: # counts: true type, last 'invented', by predicted type, then 'other words' and 'missed'
+    "How often entities of each type were taken for each."
+    types, (true, said, _) = read_tags(test.meta['classes'])[0], spans_of(test)
+    table = np.zeros((len(types) + 1, len(types) + 2), int)
+    key = lambda s: s[:, 0] * (len(test) + 1) + s[:, 1]
+    _, i, j = np.intersect1d(key(true), key(said), return_indices=True)
+    np.add.at(table, (true[i, 2], said[j, 2]), 1)
+    alone, cut = (np.delete(a, at, axis=0) for a, at in ((true, i), (said, j)))
+    np.add.at(table, (alone[:, 2], np.where(_touches(alone, said), len(types), len(types) + 1)), 1)
+    np.add.at(table, (len(types), cut[~_touches(cut, true), 2]), 1)
+    return pd.DataFrame(table, [*types, 'invented'], [*types, 'other words', 'missed'])
+
+# %% ../../nbs/kinds/tagging.ipynb #568ee07a
+def _last_before(spans, others):
+    "For each span the last of the others that begins before it ends; -1: none."
+    return np.searchsorted(others[:, 0], spans[:, 1]) - 1
+
+def _touches(spans, others):
+    "Which spans share a word with one of the others; both are in the order of the text."
+    last = _last_before(spans, others)
+    return (last >= 0) & (others[last, 1] > spans[:, 0]) if len(others) else np.zeros(len(spans), bool)
+
+# %% ../../nbs/kinds/tagging.ipynb #46361184
+def plot_type_confusion(
+    test:Predictions, # of words in sentences
+    *,
+    ax:Axes|None=None, # where to draw; None: a new figure
+) -> Axes|None: # a matrix; None where there are no entities
+    "Which types of entities are taken for which, cut, missed or invented."
+    table = type_confusion(test)
+    if not table.to_numpy().any(): return say('There is no entity in these sentences, and none was predicted.')
+    counts, share = table.to_numpy(), table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    with style():
+        if ax is None: ax = plt.subplots(figsize=(max(5, 2.3 + .55 * counts.shape[1]), 1.5 + .42 * len(counts)))[1]
+        written = np.where(counts > 0, counts.astype(str), '')
+        sns.heatmap(share.to_numpy(), vmin=0, vmax=1, cmap='Blues', annot=written, fmt='', annot_kws={'fontsize': 8.5}, cbar=False, ax=ax)
+        said, true = ([as_label(clip(c, 18)) for c in names] for names in (table.columns, table.index))
+        ax.set_xticks(np.arange(counts.shape[1]) + .5, said, rotation=40, ha='right', rotation_mode='anchor')
+        ax.set_yticks(np.arange(len(counts)) + .5, true, rotation=0)
+        ax.axvline(len(counts) - 1, color='white', lw=5); ax.axhline(len(counts) - 1, color='white', lw=5)
+        ax.set(xlabel='predicted', ylabel='true')
+        ax.set_title(wrap_text(about_run(test)))
+    return ax
+
+# %% ../../nbs/kinds/tagging.ipynb #2179d7bf
+def entity_mistakes(
+    test:Predictions, # of words in sentences
+) -> pd.DataFrame: # sentence, start, stop (words within it), true ('' if invented), predicted ('' if missed), same_words, confidence; the most confident first, missed ones last
+    "Every wrong answer about an entity, and every entity without an answer."
+    types, (true, said, order) = read_tags(test.meta['classes'])[0], spans_of(test)
+    key = lambda s: [tuple(o) for o in s.tolist()]
+    wrong, missed = said[[o not in set(key(true)) for o in key(said)]] if len(said) else said, true[~_touches(true, said)]
+    at, touched = _last_before(wrong, true), _touches(wrong, true)
+    same = np.array([t and (true[i, :2] == w[:2]).all() for w, i, t in zip(wrong, at, touched)], bool)
+    names = np.array([*types, ''], object)
+    rows = np.concatenate([wrong, missed])
+    frame = pd.DataFrame(dict(zip(('sentence', 'start', 'stop'), _within(test, order, rows))))
+    frame['true'] = [*(names[true[i, 2]] if t else '' for i, t in zip(at, touched)), *names[missed[:, 2]]]
+    frame['predicted'], frame['same_words'] = [*names[wrong[:, 2]], *[''] * len(missed)], [*same, *[False] * len(missed)]
+    frame['confidence'] = _span_confidence(test, order, rows)
+    return frame.assign(none=frame.predicted == '').sort_values(['none', 'confidence'], ascending=[True, False], kind='stable', ignore_index=True).drop(columns='none')
+
+# %% ../../nbs/kinds/tagging.ipynb #0ef5ee72
+def _within(test, order, spans):
+    "Sentence of each span, and its first word and the end counted within the sentence."
+    sentence = test.groups[order]
+    first = np.searchsorted(sentence, sentence[spans[:, 0]])
+    return sentence[spans[:, 0]], spans[:, 0] - first, spans[:, 1] - first
+
+def _span_confidence(test, order, spans):
+    "The mean probability of the predicted tags of each span; NaN without probabilities."
+    if test.scores is None: return np.full(len(spans), np.nan)
+    total = np.append(0, np.cumsum(test.scores[order, test.pred[order]]))
+    return (total[spans[:, 1]] - total[spans[:, 0]]) / (spans[:, 1] - spans[:, 0])
+
+# %% ../../nbs/kinds/tagging.ipynb #33085074
+LINE = 92 # letters in a line of text
+
+def _plain(word, width=40):
+    "A word in letters of equal width."
+    is_narrow = lambda c: unicodedata.east_asian_width(c) not in 'WF' and not unicodedata.combining(c)
+    letters = [c if is_narrow(c) else '□' for c in drawable(word, font='DejaVu Sans Mono')]
+    return clip(''.join(letters), width)
+
+def _places(words, width=LINE):
+    "Line and column of each word."
+    places, line, column = [], 0, 0
+    for w in words:
+        if column and column + len(w) > width: line, column = line + 1, 0
+        places.append((line, column))
+        column += len(w) + 1
+    return places
+
+# %% ../../nbs/kinds/tagging.ipynb #8a657767
+def _ground(ax, places, words, start, stop, top, **look):
+    "A mark behind (or under) some words, line by line."
+    for line in sorted({places[i][0] for i in range(start, stop)}):
+        at = [i for i in range(start, stop) if places[i][0] == line]
+        left, right = places[at[0]][1], places[at[-1]][1] + len(words[at[-1]])
+        if 'color' in look: ax.plot([left, right], [top + line + .92] * 2, solid_capstyle='butt', zorder=3, **look)
+        else: ax.add_patch(Rectangle((left - .15, top + line + .03), right - left + .3, .9, lw=0, zorder=1, **look))
+
+# %% ../../nbs/kinds/tagging.ipynb #a33738cb
+def _write(ax, column, line, word, step=6):
+    "A word, some letters at a time: rounded to pixels they would drift from their columns."
+    for i in range(0, len(word), step): ax.text(column + i, line, word[i:i + step], va='center', family='DejaVu Sans Mono', fontsize=9, parse_math=False, zorder=4)
+
+# %% ../../nbs/kinds/tagging.ipynb #957b3ce1
+def _said(row, words):
+    "A mistake in words."
+    sure = '' if np.isnan(row.confidence) else ' (>99%)' if row.confidence > .99 else f' ({row.confidence:.0%})'
+    if row.predicted == '': told = f'{row.true}, missed'
+    elif row.same_words or row.true == '': told = f"{row.true or 'no entity'}, taken for {row.predicted}"
+    else: told = f'taken for {row.predicted}, where a {row.true} has other words'
+    said = f"{' '.join(words[row.start:row.stop])}: {told}{sure}"
+    return clip(drawable(said, font='DejaVu Sans Mono'), LINE - 2)
+
+# %% ../../nbs/kinds/tagging.ipynb #e10dd9b8
+def _draw_sentence(ax, top, words, true, said, mistakes):
+    "One sentence with its marks and its mistakes; returns where the next may begin."
+    first = max(0, mistakes.start.min() - 25) if len(words) > 100 else 0
+    shown = [*(['…'] if first else []), *words[first:first + 100], *(['…'] if first + 100 < len(words) else [])]
+    shift, places = first - bool(first), _places(shown)
+    true, said = ([(max(a - shift, 0), min(b - shift, len(shown)), k) for a, b, k in spans if b > shift and a - shift < len(shown)] for spans in (true, said))
+    for a, b, k in said: _ground(ax, places, shown, a, b, top, facecolor=BLUE if (a, b, k) in true else WORSE, alpha=.25)
+    for a, b, _ in true: _ground(ax, places, shown, a, b, top, color='black', lw=1.3)
+    for word, (line, column) in zip(shown, places): _write(ax, column, top + line + .5, word)
+    lines = [_said(r, words) for r in mistakes[:4].itertuples()]
+    for i, text in enumerate(lines): ax.text(2, top + places[-1][0] + 1.5 + i, text, va='center', family='DejaVu Sans Mono', fontsize=8, color=GREY, parse_math=False)
+    return top + places[-1][0] + 1.7 + len(lines)
+
+# %% ../../nbs/kinds/tagging.ipynb #33da7f07
+def _text_axes(title):
+    "An axis of letters: one unit to the right is one letter, one unit down is one line."
+    ax = plt.figure(layout='none').add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.legend([Line2D([], [], color='black', lw=1.3), Patch(fc=BLUE, alpha=.25), Patch(fc=WORSE, alpha=.25)], ['true entity', 'found', 'wrong answer'],
+              loc='lower left', bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=.3, title=title, alignment='left', title_fontproperties={'weight': 'bold', 'size': 10})
+    return ax
+
+def _fit_text(ax, height):
+    "The size of the figure that makes letters and lines fit."
+    ax.set(xlim=(-.5, LINE + .5), ylim=(height, 0))
+    ax.figure.set_size_inches((LINE + 1) * .6021 * 9 / 72, height * .19)
+
+# %% ../../nbs/kinds/tagging.ipynb #6ff0945e
+def plot_sentences(
+    task:Task, # whose sentences the groups are
+    test:Predictions, # of words in sentences
+    n:int=6, # sentences at most
+) -> Figure|None: # None where no entity was mistaken
+    "Sentences with the most confident mistakes about entities."
+    wrong = entity_mistakes(test)
+    if not len(wrong): return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
+    true, said, order = spans_of(test)
+    types, top = read_tags(test.meta['classes'])[0], .4
+    with style():
+        ax = _text_axes(wrap_text(about_run(test)))
+        for sentence in wrong.sentence.drop_duplicates()[:n]:
+            marks = [[(a, b, types[k]) for g, a, b, k in zip(*_within(test, order, s), s[:, 2]) if g == sentence] for s in (true, said)]
+            top = _draw_sentence(ax, top, [_plain(w) for w in task.inputs[int(sentence)]], *marks, wrong[wrong.sentence == sentence])
+        _fit_text(ax, top)
+    return ax.figure
 
 # %% ../../nbs/kinds/tagging.ipynb #0d6c896f
 def _broken_sentences(task, old, new):
