@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from upgradeability import evaluate, extract, load_backbone, load_task
-from upgradeability.core import cache_dir, check_parameters, need, parse_spec
+from upgradeability.core import cache_dir, check_parameters, import_extra, parse_spec
 
 LITE0 = "bundled:efficientnet_lite0"
 RNG = np.random.default_rng(0)
@@ -74,7 +74,7 @@ TABLE = [ # what is done, exception, words of the message
     ("path without a source, as a model", lambda p: load_backbone("./net.pth"), ValueError, ["looks like a path", "'file:./net.pth:ARCH'", "'hub:./net.pth:ENTRY'"]),
     ("path without a source, as a task", lambda p: load_task("./pets"), ValueError, ["looks like a path", "'folder:./pets'"]),
     ("spec that names nothing", lambda p: parse_spec("timm:", ["timm"]), ValueError, ["names nothing", "source:name"]),
-    ("missing extra", lambda p: need("no_such_library", "text"), ImportError, ["no_such_library", "pip install 'upgradeability[text]'"]),
+    ("missing extra", lambda p: import_extra("no_such_library", "text"), ImportError, ["no_such_library", "pip install 'upgradeability[text]'"]),
     # no network
     ("weights not here", lambda p: load_backbone("resnet50"), OSError, ["resnet50-11ad3fa6.pth", "checkpoints", LITE0]),
     ("weights of timm not here", lambda p: load_backbone("timm:resnet10t"), OSError, ["model.safetensors", "models--timm--resnet10t", LITE0]),

@@ -6,7 +6,7 @@ from PIL import Image
 
 from upgradeability import check_task, evaluate, extract, folders, load_backbone, load_task, read_predictions
 from upgradeability.checks import view
-from upgradeability.folders import _ROOM, holding, picture_endings, picture_files, read_picture
+from upgradeability.folders import _ROOM, pixel_budget, picture_endings, picture_files, read_picture
 from upgradeability.models import wordnet_columns
 from upgradeability.reading import value_text
 from upgradeability.tasks import STRIP, to_rgb
@@ -333,7 +333,7 @@ def test_pixels_in_use_are_bounded(tmp_path, monkeypatch):
     for i, f in enumerate(files): picture(i, (100, 100)).save(f)
     seen = []
     def use(f):
-        with holding():
+        with pixel_budget():
             read_picture(f)
             seen.append(_ROOM.used)
             time.sleep(.01)
@@ -352,7 +352,7 @@ def test_a_thread_with_a_picture_does_not_wait(tmp_path, monkeypatch):
     picture().save(tmp_path/"x.png")
     both = threading.Barrier(2)
     def use():
-        with holding():
+        with pixel_budget():
             read_picture(tmp_path/"x.png")
             read_picture(tmp_path/"x.png")
         return True

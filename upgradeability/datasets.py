@@ -17,7 +17,7 @@ __all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task', 'is_task_name']
 import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, read_options, refuse_path, unknown
+from .core import Spec, cache_dir, fingerprint, nearest_name, parse_spec, progress, read_options, refuse_path, unknown
 from .entities import _load_conll
 from .folders import _load_folder, picture_files
 from .reading import Reading
@@ -238,5 +238,5 @@ def _task_source(name):
     if name in EMBEDDED: return name
     if _squeeze(name) in _torchvision_sets(): return 'torchvision'
     refuse_path('task', name, ('conll:{}',) if _holds_tags(Path(name).expanduser()) else ('folder:{}', 'csv:{}'))
-    guess = nearest(name, [*EMBEDDED, *_torchvision_sets()])
+    guess = nearest_name(name, [*EMBEDDED, *_torchvision_sets()])
     raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are {', '.join(map(repr, EMBEDDED))} and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: {', '.join(f'{k}:PATH' for k in TASKS if k not in (*EMBEDDED, 'torchvision', 'hf'))}, hf:NAME, or arrays.")

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['RASTER', 'PIXELS_AT_ONCE', 'SLIVER', 'OBLONG', 'picture_endings', 'holding', 'read_picture', 'picture_files',
+__all__ = ['RASTER', 'PIXELS_AT_ONCE', 'SLIVER', 'OBLONG', 'picture_endings', 'pixel_budget', 'read_picture', 'picture_files',
            'picture_reading']
 
 # %% ../nbs/06_folders.ipynb #229b0388
@@ -84,7 +84,7 @@ if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_forget_t
 
 # %% ../nbs/06_folders.ipynb #3e0d71c6
 @contextmanager
-def holding() -> Iterator: # pictures that are read inside count as in use until its end
+def pixel_budget() -> Iterator: # pictures that are read inside count as in use until its end
     "Read and use pictures within the budget of pixels that all threads share."
     if getattr(_HELD, 'pixels', None) is not None: # inside another
         yield
@@ -110,7 +110,7 @@ def _c_library():
 
 # %% ../nbs/06_folders.ipynb #3b78756f
 def _take_room(picture):
-    "Wait until there is room for the pixels of an opened picture; inside `holding`."
+    "Wait until there is room for the pixels of an opened picture; inside `pixel_budget`."
     pixels = picture.width * picture.height
     _ROOM.enter(pixels, wait=not _HELD.pixels)
     _HELD.pixels += pixels
@@ -128,7 +128,7 @@ def read_picture(
     path:str|Path, # of a picture file
 ) -> Image.Image: # mode RGB
     "Read and convert a picture; the file is closed again."
-    with holding(), _open_picture(path) as picture:
+    with pixel_budget(), _open_picture(path) as picture:
         _take_room(picture)
         return to_rgb(picture)
 
@@ -154,7 +154,7 @@ def _value_range(picture):
 
 # %% ../nbs/06_folders.ipynb #d2dee638
 def _look_at(path):
-    "What is noted of a picture: size, mode, whether there are several, range of 16-bit values. Inside `holding`."
+    "What is noted of a picture: size, mode, whether there are several, range of 16-bit values. Inside `pixel_budget`."
     with _open_picture(path) as picture:
         _take_room(picture)
         facts = dict(mode=picture.mode, several=_holds_several(picture), range=_value_range(picture), size=picture.size)
@@ -199,7 +199,7 @@ def _fact_or_problem(path):
     try:
         if not os.path.exists(path): raise OSError('there is no such file')
         if not os.path.isfile(path): raise OSError('not an ordinary file')
-        with holding(): return _look_at(path)
+        with pixel_budget(): return _look_at(path)
     except Exception as e: return _unreadable(path, e)
 
 # %% ../nbs/06_folders.ipynb #0ed6d968

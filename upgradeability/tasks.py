@@ -21,7 +21,7 @@ import numpy as np, pandas as pd
 from PIL import Image, ImageOps
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
-from .core import fingerprint, fold, unknown
+from .core import fingerprint, folded_name, unknown
 from .reading import decodable, Reading, reading_html, reading_text
 from .kind import Kind, kind_of
 
@@ -498,7 +498,7 @@ def _alike(classes):
     groups = {}
     for c in classes:
         is_number = re.fullmatch(r'[-+]?[0-9]+(\.[0-9]*)?', c)
-        groups.setdefault(float(c) if is_number else fold(c), []).append(c)
+        groups.setdefault(float(c) if is_number else folded_name(c), []).append(c)
     return [g for g in groups.values() if len(g) > 1]
 
 def _shown(names):
