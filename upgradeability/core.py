@@ -5,11 +5,10 @@
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
 import ast, difflib, hashlib, importlib, inspect, json, os, re, sys, tempfile, unicodedata, warnings, platform, time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from types import ModuleType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -22,15 +21,13 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 # %% ../nbs/00_core.ipynb #eb992d99
+INVISIBLE = 'Cc Cf Zl Zp Zs'.split() # what Unicode calls control and format characters, and blanks
+
 def folded_name(name):
     "A name without case, blanks, invisible characters and Unicode form: equal for names that look alike."
     text = unicodedata.normalize('NFKC', str(name)).casefold()
     characters = unicodedata.normalize('NFKC', text)
-    return ''.join(c for c in characters if not _is_invisible(c))
-
-def _is_invisible(character):
-    "Whether a character is a blank, or leaves no mark at all."
-    return character.isspace() or unicodedata.category(character) in ('Cc', 'Cf')
+    return ''.join(c for c in characters if unicodedata.category(c) not in INVISIBLE)
 
 # %% ../nbs/00_core.ipynb #f81ebc65
 def nearest_name(value, known):
@@ -105,8 +102,6 @@ class _Values(yaml.SafeLoader):
     "YAML whose plain words are nothing, truth values, numbers or text."
     yaml_implicit_resolvers = {}
 
-class _Texts(yaml.BaseLoader):
-    "YAML whose plain words are text, all of them."
 
 _FORMS = {
     'null': r'~|null|Null|NULL|',
@@ -118,7 +113,7 @@ def _number(loader, node):
     "A whole number or a float, in decimals."
     text = node.value.replace('_', '')
     if re.fullmatch('[-+]?[0-9]+', text): return int(text)
-    return float(re.sub(r'(?i)\.(inf|nan)$', r'\1', text))
+    return loader.construct_yaml_float(node)
 
 for _kind, _form in _FORMS.items():
     _Values.add_implicit_resolver(f'tag:yaml.org,2002:{_kind}', re.compile(f'^(?:{_form})$'), None)
@@ -128,7 +123,7 @@ _Values.add_constructor('tag:yaml.org,2002:number', _number)
 def read_value(text, loader=_Values):
     "One value from text: a number, a truth value, None, a list or dict in brackets, or the text itself."
     inner = text.strip()
-    is_quoted = len(inner) > 1 and inner[0] == inner[-1] and inner[0] in '\'"'
+    is_quoted = re.fullmatch(r'''(['"]).*\1''', inner, re.S)
     in_brackets = inner.startswith(('[', '{'))
     is_word = re.fullmatch(r'[\w.+~-]+', inner)
     if not (is_quoted or in_brackets or is_word): return inner
@@ -143,19 +138,16 @@ NAME_BYTES, PATH_BYTES = 255, 4095 # what file systems allow for the name of a f
 
 def check_length(path, what):
     "Refuse names that are too long for a file; `what` it is, for the message."
+    encoded = os.fsencode(path)
+    longest = max(map(len, re.split(rb'[/\\:]', encoded)))
     named = f'The {what} {shortened(str(path), 80)!r}'
-    longest = max(_n_bytes(part) for part in re.split(r'[/\\:]', str(path)))
     if longest > NAME_BYTES:
         raise ValueError(f'{named} has a part of {longest:,} bytes; '
                          f'the name of a file or a folder has at most {NAME_BYTES}. '
                          'Is it a text instead of a name?')
-    if _n_bytes(path) > PATH_BYTES:
-        raise ValueError(f'{named} has {_n_bytes(path):,} bytes; a path has at most {PATH_BYTES:,}. '
+    if len(encoded) > PATH_BYTES:
+        raise ValueError(f'{named} has {len(encoded):,} bytes; a path has at most {PATH_BYTES:,}. '
                          'Move the folder further up, or link to it from there.')
-
-def _n_bytes(path):
-    "The length of a path for the file system."
-    return len(os.fsencode(path))
 
 # %% ../nbs/00_core.ipynb #78ede5c7
 def check_path(path, what):
@@ -187,11 +179,10 @@ def _value_text(value):
     "Text that `read_value` reads as `value`."
     if value is None: return 'null'
     if isinstance(value, (bool, np.bool_)): return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return '[' + ', '.join(map(_entry_text, value)) + ']'
+    if isinstance(value, (list, tuple)): return f"[{', '.join(map(_entry_text, value))}]"
     if isinstance(value, dict):
-        entries = [f'{_entry_text(k)}: {_entry_text(v)}' for k, v in value.items()]
-        return '{' + ', '.join(entries) + '}'
+        entries = ', '.join(f'{_entry_text(k)}: {_entry_text(v)}' for k, v in value.items())
+        return '{' + entries + '}'
     if isinstance(value, (float, np.floating)):
         return re.sub('(inf|nan)$', r'.\1', repr(float(value)))
     if not isinstance(value, str): return str(value)
@@ -227,8 +218,8 @@ def parse_spec(
     head, *query = re.split(rf'\?(?={OPTION})', text, maxsplit=1)
     head = head.strip()
     source, colon, name = head.partition(':')
-    is_path = set(source) & set('/\\~.') or re.match(r'[A-Za-z]:[/\\]', head)
-    if is_path or not colon: source, name = '', head # a path may have a colon
+    is_path = re.match(r'[^:]*[/\\~.]|[A-Za-z]:[/\\]', head) # a path may have a colon
+    if is_path or not colon: source, name = '', head
     elif source not in sources: raise unknown('source', source, sources)
     if not name.strip(): raise ValueError(f"The spec {text!r} names nothing: it should read source:name.")
     written = _written_options(text, *query)
@@ -250,28 +241,20 @@ def _written_options(text, query=''):
 def read_options(spec, takes):
     "{option: value} of a spec for the function `takes`, whose annotations say which options are text."
     known = inspect.signature(takes).parameters
-    options = {}
-    for key, value in spec.options.items():
-        options[key] = _as_annotated(known.get(key), value, spec.written.get(key))
-    return options
+    return {key: _as_annotated(known.get(key), value, spec.written.get(key))
+            for key, value in spec.options.items()}
 
 # %% ../nbs/00_core.ipynb #46870562
 def _as_annotated(parameter, value, written):
     "An option's value for a parameter; it stays as it was read where the parameter's annotation names its type."
     if parameter is None or written is None: return value
-    types = _annotated_types(parameter)
-    words = read_value(written, _Texts)
+    types = set(re.findall(r'\w+', str(parameter.annotation)))
+    words = read_value(written, yaml.BaseLoader)
     if isinstance(value, (list, dict)) and types & {'list', 'dict'}: return words
     if type(value).__name__ in types - {'str'}: return value
     if 'str' not in types and not isinstance(parameter.default, str): return value
     is_quoted = isinstance(words, str) and words != written.strip()
     return words if is_quoted else written
-
-def _annotated_types(parameter):
-    "The names of the types in an annotation."
-    given = parameter.annotation
-    text = given.__name__ if isinstance(given, type) else str(given)
-    return set(re.findall(r'\w+', text))
 
 # %% ../nbs/00_core.ipynb #3a3e9dfd
 FILE_ENDINGS = set('''.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .json .jsonl .parquet .conll
@@ -314,12 +297,13 @@ def _items(text):
 
 def _read_item(text):
     "One item of a list; a spec keeps the blanks at its end, which may belong to its last option."
-    return text.lstrip() if re.search(rf'\?{OPTION}', text) else read_value(text)
+    is_spec = re.search(rf'\?{OPTION}', text)
+    return text.lstrip() if is_spec else read_value(text)
 
 # %% ../nbs/00_core.ipynb #c31cf3b8
 def _assigned_names(source):
     "The names that a cell sets; lines for IPython are skipped."
-    lines = [line for line in source.splitlines() if not line.lstrip().startswith(('%', '!'))]
+    lines = [line for line in source.splitlines() if line.lstrip()[:1] not in ('%', '!')]
     nodes = ast.walk(ast.parse('\n'.join(lines)))
     names = [node for node in nodes if isinstance(node, ast.Name)]
     return {name.id for name in names if isinstance(name.ctx, ast.Store)}
@@ -337,38 +321,38 @@ def check_parameters(
             raise unknown('parameter', name, known)
 
 # %% ../nbs/00_core.ipynb #891fe6c6
-def _feed_array(h, x):
-    "Add the type, the shape and the bytes of an array to a hash, equal on machines of either byte order."
+def _array_form(x):
+    "The head of an array (type and shape) and its bytes, equal on machines of either byte order."
     little = x.dtype.newbyteorder('<')
-    h.update(f'array {little.descr} {x.shape} '.encode())
-    if x.dtype.hasobject: _feed(h, x.tolist())
-    elif x.size: h.update(np.ascontiguousarray(x, little).reshape(-1).view(np.uint8).data)
+    head = f'array {little.descr} {x.shape} '
+    if x.dtype.hasobject: return head, [x.tolist()]
+    if not x.size: return head, b''
+    return head, np.ascontiguousarray(x, little).reshape(-1).view(np.uint8).data
 
 # %% ../nbs/00_core.ipynb #bd3360b8
+def _canonical_form(part):
+    "The head of a part (its type, and its length or shape), and its bytes or the list of its entries."
+    if isinstance(part, np.ndarray): return _array_form(part)
+    if isinstance(part, (bytes, bytearray, memoryview)): return f'bytes {len(part)} ', part
+    if isinstance(part, dict): return 'dict ', [sorted(part.items(), key=fingerprint)]
+    if isinstance(part, (set, frozenset)): return 'set ', [sorted(part, key=fingerprint)]
+    if isinstance(part, (list, tuple)): return f'list {len(part)} ', part
+    if isinstance(part, PurePath): return 'path ', [part.as_posix()]
+    kind = type(part).__name__
+    if part is None or isinstance(part, (str, bool, int, float, complex)):
+        return f'{kind} {len(repr(part))} {part!r} ', b''
+    raise TypeError(f"A {kind} has no fingerprint; "
+                    "give arrays, bytes, numbers, text, and lists, dicts or sets of them.")
+
+# %% ../nbs/00_core.ipynb #67ad7bc4
 def _feed(h, part):
-    "Add the type, the length and the contents of a part to a hash."
+    "Add a part and all that is in it to a hash."
     if isinstance(part, np.generic): part = part.item()
-    if isinstance(part, np.ndarray): _feed_array(h, part)
-    elif isinstance(part, (bytes, bytearray, memoryview)):
-        h.update(f'bytes {len(part)} '.encode())
-        h.update(part)
-    elif isinstance(part, dict):
-        h.update(b'dict ')
-        _feed(h, sorted(part.items(), key=fingerprint))
-    elif isinstance(part, (set, frozenset)):
-        h.update(b'set ')
-        _feed(h, sorted(part, key=fingerprint))
-    elif isinstance(part, (list, tuple)):
-        h.update(f'list {len(part)} '.encode())
-        for entry in part: _feed(h, entry)
-    elif isinstance(part, PurePath):
-        h.update(b'path ')
-        _feed(h, part.as_posix())
-    elif part is None or isinstance(part, (str, bool, int, float, complex)):
-        h.update(f'{type(part).__name__} {len(repr(part))} {part!r} '.encode())
+    head, contents = _canonical_form(part)
+    h.update(head.encode())
+    if not isinstance(contents, (list, tuple)): h.update(contents)
     else:
-        raise TypeError(f"A {type(part).__name__} has no fingerprint; "
-                        "give arrays, bytes, numbers, text, and lists, dicts or sets of them.")
+        for entry in contents: _feed(h, entry)
 
 # %% ../nbs/00_core.ipynb #33ea95df
 def fingerprint(
@@ -395,7 +379,7 @@ def cache_dir(*,
     return path
 
 # %% ../nbs/00_core.ipynb #7bb9e604
-_HOST = hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
+_HOST = hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest() # the same in all processes of a machine
 _LEFTOVER = re.compile(r'\..+\.([0-9a-f]{6})-(\d+)\.[0-9a-f]{8}')
 
 def _own_path(path):
@@ -425,8 +409,7 @@ def remove_leftovers(folder):
     "Remove the temporary files of processes that no longer exist; the paths of these files."
     leftovers = [path for path in Path(folder).glob('.*.*') if _is_leftover(path)]
     for path in leftovers:
-        try: path.unlink(missing_ok=True)
-        except OSError: pass # a folder that can only be read
+        with suppress(OSError): path.unlink() # it may be in a folder that can only be read
     return leftovers
 
 # %% ../nbs/00_core.ipynb #ca681825
@@ -450,26 +433,23 @@ def write_atomic(path, write):
 
 # %% ../nbs/00_core.ipynb #1b4450e9
 @contextmanager
-def locked(folder, seconds=120):
+def locked(folder):
     "Exclude all other processes from writing to a folder: `with locked(folder):`."
-    lock = FileLock(Path(folder)/'.lock', timeout=seconds)
-    try: lock.acquire()
+    try:
+        with FileLock(Path(folder)/'.lock', timeout=120): yield
     except Timeout as e:
-        raise TimeoutError(f"Another process has been writing to {str(folder)!r} for {seconds:g} seconds. "
+        raise TimeoutError(f"Another process has been writing to {str(folder)!r} for 120 seconds. "
                            "Wait for it, or choose another folder.") from e
-    try: yield
-    finally: lock.release()
 
 # %% ../nbs/00_core.ipynb #2f324c8a
 @contextmanager
 def in_use(folder):
     "Keep a folder of the cache from being removed: `with in_use(folder):`. A read-only folder gets no mark."
     mark = _own_path(Path(folder)/'use')
-    try: mark.touch()
-    except OSError: mark = None
+    with suppress(OSError): mark.touch()
     try: yield
     finally:
-        if mark: mark.unlink(missing_ok=True)
+        with suppress(OSError): mark.unlink()
 
 def is_used(folder):
     "Whether a process that exists has marked a folder of the cache."
@@ -533,7 +513,8 @@ def write_json(path, data, *, sealed=False):
 def read_json(path):
     "The dict that `write_json(…, sealed=True)` wrote, or an error that says how the file is damaged."
     data = json.loads(read_sealed(path))
-    return {key: value for key, value in data.items() if key != 'checksum'}
+    data.pop('checksum', None)
+    return data
 
 # %% ../nbs/00_core.ipynb #56d2d37e
 warnings.filterwarnings('ignore', 'IProgress not found') # other libraries' bars would store this in every report
