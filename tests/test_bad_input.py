@@ -92,7 +92,7 @@ TABLE = [ # what is done, exception, words of the message
     ("unreadable pictures", broken_pictures, ValueError, ["2 of 12 pictures", "a/0.jpg", "b/1.jpg", "Replace or remove"]),
     ("no folder", lambda p: load_task(f"folder:{p}/none"), FileNotFoundError, ["no folder", "none"]),
     ("empty folder", empty, ValueError, ["no class folders"]),
-    ("empty class", empty_class, ValueError, ["holds no pictures", "pets/c"]),
+    ("empty class", empty_class, ValueError, ["has no pictures", "pets/c"]),
     ("no train folder", only_test, ValueError, ["no train folder"]),
     ("one class only", lambda p: load_task(f"folder:{picture_folder(p, classes='a')}"), ValueError, ["Only one class, 'a'"]),
     ("channels first", lambda p: extract(load_backbone(LITE0, device="cpu"), load_task((np.zeros((20, 3, 8, 8), "u1"), np.arange(20) % 2))), ValueError, ["channels come first", "transpose"]),

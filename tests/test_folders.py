@@ -81,13 +81,13 @@ def test_folders_beside_the_splits_are_said(tmp_path):
 @pytest.mark.parametrize("outer", ["data", "images"])
 def test_one_level_too_high(tmp_path, outer):
     fill(tmp_path/outer/"train"), fill(tmp_path/outer/"test", start=100)
-    with pytest.raises(ValueError, match=f"holds one folder only, '{outer}'.*give folder:.*{outer}"): load(tmp_path)
+    with pytest.raises(ValueError, match=f"has only one folder, '{outer}'.*give folder:.*{outer}"): load(tmp_path)
     (tmp_path/"other").mkdir()
-    with pytest.raises(ValueError, match=f"{outer}' holds test, train.*give folder:.*{outer}"): load(tmp_path)
+    with pytest.raises(ValueError, match=f"{outer}' has the folders test, train.*give folder:.*{outer}"): load(tmp_path)
 
 def test_class_folders_one_level_too_high(tmp_path):
     fill(tmp_path/"images")
-    with pytest.raises(ValueError, match="'images', and that holds a, b"): load(tmp_path)
+    with pytest.raises(ValueError, match="'images', and that has a, b"): load(tmp_path)
 
 def test_doubled_split_folders(tmp_path):
     fill(tmp_path/"seg_train"/"seg_train", n=10), fill(tmp_path/"seg_test"/"seg_test", n=4, start=100), fill(tmp_path, classes=["seg_pred"])
@@ -124,7 +124,7 @@ def test_class_that_is_mostly_unread(tmp_path):
 def test_class_of_nothing_but_unread_pictures(tmp_path):
     fill(tmp_path), (tmp_path/"c").mkdir()
     for i in range(3): (tmp_path/"c"/f"{i}.heic").write_bytes(b"0")
-    with pytest.raises(ValueError, match="holds no pictures, only 3 ending .heic.*pillow-heif"): load(tmp_path)
+    with pytest.raises(ValueError, match="has no pictures, only 3 ending .heic.*pillow-heif"): load(tmp_path)
 
 def test_empty_class_folder_of_test_is_only_a_warning(tmp_path):
     fill(tmp_path/"train", "abc"), fill(tmp_path/"test", "ab", start=100), (tmp_path/"test"/"c").mkdir()
@@ -380,7 +380,7 @@ def test_decoded_once(tmp_path, monkeypatch):
     fill(tmp_path)
     before = load(tmp_path)
     def fail(path): raise AssertionError(f"{path} is decoded again")
-    monkeypatch.setattr(folders, "_look_at", fail)
+    monkeypatch.setattr(folders, "_picture_facts", fail)
     assert load(tmp_path).reading == before.reading
     picture(77).save(tmp_path/"a"/"new.png")
     with pytest.raises(ValueError, match="decoded again"): load(tmp_path)
