@@ -4,7 +4,8 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, inspect, json, os, re, sys, tempfile, unicodedata, warnings, platform, time
+import ast, difflib, hashlib, importlib, inspect, json, os, platform, re
+import sys, tempfile, time, unicodedata, warnings
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -228,7 +229,7 @@ def parse_spec(
 
 # %% ../nbs/00_core.ipynb #785243eb
 def _written_options(text, query=''):
-    "{option: what was written for it}, percent signs resolved; an ampersand that no option follows belongs to the value."
+    "{option: what was written for it}, percent signs resolved; other ampersands belong to the value."
     written = {}
     parts = re.split(rf'&(?={OPTION})', query) if query else []
     for part in parts:
@@ -303,8 +304,8 @@ def _read_item(text):
 # %% ../nbs/00_core.ipynb #c31cf3b8
 def _assigned_names(source):
     "The names that a cell sets; lines for IPython are skipped."
-    lines = [line for line in source.splitlines() if line.lstrip()[:1] not in ('%', '!')]
-    nodes = ast.walk(ast.parse('\n'.join(lines)))
+    plain = re.sub(r'(?m)^\s*[%!].*', '', source)
+    nodes = ast.walk(ast.parse(plain))
     names = [node for node in nodes if isinstance(node, ast.Name)]
     return {name.id for name in names if isinstance(name.ctx, ast.Store)}
 

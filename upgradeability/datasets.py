@@ -17,14 +17,16 @@ import numpy as np, pandas as pd
 from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest_name, parse_spec, read_options, refuse_path, unknown
+from .core import Spec, cache_dir, fingerprint, nearest_name, unknown
+from .core import parse_spec, read_options, refuse_path
 from .entities import _load_conll
-from .folders import _load_folder, map_in_threads, picture_files
+from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
 from .reading import Reading
 from .interactions import load_interactions
-from .tasks import array_inputs, array_pictures, digest, Inputs, make_task, one_label_each
-from .tasks import picture_problem, settle_splits, Task, to_rgb
-from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
+from .tasks import array_inputs, array_pictures, digest, Inputs, make_task
+from .tasks import one_label_each, picture_problem, Task, to_rgb
+from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set
+from .texts import Pair, text_inputs
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
@@ -97,13 +99,19 @@ def _set_splits(cls, root, options):
     if is_emnist or 'train' in known:
         return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}, reading
     if 'split' not in known: return {'': _open_set(cls, root, **options)}, reading
-    return _labelled_splits(_named_splits(cls, root, options), cls.__name__)
+    found = _named_splits(cls, root, options)
+    unlabelled = [split for split in ('valid', 'test') if split in found and _lacks_labels(found[split][1])]
+    problems = dict.fromkeys(unlabelled, ': it has no labels')
+    return labelled_splits(found, problems, cls.__name__)
 
-# %% ../nbs/08_datasets.ipynb #93c08124
+# %% ../nbs/08_datasets.ipynb #70255c54
 THEIR_SPLITS = { # the names of torchvision, in the order in which they are tried: our split
-    'train': 'train', 'trainval': 'train', 'train-standard': 'train',
+    'train': 'train',
+    'trainval': 'train',
+    'train-standard': 'train',
     'test': 'test',
-    'val': 'valid', 'valid': 'valid',
+    'val': 'valid',
+    'valid': 'valid',
 }
 
 def _named_splits(cls, root, options):
@@ -115,21 +123,10 @@ def _named_splits(cls, root, options):
         except ValueError: pass # this set has no split of that name
     return found
 
-# %% ../nbs/08_datasets.ipynb #3fa2f568
-def _labelled_splits(found, place):
-    "({split: data set}, Reading) of what `_named_splits` found, without the splits that have no labels."
-    sets = dict(found.values())
-    names = {split: name for split, (name, _) in found.items()}
-    unlabelled = [split for split in ('valid', 'test') if split in names and _lacks_labels(sets[names[split]])]
-    labelled = {split: name for split, name in names.items() if split not in unlabelled}
-    settled, reading = settle_splits(labelled, place)
-    for split in unlabelled:
-        reading = reading.add('split without labels', f'{names[split]!r} is left out: it has no labels', 'finding')
-    return {split: sets[name] for split, name in settled.items()}, reading
-
 def _lacks_labels(ds):
     "Whether the labels of a split are withheld, as those of some competitions are."
-    labels = [pair[1] for pair in _attribute(ds, *PAIRS) or []]
+    pairs = _attribute(ds, *PAIRS) or []
+    labels = [pair[1] for pair in pairs]
     return any(label is None or isinstance(label, int) and label < 0 for label in labels)
 
 # %% ../nbs/08_datasets.ipynb #364b65c4
@@ -137,8 +134,9 @@ PAIRS = '_samples', 'samples' # where sets keep their (example, label)
 
 def _attribute(ds, *names):
     "The first of these attributes that a data set has, or None."
-    values = [getattr(ds, name, None) for name in names]
-    return next((value for value in values if value is not None), None)
+    for name in names:
+        value = getattr(ds, name, None)
+        if value is not None: return value
 
 def _set_labels(ds):
     "The labels of a data set, whole numbers."
@@ -146,12 +144,14 @@ def _set_labels(ds):
     if labels is None:
         pairs = _attribute(ds, *PAIRS) or (ds[i] for i in range(len(ds)))
         labels = (pair[1] for pair in pairs)
-    return [int(label) for label in labels]
+    return list(map(int, labels))
 
 def _set_classes(ds, labels):
     "The names of the classes; equal names (ImageNet has two cranes) get their number."
-    names = _attribute(ds, 'classes', 'categories') or range(max(labels) + 1)
-    names = [', '.join(name) if isinstance(name, tuple) else str(name) for name in names]
+    given = _attribute(ds, 'classes', 'categories') or range(max(labels) + 1)
+    names = []
+    for name in given:
+        names.append(', '.join(name) if isinstance(name, tuple) else str(name))
     repeated = {name for name in names if names.count(name) > 1}
     return [f'{name} ({i})' if name in repeated else name for i, name in enumerate(names)]
 
@@ -161,8 +161,10 @@ def _set_digests(ds, items, name):
     data = getattr(ds, 'data', None)
     if hasattr(data, 'shape') and len(data) == len(ds):
         return list(array_inputs(np.asarray(data)).digests)
-    files = _attribute(ds, '_image_files', '_images') or [pair[0] for pair in getattr(ds, 'samples', [])]
-    if len(files) == len(ds): return map_in_threads(_bytes_digest, files, f'Reading {name}')
+    files = _attribute(ds, '_image_files', '_images')
+    if not files: files = [pair[0] for pair in getattr(ds, 'samples', [])]
+    if len(files) == len(ds):
+        return map_in_threads(_bytes_digest, files, f'Reading {name}')
     return map_in_threads(_picture_digest, items, f'Reading {name}')
 
 def _bytes_digest(path):
@@ -216,8 +218,9 @@ def _load_arrays(arrays, *, split_seed=0):
         words = 'X_train', 'y_train', 'X_test', 'y_test'
         splits = {'train': range(n), 'test': range(n, len(inputs))}
     given = {word: f'{type(a).__name__} of {len(a):,}' for word, a in zip(words, arrays)}
+    key = fingerprint(inputs.digests, np.asarray(labels))[:8]
     return make_task(
-        f'arrays:{fingerprint(inputs.digests, np.asarray(labels))[:8]}',
+        f'arrays:{key}',
         inputs,
         labels,
         splits,
@@ -290,16 +293,12 @@ def _as_array(part):
 # %% ../nbs/08_datasets.ipynb #05f41822
 def _array_labels(parts):
     "The labels of one or two parts: numbers as an array, everything else as a list that keeps its types."
-    columns = [_label_column(part) for part in parts]
-    labels = [one_label_each(column if isinstance(column, list) else np.asarray(column), 'the arrays')
-              for column in columns]
-    if all(map(_is_numeric, columns)): return np.concatenate(labels)
-    return list(chain(*labels))
-
-def _label_column(part):
-    "Labels as an array, a column of numbers or a list."
-    is_array = hasattr(part, 'dtype') or hasattr(part, 'to_numpy')
-    return _as_rows(part) if is_array else list(part)
+    columns = [_as_rows(part) for part in parts]
+    labels = []
+    for column in columns:
+        entries = np.asarray(column) if hasattr(column, '__array__') else list(column)
+        labels.append(one_label_each(entries, 'the arrays'))
+    return np.concatenate(labels) if all(map(_is_numeric, columns)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
 TASKS = {
@@ -348,8 +347,8 @@ TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a
 
 def _has_tags(path):
     "Whether a file is named like one of tagged words, or a folder has such a file."
-    files = path.iterdir() if path.is_dir() else []
-    return any(file.suffix.lower() in TAGGED for file in (path, *files))
+    files = [path, *path.glob('*')]
+    return any(file.suffix.lower() in TAGGED for file in files)
 
 # %% ../nbs/08_datasets.ipynb #e893b55a
 def is_task_name(text):

@@ -23,7 +23,8 @@ from PIL import Image
 # %% ../nbs/06_folders.ipynb #4a8ba55e
 from .core import cache_dir, progress, write_json
 from .reading import decodable, Reading
-from .tasks import LONGEST, Inputs, encode_labels, make_task, named_splits, settle_splits, split_of, to_rgb
+from .tasks import LONGEST, Inputs, encode_labels, make_task, to_rgb
+from .tasks import named_splits, settle_splits, split_of
 
 # %% ../nbs/06_folders.ipynb #0c7dce26
 RASTER = tuple('JPEG MPO PNG GIF BMP DIB TIFF WEBP PPM AVIF HEIF JPEG2000 ICO PCX QOI SGI TGA'.split())
@@ -172,9 +173,14 @@ def _picture_facts(path):
 POSTSCRIPT = 'it is PostScript, which is a program and is not run'
 
 SIGNATURES = { # first bytes of files that are no pictures, in small letters
-    b'%!ps': POSTSCRIPT, b'\xc5\xd0\xd3\xc6': POSTSCRIPT, b'%pdf': 'it is a PDF',
-    b'<svg': 'it is a drawing (SVG)', b'<?xml': 'it is XML, perhaps a drawing (SVG)',
-    b'<!doc': 'it is a web page', b'<html': 'it is a web page', b'pk\x03\x04': 'it is an archive (ZIP)',
+    b'%!ps': POSTSCRIPT,
+    b'\xc5\xd0\xd3\xc6': POSTSCRIPT,
+    b'%pdf': 'it is a PDF',
+    b'<svg': 'it is a drawing (SVG)',
+    b'<?xml': 'it is XML, perhaps a drawing (SVG)',
+    b'<!doc': 'it is a web page',
+    b'<html': 'it is a web page',
+    b'pk\x03\x04': 'it is an archive (ZIP)',
     b'versio': 'it may be a pointer of Git LFS: run git lfs pull',
 }
 
@@ -182,8 +188,9 @@ def _kind_by_bytes(path):
     "What the first bytes of a file say that it is, or ''."
     with open(path, 'rb') as f: start = f.read(16).lstrip().lower()
     if not start: return 'it is empty'
-    kinds = [kind for first, kind in SIGNATURES.items() if start.startswith(first)]
-    return kinds[0] if kinds else ''
+    for first, kind in SIGNATURES.items():
+        if start.startswith(first): return kind
+    return ''
 
 # %% ../nbs/06_folders.ipynb #2225a254
 def _unreadable(path, error):
@@ -351,11 +358,22 @@ def _unusual_range(summary, n):
                                f'divided by 257 they become {round(high / 257)} of 255, which is dark; {advice}'}
 
 # %% ../nbs/06_folders.ipynb #1e16879a
-SYSTEM_FOLDERS = {'.ipynb_checkpoints', '__macosx', '@eadir', '__pycache__', '$recycle.bin', 'system volume information',
-                  'lost+found', '.thumbnails'}
+SYSTEM_FOLDERS = {
+    '.ipynb_checkpoints',
+    '__macosx',
+    '@eadir',
+    '__pycache__',
+    '$recycle.bin',
+    'system volume information',
+    'lost+found',
+    '.thumbnails',
+}
 THUMBNAILS = {'thumbs.db', 'ehthumbs.db', 'desktop.ini', '.ds_store', 'icon\r'}
-UNREAD_PICTURES = set('''.heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm
-    .nii .npy .npz .mha .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga .czi .nd2 .lif .svs'''.split())
+UNREAD_PICTURES = set('''
+    .heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm
+    .nii .npy .npz .mha .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga
+    .czi .nd2 .lif .svs
+'''.split())
 
 # %% ../nbs/06_folders.ipynb #0afecfa0
 @dataclass
@@ -381,9 +399,11 @@ class LeftOut:
             self.add(reason, other.first[reason], n, reason in other.serious)
 
 # %% ../nbs/06_folders.ipynb #0094d8a6
-def _entries(folder):
-    "What is in a folder, sorted by name."
-    with os.scandir(folder) as found: return sorted(found, key=lambda entry: entry.name)
+def _entries(folder, left):
+    "What is in a folder, sorted by name, without the entries that `left` counts for their name."
+    with os.scandir(folder) as found: entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if _has_usual_name(entry, left): yield entry
 
 def _n_files(folder):
     "How many files are below a folder; links are not followed."
@@ -448,8 +468,7 @@ def _files_below(folder, left):
     found, waiting = [], [folder]
     seen = {os.path.realpath(folder)}
     while waiting:
-        for entry in _entries(waiting.pop()):
-            if not _has_usual_name(entry, left): continue
+        for entry in _entries(waiting.pop(), left):
             if _is_damaged(entry): found.append(Path(entry))
             elif _is_folder(entry, left, seen): waiting.append(entry)
             elif _is_example(entry, left): found.append(Path(entry))
@@ -460,8 +479,7 @@ def _subfolders(folder, left=None):
     "{name: path} of the folders in a folder; `left` counts the pictures in it."
     left = left or LeftOut()
     found = {}
-    for entry in _entries(folder):
-        if not _has_usual_name(entry, left): continue
+    for entry in _entries(folder, left):
         seen = set() # two class folders may be one, which the checks find
         if _is_folder(entry, left, seen): found[decodable(entry.name)] = Path(entry)
         elif _is_example(entry, left): left.add('beside the class folders', entry, serious=True)
@@ -511,11 +529,12 @@ def _advice(left):
 # %% ../nbs/06_folders.ipynb #b324091e
 def _refuse_splits_inside(folder):
     "Refuse a class folder that has train and another split inside, or these splits would be lost."
-    inside = [entry.name for entry in _entries(folder) if os.path.isdir(entry) and not entry.name.startswith('.')]
-    named = {name: split_of(name) for name in inside if split_of(name)}
-    splits = set(named.values())
+    inside = [entry.name for entry in _entries(folder, LeftOut()) if os.path.isdir(entry)]
+    named = list(filter(split_of, inside))
+    splits = set(map(split_of, named))
     if 'train' not in splits or len(splits) < 2: return
-    raise ValueError(f"{str(folder)!r} has the folders {', '.join(named)}. If it is a data set, give folder:{folder}. "
+    raise ValueError(f"{str(folder)!r} has the folders {', '.join(named)}. "
+                     f"If it is a data set, give folder:{folder}. "
                      f"If it is a class, put its pictures into train/{folder.name}, test/{folder.name} and so on.")
 
 # %% ../nbs/06_folders.ipynb #55414a8c
@@ -533,8 +552,8 @@ def _find_splits(folder, left):
     for name in others:
         left.add('beside the splits', folders[name], max(1, _n_files(folders[name])), serious=True)
     left.add_all(ignored)
-    roots = {split: _same_below(folders[name], split) for split, name in found.items()}
-    return _labelled(roots, found, place)
+    roots = {split: (name, _same_below(folders[name], split)) for split, name in found.items()}
+    return labelled_splits(roots, _label_problems(roots), place)
 
 def _refuse_without_train(folders, named, place):
     "Refuse splits without train: folders named like splits that have class folders, or that are alone."
@@ -542,6 +561,18 @@ def _refuse_without_train(folders, named, place):
     if with_classes or len(named) == len(folders):
         raise ValueError(f"{place} has {', '.join(named)} but no train folder: "
                          "name the folder of the training pictures 'train'.")
+
+# %% ../nbs/06_folders.ipynb #3f5c53d8
+def _label_problems(roots):
+    "{split: why it has no labels} of {split: (its name, folder)}; one class folder that train lacks is none."
+    classes, problems = {}, {}
+    for split, (_, root) in roots.items():
+        classes[split] = own = [name.casefold().strip() for name in _subfolders(root)]
+        has_labels = len(own) > 1 or own and own[0] in classes['train']
+        if split == 'train' or has_labels: continue
+        problems[split] = (f' ({_n_files(root):,} files): its pictures are not in class folders '
+                           f"as those of {roots['train'][0]!r} are")
+    return problems
 
 # %% ../nbs/06_folders.ipynb #54e5e41f
 def _one_tree(folder, folders, named):
@@ -567,26 +598,15 @@ def _same_below(folder, split):
     return only if split_of(name) == split else folder
 
 # %% ../nbs/06_folders.ipynb #98ce6525
-def _labelled(roots, found, place):
-    "({split: folder}, Reading) without the splits that have no labels."
-    classes = {split: _subfolders(root) for split, root in roots.items()}
-    reading, labelled = Reading(), {}
-    for split, name in found.items():
-        if split == 'train' or not _lacks_labels(classes[split], classes['train']):
-            labelled[split] = name
-            continue
-        sentence = (f'{name!r} is left out ({_n_files(roots[split]):,} files): '
-                    f"its pictures are not in class folders as those of {found['train']!r} are")
-        reading = reading.add('split without labels', sentence, 'finding')
-    settled, rule = settle_splits(labelled, place)
-    by_name = {found[split]: root for split, root in roots.items()}
-    return {split: by_name[name] for split, name in settled.items()}, reading + rule
-
-def _lacks_labels(folders, train):
-    "Whether a split has no class folders, or a single one that is no class of train."
-    if len(folders) != 1: return not folders
-    only, *known = [name.casefold().strip() for name in (*folders, *train)]
-    return only not in known
+def labelled_splits(found, problems, place):
+    "({split: part}, Reading) of `found`, {split: (name, part)}, without the splits in `problems`, {split: why}."
+    names = {split: name for split, (name, _) in found.items() if split not in problems}
+    settled, reading = settle_splits(names, place)
+    for split, problem in problems.items():
+        name, _ = found[split]
+        reading = reading.add('split without labels', f'{name!r} is left out{problem}', 'finding')
+    parts = dict(found.values())
+    return {split: parts[name] for split, name in settled.items()}, reading
 
 # %% ../nbs/06_folders.ipynb #f84657ac
 def _read_tree(roots, left):
@@ -604,21 +624,14 @@ def _read_tree(roots, left):
     return files, labels, splits
 
 # %% ../nbs/06_folders.ipynb #ecca855a
-WORDNET = re.compile(r'n\d{8}(?![0-9A-Za-z])') # the id of a noun, perhaps with words behind it
-
-def _tree_reading(folder, files, labels, splits, roots, left):
-    "What was read of a folder, as a Reading."
+def _tree_reading(folder, files, labels, splits):
+    "How many pictures are in each split and class, and a first example, as a Reading."
     sizes = {}
-    for split in roots:
-        rows = splits.get(split, range(len(files)))
+    for split, rows in (splits or {'all': range(len(files))}).items():
         counts = Counter(labels[i] for i in rows)
-        sizes[split or 'all'] = f'{len(rows):,} pictures ({_in_words(counts)})'
+        sizes[split] = f'{len(rows):,} pictures ({_in_words(counts)})'
     example = f'{_printable(files[0], folder)} is {labels[0]!r}'
-    reading = Reading().add('files', sizes).add('first example', example)
-    reading += _left_reading(folder, left) + _nested_reading(files, roots, folder)
-    if all(map(WORDNET.match, set(labels))):
-        reading = reading.add('class names', f'class folders are WordNet ids, such as {labels[0]}')
-    return reading
+    return Reading().add('files', sizes).add('first example', example)
 
 def _in_words(counts, most=6):
     "Counts by name on one line."
@@ -651,6 +664,14 @@ def _nested_reading(files, roots, folder):
                 'and are examples of the class folder')
     return Reading().add('subfolders', sentence, 'guess' if len(nested) < len(files) else 'finding')
 
+# %% ../nbs/06_folders.ipynb #eb35e4a5
+WORDNET = re.compile(r'n\d{8}(?![0-9A-Za-z])') # the id of a noun, perhaps with words behind it
+
+def _name_reading(labels):
+    "Whether the classes are named by WordNet ids, as a Reading."
+    if not all(map(WORDNET.match, set(labels))): return Reading()
+    return Reading().add('class names', f'class folders are WordNet ids, such as {labels[0]}')
+
 # %% ../nbs/06_folders.ipynb #84bd8791
 def _load_folder(name, *, split_seed=0, root=None):
     folder = Path(name).expanduser()
@@ -662,5 +683,13 @@ def _load_folder(name, *, split_seed=0, root=None):
     files, labels, splits = _read_tree(roots, left)
     encode_labels(labels) # the error for too few classes comes before all pictures are read
     inputs = picture_files(files)
-    reading = rule + _tree_reading(folder, files, labels, splits, roots, left) + picture_reading(inputs, folder)
-    return make_task(f'folder:{name}', inputs, labels, splits, split_seed=split_seed, reading=reading)
+    reading = rule + _tree_reading(folder, files, labels, splits) + _left_reading(folder, left)
+    reading += _nested_reading(files, roots, folder) + _name_reading(labels) + picture_reading(inputs, folder)
+    return make_task(
+        f'folder:{name}',
+        inputs,
+        labels,
+        splits,
+        split_seed=split_seed,
+        reading=reading,
+    )
