@@ -328,7 +328,12 @@ def test_strips_change_nothing(mode, monkeypatch):
 def test_pixels_in_use_are_bounded(tmp_path, monkeypatch):
     "Twelve threads read pictures of 10,000 pixels; no more than 25,000 pixels are in use, and a larger one goes alone."
     monkeypatch.setattr(folders, "PIXELS_AT_ONCE", 25_000)
-    monkeypatch.setattr(_ROOM, "most", 0)
+    enter, most = _ROOM.enter, []
+    def enter_and_note(*args, **kwargs):
+        with _ROOM.changed: # no other thread enters or leaves between the two lines
+            enter(*args, **kwargs)
+            most.append(_ROOM.used)
+    monkeypatch.setattr(_ROOM, "enter", enter_and_note)
     files = [tmp_path/f"{i}.png" for i in range(12)]
     for i, f in enumerate(files): picture(i, (100, 100)).save(f)
     seen = []
@@ -342,9 +347,9 @@ def test_pixels_in_use_are_bounded(tmp_path, monkeypatch):
         for t in threads: t.start()
         for t in threads: t.join(20)
         return len(seen)
-    assert all_at_once(files) == 12 and max(seen) == _ROOM.most == 20_000 and _ROOM.used == 0
+    assert all_at_once(files) == 12 and max(seen) == max(most) == 20_000 and _ROOM.used == 0
     picture(0, (300, 300)).save(files[0])
-    assert all_at_once(files) == 24 and _ROOM.most == 90_000 and _ROOM.used == 0
+    assert all_at_once(files) == 24 and max(most) == 90_000 and _ROOM.used == 0
 
 def test_a_thread_with_a_picture_does_not_wait(tmp_path, monkeypatch):
     "Two threads that hold a picture and read a second one do not wait for each other."

@@ -33,7 +33,13 @@ def _load_digits(name, *, split_seed=0, root=None):
     from sklearn.datasets import load_digits
     data = load_digits()
     pictures = (data.images * 255 / 16).round().astype(np.uint8)
-    return make_task('digits', array_pictures(pictures), data.target, {}, split_seed=split_seed)
+    return make_task(
+        'digits',
+        array_pictures(pictures),
+        data.target,
+        splits={},
+        split_seed=split_seed,
+    )
 
 # %% ../nbs/08_datasets.ipynb #100ba88e
 SETS = '''
@@ -79,8 +85,10 @@ def _missing_files(cls, root):
     lists = [getattr(cls, key, []) for key in ('resources', 'train_list', 'test_list')]
     listed = [entry for entry in chain(*lists) if isinstance(entry, (list, tuple))]
     files = [Path(str(entry[0])).name for entry in listed]
-    if isinstance(getattr(cls, 'filename', None), str): files.append(f'or {cls.filename}')
-    below = f'{cls.__name__}/raw' if _is_like_mnist(cls) else getattr(cls, 'base_folder', '')
+    name = getattr(cls, 'filename', None)
+    if isinstance(name, str): files.append(f'or {name}')
+    below = getattr(cls, 'base_folder', '')
+    if _is_like_mnist(cls): below = f'{cls.__name__}/raw'
     folder = str(Path(root)/below)
     if not listed:
         return (f"Put its files, as torchvision's page on {cls.__name__} describes them, "
@@ -97,11 +105,15 @@ def _set_splits(cls, root, options):
         options = {'split': 'balanced', **options}
         reading = reading.add('part of the set', "'balanced' (others: ?split=letters, …)", 'guess')
     if is_emnist or 'train' in known:
-        return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}, reading
-    if 'split' not in known: return {'': _open_set(cls, root, **options)}, reading
+        train = _open_set(cls, root, train=True, **options)
+        test = _open_set(cls, root, train=False, **options)
+        return dict(train=train, test=test), reading
+    if 'split' not in known:
+        return {'': _open_set(cls, root, **options)}, reading
     found = _named_splits(cls, root, options)
-    unlabelled = [split for split in ('valid', 'test') if split in found and _lacks_labels(found[split][1])]
-    problems = dict.fromkeys(unlabelled, ': it has no labels')
+    problems = {}
+    for split, (_, ds) in found.items():
+        if split != 'train' and _lacks_labels(ds): problems[split] = ': it has no labels'
     return labelled_splits(found, problems, cls.__name__)
 
 # %% ../nbs/08_datasets.ipynb #70255c54
@@ -184,19 +196,22 @@ def _set_picture(item):
 # %% ../nbs/08_datasets.ipynb #83094660
 def _load_torchvision(name, *, split_seed=0, root=None, **options):
     cls = _torchvision_set(name)
-    if cls is None: raise unknown('torchvision data set', name, _torchvision_sets())
+    if cls is None:
+        raise unknown('torchvision data set', name, _torchvision_sets())
     folder = Path(root).expanduser() if root else cache_dir()/'data'
     parts, reading = _set_splits(cls, str(folder), options)
     items, labels, digests, splits = [], [], [], {}
     for split, ds in parts.items():
+        start = len(items)
         own = [(ds, i) for i in range(len(ds))]
-        if split: splits[split] = range(len(items), len(items) + len(own))
         items += own
         labels += _set_labels(ds)
         digests += _set_digests(ds, own, name)
+        if split: splits[split] = range(start, len(items))
     first = next(iter(parts))
     classes = _set_classes(parts[first], labels)
     named = [classes[label] for label in labels]
+    example = f'the first one of {first or "all"} is {named[0]!r}'
     return make_task(
         str(Spec('torchvision', name, options)),
         Inputs(items, _set_picture, np.array(digests, np.uint64)),
@@ -204,7 +219,7 @@ def _load_torchvision(name, *, split_seed=0, root=None, **options):
         splits,
         classes=classes,
         split_seed=split_seed,
-        reading=reading.add('first example', f'the first one of {first or "all"} is {named[0]!r}'),
+        reading=reading.add('first example', example),
     )
 
 # %% ../nbs/08_datasets.ipynb #7c7fcd7d
@@ -233,12 +248,15 @@ def _load_arrays(arrays, *, split_seed=0):
 def _check_arrays(arrays):
     "Refuse what is not two or four arrays of fitting lengths."
     form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
-    if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
+    if not isinstance(arrays, (tuple, list)):
+        raise TypeError(f"{form}; got a {type(arrays).__name__}.")
     types = ', '.join(type(a).__name__ for a in arrays)
     have_lengths = all(hasattr(a, '__len__') and not isinstance(a, str) for a in arrays)
-    if len(arrays) not in (2, 4) or not have_lengths: raise ValueError(f"{form}; got {len(arrays)}: {types}.")
-    lengths = [len(a) for a in arrays]
-    if lengths[::2] != lengths[1::2]: raise ValueError(f"{form} with equal lengths; got lengths {lengths}.")
+    if len(arrays) not in (2, 4) or not have_lengths:
+        raise ValueError(f"{form}; got {len(arrays)}: {types}.")
+    lengths = list(map(len, arrays))
+    if lengths[::2] != lengths[1::2]:
+        raise ValueError(f"{form} with equal lengths; got lengths {lengths}.")
 
 # %% ../nbs/08_datasets.ipynb #e53ae0aa
 def _array_examples(parts):
@@ -252,15 +270,19 @@ def _array_examples(parts):
                          "' '.join(words), or give pairs of texts as tuples (first, second).")
     arrays = [_as_array(part) for part in parts]
     forms = [(x.shape[1:], str(x.dtype)) for x in arrays]
-    if len(set(forms)) > 1: raise ValueError(f"Train and test examples differ: {forms}.")
+    if len(set(forms)) > 1:
+        raise ValueError(f"Train and test examples differ: {forms}.")
     x = np.concatenate(arrays)
-    return array_inputs(x), 'image' if picture_problem(x) is None else 'array'
+    modality = 'array' if picture_problem(x) else 'image'
+    return array_inputs(x), modality
 
 def _as_rows(part):
     "A table as an array of its rows; a column of other things than numbers as a list."
     n_dims = getattr(part, 'ndim', 1)
-    if n_dims == 2 and hasattr(part, 'to_numpy'): return part.to_numpy()
-    if n_dims == 1 and hasattr(part, 'tolist') and not _is_numeric(part): return part.tolist()
+    if n_dims == 2 and hasattr(part, 'to_numpy'):
+        return part.to_numpy()
+    if n_dims == 1 and hasattr(part, 'tolist') and not _is_numeric(part):
+        return part.tolist()
     return part
 
 def _is_numeric(part):
@@ -338,7 +360,8 @@ def _load_spec(text, split_seed, root):
     known = [key for key in takes if key != 'name']
     options = dict(split_seed=split_seed, root=root)
     for key, value in read_options(spec, load).items():
-        if key not in known and not takes_any: raise unknown(f'option of {source} tasks', key, known)
+        if key not in known and not takes_any:
+            raise unknown(f'option of {source} tasks', key, known)
         options[key] = value.strip() if isinstance(value, str) else value
     return load(spec.name, **options)
 
@@ -355,8 +378,8 @@ def is_task_name(text):
     "Whether a text is the spec of a task: it begins with a source, or is a bare name that exists."
     head = text.strip().partition('?')[0]
     source, colon, _ = head.partition(':')
-    if colon and source in TASKS: return True
-    return head in _BARE or _torchvision_set(head) is not None
+    has_source = bool(colon) and source in TASKS
+    return has_source or head in _BARE or _torchvision_set(head) is not None
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
 def _task_source(name):

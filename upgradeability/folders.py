@@ -57,7 +57,7 @@ class _Room:
     "How many pixels are in use by the threads of this process."
     def __init__(self):
         self.changed = threading.Condition()
-        self.used = self.most = 0
+        self.used = 0
 
     def enter(self, pixels, wait=True):
         "Count these pixels as used, after waiting until there is room."
@@ -65,7 +65,6 @@ class _Room:
         with self.changed:
             self.changed.wait_for(is_room)
             self.used += pixels
-            self.most = max(self.most, self.used)
 
     def leave(self, pixels):
         "Count these pixels as free again."
@@ -505,7 +504,9 @@ def _class_files(folder, left, may_be_empty):
     return files
 
 # %% ../nbs/06_folders.ipynb #2c37f1e1
-NOTES = set('.txt .json .xml .csv .tsv .md .html .yaml .yml .log .ini .cfg .py .ipynb .mat .pts .db'.split()) # beside pictures
+NOTES = set('''
+    .txt .json .xml .csv .tsv .md .html .yaml .yml .log .ini .cfg .py .ipynb .mat .pts .db
+'''.split()) # endings of files that people keep beside pictures
 
 def _check_class(path, found, own, may_be_empty):
     "Refuse a class without pictures; note a class of which most files are not read."
