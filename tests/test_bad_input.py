@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from upgradeability import evaluate, extract, load_backbone, load_task
-from upgradeability.core import cache_dir, check_parameters, need, parse_spec
+from upgradeability.core import cache_dir, check_parameters, import_extra, parse_spec
 
 LITE0 = "bundled:efficientnet_lite0"
 RNG = np.random.default_rng(0)
@@ -74,7 +74,7 @@ TABLE = [ # what is done, exception, words of the message
     ("path without a source, as a model", lambda p: load_backbone("./net.pth"), ValueError, ["looks like a path", "'file:./net.pth:ARCH'", "'hub:./net.pth:ENTRY'"]),
     ("path without a source, as a task", lambda p: load_task("./pets"), ValueError, ["looks like a path", "'folder:./pets'"]),
     ("spec that names nothing", lambda p: parse_spec("timm:", ["timm"]), ValueError, ["names nothing", "source:name"]),
-    ("missing extra", lambda p: need("no_such_library", "text"), ImportError, ["no_such_library", "pip install 'upgradeability[text]'"]),
+    ("missing extra", lambda p: import_extra("no_such_library", "text"), ImportError, ["no_such_library", "pip install 'upgradeability[text]'"]),
     # no network
     ("weights not here", lambda p: load_backbone("resnet50"), OSError, ["resnet50-11ad3fa6.pth", "checkpoints", LITE0]),
     ("weights of timm not here", lambda p: load_backbone("timm:resnet10t"), OSError, ["model.safetensors", "models--timm--resnet10t", LITE0]),
@@ -92,7 +92,7 @@ TABLE = [ # what is done, exception, words of the message
     ("unreadable pictures", broken_pictures, ValueError, ["2 of 12 pictures", "a/0.jpg", "b/1.jpg", "Replace or remove"]),
     ("no folder", lambda p: load_task(f"folder:{p}/none"), FileNotFoundError, ["no folder", "none"]),
     ("empty folder", empty, ValueError, ["no class folders"]),
-    ("empty class", empty_class, ValueError, ["holds no pictures", "pets/c"]),
+    ("empty class", empty_class, ValueError, ["has no pictures", "pets/c"]),
     ("no train folder", only_test, ValueError, ["no train folder"]),
     ("one class only", lambda p: load_task(f"folder:{picture_folder(p, classes='a')}"), ValueError, ["Only one class, 'a'"]),
     ("channels first", lambda p: extract(load_backbone(LITE0, device="cpu"), load_task((np.zeros((20, 3, 8, 8), "u1"), np.arange(20) % 2))), ValueError, ["channels come first", "transpose"]),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upgradeability.core import Spec, cache_dir, check_parameters, fingerprint, nearest, parse_spec, read_list, read_value, refuse_path, unknown, write_atomic, write_json
+from upgradeability.core import Spec, cache_dir, check_parameters, fingerprint, nearest_name, parse_spec, read_list, read_value, refuse_path, unknown, write_atomic, write_json
 
 SOURCES = ("hub", "timm", "folder", "csv", "file", "torchvision")
 
@@ -54,9 +54,9 @@ def test_existing_folder_is_a_path(tmp_path, monkeypatch):
 def test_names_are_no_paths(text): assert refuse_path("model", text, ("file:{}",)) is None
 
 def test_nearest():
-    assert nearest("resnet5O", ["resnet18", "resnet50"]) == "resnet50"
-    assert nearest("RESNET50", ["ResNet50"]) == "ResNet50"
-    assert nearest("xyz", ["resnet50"]) is None and nearest("a", []) is None
+    assert nearest_name("resnet5O", ["resnet18", "resnet50"]) == "resnet50"
+    assert nearest_name("RESNET50", ["ResNet50"]) == "ResNet50"
+    assert nearest_name("xyz", ["resnet50"]) is None and nearest_name("a", []) is None
 
 def test_unknown_takes_any_iterable_once():
     message = str(unknown("thing", 3, (str(i) for i in range(100))))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from upgradeability import check_task, evaluate, extract, folders, load_backbone, load_task, read_predictions
 from upgradeability.checks import view
-from upgradeability.folders import _ROOM, holding, picture_endings, picture_files, read_picture
+from upgradeability.folders import _ROOM, pixel_budget, picture_endings, picture_files, read_picture
 from upgradeability.models import wordnet_columns
 from upgradeability.reading import value_text
 from upgradeability.media import STRIP, to_rgb
@@ -81,13 +81,13 @@ def test_folders_beside_the_splits_are_said(tmp_path):
 @pytest.mark.parametrize("outer", ["data", "images"])
 def test_one_level_too_high(tmp_path, outer):
     fill(tmp_path/outer/"train"), fill(tmp_path/outer/"test", start=100)
-    with pytest.raises(ValueError, match=f"holds one folder only, '{outer}'.*give folder:.*{outer}"): load(tmp_path)
+    with pytest.raises(ValueError, match=f"has only one folder, '{outer}'.*give folder:.*{outer}"): load(tmp_path)
     (tmp_path/"other").mkdir()
-    with pytest.raises(ValueError, match=f"{outer}' holds test, train.*give folder:.*{outer}"): load(tmp_path)
+    with pytest.raises(ValueError, match=f"{outer}' has the folders test, train.*give folder:.*{outer}"): load(tmp_path)
 
 def test_class_folders_one_level_too_high(tmp_path):
     fill(tmp_path/"images")
-    with pytest.raises(ValueError, match="'images', and that holds a, b"): load(tmp_path)
+    with pytest.raises(ValueError, match="'images', and that has a, b"): load(tmp_path)
 
 def test_doubled_split_folders(tmp_path):
     fill(tmp_path/"seg_train"/"seg_train", n=10), fill(tmp_path/"seg_test"/"seg_test", n=4, start=100), fill(tmp_path, classes=["seg_pred"])
@@ -124,7 +124,7 @@ def test_class_that_is_mostly_unread(tmp_path):
 def test_class_of_nothing_but_unread_pictures(tmp_path):
     fill(tmp_path), (tmp_path/"c").mkdir()
     for i in range(3): (tmp_path/"c"/f"{i}.heic").write_bytes(b"0")
-    with pytest.raises(ValueError, match="holds no pictures, only 3 ending .heic.*pillow-heif"): load(tmp_path)
+    with pytest.raises(ValueError, match="has no pictures, only 3 ending .heic.*pillow-heif"): load(tmp_path)
 
 def test_empty_class_folder_of_test_is_only_a_warning(tmp_path):
     fill(tmp_path/"train", "abc"), fill(tmp_path/"test", "ab", start=100), (tmp_path/"test"/"c").mkdir()
@@ -328,12 +328,17 @@ def test_strips_change_nothing(mode, monkeypatch):
 def test_pixels_in_use_are_bounded(tmp_path, monkeypatch):
     "Twelve threads read pictures of 10,000 pixels; no more than 25,000 pixels are in use, and a larger one goes alone."
     monkeypatch.setattr(folders, "PIXELS_AT_ONCE", 25_000)
-    monkeypatch.setattr(_ROOM, "most", 0)
+    enter, most = _ROOM.enter, []
+    def enter_and_note(*args, **kwargs):
+        with _ROOM.changed: # no other thread enters or leaves between the two lines
+            enter(*args, **kwargs)
+            most.append(_ROOM.used)
+    monkeypatch.setattr(_ROOM, "enter", enter_and_note)
     files = [tmp_path/f"{i}.png" for i in range(12)]
     for i, f in enumerate(files): picture(i, (100, 100)).save(f)
     seen = []
     def use(f):
-        with holding():
+        with pixel_budget():
             read_picture(f)
             seen.append(_ROOM.used)
             time.sleep(.01)
@@ -342,9 +347,9 @@ def test_pixels_in_use_are_bounded(tmp_path, monkeypatch):
         for t in threads: t.start()
         for t in threads: t.join(20)
         return len(seen)
-    assert all_at_once(files) == 12 and max(seen) == _ROOM.most == 20_000 and _ROOM.used == 0
+    assert all_at_once(files) == 12 and max(seen) == max(most) == 20_000 and _ROOM.used == 0
     picture(0, (300, 300)).save(files[0])
-    assert all_at_once(files) == 24 and _ROOM.most == 90_000 and _ROOM.used == 0
+    assert all_at_once(files) == 24 and max(most) == 90_000 and _ROOM.used == 0
 
 def test_a_thread_with_a_picture_does_not_wait(tmp_path, monkeypatch):
     "Two threads that hold a picture and read a second one do not wait for each other."
@@ -352,7 +357,7 @@ def test_a_thread_with_a_picture_does_not_wait(tmp_path, monkeypatch):
     picture().save(tmp_path/"x.png")
     both = threading.Barrier(2)
     def use():
-        with holding():
+        with pixel_budget():
             read_picture(tmp_path/"x.png")
             read_picture(tmp_path/"x.png")
         return True
@@ -380,7 +385,7 @@ def test_decoded_once(tmp_path, monkeypatch):
     fill(tmp_path)
     before = load(tmp_path)
     def fail(path): raise AssertionError(f"{path} is decoded again")
-    monkeypatch.setattr(folders, "_look_at", fail)
+    monkeypatch.setattr(folders, "_picture_facts", fail)
     assert load(tmp_path).reading == before.reading
     picture(77).save(tmp_path/"a"/"new.png")
     with pytest.raises(ValueError, match="decoded again"): load(tmp_path)

@@ -264,7 +264,7 @@ def test_new_items_apart(task):
 def test_threads_change_nothing(task):
     from upgradeability import recommenders as r
     history = taken(task, fit_rows(task))
-    als = r.need('implicit.cpu.als', 'recommend')
+    als = r.import_extra('implicit.cpu.als', 'recommend')
     from scipy import sparse
     fits = [als.AlternatingLeastSquares(factors=8, num_threads=n, random_state=0) for n in (1, 2)]
     for f in fits: f.fit(sparse.csr_matrix(history), show_progress=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, psutil, pyarrow as pa, pyarrow.parquet as pq, pytest, torch
 from torch import nn
 from upgradeability import PROTOCOLS, cache_info, evaluate, gains, prune_cache, rank_models, read_predictions, read_results, score, verify
-from upgradeability.core import in_use, read_json, seal, sweep, write_atomic, write_json
+from upgradeability.core import in_use, read_json, seal, remove_leftovers, write_atomic, write_json
 from upgradeability.metrics import MANY_CLASSES, Predictions, TopScores, calibration, ece, top_scores
 from upgradeability.report import keep_provenance, show_metrics, verdict
 
@@ -356,7 +356,7 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path):
     run(tmp_path/'run')
     assert leftovers(tmp_path/'run') == [mine]
     os.utime(mine, (0, 0))
-    assert sweep(tmp_path/'run'/'predictions') == [mine]
+    assert remove_leftovers(tmp_path/'run'/'predictions') == [mine]
 
 
 def filled(tmp_path, sizes):

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from upgradeability.core import Spec, fold, nearest, parse_spec, read_list, read_options, read_value, unknown
+from upgradeability.core import Spec, folded_name, nearest_name, parse_spec, read_list, read_options, read_value, unknown
 
 SOURCES = ("csv", "hub", "folder")
 WORDS = ["no", "yes", "on", "off", "No", "TRUE", "null", "Null", "~", "1", "0", "-1", "007", "010", "1e3", "1e-4", "1_000", "0x10", "12:30", "2024-01-01", ".5", ".inf", ".nan", "nan", "inf", "", " ", " a ",
@@ -66,7 +66,7 @@ def test_lists_keep_words_and_blanks_of_specs():
 
 @pytest.mark.parametrize("word, known", [("no", ["no", "yes"]), ("a", ["a"]), ("column", ["column", "columns"])])
 def test_no_message_suggests_the_word_that_was_given(word, known):
-    assert f"Did you mean {word!r}" not in str(unknown("label", word, known)) and nearest(word, known) != word
+    assert f"Did you mean {word!r}" not in str(unknown("label", word, known)) and nearest_name(word, known) != word
 
 @pytest.mark.parametrize("given, meant", [("caf\u00e9", "cafe\u0301"), ("label", "label "), ("a b", "a\u00a0b"), ("id", "\ufeffid")])
 def test_names_that_look_alike_are_shown_with_their_difference(given, meant):
@@ -74,4 +74,4 @@ def test_names_that_look_alike_are_shown_with_their_difference(given, meant):
     assert ascii(meant) in message and ascii(given) in message and "differ in blanks, case or Unicode form" in message
 
 def test_fold():
-    assert fold("Stra\u00dfe") == fold("STRASSE") and fold("\uff21 b") == fold("ab") and fold("a-b") != fold("ab") and fold(1) == "1"
+    assert folded_name("Stra\u00dfe") == folded_name("STRASSE") and folded_name("\uff21 b") == folded_name("ab") and folded_name("a-b") != folded_name("ab") and folded_name(1) == "1"

@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .core import cache_dir, error_line, is_strict, progress, write_atomic
 from .evaluation import read_predictions, read_results
 from .features import Features, encode_batch, resolve_dtype, to_device
-from .folders import holding
+from .folders import pixel_budget
 from .metrics import Metric, Predictions, score
 from .backbones import Backbone, complete
 from .models import load_backbone
@@ -349,7 +349,7 @@ def _facts(pictures, rows):
     "(len(rows), 68): waves, size, light, contrast, colour."
     def reduced(picture): return picture.size, np.asarray(picture.resize((SIDE, SIDE), Image.BILINEAR))
     def one(i):
-        with holding(): return reduced(pictures[int(i)])
+        with pixel_budget(): return reduced(pictures[int(i)])
     with ThreadPoolExecutor() as pool: sizes, small = zip(*pool.map(one, rows))
     small = np.stack(small)
     grey = small @ np.array([.299, .587, .114]) / 255

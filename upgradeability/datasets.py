@@ -5,200 +5,335 @@
 # %% ../nbs/08_datasets.ipynb #5bc8fbbc
 from __future__ import annotations
 import inspect
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
 
 # %% auto #0
-__all__ = ['SETS', 'TASKS', 'EMBEDDED', 'load_task', 'is_task_name']
+__all__ = ['TASKS', 'load_task']
 
 # %% ../nbs/08_datasets.ipynb #cb91ce37
 import numpy as np, pandas as pd
+from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest, parse_spec, progress, read_options, refuse_path, unknown
+from .core import Spec, cache_dir, fingerprint, nearest_name, unknown
+from .core import parse_spec, read_options, refuse_path
 from .entities import _load_conll
-from .folders import _load_folder, picture_files
+from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
 from .reading import Reading
 from .interactions import load_interactions
 from .media import array_inputs, array_pictures, digest, Inputs, picture_problem, to_rgb
-from .tasks import make_task, one_label_each, settle_splits, Task
+from .tasks import make_task, one_label_each, Task
 from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
     from sklearn.datasets import load_digits
     data = load_digits()
-    return make_task('digits', array_pictures((data.images * 255 / 16).round().astype(np.uint8)), data.target, {}, split_seed=split_seed)
+    pictures = (data.images * 255 / 16).round().astype(np.uint8)
+    return make_task(
+        'digits',
+        array_pictures(pictures),
+        data.target,
+        splits={},
+        split_seed=split_seed,
+    )
 
 # %% ../nbs/08_datasets.ipynb #100ba88e
-SETS = '''CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST Flowers102 Food101 GTSRB
-          ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365 QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS'''.split()
+SETS = '''
+    CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST
+    Flowers102 Food101 GTSRB ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365
+    QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS
+'''.split()
 
 # %% ../nbs/08_datasets.ipynb #9959a1fa
-def _squeeze(name): return name.lower().replace('_', '').replace('-', '')
+def _plain_name(name):
+    "A name in small letters, without underscores and hyphens."
+    return name.lower().replace('_', '').replace('-', '')
 
 def _torchvision_sets():
-    "{small name: class} of torchvision's classification sets."
+    "{plain name: class} of torchvision's classification sets."
     from torchvision import datasets
-    return {_squeeze(n): getattr(datasets, n) for n in SETS if hasattr(datasets, n)}
+    return {_plain_name(name): getattr(datasets, name) for name in SETS if hasattr(datasets, name)}
+
+def _torchvision_set(name):
+    "The class of a torchvision set, or None."
+    return _torchvision_sets().get(_plain_name(name))
 
 # %% ../nbs/08_datasets.ipynb #c8625c3e
 def _open_set(cls, root, **which):
-    "One split of a torchvision data set, downloaded where that is needed and possible."
-    from torchvision.datasets import MNIST
-    if 'download' not in inspect.signature(cls.__init__).parameters and not issubclass(cls, MNIST): downloads = {}
-    else: downloads = {'download': False}
-    try: return cls(root, **downloads, **which)
-    except (RuntimeError, FileNotFoundError) as e: problem = e
-    if downloads:
-        try: return cls(root, download=True, **which)
+    "One split of a torchvision data set, downloaded where that is necessary and possible."
+    tries = [{}]
+    if _is_like_mnist(cls) or 'download' in inspect.signature(cls.__init__).parameters:
+        tries = [{'download': False}, {'download': True}]
+    for download in tries:
+        try: return cls(root, **download, **which)
         except (OSError, RuntimeError) as e: problem = e
-    raise OSError(f"The data set {cls.__name__} is not under {str(root)!r} and could not be downloaded ({' '.join(str(problem).split())[:300]}). {_missing_files(cls, root)} "
-        "Without network 'digits' and 'folder:PATH' work.") from problem
+    why = ' '.join(str(problem).split())[:300]
+    raise OSError(f"The data set {cls.__name__} is not under {str(root)!r} and could not be downloaded ({why}). "
+                  f"{_missing_files(cls, root)} Without network 'digits' and 'folder:PATH' work.") from problem
+
+def _is_like_mnist(cls):
+    "Whether a set is MNIST or made like it: these take `download` without naming it."
+    return hasattr(cls, 'resources')
 
 # %% ../nbs/08_datasets.ipynb #f9a0a2f0
 def _missing_files(cls, root):
-    "What torchvision looks for, and where."
-    from torchvision.datasets import MNIST
-    listed = [o for k in ('resources', 'train_list', 'test_list') for o in getattr(cls, k, []) if isinstance(o, (list, tuple))]
-    files = [Path(str(o[0])).name for o in listed] + ([f'or {cls.filename}'] if isinstance(getattr(cls, 'filename', None), str) else [])
-    folder = Path(root)/(f'{cls.__name__}/raw' if issubclass(cls, MNIST) else getattr(cls, 'base_folder', ''))
-    if not listed: return f"Put its files, as torchvision's page on {cls.__name__} describes them, below {str(folder)!r}, or give root=."
-    return f"Put its files ({', '.join(dict.fromkeys(files))}) into {str(folder)!r}, or give root=."
+    "The sentence that says which files torchvision looks for, and where."
+    lists = [getattr(cls, key, []) for key in ('resources', 'train_list', 'test_list')]
+    listed = [entry for entry in chain(*lists) if isinstance(entry, (list, tuple))]
+    files = [Path(str(entry[0])).name for entry in listed]
+    name = getattr(cls, 'filename', None)
+    if isinstance(name, str): files.append(f'or {name}')
+    below = getattr(cls, 'base_folder', '')
+    if _is_like_mnist(cls): below = f'{cls.__name__}/raw'
+    folder = str(Path(root)/below)
+    if not listed:
+        return (f"Put its files, as torchvision's page on {cls.__name__} describes them, "
+                f"below {folder!r}, or give root=.")
+    return f"Put its files ({', '.join(dict.fromkeys(files))}) into {folder!r}, or give root=."
 
 # %% ../nbs/08_datasets.ipynb #01a8b38e
 def _set_splits(cls, root, options):
     "({split: data set}, Reading) in the terms of this package; '' where the set has no splits."
     known = inspect.signature(cls.__init__).parameters
-    assumed = Reading()
-    if cls.__name__ == 'EMNIST' and 'split' not in options:
+    reading = Reading()
+    is_emnist = cls.__name__ == 'EMNIST' # whose `split` is another part of the set
+    if is_emnist and 'split' not in options:
         options = {'split': 'balanced', **options}
-        assumed = assumed.add('part of the set', "'balanced' (others: ?split=letters, …)", 'guess')
-    if 'train' in known or cls.__name__ == 'EMNIST': return {k: _open_set(cls, root, train=k == 'train', **options) for k in ('train', 'test')}, assumed
-    if 'split' not in known: return {'': _open_set(cls, root, **options)}, Reading()
-    parts, names = {}, {}
-    for ours, theirs in [('train', 'train'), ('train', 'trainval'), ('train', 'train-standard'), ('test', 'test'), ('valid', 'val'), ('valid', 'valid')]:
-        if ours in parts: continue
-        try: parts[ours] = _open_set(cls, root, split=theirs, **options)
-        except ValueError: continue # this set has no split of that name
-        names[ours] = theirs
-    unlabelled = [k for k in ('valid', 'test') if k in parts and _lacks_labels(parts[k])]
-    settled, reading = settle_splits({k: theirs for k, theirs in names.items() if k not in unlabelled}, cls.__name__)
-    for k in unlabelled: reading = reading.add('split without labels', f'{names[k]!r} is left out: it has no labels', 'finding')
-    of_name = {names[k]: part for k, part in parts.items()}
-    return {k: of_name[theirs] for k, theirs in settled.items()}, reading
+        reading = reading.add('part of the set', "'balanced' (others: ?split=letters, …)", 'guess')
+    if is_emnist or 'train' in known:
+        train = _open_set(cls, root, train=True, **options)
+        test = _open_set(cls, root, train=False, **options)
+        return dict(train=train, test=test), reading
+    if 'split' not in known:
+        return {'': _open_set(cls, root, **options)}, reading
+    found = _named_splits(cls, root, options)
+    problems = {}
+    for split, (_, ds) in found.items():
+        if split != 'train' and _lacks_labels(ds): problems[split] = ': it has no labels'
+    return labelled_splits(found, problems, cls.__name__)
+
+# %% ../nbs/08_datasets.ipynb #70255c54
+THEIR_SPLITS = { # the names of torchvision, in the order in which they are tried: our split
+    'train': 'train',
+    'trainval': 'train',
+    'train-standard': 'train',
+    'test': 'test',
+    'val': 'valid',
+    'valid': 'valid',
+}
+
+def _named_splits(cls, root, options):
+    "{split: (torchvision's name, data set)} of a set that takes `split=`."
+    found = {}
+    for name, split in THEIR_SPLITS.items():
+        if split in found: continue
+        try: found[split] = name, _open_set(cls, root, split=name, **options)
+        except ValueError: pass # this set has no split of that name
+    return found
 
 def _lacks_labels(ds):
     "Whether the labels of a split are withheld, as those of some competitions are."
-    pairs = getattr(ds, '_samples', None) or getattr(ds, 'samples', None) or []
-    return any(pair[1] is None or isinstance(pair[1], int) and pair[1] < 0 for pair in pairs)
+    pairs = _attribute(ds, *PAIRS) or []
+    labels = [pair[1] for pair in pairs]
+    return any(label is None or isinstance(label, int) and label < 0 for label in labels)
 
 # %% ../nbs/08_datasets.ipynb #364b65c4
+PAIRS = '_samples', 'samples' # where sets keep their (example, label)
+
+def _attribute(ds, *names):
+    "The first of these attributes that a data set has, or None."
+    for name in names:
+        value = getattr(ds, name, None)
+        if value is not None: return value
+
 def _set_labels(ds):
-    for k in ('targets', 'labels', '_labels', 'y'):
-        if (v := getattr(ds, k, None)) is not None: return [int(o) for o in v]
-    pairs = getattr(ds, '_samples', None) or getattr(ds, 'samples', None)
-    return [int(p[1]) for p in pairs] if pairs else [int(ds[i][1]) for i in range(len(ds))]
+    "The labels of a data set, whole numbers."
+    labels = _attribute(ds, 'targets', 'labels', '_labels', 'y')
+    if labels is None:
+        pairs = _attribute(ds, *PAIRS) or (ds[i] for i in range(len(ds)))
+        labels = (pair[1] for pair in pairs)
+    return list(map(int, labels))
 
 def _set_classes(ds, labels):
-    "Names of the classes; equal ones (ImageNet has two cranes) are told apart by their number."
-    names = getattr(ds, 'classes', None) or getattr(ds, 'categories', None) or [str(i) for i in range(max(labels) + 1)]
-    names = [', '.join(n) if isinstance(n, tuple) else str(n) for n in names]
-    return [f'{n} ({i})' if names.count(n) > 1 else n for i, n in enumerate(names)]
+    "The names of the classes; equal names (ImageNet has two cranes) get their number."
+    given = _attribute(ds, 'classes', 'categories') or range(max(labels) + 1)
+    names = []
+    for name in given:
+        names.append(', '.join(name) if isinstance(name, tuple) else str(name))
+    repeated = {name for name in names if names.count(name) > 1}
+    return [f'{name} ({i})' if name in repeated else name for i, name in enumerate(names)]
 
 # %% ../nbs/08_datasets.ipynb #bfb479ac
-def _set_digests(ds, name):
-    if hasattr(data := getattr(ds, 'data', None), 'shape') and len(data) == len(ds): return list(array_inputs(np.asarray(data)).digests)
-    paths = next((v for k in ('_image_files', '_images') if isinstance(v := getattr(ds, k, None), list)), None) or [p[0] for p in getattr(ds, 'samples', [])]
-    def one(i):
-        if len(paths) == len(ds): return digest(Path(paths[i]).read_bytes())
-        picture = to_rgb(ds[i][0])
-        return digest(f'{picture.size} '.encode() + picture.tobytes())
-    with ThreadPoolExecutor() as pool, progress(len(ds), f'Reading {name}') as bar:
-        return [d for d in pool.map(one, range(len(ds))) if bar.update(1) or True]
+def _set_digests(ds, items, name):
+    "A digest for each example: of its row in an array, of its file, or of its pixels."
+    data = getattr(ds, 'data', None)
+    if hasattr(data, 'shape') and len(data) == len(ds):
+        return list(array_inputs(np.asarray(data)).digests)
+    files = _attribute(ds, '_image_files', '_images')
+    if not files: files = [pair[0] for pair in getattr(ds, 'samples', [])]
+    if len(files) == len(ds):
+        return map_in_threads(_bytes_digest, files, f'Reading {name}')
+    return map_in_threads(_picture_digest, items, f'Reading {name}')
+
+def _bytes_digest(path):
+    "The digest of a file's bytes."
+    return digest(Path(path).read_bytes())
+
+def _picture_digest(item):
+    "The digest of a picture's size and pixels."
+    picture = _set_picture(item)
+    return digest(f'{picture.size} '.encode() + picture.tobytes())
+
+def _set_picture(item):
+    "An RGB picture, of (data set, position)."
+    ds, i = item
+    return to_rgb(ds[i][0])
 
 # %% ../nbs/08_datasets.ipynb #83094660
 def _load_torchvision(name, *, split_seed=0, root=None, **options):
-    sets = _torchvision_sets()
-    if _squeeze(name) not in sets: raise unknown('torchvision data set', name, sets)
-    parts, reading = _set_splits(sets[_squeeze(name)], str(Path(root).expanduser() if root else cache_dir()/'data'), options)
+    cls = _torchvision_set(name)
+    if cls is None:
+        raise unknown('torchvision data set', name, _torchvision_sets())
+    folder = Path(root).expanduser() if root else cache_dir()/'data'
+    parts, reading = _set_splits(cls, str(folder), options)
     items, labels, digests, splits = [], [], [], {}
-    for k, ds in parts.items():
-        if k: splits[k] = range(len(items), len(items) + len(ds))
-        items += [(ds, i) for i in range(len(ds))]; labels += _set_labels(ds); digests += _set_digests(ds, name)
-    names = _set_classes(next(iter(parts.values())), labels)
-    inputs = Inputs(items, lambda o: to_rgb(o[0][o[1]][0]), np.array(digests, np.uint64))
-    reading = reading.add('first example', f'the first one of {next(iter(parts)) or "all"} is {names[labels[0]]!r}')
-    return make_task(str(Spec('torchvision', name, options)), inputs, [names[l] for l in labels], splits, classes=names, split_seed=split_seed, reading=reading)
+    for split, ds in parts.items():
+        start = len(items)
+        own = [(ds, i) for i in range(len(ds))]
+        items += own
+        labels += _set_labels(ds)
+        digests += _set_digests(ds, own, name)
+        if split: splits[split] = range(start, len(items))
+    first = next(iter(parts))
+    classes = _set_classes(parts[first], labels)
+    named = [classes[label] for label in labels]
+    example = f'the first one of {first or "all"} is {named[0]!r}'
+    return make_task(
+        str(Spec('torchvision', name, options)),
+        Inputs(items, _set_picture, np.array(digests, np.uint64)),
+        named,
+        splits,
+        classes=classes,
+        split_seed=split_seed,
+        reading=reading.add('first example', example),
+    )
 
 # %% ../nbs/08_datasets.ipynb #7c7fcd7d
 def _load_arrays(arrays, *, split_seed=0):
-    form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
-    if not isinstance(arrays, (tuple, list)): raise TypeError(f"{form}; got a {type(arrays).__name__}.")
-    if len(arrays) not in (2, 4) or any(isinstance(a, str) or not hasattr(a, '__len__') for a in arrays): raise ValueError(f"{form}; got {len(arrays)}: {', '.join(type(a).__name__ for a in arrays)}.")
-    if any(len(x) != len(y) for x, y in zip(arrays[::2], arrays[1::2])): raise ValueError(f"{form} with equal lengths; got lengths {[len(a) for a in arrays]}.")
+    _check_arrays(arrays)
     inputs, medium = _array_examples(arrays[::2])
     labels = _array_labels(arrays[1::2])
-    n = len(arrays[0])
-    splits = {'train': range(n), 'test': range(n, len(inputs))} if len(arrays) == 4 else {}
-    name = f'arrays:{fingerprint(inputs.digests, np.asarray(labels))[:8]}'
-    return make_task(name, inputs, labels, splits, medium=medium, split_seed=split_seed, reading=_read_arrays(arrays))
+    words, splits = ('X', 'y'), {}
+    if len(arrays) == 4:
+        n = len(arrays[0])
+        words = 'X_train', 'y_train', 'X_test', 'y_test'
+        splits = {'train': range(n), 'test': range(n, len(inputs))}
+    given = {word: f'{type(a).__name__} of {len(a):,}' for word, a in zip(words, arrays)}
+    key = fingerprint(inputs.digests, np.asarray(labels))[:8]
+    return make_task(
+        f'arrays:{key}',
+        inputs,
+        labels,
+        splits,
+        medium=medium,
+        split_seed=split_seed,
+        reading=Reading().add('arrays', given),
+    )
+
+# %% ../nbs/08_datasets.ipynb #777a75b4
+def _check_arrays(arrays):
+    "Refuse what is not two or four arrays of fitting lengths."
+    form = "A task is a spec such as 'digits', a `Task`, or arrays (X, y) or (X_train, y_train, X_test, y_test)"
+    if not isinstance(arrays, (tuple, list)):
+        raise TypeError(f"{form}; got a {type(arrays).__name__}.")
+    types = ', '.join(type(a).__name__ for a in arrays)
+    have_lengths = all(hasattr(a, '__len__') and not isinstance(a, str) for a in arrays)
+    if len(arrays) not in (2, 4) or not have_lengths:
+        raise ValueError(f"{form}; got {len(arrays)}: {types}.")
+    lengths = list(map(len, arrays))
+    if lengths[::2] != lengths[1::2]:
+        raise ValueError(f"{form} with equal lengths; got lengths {lengths}.")
 
 # %% ../nbs/08_datasets.ipynb #e53ae0aa
 def _array_examples(parts):
     "The examples of one or two parts as `Inputs`, and their medium."
-    parts = [_plain(part) for part in parts]
-    some = next((x for part in parts for x in part if x is not None), None)
-    if isinstance(some, (str, bytes, PurePath)) or _is_pair(some): return _array_texts([x for part in parts for x in part]), 'text'
-    if isinstance(some, (list, tuple)) and any(isinstance(w, str) for w in some):
-        raise ValueError(f"Example 0 is a list of words, {list(some)[:4]!r}: join the words to a text by ' '.join(words), or give pairs of texts as tuples (first, second).")
-    xs = [_numbers(part) for part in parts]
-    if len({(x.shape[1:], x.dtype) for x in xs}) > 1: raise ValueError(f"Train and test examples differ: {[(x.shape[1:], str(x.dtype)) for x in xs]}.")
-    x = np.concatenate(xs)
-    return array_inputs(x), 'image' if picture_problem(x) is None else 'array'
+    parts = [_as_rows(part) for part in parts]
+    some = next((x for x in chain(*parts) if x is not None), None)
+    if isinstance(some, (str, bytes, PurePath)) or _is_pair(some):
+        return _array_texts(list(chain(*parts))), 'text'
+    if isinstance(some, (list, tuple)) and any(isinstance(word, str) for word in some):
+        raise ValueError(f"Example 0 is a list of words, {list(some)[:4]!r}: join the words to a text by "
+                         "' '.join(words), or give pairs of texts as tuples (first, second).")
+    arrays = [_as_array(part) for part in parts]
+    forms = [(x.shape[1:], str(x.dtype)) for x in arrays]
+    if len(set(forms)) > 1:
+        raise ValueError(f"Train and test examples differ: {forms}.")
+    x = np.concatenate(arrays)
+    medium = 'array' if picture_problem(x) else 'image'
+    return array_inputs(x), medium
 
-def _plain(part):
+def _as_rows(part):
     "A table as an array of its rows; a column of other things than numbers as a list."
-    if getattr(part, 'ndim', 1) == 2 and hasattr(part, 'to_numpy'): return part.to_numpy()
-    is_column = hasattr(part, 'tolist') and getattr(part, 'ndim', 1) == 1
-    return part.tolist() if is_column and part.dtype.kind not in 'buif' else part
+    n_dims = getattr(part, 'ndim', 1)
+    if n_dims == 2 and hasattr(part, 'to_numpy'):
+        return part.to_numpy()
+    if n_dims == 1 and hasattr(part, 'tolist') and not _is_numeric(part):
+        return part.tolist()
+    return part
 
-def _is_pair(example): return isinstance(example, tuple) and len(example) == 2 and all(isinstance(t, str) for t in example)
+def _is_numeric(part):
+    "Whether a part is an array or a column of whole numbers, floats or truth values."
+    dtype = getattr(part, 'dtype', None)
+    return is_numeric_dtype(dtype) and not is_complex_dtype(dtype)
+
+# %% ../nbs/08_datasets.ipynb #688fe61f
+def _is_pair(example):
+    "Whether an example is a tuple of two texts."
+    return isinstance(example, tuple) and len(example) == 2 and all(isinstance(text, str) for text in example)
 
 def _array_texts(texts):
     "Texts or pairs of them as `Inputs`; addresses of pictures are no texts."
-    names = [str(t) for t in texts[:1000] if isinstance(t, (str, PurePath))]
-    if _are_addresses(pd.Series(names, dtype=object)): raise ValueError(f"The examples are addresses of pictures (such as {str(texts[0])[:80]!r}), not texts: put the pictures into one folder per class and write folder:PATH.")
-    return text_inputs([Pair(*t) if _is_pair(t) else t for t in texts])
+    names = [str(text) for text in texts[:1000] if isinstance(text, (str, PurePath))]
+    if _are_addresses(pd.Series(names, dtype=object)):
+        raise ValueError(f"The examples are addresses of pictures (such as {str(texts[0])[:80]!r}), not texts: "
+                         "put the pictures into one folder per class and write folder:PATH.")
+    return text_inputs([Pair(*text) if _is_pair(text) else text for text in texts])
 
-def _numbers(part):
-    "Examples as an array of numbers, or which of them is of another size."
-    try: x = np.asarray(part)
+def _as_array(part):
+    "Examples as an array, or an error that names one of another size."
+    try: return np.asarray(part)
     except ValueError as e:
-        sizes = [np.shape(row) or () for row in part]
+        sizes = [np.shape(row) for row in part]
         odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
-        raise ValueError(f"Examples differ in size: example 0 has the shape {sizes[0]}, example {odd} has {sizes[odd]}. Bring them to one size.") from e
-    return x
+        raise ValueError(f"Examples differ in size: example 0 has the shape {sizes[0]}, "
+                         f"example {odd} has {sizes[odd]}. Bring them to one size.") from e
 
+# %% ../nbs/08_datasets.ipynb #05f41822
 def _array_labels(parts):
     "The labels of one or two parts: numbers as an array, everything else as a list that keeps its types."
-    arrays = [_plain(part) if hasattr(part, 'dtype') or hasattr(part, 'to_numpy') else list(part) for part in parts]
-    are_numbers = all(getattr(getattr(a, 'dtype', None), 'kind', 'O') in 'buif' for a in arrays)
-    if are_numbers: return np.concatenate([one_label_each(np.asarray(a), 'the arrays') for a in arrays])
-    return [l for a in arrays for l in one_label_each(a if isinstance(a, list) else np.asarray(a), 'the arrays')]
-
-def _read_arrays(arrays):
-    "The reading of arrays: what was given, and where the splits are from."
-    words = ('X_train', 'y_train', 'X_test', 'y_test') if len(arrays) == 4 else ('X', 'y')
-    return Reading().add('arrays', {w: f'{type(a).__name__} of {len(a):,}' for w, a in zip(words, arrays)})
+    columns = [_as_rows(part) for part in parts]
+    labels = []
+    for column in columns:
+        entries = np.asarray(column) if hasattr(column, '__array__') else list(column)
+        labels.append(one_label_each(entries, 'the arrays'))
+    return np.concatenate(labels) if all(map(_is_numeric, columns)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
-TASKS = {'digits': _load_digits, 'docstrings': _load_docstrings, 'torchvision': _load_torchvision, 'folder': _load_folder, 'csv': _load_csv, 'hf': _load_hf_set,
-         'conll': _load_conll, 'interactions': partial(load_interactions, pictures=picture_files)}
+TASKS = {
+    'digits': _load_digits,
+    'docstrings': _load_docstrings,
+    'torchvision': _load_torchvision,
+    'folder': _load_folder,
+    'csv': _load_csv,
+    'hf': _load_hf_set,
+    'conll': _load_conll,
+    'interactions': partial(load_interactions, pictures=picture_files),
+}
 
-EMBEDDED = ('digits', 'docstrings') # on every machine, by their bare names
+_BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names
 
 # %% ../nbs/08_datasets.ipynb #597d2466
 def load_task(
@@ -209,35 +344,53 @@ def load_task(
     root:str|Path|None=None, # folder for downloads; None: in the cache
 ) -> Task: # complete and checked
     "Load a task by its spec, or make one of arrays."
-    if isinstance(spec, Task): return spec.sample(n_train)
-    if not isinstance(spec, (str, Path)): return _load_arrays(spec, split_seed=split_seed).sample(n_train)
-    parsed = parse_spec(str(spec), TASKS)
-    if not parsed.source: parsed = replace(parsed, source=_task_source(parsed.name))
-    load, takes = TASKS[parsed.source], inspect.signature(TASKS[parsed.source]).parameters
-    if not any(p.kind == p.VAR_KEYWORD for p in takes.values()):
-        for o in parsed.options:
-            if o not in takes: raise unknown(f'option of {parsed.source} tasks', o, [k for k in takes if k != 'name'])
-    options = {k: v.strip() if isinstance(v, str) else v for k, v in read_options(parsed, load).items()}
-    return load(parsed.name, **{'split_seed': split_seed, 'root': root, **options}).sample(n_train)
+    if isinstance(spec, Task): task = spec
+    elif isinstance(spec, (str, Path)): task = _load_spec(str(spec), split_seed, root)
+    else: task = _load_arrays(spec, split_seed=split_seed)
+    return task.sample(n_train)
+
+def _load_spec(text, split_seed, root):
+    "The task of a spec; an option that its source does not take is an error."
+    spec = parse_spec(text, TASKS)
+    source = spec.source or _task_source(spec.name)
+    load = TASKS[source]
+    takes = inspect.signature(load).parameters
+    takes_any = any(p.kind == p.VAR_KEYWORD for p in takes.values())
+    known = [key for key in takes if key != 'name']
+    options = dict(split_seed=split_seed, root=root)
+    for key, value in read_options(spec, load).items():
+        if key not in known and not takes_any:
+            raise unknown(f'option of {source} tasks', key, known)
+        options[key] = value.strip() if isinstance(value, str) else value
+    return load(spec.name, **options)
 
 # %% ../nbs/08_datasets.ipynb #bacc46e6
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
 
-def _holds_tags(path): return path.suffix.lower() in TAGGED or path.is_dir() and any(p.suffix.lower() in TAGGED for p in path.iterdir())
+def _has_tags(path):
+    "Whether a file is named like one of tagged words, or a folder has such a file."
+    files = [path, *path.glob('*')]
+    return any(file.suffix.lower() in TAGGED for file in files)
 
 # %% ../nbs/08_datasets.ipynb #e893b55a
-def is_task_name(
-    text:str, # such as 'digits', or a column's name
-) -> bool: # whether it begins with a source, or is a bare name that exists
-    "Whether a text is the spec of a task."
+def is_task_name(text):
+    "Whether a text is the spec of a task: it begins with a source, or is a bare name that exists."
     head = text.strip().partition('?')[0]
-    return head.partition(':')[0] in TASKS and ':' in head or head in EMBEDDED or _squeeze(head) in _torchvision_sets()
+    source, colon, _ = head.partition(':')
+    has_source = bool(colon) and source in TASKS
+    return has_source or head in _BARE or _torchvision_set(head) is not None
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
 def _task_source(name):
-    "A bare name is looked up among the embedded tasks and in torchvision, in that order."
-    if name in EMBEDDED: return name
-    if _squeeze(name) in _torchvision_sets(): return 'torchvision'
-    refuse_path('task', name, ('conll:{}',) if _holds_tags(Path(name).expanduser()) else ('folder:{}', 'csv:{}'))
-    guess = nearest(name, [*EMBEDDED, *_torchvision_sets()])
-    raise ValueError(f"Unknown task {name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Bare names are {', '.join(map(repr, EMBEDDED))} and torchvision's sets ({', '.join(_torchvision_sets())}); data of your own: {', '.join(f'{k}:PATH' for k in TASKS if k not in (*EMBEDDED, 'torchvision', 'hf'))}, hf:NAME, or arrays.")
+    "The source of a bare name: one of the tasks on every machine, or torchvision."
+    if name in _BARE: return name
+    if _torchvision_set(name): return 'torchvision'
+    readings = ['conll:{}'] if _has_tags(Path(name).expanduser()) else ['folder:{}', 'csv:{}']
+    refuse_path('task', name, readings)
+    sets = list(_torchvision_sets())
+    guess = nearest_name(name, [*_BARE, *sets])
+    suggestion = f" Did you mean {guess!r}?" if guess else ''
+    sources = ', '.join(f'{source}:PATH' for source in TASKS if source not in (*_BARE, 'torchvision', 'hf'))
+    raise ValueError(f"Unknown task {name!r}.{suggestion} "
+                     f"Bare names are {', '.join(map(repr, _BARE))} and torchvision's sets ({', '.join(sets)}); "
+                     f"data of your own: {sources}, hf:NAME, or arrays.")

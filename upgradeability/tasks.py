@@ -19,7 +19,7 @@ __all__ = ['SPLIT_NAMES', 'one_label_each', 'strip_labels', 'encode_labels', 'ne
 import numpy as np, pandas as pd
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
-from .core import fingerprint, fold, unknown
+from .core import fingerprint, folded_name, unknown
 from .reading import decodable, Reading, reading_html, reading_text
 from .kind import Kind, kind_of
 from .media import Inputs, Medium, medium_of
@@ -373,7 +373,7 @@ def _alike(classes):
     groups = {}
     for c in classes:
         is_number = re.fullmatch(r'[-+]?[0-9]+(\.[0-9]*)?', c)
-        groups.setdefault(float(c) if is_number else fold(c), []).append(c)
+        groups.setdefault(float(c) if is_number else folded_name(c), []).append(c)
     return [g for g in groups.values() if len(g) > 1]
 
 def _shown(names):

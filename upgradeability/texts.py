@@ -15,7 +15,7 @@ __all__ = ['PACKAGES', 'Pair', 'text_inputs', 'text_task']
 import numpy as np, pandas as pd
 
 # %% ../nbs/07_texts.ipynb #11142c03
-from .core import fingerprint, need, unknown
+from .core import fingerprint, import_extra, unknown
 from .reading import Reading
 from .tables import TABLES, read_table
 from .media import digest, Inputs
@@ -292,7 +292,7 @@ def _load_csv(name, *, split_seed=0, root=None, text:str|list|None=None, label:s
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
 def _load_hf_set(name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False):
-    datasets = need('datasets', 'text')
+    datasets = import_extra('datasets', 'text')
     path, _, config = name.partition(':') if not Path(name).expanduser().exists() else (str(Path(name).expanduser()), '', '')
     datasets.disable_progress_bars()
     try: found = _open_set(datasets, path, config, name)
