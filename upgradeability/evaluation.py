@@ -30,7 +30,7 @@ from .features import extract, resolve_dtype
 from .metrics import gain, Metric, METRICS, Predictions, score, TopScores, upgradeability
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
-from .protocols import PROTOCOLS
+from .finetuning import PROTOCOLS
 from .reading import decodable
 from .recommenders import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
