@@ -16,7 +16,7 @@ from upgradeability.features import Features
 from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
 from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
 from upgradeability.plots import plot_ranking
-from upgradeability.protocols import PROTOCOLS, both, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
+from upgradeability.protocols import PROTOCOLS, predictions_of, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task
 
@@ -363,7 +363,7 @@ def test_rows_of_a_sentence_may_come_in_any_order():
     task, features = language()
     turned = replace(task, splits={k: np.random.default_rng(0).permutation(v) for k, v in task.splits.items()})
     p = np.random.default_rng(1).dirichlet(np.full(5, .4), len(task.y))
-    a, b = (both(t, *((p[r].argmax(1), p[r]) for r in (fit_rows(t), t.splits['test'])))['test'] for t in (task, turned))
+    a, b = (predictions_of(t, *((p[r].argmax(1), p[r]) for r in (fit_rows(t), t.splits['test'])))['test'] for t in (task, turned))
     assert dict(zip(a.ids, a.pred)) == dict(zip(b.ids, b.pred))
 
 def test_neighbours_from_the_same_sentence_are_left_out():
@@ -389,9 +389,11 @@ def test_choices_for_entities_are_made_by_spans():
     task, _ = language()
     rows, y = task.splits['valid'], task.y[task.splits['valid']]
     silent, bold = np.tile([.6, .1, .1, .1, .1], (len(y), 1)), np.where(np.eye(5)[y] > 0, .5, .125)
-    assert pr._judge(task, rows)(silent, y) == 0 and pr._judge(task, rows)(bold, y) == 1
+    judged = lambda task, rows, p: pr.judged(task, rows, (p.argmax(1), p))
+    assert judged(task, rows, silent) == 0 and judged(task, rows, bold) == 1
     picture = load_task('digits', n_train=100)
-    assert pr._judge(picture, picture.splits['valid'])(np.eye(10)[picture.y[picture.splits['valid']]], picture.y[picture.splits['valid']]) == 1
+    valid = picture.splits['valid']
+    assert judged(picture, valid, np.eye(10)[picture.y[valid]]) == 1
 
 # ---------------------------------------------------------------- pictures
 

@@ -10,7 +10,8 @@ from upgradeability.core import unknown
 from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
 from upgradeability.metrics import METRICS, Metric, Predictions, gain, per_unit, ratio, score, upgradeability
 from upgradeability.models import MODELS, Source, load_backbone
-from upgradeability.protocols import PROTOCOLS, both, fit_rows
+from upgradeability.protocols import PROTOCOLS
+from upgradeability.protocols import fit_rows, predictions_of
 from upgradeability.datasets import TASKS, load_task
 from upgradeability.tasks import make_task
 
@@ -241,7 +242,7 @@ def test_controls_without_random_weights_are_rows(tmp_path):
 
 
 def test_a_metric_that_cannot_be_had_is_a_reason_and_not_the_end(tmp_path, monkeypatch):
-    def mute(backbone, task, features, *, seed=0): return both(task, (task.y[fit_rows(task)], None), (task.y[task.splits['test']], None))
+    def mute(backbone, task, features, *, seed=0): return predictions_of(task, (task.y[fit_rows(task)], None), (task.y[task.splits['test']], None))
     monkeypatch.setitem(PROTOCOLS, 'mute', mute)
     df = evaluate_quietly(net(), data(), protocols='mute, knn', metric='log_loss', out_dir=tmp_path)
     assert 'needs class probabilities' in df.error[0] and df.test.isna().tolist() == [True, False, False] and df.key[0]
@@ -368,7 +369,7 @@ def test_two_tasks_of_one_name(tmp_path):
 def test_entries_of_ones_own(tmp_path, monkeypatch, toy):
     def guess(backbone, task, features, *, seed=0, code=0):
         say = lambda rows: (np.full(len(rows), code), None)
-        return both(task, say(fit_rows(task)), say(task.splits['test']))
+        return predictions_of(task, say(fit_rows(task)), say(task.splits['test']))
     def stripes(name, *, split_seed=0, root=None):
         x, y, *_ = data(n=100)
         from upgradeability.media import array_inputs
@@ -380,7 +381,7 @@ def test_entries_of_ones_own(tmp_path, monkeypatch, toy):
     try:
         assert df.task.unique() == ['stripes:three'] and df.metric.unique() == ['second']
         assert df.test.tolist()[:2] == [1, 0] and df.key.nunique() == 3 and verify(tmp_path).empty and len(gains(tmp_path)) == 2
-        monkeypatch.setitem(PROTOCOLS, 'guess', lambda backbone, task, features, *, seed=0, code=0: both(task, *[(np.full(n, 2), None) for n in (len(fit_rows(task)), len(task.splits['test']))]))
+        monkeypatch.setitem(PROTOCOLS, 'guess', lambda backbone, task, features, *, seed=0, code=0: predictions_of(task, *[(np.full(n, 2), None) for n in (len(fit_rows(task)), len(task.splits['test']))]))
         changed = evaluate('toy:net', 'stripes:three', protocols='guess', metric=second, out_dir=tmp_path)
         assert changed.key[0] != df.key[1] and set(read_predictions(tmp_path, changed.key[0])['test'].pred) == {2}
         with pytest.raises(ValueError, match='give yours another name'): evaluate('toy:net', 'stripes:three', metric=replace(second, name='accuracy'), out_dir=tmp_path)

@@ -179,9 +179,8 @@ def test_grades_of_words_say_that_they_count_by_position(tmp_path):
     assert task.reading["grades"] == "words that count by position: no 0, partly 1, yes 2"
 
 def test_class_map_is_text():
-    from upgradeability.evaluation import _protocol
-    from upgradeability.protocols import _class_map
-    from upgradeability.protocols import class_columns
+    from upgradeability.evaluation import _class_map, _protocol
+    from upgradeability.heads import class_columns
     assert _class_map("{no: [off, 2], yes: [1]}") == {"no": ["off", 2], "yes": [1]} and _class_map("null") is None
     assert class_columns(("no", "yes"), ("off", "on", "else"), 3, _class_map("{no: [off, 2], yes: [1]}")) == [[0, 2], [1]]
     assert class_columns(("0", "1"), ("1", "0"), 2, _class_map("{0: ['0'], 1: 0}")) == [[1], [0]]   # a name in quotation marks, a number without

@@ -8,11 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from upgradeability import protocols as pr
+from upgradeability import finetuning as ft, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
 from upgradeability.metrics import score
 from upgradeability.models import IMAGENET, load_backbone
-from upgradeability.protocols import CIFAR10_IN_IMAGENET, CS, PROTOCOLS, as_is, choose_C, choose_k, class_columns, excess, fine_tune, fit_logistic, fit_probe, fit_rows, from_scratch, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
+from upgradeability.finetuning import fine_tune, from_scratch
+from upgradeability.protocols import PROTOCOLS
+from upgradeability.heads import CIFAR10_IN_IMAGENET, class_columns
+from upgradeability.protocols import CS, as_is, choose_C, choose_k, excess_bound, fit_logistic, fit_probe, fit_rows, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
 from upgradeability.datasets import load_task
 
 
@@ -80,7 +83,7 @@ def test_probe_reaches_the_optimum(n, d, classes, sep):
         start = np.c_[warm.coef_, warm.intercept_].ravel()
         best = min(theirs, minimize(f, start, jac=True, method='L-BFGS-B', options=dict(maxiter=3000, gtol=1e-10, ftol=0)).fun)
         assert max(ours, cold) - best < 1e-6, C
-        assert excess(warm, x, y, C) < 1e-6
+        assert excess_bound(warm, x, y, C) < 1e-6
 
 
 @pytest.mark.parametrize('C', [1e-10, 1e-6, 1e-4])
@@ -102,7 +105,7 @@ def test_certificate_bounds_the_true_excess():
     for tol in (1e-1, 1e-2, 1e-3):
         careless = LogisticRegression(C=10., tol=tol).fit(x, y)
         true = reached(careless, x, y, 10.) - best
-        assert true - 1e-7 <= excess(careless, x, y, 10.) + 1e-5 # the bound speaks of the weights; intercepts add their mite
+        assert true - 1e-7 <= excess_bound(careless, x, y, 10.) + 1e-5 # the bound speaks of the weights; intercepts add their mite
     assert not fit_probe_with(tol=1e-1, x=x, y=y)['converged']
 
 
@@ -478,10 +481,11 @@ def test_refit_is_the_start_weights_trained_on_train_and_valid_up_to_the_chosen_
     out = fine_tune(mine, task, None, epochs=4, lrs=[3e-2], head='random')
     stop, inputs = out['test'].meta['choices']['epoch'], model_inputs(mine, task)
     assert stop < 4
-    full = pr.complete(mine, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
-    with torch.random.fork_rng(): torch.manual_seed(0); net = pr.Adapted(full, 3)
-    pr.train_network(net, inputs, task.y, fit_rows(task), lr=3e-2, epochs=4, stop=stop)
-    np.testing.assert_array_equal(out['test'].scores, pr.predict_network(net, inputs, task.splits['test'])[1])
+    full = ft.complete(mine, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
+    with torch.random.fork_rng(): torch.manual_seed(0); net = ft.Adapted(full, 3)
+    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=3e-2, epochs=4, stop=stop)
+    logits = torch.as_tensor(ft.predict_network(net, inputs, task.splits['test']))
+    np.testing.assert_array_equal(out['test'].scores, logits.softmax(1).numpy())
 
 
 @pytest.mark.parametrize('name', ['tiny', 'timm:test_resnet.r160_in1k?random=0', 'timm:test_vit.r160_in1k?random=0'])
@@ -491,7 +495,7 @@ def test_before_the_first_step_the_network_answers_as_the_probe(mine, name):
     net = mine if name == 'tiny' else load_backbone(name, device='cpu')
     features = lambda backbone: extract(backbone, task, dtype='float32')
     probe = linear_probe(net, task, features)['test']
-    training, _ = pr._prepare(net, task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
+    training, _ = ft._prepare(net, task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
     _, p = training.answer(training.start(fit_rows(task)), task.splits['test'])
     np.testing.assert_allclose(p, probe.scores, atol=2e-5)
 
@@ -508,8 +512,8 @@ def test_epoch_0_is_one_of_those_that_are_chosen_from(mine):
 def test_the_head_is_fitted_on_train_while_choosing(mine, monkeypatch):
     "No label of valid is in the head that is judged on valid."
     task, fitted = image_task(), []
-    true = pr.fit_probe
-    monkeypatch.setattr(pr, 'fit_probe', lambda x, y, C, n: fitted.append(len(y)) or true(x, y, C, n))
+    true = ft.fit_probe
+    monkeypatch.setattr(ft, 'fit_probe', lambda x, y, C, n: fitted.append(len(y)) or true(x, y, C, n))
     fine_tune(mine, task, None, epochs=1, lrs=[1e-2])
     n_train, n_valid = len(task.splits['train']), len(task.splits['valid'])
     assert set(fitted) == {n_train, n_train + n_valid} and fitted[0] == n_train and fitted[-1] == n_train + n_valid
@@ -518,22 +522,22 @@ def test_the_head_is_fitted_on_train_while_choosing(mine, monkeypatch):
 def test_schedule_of_a_stopped_training_is_the_full_one(mine):
     "Stopping after one of four epochs is not the same as training for one."
     task = image_task(); inputs = model_inputs(mine, task)
-    full = pr.complete(mine, torch.stack([inputs[0], inputs[1]]))
+    full = ft.complete(mine, torch.stack([inputs[0], inputs[1]]))
     weights = []
     for epochs in (1, 4):
-        with torch.random.fork_rng(): torch.manual_seed(0); net = pr.Adapted(full, 3)
-        weights.append(pr.train_network(net, inputs, task.y, fit_rows(task), lr=1e-2, epochs=epochs, stop=1, batch_size=8).head.weight)
+        with torch.random.fork_rng(): torch.manual_seed(0); net = ft.Adapted(full, 3)
+        weights.append(ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-2, epochs=epochs, stop=1, batch_size=8).head.weight)
     assert not torch.equal(*weights)
-    factor = pr._schedule(1000)
+    factor = ft._schedule(1000)
     assert max(map(factor, range(1000))) == 1 and factor(0) == .01 and factor(99) == 1 and factor(999) < 1e-5
 
 
 @pytest.mark.parametrize('batch_size, trained', [(7, False), (8, True)])
 def test_batch_norm_statistics(mine, batch_size, trained):
     task = image_task(); inputs = model_inputs(mine, task)
-    net = pr.Adapted(pr.complete(mine, torch.stack([inputs[0], inputs[1]])), 3)
+    net = ft.Adapted(ft.complete(mine, torch.stack([inputs[0], inputs[1]])), 3)
     before = net.module[1].running_mean.clone()
-    pr.train_network(net, inputs, task.y, fit_rows(task), lr=1e-3, epochs=1, stop=1, batch_size=batch_size)
+    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-3, epochs=1, stop=1, batch_size=batch_size)
     assert torch.equal(before, net.module[1].running_mean) != trained
     note = fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=batch_size)['test'].meta['notes'][-1]
     assert note == f"BatchNorm statistics {'trained' if trained else 'kept'}"
@@ -546,9 +550,9 @@ def test_few_steps_are_noted_and_the_advice_is_enough(mine):
     each = -(-len(fit_rows(task)) // 32)
     said, = notes(1)
     assert said.startswith(f'only {each} steps')
-    training = pr._prepare(mine, task, 10, 32, [1e-3], 'float32', 0, 'random', None)[0]
+    training = ft._prepare(mine, task, 10, 32, [1e-3], 'float32', 0, 'random', None)[0]
     enough = int(said.partition('?epochs=')[2].split()[0])
-    assert not list(pr._few_steps(training, enough)) and list(pr._few_steps(training, enough - 1))
+    assert not list(ft._few_steps(training, enough)) and list(ft._few_steps(training, enough - 1))
 
 
 def test_batches_of_one(mine):
@@ -558,9 +562,9 @@ def test_batches_of_one(mine):
     odd = with_splits(task, fit_rows(task)[:33], fit_rows(task)[33:])
     fine_tune(mine, odd, None, epochs=1, lrs=[1e-3])
     rng = np.random.default_rng(0)
-    orders = [pr._epoch_order(None, np.arange(33), 32, rng) for _ in range(50)]
+    orders = [ft._epoch_order(None, np.arange(33), 32, rng) for _ in range(50)]
     assert {len(o) for o in orders} == {32} and set(np.concatenate(orders)) == set(range(33))
-    assert len(pr._epoch_order(None, np.arange(1), 32, rng)) == 1 and len(pr._epoch_order(None, np.arange(5), 1, rng)) == 5
+    assert len(ft._epoch_order(None, np.arange(1), 32, rng)) == 1 and len(ft._epoch_order(None, np.arange(5), 1, rng)) == 5
 
 
 def test_a_rate_that_diverges_is_out_of_the_race_and_all_of_them_an_error(mine):
@@ -589,11 +593,11 @@ def test_train_curve_is_of_all_classes(mine):
     "An official train split may be sorted by class; the rows for the curve are not its first few."
     task, seen = image_task(n=600, n_test=30), []
     by_class = with_splits(task, np.argsort(task.y[:480], kind='stable'), np.arange(480, 600))
-    true = pr.predict_network
+    true = ft.predict_network
     def spy(net, inputs, rows, **more): seen.append(np.asarray(rows)); return true(net, inputs, rows, **more)
-    pr.predict_network = spy
+    ft.predict_network = spy
     try: fine_tune(mine, by_class, None, epochs=1, lrs=[1e-3])
-    finally: pr.predict_network = true
+    finally: ft.predict_network = true
     assert len(seen[0]) == 256 and set(np.bincount(task.y[seen[0]])) <= {85, 86}
 
 

@@ -6,7 +6,7 @@ import numpy as np, pandas as pd, pytest, torch
 pytest.importorskip("transformers", reason="needs the extra `text`")
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-import upgradeability.protocols as pr
+import upgradeability.finetuning as ft
 from upgradeability import evaluate, extract, load_backbone, load_task, read_predictions, score, verify
 from upgradeability.texts import text_inputs, text_task
 from upgradeability.features import batches, model_inputs
@@ -257,17 +257,17 @@ def test_fine_tuning_of_texts(tiny):
     tuned = read_predictions(df.attrs["out_dir"], df.key[0])["test"].meta
     assert (df.error == "").all() and df.test[0] > .9 and tuned["choices"]["lr"] == 3e-3
     b = load_backbone(f"hf:{tiny}", device="cpu")
-    out = pr.fine_tune(b, task, None, epochs=2, lrs="1e-3", dtype="float32")
-    again = pr.fine_tune(b, task, None, epochs=2, lrs="1e-3", dtype="float32")
+    out = ft.fine_tune(b, task, None, epochs=2, lrs="1e-3", dtype="float32")
+    again = ft.fine_tune(b, task, None, epochs=2, lrs="1e-3", dtype="float32")
     np.testing.assert_array_equal(out["test"].scores, again["test"].scores)
 
 def test_predictions_of_a_network_keep_the_order_of_the_rows(tiny):
     "Texts go through it by length."
     b, task = load_backbone(f"hf:{tiny}", device="cpu"), task_of(TEXTS)
-    net, inputs = pr.Adapted(b, 2), model_inputs(b, task)
+    net, inputs = ft.Adapted(b, 2), model_inputs(b, task)
     rows = np.array([3, 0, 7, 1])
-    one_by_one = np.concatenate([pr.predict_network(net, inputs, rows[i:i + 1])[1] for i in range(4)])
-    np.testing.assert_allclose(pr.predict_network(net, inputs, rows)[1], one_by_one, atol=1e-5)
+    one_by_one = np.concatenate([ft.predict_network(net, inputs, rows[i:i + 1]) for i in range(4)])
+    np.testing.assert_allclose(ft.predict_network(net, inputs, rows), one_by_one, atol=1e-5)
 
 # --- real data
 

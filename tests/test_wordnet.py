@@ -5,7 +5,7 @@ import pytest
 from timm.data import ImageNetInfo
 
 from upgradeability.models import IMAGENET
-from upgradeability.protocols import CIFAR10_IN_IMAGENET
+from upgradeability.heads import CIFAR10_IN_IMAGENET
 
 NOUNS = Path("/usr/share/wordnet/data.noun")
 ROOTS = dict(airplane="02691156", automobile="02958343", bird="01503061", cat="02121808", deer="02430045", dog="02084071", frog="01639765", horse="02374451", ship="04530566", truck="04490091")

@@ -10,7 +10,7 @@ _PUBLIC = {
     "models": "MODELS load_backbone randomize",
     "features": "Features cache_info extract prune_cache",
     "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain ndcg rank_groups recall relative_gain score upgradeability",
-    "protocols": "PROTOCOLS",
+    "finetuning": "PROTOCOLS",
     "recommenders": "RECOMMENDERS",
     "transferability": "SCORES h_score leep logme nce transferability",
     "evaluation": "average_seeds evaluate gains read_predictions read_results verify",

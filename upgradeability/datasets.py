@@ -226,6 +226,8 @@ def _load_arrays(arrays, *, split_seed=0):
     _check_arrays(arrays)
     inputs, medium = _array_examples(arrays[::2])
     labels = _array_labels(arrays[1::2])
+    kind, reading = kind_of_labels(labels), Reading()
+    if kind.claims is not None: reading = reading.add('kind of task', f'{kind}, as labels are numbers with fractions', 'guess')
     words, splits = ('X', 'y'), {}
     if len(arrays) == 4:
         n = len(arrays[0])
@@ -239,8 +241,9 @@ def _load_arrays(arrays, *, split_seed=0):
         labels,
         splits,
         medium=medium,
+        kind=kind,
         split_seed=split_seed,
-        reading=Reading().add('arrays', given),
+        reading=reading.add('arrays', given),
     )
 
 # %% ../nbs/08_datasets.ipynb #777a75b4
@@ -355,6 +358,9 @@ def _load_spec(text, split_seed, root):
     source = spec.source or _task_source(spec.name)
     load = TASKS[source]
     takes = inspect.signature(load).parameters
+    if not set(spec.options) <= set(takes):
+        load = _reader_of_kind(source, spec.options) or load
+        takes = inspect.signature(load).parameters
     takes_any = any(p.kind == p.VAR_KEYWORD for p in takes.values())
     known = [key for key in takes if key != 'name']
     options = dict(split_seed=split_seed, root=root)
@@ -363,6 +369,12 @@ def _load_spec(text, split_seed, root):
             raise unknown(f'option of {source} tasks', key, known)
         options[key] = value.strip() if isinstance(value, str) else value
     return load(spec.name, **options)
+
+def _reader_of_kind(source, options):
+    "The loader that a kind of task brings for one of these options of a source; None where there is none."
+    for kind in each_kind():
+        for (its_source, option), load in kind.readers.items():
+            if its_source == source and option in options: return load
 
 # %% ../nbs/08_datasets.ipynb #bacc46e6
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word

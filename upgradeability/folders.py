@@ -23,7 +23,7 @@ from PIL import Image
 # %% ../nbs/06_folders.ipynb #4a8ba55e
 from .core import cache_dir, progress, write_json
 from .reading import decodable, Reading
-from .core import LONGEST
+from .media import LONGEST
 from .media import Inputs, to_rgb
 from .tasks import encode_labels, make_task, named_splits, settle_splits, split_of
 

@@ -68,6 +68,7 @@ class Kind:
     protocols: Callable|None = None # () -> {name: protocol} where they are not those of classification
     all_inputs: bool = False # True where features of all inputs are needed, whatever the rows
     answer: Callable = _as_scored # (task, rows, pred, scores) -> (pred, notes): the best valid answer
+    objective: Callable|None = None # task -> `Objective`: what a network is trained for; None: classes
     # reports
     parts: Callable = _nothing # (train, test) -> picture: where a model carries over least
     confusions: Callable = _nothing # test -> picture: what is taken for what

@@ -25,7 +25,8 @@ from .kind import KINDS, Kind, kind_of
 from .metrics import METRICS, Predictions, score
 from .backbones import Backbone
 from .models import randomize
-from .protocols import PROTOCOLS, fit_rows, standardiser
+from .protocols import PROTOCOLS
+from .protocols import fit_rows, standardiser
 from .tasks import Task
 
 # %% ../nbs/15_recommenders.ipynb #9c08803f
