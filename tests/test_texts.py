@@ -213,7 +213,7 @@ def test_grades(tmp_path):
 def test_bad_tables(tmp_path):
     cases = [(tmp_path/"no.csv", "There is no file or folder"), (tmp_path, "holds no train file")]
     (tmp_path/"a.xlsx").write_bytes(b"x"); cases.append((tmp_path/"a.xlsx", "no table that can be read"))
-    (tmp_path/"l.csv").write_bytes("text,label\nna\u00efve,a\nb,b\n".encode("latin-1")); cases.append((tmp_path/"l.csv", r"not in utf-8: line 2 holds the byte 0xef.*encoding=latin-1"))
+    (tmp_path/"l.csv").write_bytes("text,label\nna\u00efve,a\nb,b\n".encode("latin-1")); cases.append((tmp_path/"l.csv", r"not in utf-8: line 2 contains the byte 0xef.*encoding=latin-1"))
     (tmp_path/"e.csv").write_text("text,label\n"); cases.append((tmp_path/"e.csv", "holds no rows"))
     cases.append((write(tmp_path/"m.csv", text=WORDS, label=["a", ""] * 20), "20 labels are missing, the first at rows"))
     cases.append((write(tmp_path/"o.csv", text=WORDS, label=["a"] * 40), "one class"))
