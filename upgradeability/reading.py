@@ -243,6 +243,11 @@ def read_records(records):
     "The reading that `Reading.records` stored as dicts."
     return Reading(tuple(Entry(**r) for r in records))
 
+# %% ../nbs/01_reading.ipynb #22de8218
+def finding(about, said):
+    "A reading of one finding."
+    return Reading().add(about, said, 'finding')
+
 # %% ../nbs/01_reading.ipynb #05870803
 def remarks(sentences, status='read'):
     "Sentences as a reading with one entry for each."

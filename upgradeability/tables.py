@@ -20,7 +20,7 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/02_tables.ipynb #01de00fb
 from .core import unknown
-from .reading import Reading
+from .reading import finding, Reading
 
 # %% ../nbs/02_tables.ipynb #43145d94
 ENCODINGS = ('utf-8', 'cp1252', 'latin-1', 'gb18030', 'shift_jis', 'cp1251', 'utf-16') # that are proposed
@@ -127,7 +127,7 @@ def _sign(what, n, pattern, text, hint=''):
     if not n: return Reading()
     example = _around(text, re.search(pattern, text).start())
     said = f'{what} ({n:,} such), as in {example!r}{hint}'
-    return Reading().add('characters', said, 'finding')
+    return finding('characters', said)
 
 def _around(text, place):
     "A few characters around a place, within its line."
@@ -254,12 +254,11 @@ def _breaks(rows):
 # %% ../nbs/02_tables.ipynb #f623833e
 def _read_records(text, sep, headed):
     "(records, what is said of quotation marks); the records are a text that says why where no form fits."
+    if '"' not in text: return _records(text, _plain(sep), headed), Reading()
     is_standard = sep in ',;'
-    if '"' in text:
-        quoted = _records(text, _quoted(sep), headed)
-        if is_standard and _are_even(quoted) and not _breaks(quoted): return quoted, Reading()
+    quoted = _records(text, _quoted(sep), headed)
+    if is_standard and _are_even(quoted) and not _breaks(quoted): return quoted, Reading()
     bare = _records(text, _plain(sep), headed)
-    if '"' not in text: return bare, Reading()
     if _are_even(bare): return _choose_even(bare, quoted, sep)
     if _are_even(quoted): return quoted, Reading()
     for how, more in OTHER_FORMS.items():
@@ -284,7 +283,7 @@ def _choose_even(bare, quoted, sep):
 # %% ../nbs/02_tables.ipynb #c65648b4
 def _counted(n, noun): return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
 
-def _short_list(values):
+def short_list(values):
     "The first few values for a message."
     shown = ', '.join(repr(str(v)[:40]) for v in values[:5])
     return f'{shown}, …' if len(values) > 5 else shown
@@ -298,17 +297,18 @@ def _refuse_uneven(path, rows):
     place = f"{str(path)!r}, line {rows.starts[i]}: the row has {_counted(n, 'field')}, and {_expected(rows)}"
     if is_long:
         raise ValueError(
-            f"{place}. The value {fields[n - 1][:60]!r} belongs to no column ({_counted(rows.long.sum(), 'such row')}). "
+            f"{place}. The value {fields[n - 1][:60]!r} belongs to no column "
+            f"({_counted(rows.long.sum(), 'such row')}). "
             "Put a text that contains the separator in quotation marks, or name the column in the first line.")
     raise ValueError(
-        f"{place}: {_short_list(fields)} ({_counted(rows.short.sum(), 'such row')}). "
+        f"{place}: {short_list(fields)} ({_counted(rows.short.sum(), 'such row')}). "
         "Put a text with a line break in quotation marks, and write a missing value as an empty field.")
 
 def _expected(rows):
     "How many fields the rows should have, in words."
     if not rows.headed: return f'other rows have {rows.width}'
     header = rows[rows.blank.argmin()]
-    return f'the header has {rows.width} ({_short_list(header[:rows.width])})'
+    return f'the header has {rows.width} ({short_list(header[:rows.width])})'
 
 # %% ../nbs/02_tables.ipynb #55854953
 def _lines(text):
@@ -346,14 +346,15 @@ def _swallowed_lines(name, rows):
         said = (
             f'{name}: the row at line {start} goes over {end - start + 1:,} lines that look like rows of their own: '
             'is a closing quotation mark missing?')
-        return Reading().add('quotation marks', said, 'finding')
+        return finding('quotation marks', said)
     return Reading()
 
 # %% ../nbs/02_tables.ipynb #9e12355e
-USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment
-    tweet document message title label labels category class target intent sentiment stars grade rating ratings score user
-    user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date datetime image genre genres
-    year language lang split'''.split())
+USUAL_NAMES = set('''
+    id index key name text texts sentence sentence1 sentence2 review content body query question comment tweet
+    document message title label labels category class target intent sentiment stars grade rating ratings
+    score user user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date
+    datetime image genre genres year language lang split'''.split())
 NUMBER = r'[-+]?\d[\d\s:./,T+-]*(?:[eE][-+]?\d+)?Z?' # or a date
 
 def _vote(name, values):
@@ -436,17 +437,17 @@ def _named(name, frame, sure):
     is_typed = any(value.partition(':')[2] in ATOMIC for value in first)
     looks_like_data = 'no' if sure or is_typed else _looks_like_data(first, rest)
     if looks_like_data == 'perhaps':
-        said = f'the first row ({_short_list(first)}) was read as the header, but some of it looks like data'
-        reading = reading.add('header', f'{name}: {said} (?header=none)', 'finding')
+        said = f'{name}: the first row ({short_list(first)}) was read as the header, but some of it looks like data'
+        reading += finding('header', f'{said} (?header=none)')
     again = [new for new, given in zip(names, first) if given and new != _bare_name(given)]
     if again:
         said = f'{name}: names that occur again were numbered: {", ".join(again)}'
-        reading = reading.add('header', said, 'finding')
+        reading += finding('header', said)
     return rest, reading, looks_like_data == 'yes'
 
 def _refuse_headless(path, frame, option):
     raise ValueError(
-        f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(_first_row(frame))}). "
+        f"{str(path)!r} seems to have no header: the first row looks like data ({short_list(_first_row(frame))}). "
         f"If it is data, write ?{option}=none: the columns are then called 0, 1, … "
         "(for instance &text=1&label=0, or &user=0&item=1). "
         f"If it is the header, write ?{option}=first.")
@@ -460,7 +461,7 @@ def _without_repeats(name, frame, first):
     said = (
         f'{name}: {_counted(same.sum(), "row")} with the names of the header once more left out '
         f'(the first is row {same.argmax() + 1})')
-    return frame[~same].reset_index(drop=True), Reading().add('header', said, 'finding')
+    return frame[~same].reset_index(drop=True), finding('header', said)
 
 # %% ../nbs/02_tables.ipynb #6e68e862
 TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet', '.json', '.jsonl', '.data', '.dat') # endings of tables
@@ -521,10 +522,9 @@ def _refuse_difference(path, n_rows, what, n):
 # %% ../nbs/02_tables.ipynb #7a40692d
 def _texts_of(frame):
     "All texts of a table in one text."
-    texts = []
-    for _, values in frame.select_dtypes(exclude=['number', 'bool', 'datetime']).items():
-        texts += [v for v in values if isinstance(v, str)]
-    return '\n'.join(texts)
+    columns = frame.select_dtypes(exclude=['number', 'bool', 'datetime'])
+    values = columns.to_numpy(object).ravel('F')
+    return '\n'.join(v for v in values if isinstance(v, str))
 
 def _typed_table(path, frame, form, lines=''):
     "A table of a file that knows its columns."
@@ -541,7 +541,7 @@ def _read_parquet(path):
     if set(frame.index.names) != {None}: frame = frame.reset_index()
     return _typed_table(path, frame, 'Parquet')
 
-# %% ../nbs/02_tables.ipynb #2dc6ec6b
+# %% ../nbs/02_tables.ipynb #4e680e8f
 def _json_frame(text, lined):
     "The rows of JSON; texts that look like dates stay texts, which pandas will do by itself one day."
     with warnings.catch_warnings():
@@ -577,7 +577,7 @@ def _empty_columns(name, frame):
     empty = [str(c) for c, values in frame.items() if values.isna().all()]
     if frame.empty or not empty: return Reading()
     said = f"{name}: no row has a value in {', '.join(empty)}"
-    return Reading().add('empty columns', said, 'finding')
+    return finding('empty columns', said)
 
 def _ending(path):
     kind = path.suffix.lower()
