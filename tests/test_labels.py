@@ -230,7 +230,7 @@ def test_wrong_columns_of_pairs(tmp_path):
 @pytest.mark.parametrize("form", ["pics/{}.jpg", "http://a.b/c/{}.PNG?size=2", "C:\\My pictures\\{}.webp", "data:image/png;base64,iVBOR{}"])
 def test_addresses_of_pictures_are_refused(tmp_path, name, form):
     files = [form.format(i) for i in range(60)]
-    with pytest.raises(ValueError, match=f"column '{name}' holds pictures or their addresses.*folder:PATH"): load_task(f"csv:{table(tmp_path/'a.csv', **{name: files, 'label': CLASSES})}")
+    with pytest.raises(ValueError, match=f"column '{name}' contains pictures or their addresses.*folder:PATH"): load_task(f"csv:{table(tmp_path/'a.csv', **{name: files, 'label': CLASSES})}")
     with pytest.raises(ValueError, match="addresses of pictures.*folder:PATH"): load_task((files, CLASSES))
     both = load_task(f"csv:{table(tmp_path/'b.csv', picture=files, caption=TEXTS, label=CLASSES)}")
     assert both.inputs[0] == TEXTS[0] and "'picture'" in findings(both)["pictures not read"]
@@ -238,7 +238,7 @@ def test_addresses_of_pictures_are_refused(tmp_path, name, form):
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
 def test_lists_of_words_are_refused(tmp_path, ending):
     path = table(tmp_path/f"a{ending}", tokens=[t.split() for t in TEXTS], label=CLASSES)
-    with pytest.raises(ValueError, match=r"column 'tokens' holds lists.*str.join.*conll:"): load_task(f"csv:{path}")
+    with pytest.raises(ValueError, match=r"column 'tokens' contains lists.*str.join.*conll:"): load_task(f"csv:{path}")
 
 # ---------------------------------------------------------------- lists as arrays
 
@@ -314,11 +314,11 @@ def test_pictures_behind_hf_are_sent_to_folder(tmp_path, sets):
         for c in "ab":
             (tmp_path/"pics"/split/c).mkdir(parents=True)
             for i in range(3): Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path/"pics"/split/c/f"{i}.png")
-    with pytest.raises(ValueError, match=f"holds pictures.*write folder:{tmp_path/'pics'}"): load_task(f"hf:{tmp_path/'pics'}")
+    with pytest.raises(ValueError, match=f"contains pictures.*write folder:{tmp_path/'pics'}"): load_task(f"hf:{tmp_path/'pics'}")
     part = sets.Dataset.from_dict(dict(image=[str(tmp_path/"pics"/"train"/"a"/"0.png")] * 6, label=[0, 1] * 3)).cast_column("image", sets.Image())
     (tmp_path/"set").mkdir()
     for split in ("train", "test"): part.to_parquet(tmp_path/"set"/f"{split}.parquet")
-    with pytest.raises(ValueError, match="holds pictures"): load_task(f"hf:{tmp_path/'set'}")
+    with pytest.raises(ValueError, match="contains pictures"): load_task(f"hf:{tmp_path/'set'}")
 
 def test_lists_of_labels_behind_hf(tmp_path, sets):
     table(tmp_path/"train.parquet", text=TEXTS, label=[[0], [0, 1]] * 30); table(tmp_path/"test.parquet", text=TEXTS, label=[[0], [0, 1]] * 30)

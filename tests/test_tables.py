@@ -201,7 +201,7 @@ def test_columns_without_names_are_numbers(tmp_path, said):
 
 
 def test_what_header_can_be(tmp_path):
-    with pytest.raises(ValueError, match="header='maybe': say header=none"): load_task(f"csv:{put(tmp_path/'t.csv', lines(examples()))}?header=maybe")
+    with pytest.raises(ValueError, match="header='maybe': write header=none"): load_task(f"csv:{put(tmp_path/'t.csv', lines(examples()))}?header=maybe")
 
 
 def test_doubt_is_a_finding(tmp_path):
@@ -223,7 +223,7 @@ def test_names(tmp_path):
 
 def test_columns_without_a_value(tmp_path):
     task = load_task(f"csv:{put(tmp_path/'t.csv', lines(examples().assign(note=None, other=None)))}")
-    assert same(task, examples()) and 'note, other hold no value' in findings(task)
+    assert same(task, examples()) and 'no row has a value in note, other' in findings(task)
 
 
 # Encodings
@@ -231,7 +231,7 @@ def test_columns_without_a_value(tmp_path):
 def test_windows_encoding_is_proposed_where_it_fits(tmp_path):
     frame = examples().assign(text='\u201c' + examples().text + '\u201d costs 5 \u20ac')
     path = put(tmp_path/'t.csv', lines(frame), 'cp1252')
-    with pytest.raises(ValueError, match=r'line 2 holds the byte 0x93.*\?encoding=cp1252') as said: load_task(f'csv:{path}')
+    with pytest.raises(ValueError, match=r'line 2 contains the byte 0x93.*\?encoding=cp1252') as said: load_task(f'csv:{path}')
     assert 'latin' not in str(said.value) and '\u201cmy' in str(said.value)
     right, wrong = (load_task(f'csv:{path}?encoding={e}') for e in ('cp1252', 'latin-1'))
     assert same(right, frame) and not right.reading.findings and '(180 such)' in findings(wrong)

@@ -195,7 +195,7 @@ def test_columns_are_found_and_said(tmp_path, columns, text, label):
 
 def test_columns_that_could_be_anything_are_asked_for(tmp_path):
     path = write(tmp_path/"t.csv", one=WORDS, two=LABELS, three=[1, 2] * 20)
-    with pytest.raises(ValueError, match=r"Which column holds the labels\? .*label=NAME"): load_task(f"csv:{path}")
+    with pytest.raises(ValueError, match=r"Which column contains the labels\? .*label=NAME"): load_task(f"csv:{path}")
     assert load_task(f"csv:{path}?label=three").classes == ("1", "2")
     with pytest.raises(ValueError, match="Did you mean 'three'"): load_task(f"csv:{path}?label=threee")
 
@@ -211,10 +211,10 @@ def test_grades(tmp_path):
     with pytest.raises(ValueError, match="grades=true wants whole numbers"): load_task(f"csv:{words}?grades=true")
 
 def test_bad_tables(tmp_path):
-    cases = [(tmp_path/"no.csv", "There is no file or folder"), (tmp_path, "holds no train file")]
+    cases = [(tmp_path/"no.csv", "There is no file or folder"), (tmp_path, "has no train file")]
     (tmp_path/"a.xlsx").write_bytes(b"x"); cases.append((tmp_path/"a.xlsx", "no table that can be read"))
-    (tmp_path/"l.csv").write_bytes("text,label\nna\u00efve,a\nb,b\n".encode("latin-1")); cases.append((tmp_path/"l.csv", r"not in utf-8: line 2 holds the byte 0xef.*encoding=latin-1"))
-    (tmp_path/"e.csv").write_text("text,label\n"); cases.append((tmp_path/"e.csv", "holds no rows"))
+    (tmp_path/"l.csv").write_bytes("text,label\nna\u00efve,a\nb,b\n".encode("latin-1")); cases.append((tmp_path/"l.csv", r"not in utf-8: line 2 contains the byte 0xef.*encoding=latin-1"))
+    (tmp_path/"e.csv").write_text("text,label\n"); cases.append((tmp_path/"e.csv", "has no rows"))
     cases.append((write(tmp_path/"m.csv", text=WORDS, label=["a", ""] * 20), "20 labels are missing, the first at rows"))
     cases.append((write(tmp_path/"o.csv", text=WORDS, label=["a"] * 40), "one class"))
     cases.append((write(tmp_path/"n.parquet", text=[None, *WORDS[1:]], label=LABELS), "Text 0 is no text but (None|nan)"))

@@ -5,16 +5,13 @@
 # %% ../nbs/01_reading.ipynb #b7612ef7
 from __future__ import annotations
 import re
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from html import escape
 from typing import Any
 
 # %% auto #0
-__all__ = ['STATUSES', 'visible', 'decodable', 'as_html', 'as_markdown', 'as_code', 'drawable', 'as_label', 'Shown', 'as_table',
-           'Entry', 'value_text', 'reading_html', 'Reading', 'reading_text', 'read_records', 'remarks', 'in_common']
+__all__ = ['Shown', 'as_table', 'Entry', 'Reading']
 
 # %% ../nbs/01_reading.ipynb #69042dd0
 import pandas as pd
@@ -26,36 +23,30 @@ from .core import shortened, unknown
 _UNSEEN = frozenset('\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0') # printable to Python, and nothing to the eye
 _BREAKS = frozenset('\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029')
 
-def _seen(character):
+def _visible_character(character):
     "A character, or its escape where it cannot be seen."
     is_blank = character.isspace() and character not in _BREAKS
     is_seen = character.isprintable() and character not in _UNSEEN
-    return character if is_blank or is_seen else character.encode('unicode_escape').decode()
+    if is_blank or is_seen: return character
+    return character.encode('unicode_escape').decode()
 
 # %% ../nbs/01_reading.ipynb #6df05ab9
-def visible(
-    text:Any, # a name or a message, of whatever origin
-    most:int|None=None, # characters that are shown; None: all
-) -> str: # one line
-    "Text in which every character can be seen."
+def visible(text, most=None):
+    "Text in one line in which every character can be seen; at most `most` characters of it."
     text = str(text)
     if text and not text.strip(' \xa0\u3000'): return shortened('␣' * len(text), most)
     is_plain = text.isprintable() and _UNSEEN.isdisjoint(text)
-    return shortened(text if is_plain else ''.join(map(_seen, text)), most)
+    if not is_plain: text = ''.join(map(_visible_character, text))
+    return shortened(text, most)
 
 # %% ../nbs/01_reading.ipynb #1b90bbdf
-def decodable(
-    text:str, # a name or a message
-) -> str: # with halves of characters as escapes
-    "Text that can be stored as UTF-8."
+def decodable(text):
+    "Text that can be stored as UTF-8: halves of characters are escapes."
     if text.isascii(): return text
-    return re.sub('[\ud800-\udfff]', lambda half: _seen(half[0]), text)
+    return re.sub('[\ud800-\udfff]', lambda half: _visible_character(half[0]), text)
 
 # %% ../nbs/01_reading.ipynb #1e8d2f19
-def as_html(
-    text:Any, # a name or a message, of whatever origin
-    most:int|None=None, # characters that are shown; None: all
-) -> str: # HTML that shows it
+def as_html(text, most=None):
     "Text for a page, also between quotation marks."
     return escape(visible(text, most))
 
@@ -68,28 +59,23 @@ _MEANING = re.compile('|'.join([
     r'^[#+=:-]|^\d+(?=[.)])', # headings, lists, definitions
     r':(?=//)|(?<=www)\.']), re.I) # links without brackets
 
-def _tame(match):
+def _without_meaning(match):
     "Characters as their numbers."
+    if match[0] in '&<>': return escape(match[0])
     numbers = ''.join(f'&#{ord(c)};' for c in match[0])
-    if match[0] in '$\\': return f'<span>{numbers}</span>'
-    return escape(match[0]) if match[0] in '&<>' else numbers
+    return f'<span>{numbers}</span>' if match[0] in '$\\' else numbers
 
 # %% ../nbs/01_reading.ipynb #cfef0426
-def as_markdown(
-    text:Any, # a name or a message, of whatever origin
-    most:int|None=None, # characters that are shown; None: all
-) -> str: # Markdown that shows it
+def as_markdown(text, most=None):
     "Text for a sentence in Markdown."
-    return _MEANING.sub(_tame, visible(text, most))
+    return _MEANING.sub(_without_meaning, visible(text, most))
 
 # %% ../nbs/01_reading.ipynb #32d543c3
-def as_code(
-    text:Any, # a spec or a name, of whatever origin
-    most:int|None=120, # characters that are shown; None: all
-) -> str: # Markdown that shows it in letters of equal width
+def as_code(text, most=120):
     "Text as code in Markdown, between more backticks than it has in a row."
     code = visible(text, most) or '(empty)'
-    fence = '`' * (1 + max(map(len, re.findall('`+', code)), default=0))
+    longest = max(map(len, re.findall('`+', code)), default=0)
+    fence = '`' * (longest + 1)
     room = ' ' if {code[0], code[-1]} & set('` ') else ''
     return f'{fence}{room}{code}{room}{fence}'
 
@@ -101,20 +87,14 @@ def _letters(font):
     return frozenset(map(chr, get_font(findfont(font)).get_charmap()))
 
 # %% ../nbs/01_reading.ipynb #edd17978
-def drawable(
-    text:Any, # a name or a text, of whatever origin
-    most:int|None=None, # characters that are shown; None: all
-    font:str='DejaVu Sans', # in which it is drawn
-) -> str: # for what is drawn with `parse_math=False`
-    "Text that a font can draw."
-    return ''.join(c if c in _letters(font) else '□' for c in visible(text, most))
+def drawable(text, most=None, font='DejaVu Sans'):
+    "Text that a font can draw, for what is drawn with `parse_math=False`."
+    letters = _letters(font)
+    return ''.join(c if c in letters else '□' for c in visible(text, most))
 
 # %% ../nbs/01_reading.ipynb #4c44e8ae
-def as_label(
-    text:Any, # a name, of whatever origin
-    most:int|None=None, # characters that are shown; None: all
-) -> str: # for titles, ticks, legends and notes of matplotlib
-    "Text for a picture: no formula, no character that the font lacks."
+def as_label(text, most=None):
+    "Text for titles, ticks, legends and notes of matplotlib: no formula, no character that the font lacks."
     return drawable(text, most).replace('$', r'\$')
 
 # %% ../nbs/01_reading.ipynb #e81af940
@@ -132,11 +112,14 @@ NO_FORMULAS = 'tex2jax_ignore mathjax_ignore' # classes in which JupyterLab look
 
 def _visible_cell(value):
     "Text and what is written as text, visible; numbers as they are."
-    return visible(value, 300) if isinstance(value, (str, list, tuple, dict, set)) else value
+    is_written = isinstance(value, (str, list, tuple, dict, set))
+    return visible(value, 300) if is_written else value
 
 def _visible_frame(frame):
-    "A frame of which the names and texts can be seen."
-    columns = [frame.iloc[:, i].map(_visible_cell) for i in range(frame.shape[1])]
+    "A frame whose names and texts can be seen."
+    columns = []
+    for i in range(frame.shape[1]): # by number, since names may occur twice
+        columns.append(frame.iloc[:, i].map(_visible_cell))
     seen = pd.concat(columns, axis=1) if columns else frame
     return seen.rename(index=_visible_cell, columns=_visible_cell)
 
@@ -153,7 +136,7 @@ def as_table(
         return Shown(seen.to_string(max_rows=most), html)
 
 # %% ../nbs/01_reading.ipynb #17c4e06d
-STATUSES = ('read', 'guess', 'finding')
+STATUSES = {'read': '', 'guess': ' (assumed)', 'finding': ' (!)'} # {status: what is written after the entry}
 
 # %% ../nbs/01_reading.ipynb #b907b6f6
 @dataclass(frozen=True)
@@ -166,55 +149,43 @@ class Entry:
     def __str__(self): return f'{self.about}: {value_text(self.value)}'
 
 # %% ../nbs/01_reading.ipynb #31f0344e
-def value_text(
-    value:Any, # text, a number, or a list or dict of them
-    most:int=12, # entries of a list or dict that are shown
-) -> str: # one line
-    "A value in words."
-    if isinstance(value, dict): parts = [_pair_text(k, v) for k, v in value.items()]
-    elif isinstance(value, (list, tuple)): parts = [value_text(v) for v in value]
-    elif isinstance(value, int) and not isinstance(value, bool): return f'{value:,}'
+def value_text(value, most=12):
+    "A value in one line of words; at most `most` entries of a list or dict."
+    if isinstance(value, int) and not isinstance(value, bool): return f'{value:,}'
+    if isinstance(value, dict): parts = [_pair_text(*pair) for pair in value.items()]
+    elif isinstance(value, (list, tuple)): parts = [value_text(part) for part in value]
     else: return str(value)
-    left_out = len(parts) - most
-    more = [f'… and {left_out:,} more'] if left_out > 0 else []
-    return ', '.join(parts[:most] + more)
+    if len(parts) > most: parts[most:] = [f'… and {len(parts) - most:,} more']
+    return ', '.join(parts)
 
 # %% ../nbs/01_reading.ipynb #230b9265
 def _pair_text(name, value):
-    "An entry of a dict in words; two numbers are told apart by a colon."
+    "An entry of a dict in words; a colon follows a name that ends in a number."
     end = ':' if str(name)[-1:].isdigit() else ''
     return f'{name}{end} {value_text(value)}'
 
 # %% ../nbs/01_reading.ipynb #16142306
-def _remark(entry):
-    "What stands behind an entry that is not a plain fact."
-    return {'read': '', 'guess': ' (assumed)', 'finding': ' (!)'}[entry.status]
-
-# %% ../nbs/01_reading.ipynb #f54b8b70
-def _cell(entry):
-    "The value of an entry as HTML."
-    text = as_html(value_text(entry.value), 600)
-    return f'<b>{text}</b>' if entry.status == 'finding' else text + _remark(entry)
-
 def _line(entry):
     "An entry as a row of a table."
+    about = as_html(entry.about, 60)
+    value = as_html(value_text(entry.value), 600)
+    value = f'<b>{value}</b>' if entry.status == 'finding' else value + STATUSES[entry.status]
     left = 'style="text-align:left;vertical-align:top'
-    return f'<tr><td {left};white-space:nowrap">{as_html(entry.about, 60)}</td><td {left};overflow-wrap:anywhere">{_cell(entry)}</td></tr>'
+    return (
+        f'<tr><td {left};white-space:nowrap">{about}</td>'
+        f'<td {left};overflow-wrap:anywhere">{value}</td></tr>')
 
 def _heading(text):
     "A row of a table that names what follows."
     return f'<tr><th colspan="2" style="text-align:left;overflow-wrap:anywhere">{as_html(text, 200)}</th></tr>'
 
 # %% ../nbs/01_reading.ipynb #f12ae26c
-def reading_html(
-    readings:dict, # {heading: Reading}; an empty heading, and a reading without entries, are left out
-) -> str: # HTML, one table
-    "Readings as a table: what, and what was read."
+def reading_html(readings):
+    "{heading: Reading} as one HTML table; empty headings, and readings without entries, are left out."
     rows = []
     for heading, reading in readings.items():
-        if not len(reading): continue
-        if heading: rows.append(_heading(heading))
-        rows += [_line(entry) for entry in reading]
+        if heading and len(reading): rows.append(_heading(heading))
+        rows += map(_line, reading)
     return f"<table class=\"reading {NO_FORMULAS}\"><tbody>{''.join(rows)}</tbody></table>"
 
 # %% ../nbs/01_reading.ipynb #569698d3
@@ -226,72 +197,68 @@ class Reading:
     def add(self,
         about:str, # what the entry is about, in a word or two
         value:Any, # text, a number, or a list or dict of them
-        status:str='read', # one of `STATUSES`
+        status:str='read', # 'read', 'guess' or 'finding'
     ) -> Reading: # with one more entry
         "The reading and one more entry."
         if status not in STATUSES: raise unknown('status of an entry', status, STATUSES)
-        entry = Entry(about, value, status)
-        if entry in self.entries: return self
-        return replace(self, entries=(*self.entries, entry))
+        return self + [Entry(about, value, status)]
 
     def __add__(self, other):
-        return replace(self, entries=(*self.entries, *(e for e in other.entries if e not in self.entries)))
+        more = [e for e in other if e not in self.entries]
+        return Reading((*self.entries, *more))
 
     @property
     def findings(self) -> tuple: # of `Entry`
         "The entries that may change what a figure means."
-        return tuple(e for e in self.entries if e.status == 'finding')
+        return tuple(e for e in self if e.status == 'finding')
 
     @property
     def texts(self) -> tuple: # of text, without their headings
         "What the entries say."
-        return tuple(value_text(e.value) for e in self.entries)
+        return tuple(value_text(e.value) for e in self)
 
     def records(self) -> list: # of dicts with `about`, `value` and `status`
-        "The entries as JSON can hold them."
-        return [asdict(e) for e in self.entries]
+        "The entries in the form that JSON can store."
+        return [asdict(e) for e in self]
 
-    def __getitem__(self, about): return next(e.value for e in self.entries if e.about == about)
-    def __contains__(self, about): return any(e.about == about for e in self.entries)
+    def __getitem__(self, about): return next(e.value for e in self if e.about == about)
+    def __contains__(self, about): return any(e.about == about for e in self)
     def __iter__(self): return iter(self.entries)
     def __len__(self): return len(self.entries)
-    def __repr__(self): return '\n'.join(visible(f'{e}{_remark(e)}', 400) for e in self.entries) or 'nothing is known of the reading'
+
+    def __repr__(self):
+        lines = [visible(f'{e}{STATUSES[e.status]}', 400) for e in self]
+        return '\n'.join(lines) or 'nothing is known of the reading'
+
     def _repr_html_(self): return reading_html({'': self})
 
 # %% ../nbs/01_reading.ipynb #2ac762fc
-def reading_text(
-    about:str, # what was read, in a line
-    reading:Reading, # its entries
-) -> str: # lines
-    "Something and its reading, for a terminal."
+def reading_text(about, reading):
+    "Something and its reading, as lines for a terminal."
     lines = str(reading).splitlines() if len(reading) else []
-    return '\n'.join([visible(about), *[f'  {line}' for line in lines]])
+    return '\n  '.join([visible(about), *lines])
 
 # %% ../nbs/01_reading.ipynb #a7255b89
-def read_records(
-    records:Iterable, # of dicts, from `Reading.records`
-) -> Reading: # equal to the one that was stored
-    "A reading from its stored form."
+def read_records(records):
+    "The reading that `Reading.records` stored as dicts."
     return Reading(tuple(Entry(**r) for r in records))
 
+# %% ../nbs/01_reading.ipynb #22de8218
+def finding(about, said):
+    "A reading of one finding."
+    return Reading().add(about, said, 'finding')
+
 # %% ../nbs/01_reading.ipynb #05870803
-def remarks(
-    sentences:Iterable, # of text
-    status:str='read', # one of `STATUSES`
-) -> Reading: # with one entry for each
-    "Sentences as a reading."
+def remarks(sentences, status='read'):
+    "Sentences as a reading with one entry for each."
     return Reading(tuple(Entry('remark', s, status) for s in sentences))
 
 # %% ../nbs/01_reading.ipynb #e8982990
-def in_common(
-    readings:dict, # {heading: Reading}
-    what:str='models', # what the headings name, in the plural
-) -> dict: # {heading: Reading}, what all have first where there are two or more
-    "Readings without repetitions."
+def in_common(readings, what='models'):
+    "{heading: Reading} without repetitions: the entries that all readings have come first, as a reading of their own."
     if len(readings) < 2: return readings
-    count = Counter(entry for reading in readings.values() for entry in map(repr, reading))
-    is_common = lambda entry: count[repr(entry)] == len(readings)
-    first = next(iter(readings.values()))
-    shared = Reading(tuple(filter(is_common, first)))
-    own = {k: Reading(tuple(e for e in r if not is_common(e))) for k, r in readings.items()}
-    return ({f'all {len(readings)} {what}': shared} if len(shared) else {}) | own
+    first, *others = readings.values()
+    shared = [e for e in first if all(e in other.entries for other in others)]
+    own = {heading: Reading(tuple(e for e in reading if e not in shared)) for heading, reading in readings.items()}
+    if not shared: return own
+    return {f'all {len(readings)} {what}': Reading(tuple(shared))} | own

@@ -5,179 +5,203 @@
 # %% ../nbs/02_tables.ipynb #6bc9ee9e
 from __future__ import annotations
 import codecs, csv, json, re, warnings
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['ENCODINGS', 'TABLES', 'read_text', 'odd_characters', 'Table', 'read_table']
+__all__ = ['read_table']
 
 # %% ../nbs/02_tables.ipynb #a1baaa07
 import numpy as np, pandas as pd
 
 # %% ../nbs/02_tables.ipynb #01de00fb
 from .core import unknown
-from .reading import Reading
+from .reading import finding, Reading
 
 # %% ../nbs/02_tables.ipynb #43145d94
 ENCODINGS = ('utf-8', 'cp1252', 'latin-1', 'gb18030', 'shift_jis', 'cp1251', 'utf-16') # that are proposed
+UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) # at the start of a file
 
 # %% ../nbs/02_tables.ipynb #a49862f0
 def _check_encoding(encoding):
     "An error where bytes cannot be read as text by this name."
-    try: b'a'.decode(encoding)
-    except UnicodeError: return # two bytes make a character
-    except (LookupError, TypeError, ValueError) as e: problem = str(e)
-    else: return
+    try:
+        b'a'.decode(encoding)
+        return
+    except UnicodeError:
+        return # two bytes make a character
+    except (LookupError, TypeError, ValueError) as e:
+        problem = str(e)
     if 'not a text encoding' not in problem: raise unknown('encoding', str(encoding)[:60], ENCODINGS)
-    raise ValueError(f"The encoding {encoding!r} does not turn bytes into text. Name the encoding of the file, for "
-                     "instance utf-8, cp1252 or utf-16.")
-
-def _fits(data, encoding):
-    try: data.decode(encoding)
-    except UnicodeError: return False
-    return True
+    raise ValueError(
+        f"The encoding {encoding!r} does not turn bytes into text. "
+        "Name the encoding of the file, for instance utf-8, cp1252 or utf-16.")
 
 def _proposed_encoding(data, given):
     "An encoding other than the given one that reads these bytes."
-    if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): return 'utf-32'
-    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return 'utf-16'
-    windows = re.search(rb'[\x80-\x9f]', data) is not None
-    candidates = ['utf-8', *(['cp1252', 'gb18030', 'shift_jis', 'cp1251'] if windows else []), 'latin-1']
-    usual = codecs.lookup(given).name
-    return next(c for c in [*candidates, 'cp1252'] if codecs.lookup(c).name != usual and _fits(data, c))
+    if data.startswith(UTF32_MARKS): return 'utf-32'
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)): return 'utf-16'
+    candidates = ['utf-8', 'latin-1', 'cp1252']
+    if re.search(rb'[\x80-\x9f]', data):
+        candidates[1:1] = ['cp1252', 'gb18030', 'shift_jis', 'cp1251']
+    for encoding in candidates:
+        if codecs.lookup(encoding).name == codecs.lookup(given).name: continue
+        with suppress(UnicodeError):
+            data.decode(encoding)
+            return encoding
 
 # %% ../nbs/02_tables.ipynb #f5d4438f
-def _not_in_encoding(path, data, encoding, problem):
-    "An error that shows the byte, its line, and how another encoding reads it."
-    line = data.count(b'\n', 0, problem.start) + 1
-    byte = data[problem.start:problem.start + 1].hex()
+def _not_in_encoding(path, data, encoding, place):
+    "An error that shows the byte at a place, its line, and how another encoding reads it."
+    line = data.count(b'\n', 0, place) + 1
     meant = _proposed_encoding(data, encoding)
-    said = (f"{str(path)!r} is not in {encoding}: line {line} holds the byte 0x{byte}. If it is {meant}, say so by "
-            f"?encoding={meant}")
+    said = (
+        f"{str(path)!r} is not in {encoding}: line {line} contains the byte 0x{data[place]:02x}. "
+        f"If it is {meant}, write ?encoding={meant}")
     if meant.startswith('utf-'): return ValueError(f"{said}.")
-    around = data[max(0, problem.start - 20):problem.start + 20].decode(meant, 'replace')
+    around = data[max(0, place - 20):place + 20].decode(meant, 'replace')
     return ValueError(f"{said}: it then reads {around!r}.")
 
 def _refuse_zeros(path, data, text):
-    "An error for zero bytes, of which UTF-16 without a mark is full."
-    if '\0' not in text: return
+    "An error for zero bytes; a file in UTF-16 without a mark has many of them."
+    n_zeros = text.count('\0')
+    if not n_zeros: return
     line = text.count('\n', 0, text.index('\0')) + 1
-    if text.count('\0') < len(text) / 10:
-        raise ValueError(f"{str(path)!r} holds a zero byte in line {line}: the file is damaged, or it is no text.")
-    meant = 'utf-16-be' if data[:1] == b'\0' else 'utf-16-le'
-    if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE): meant = 'utf-32'
-    raise ValueError(f"{str(path)!r} holds a zero byte in line {line}. If it is {meant}, say so by ?encoding={meant}.")
+    said = f"{str(path)!r} contains a zero byte in line {line}"
+    if n_zeros < len(text) / 10:
+        raise ValueError(f"{said}: the file is damaged, or it is no text.")
+    meant = 'utf-16-be' if data.startswith(b'\0') else 'utf-16-le'
+    if data.startswith(UTF32_MARKS): meant = 'utf-32'
+    raise ValueError(f"{said}. If it is {meant}, write ?encoding={meant}.")
 
 # %% ../nbs/02_tables.ipynb #0f162cc3
 def _whole_characters(text):
     "Text in which paired surrogates are one character and lone ones are �."
-    if re.search('[\ud800-\udfff]', text) is None: return text
+    if text.isascii(): return text
     return text.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace')
+
+def _whole_escape(found):
+    "An escape; of a lone surrogate, that of �."
+    return '\\ufffd' if len(found[0]) == 6 else found[0]
 
 def _whole_escapes(text):
     "JSON in which escapes of lone surrogates are those of �."
-    def whole(found): return '\\ufffd' if len(found[0]) == 6 else found[0]
-    return re.sub(r'(?i)\\\\|\\ud[89ab]\w\w\\ud[c-f]\w\w|\\ud[89a-f]\w\w', whole, text)
+    return re.sub(r'(?i)\\\\|\\ud[89ab]\w\w\\ud[c-f]\w\w|\\ud[89a-f]\w\w', _whole_escape, text)
 
 # %% ../nbs/02_tables.ipynb #6dc2a786
-def read_text(
-    path:str|Path, # of a text file
-    encoding:str='utf-8', # of its bytes
-) -> str: # without a byte order mark; lone surrogates are �
-    "The text of a file, or where its bytes are none."
+def read_text(path, encoding='utf-8'):
+    "The text of a file, without a byte order mark; an error says where its bytes are no text."
     _check_encoding(encoding)
     data = Path(path).read_bytes()
-    try: text = data.decode(encoding, 'surrogatepass')
-    except UnicodeDecodeError as e: raise _not_in_encoding(path, data, encoding, e) from None
-    except UnicodeError as e: raise ValueError(f"{str(path)!r} cannot be read as {encoding}: {e}.") from None
+    try:
+        text = data.decode(encoding, 'surrogatepass')
+    except UnicodeDecodeError as e:
+        raise _not_in_encoding(path, data, encoding, e.start) from None
+    except UnicodeError as e:
+        raise ValueError(f"{str(path)!r} cannot be read as {encoding}: {e}.") from None
     _refuse_zeros(path, data, text)
     return _whole_characters(text.removeprefix('\ufeff'))
 
 # %% ../nbs/02_tables.ipynb #b06cdee5
-def odd_characters(
-    text:str, # as read
-    name:str='', # of the file
-) -> Reading: # a finding for each sign of a wrong encoding
-    "Signs that a text was read in the wrong encoding."
-    reading = Reading()
+def odd_characters(text, name=''):
+    "A finding for each sign that the text of a file was read in the wrong encoding."
     where = f'{name}: ' if name else ''
-    if controls := len(re.findall('[\x80-\x9f]', text)):
-        example = _around(text, re.search('[\x80-\x9f]', text).start())
-        reading = reading.add('characters', f'{where}control characters U+0080–U+009F ({controls:,} such), as in '
-                                            f'{example!r}: '
-                              'the encoding is probably another one (cp1252?)', 'finding')
-    if lost := text.count('\ufffd'):
-        example = _around(text, text.index('\ufffd'))
-        reading = reading.add('characters', f'{where}characters that are lost and read as � ({lost:,} such), as in '
-                                            f'{example!r}', 'finding')
-    return reading + _mistaken_utf8(text, where)
+    n_controls = len(re.findall(CONTROLS, text))
+    mistaken = [] if text.isascii() else list(filter(_is_mistaken, text.split('\n')))
+    controls = _sign(f'{where}control characters U+0080–U+009F', n_controls, CONTROLS, text,
+        hint=': the encoding is probably another one (cp1252?)')
+    lost = _sign(f'{where}characters that are lost and read as �', text.count('\ufffd'), '\ufffd', text)
+    other = f'{where}lines look like utf-8 that was read as something else'
+    return controls + lost + _sign(other, len(mistaken), LEADS, '\n'.join(mistaken))
 
 # %% ../nbs/02_tables.ipynb #6d91c04e
-def _around(text, place, most=12):
+CONTROLS = '[\x80-\x9f]'
+LEADS = '[\xc2-\xf4]' # the first bytes of characters in utf-8, read as characters of their own
+
+def _sign(what, n, pattern, text, hint=''):
+    "A finding that something occurs `n` times, with the first place where the pattern is found."
+    if not n: return Reading()
+    example = _around(text, re.search(pattern, text).start())
+    said = f'{what} ({n:,} such), as in {example!r}{hint}'
+    return finding('characters', said)
+
+def _around(text, place):
     "A few characters around a place, within its line."
-    before = re.split('[\r\n]', text[max(0, place - most):place])[-1]
-    return before + re.split('[\r\n]', text[place:place + most])[0]
+    before = text[max(0, place - 12):place]
+    after = text[place:place + 12]
+    end = '[\r\n]'
+    return re.split(end, before)[-1] + re.split(end, after)[0]
 
 def _is_mistaken(line):
     "True for a line that is UTF-8 read as cp1252 or latin-1."
+    if not re.search(LEADS, line): return False
     for encoding in ('cp1252', 'latin-1'):
-        try: return len(line.encode(encoding).decode('utf-8')) < len(line)
-        except UnicodeError: continue
+        with suppress(UnicodeError):
+            return len(line.encode(encoding).decode('utf-8')) < len(line)
     return False
 
-def _mistaken_utf8(text, where):
-    "A finding where lines look like UTF-8 in the wrong encoding."
-    lines = [] if text.isascii() else text.split('\n')
-    bad = [line for line in lines if re.search('[\xc2-\xf4]', line) and _is_mistaken(line)]
-    if not bad: return Reading()
-    example = _around(bad[0], re.search('[\xc2-\xf4]', bad[0]).start())
-    return Reading().add('characters', f'{where}lines look like utf-8 that was read as something else ({len(bad):,} '
-                                       f'such), as in {example!r}', 'finding')
-
 # %% ../nbs/02_tables.ipynb #7f6e1efe
-DIVIDERS = (',', ';', '\t', '|', '::')
-DIVIDER_NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars', '::': 'double colons'}
+DIVIDER_NAMES = {
+    ',': 'commas',
+    ';': 'semicolons',
+    '\t': 'tabs',
+    '|': 'bars',
+    '::': 'double colons'}
+
+def _constancy(sep, lines):
+    "How many lines have as many separators as the first one, and how many that has."
+    counts = [line.count(sep) for line in lines]
+    return counts.count(counts[0]), counts[0]
 
 def _divider(text, kind):
     "What divides the fields of a line."
-    lines = [line for line in text[:100_000].splitlines() if line.strip()][:100]
-    bare = [re.sub(r'"[^"]*"', '', line) for line in lines] or ['']
-    if kind in ('.tsv', '.inter', '.item') and '\t' in bare[0]: return '\t'
-    def constancy(sep): return sum(line.count(sep) == bare[0].count(sep) for line in bare), bare[0].count(sep)
-    present = [sep for sep in DIVIDERS if sep in bare[0]]
-    if kind in ('.tsv', '.inter', '.item') and not present: return '\t'
-    return max(present, key=constancy, default=',')
+    lines = filter(str.strip, text[:100_000].splitlines())
+    bare = [re.sub(r'"[^"]*"', '', line) for line in islice(lines, 100)]
+    present = [sep for sep in DIVIDER_NAMES if bare and sep in bare[0]]
+    is_tabbed = '\t' in present or not present
+    if is_tabbed and kind in ('.tsv', '.inter', '.item'): return '\t'
+    return max(present, key=lambda sep: _constancy(sep, bare), default=',')
 
 # %% ../nbs/02_tables.ipynb #c93c03eb
 @dataclass(frozen=True)
 class _Records:
-    "The records of a file, blank ones included."
+    "The records of a text in one form, blank ones included."
+    text: str # of the file
+    form: dict # options of `csv.reader`
+    headed: bool # the first record that is not blank is the header
     fields: np.ndarray # (n,) fields of each
     filled: np.ndarray # (n,) up to the last that is not empty
     ends: np.ndarray # (n,) its last line, from 1
-    headed: bool # the first record that is not blank is the header
 
     @property
-    def blank(self): return (self.filled == 0) & ((self.fields <= 1) | (self.width > 0))
+    def blank(self): return self.filled == 0
+
     @property
-    def starts(self): return np.r_[0, self.ends[:-1]][:len(self.ends)] + 1
+    def spans(self): return np.diff(self.ends, prepend=0) # (n,) lines of each
+
     @property
-    def first(self): return int((self.filled > 0).argmax())
+    def starts(self): return self.ends - self.spans + 1 # (n,) its first line, from 1
 
     @property
     def width(self):
-        "Named columns; without a header, columns that hold anything."
-        if not (self.filled > 0).any(): return 0
-        return int(self.filled[self.first] if self.headed else self.filled.max())
+        "Named columns; without a header, columns that have a value."
+        filled = self.filled[~self.blank]
+        if self.headed: filled = filled[:1]
+        return int(filled.max(initial=0))
 
     @property
     def short(self): return (self.fields < self.width) & ~self.blank
+
     @property
     def long(self): return self.filled > self.width
-    @property
-    def even(self): return not (self.short | self.long).any()
+
+    def __getitem__(self, i):
+        "The fields of a record."
+        return next(islice(_reader(self.text, self.form), int(i), None))
 
 # %% ../nbs/02_tables.ipynb #cb30f44c
 def _filled(fields):
@@ -199,13 +223,21 @@ def _records(text, form, headed):
     "The records of a file in one form, or what is wrong with it."
     usual = csv.field_size_limit(2**31 - 1)
     reader = _reader(text, form)
-    try: sizes = np.fromiter(_sizes(reader), np.int64).reshape(-1, 3)
-    except csv.Error as e: return f'line {reader.line_num}: {e}'
-    finally: csv.field_size_limit(usual)
-    return _Records(sizes[:, 0], sizes[:, 1], sizes[:, 2], headed)
+    try:
+        sizes = np.fromiter(_sizes(reader), np.int64).reshape(-1, 3)
+    except csv.Error as e:
+        return f'line {reader.line_num}: {e}'
+    finally:
+        csv.field_size_limit(usual)
+    return _Records(text, form, headed, *sizes.T)
+
+def _are_even(records):
+    "Whether each record fits the columns."
+    if isinstance(records, str): return False
+    return not (records.short | records.long).any()
 
 # %% ../nbs/02_tables.ipynb #89bb9665
-def _quoted(sep, **more): return dict(delimiter=sep, quoting=csv.QUOTE_MINIMAL, doublequote=True) | more
+def _quoted(sep): return dict(delimiter=sep) # the usual form of `csv` and pandas
 def _plain(sep): return dict(delimiter=sep, quoting=csv.QUOTE_NONE)
 
 def _count_opening(text, sep):
@@ -217,131 +249,142 @@ def _count_opening(text, sep):
 
 def _breaks(rows):
     "Line breaks within fields."
-    return int((rows.ends - rows.starts).sum())
+    return int((rows.spans - 1).sum())
 
 # %% ../nbs/02_tables.ipynb #f623833e
-def _form(text, sep, headed):
-    "(form, records, what is said of quotation marks); the records are text where no form fits."
-    plain, quoted = _plain(sep), _quoted(sep)
-    if '"' not in text: return plain, _records(text, plain, headed), Reading()
-    rows = _records(text, quoted, headed)
-    standard = sep in ',;'
-    if standard and isinstance(rows, _Records) and rows.even and not _breaks(rows): return quoted, rows, Reading()
-    bare = _records(text, plain, headed)
-    if isinstance(bare, _Records) and bare.even: return _even_form(text, sep, bare, headed)
-    if isinstance(rows, _Records) and rows.even: return quoted, rows, Reading()
+def _read_records(text, sep, headed):
+    "(records, what is said of quotation marks); the records are a text that says why where no form fits."
+    if '"' not in text: return _records(text, _plain(sep), headed), Reading()
+    is_standard = sep in ',;'
+    quoted = _records(text, _quoted(sep), headed)
+    if is_standard and _are_even(quoted) and not _breaks(quoted): return quoted, Reading()
+    bare = _records(text, _plain(sep), headed)
+    if _are_even(bare): return _choose_even(bare, quoted, sep)
+    if _are_even(quoted): return quoted, Reading()
     for how, more in OTHER_FORMS.items():
-        other = _records(text, quoted | more, headed)
-        if isinstance(other, _Records) and other.even:
-            return quoted | more, other, Reading().add('quotation marks', how, 'guess')
-    return (quoted, rows, Reading()) if standard else (plain, bare, Reading())
+        other = _records(text, _quoted(sep) | more, headed)
+        if _are_even(other): return other, Reading().add('quotation marks', how, 'guess')
+    return quoted if is_standard else bare, Reading()
 
-OTHER_FORMS = {'inner ones are written with a backslash': dict(escapechar='\\', doublequote=False),
-               'they follow the separator and a blank': dict(skipinitialspace=True)}
+OTHER_FORMS = {
+    'inner ones are written with a backslash': dict(escapechar='\\', doublequote=False),
+    'they follow the separator and a blank': dict(skipinitialspace=True)}
 
-def _even_form(text, sep, bare, headed):
-    "The form of a file of which every line is a whole row."
-    opening, whole = _count_opening(text, sep)
-    if opening == whole: return _quoted(sep), _records(text, _quoted(sep), headed), Reading()
-    said = ('all are read as plain characters, since fields start with one and do not end with one '
-            f'({opening - whole:,} such)')
-    return _plain(sep), bare, Reading().add('quotation marks', said, 'finding' if sep in ',;' else 'guess')
+def _choose_even(bare, quoted, sep):
+    "The records of a file of which every line is a whole row, and what is said of quotation marks."
+    opening, whole = _count_opening(bare.text, sep)
+    if opening == whole: return quoted, Reading()
+    said = (
+        'all are read as plain characters, since fields start with one and do not end with one '
+        f'({opening - whole:,} such)')
+    status = 'finding' if sep in ',;' else 'guess'
+    return bare, Reading().add('quotation marks', said, status)
 
 # %% ../nbs/02_tables.ipynb #c65648b4
-def _count(n, noun): return f'{n:,} {noun}' + 's' * (n != 1)
+def _counted(n, noun): return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
 
-def _record(text, form, i): return next(islice(_reader(text, form), i, None))
-
-def _short_list(values, most=5):
+def short_list(values):
     "The first few values for a message."
-    shown = [repr(str(v)[:40]) for v in values[:most]]
-    return ', '.join(shown) + (', …' if len(values) > most else '')
+    shown = ', '.join(repr(str(v)[:40]) for v in values[:5])
+    return f'{shown}, …' if len(values) > 5 else shown
 
-def _refuse_uneven(path, text, form, rows):
+def _refuse_uneven(path, rows):
     "An error for the first row whose fields do not fit the columns."
-    bad = rows.long | rows.short
-    if not bad.any(): return
-    i = int(bad.argmax())
-    fields = _record(text, form, i)
-    width, n = rows.width, int(rows.filled[i] if rows.long[i] else rows.fields[i])
-    header = _short_list(_record(text, form, rows.first)[:width])
-    names = f'the header has {width} ({header})' if rows.headed else f'other rows have {width}'
-    place = f"{str(path)!r}, line {int(rows.starts[i])}: the row has {_count(n, 'field')}, and {names}"
-    if rows.long[i]:
-        raise ValueError(f"{place}. The value {fields[n - 1][:60]!r} belongs to no column "
-                         f"({_count(int(rows.long.sum()), 'such row')}). "
-                         "Put a text that holds the separator in quotation marks, or name the column in the first line.")
-    raise ValueError(f"{place}: {_short_list(fields)} ({_count(int(rows.short.sum()), 'such row')}). A text with a "
-                     "line break belongs in quotation marks; "
-                     "a missing value is an empty field.")
+    if _are_even(rows): return
+    i = (rows.long | rows.short).argmax()
+    fields, is_long = rows[i], rows.long[i]
+    n = rows.filled[i] if is_long else len(fields)
+    place = f"{str(path)!r}, line {rows.starts[i]}: the row has {_counted(n, 'field')}, and {_expected(rows)}"
+    if is_long:
+        raise ValueError(
+            f"{place}. The value {fields[n - 1][:60]!r} belongs to no column "
+            f"({_counted(rows.long.sum(), 'such row')}). "
+            "Put a text that contains the separator in quotation marks, or name the column in the first line.")
+    raise ValueError(
+        f"{place}: {short_list(fields)} ({_counted(rows.short.sum(), 'such row')}). "
+        "Put a text with a line break in quotation marks, and write a missing value as an empty field.")
+
+def _expected(rows):
+    "How many fields the rows should have, in words."
+    if not rows.headed: return f'other rows have {rows.width}'
+    header = rows[rows.blank.argmin()]
+    return f'the header has {rows.width} ({short_list(header[:rows.width])})'
 
 # %% ../nbs/02_tables.ipynb #55854953
-def _count_lines(text):
-    "Lines of a text, the last one with or without an end."
-    ends = text.count('\n') + text.count('\r') - text.count('\r\n')
-    return ends + (not text.endswith(('\n', '\r')))
+def _lines(text):
+    "The lines of a text, the last one with or without an end."
+    return StringIO(text, newline=None).readlines()
 
-def _said_of_rows(name, text, rows):
-    "Rows against lines, and surplus separators; an error where they do not add up."
-    lines, n_rows = _count_lines(text), int((~rows.blank).sum()) - rows.headed
-    n_blank, n_breaks = int(rows.blank.sum()), _breaks(rows)
-    reasons = {'of the header': int(rows.headed), 'blank': n_blank, 'within quotation marks': n_breaks}
-    why = ', '.join(f'{n:,} {what}' for what, n in reasons.items() if n)
-    if lines != n_rows + sum(reasons.values()):
-        raise ValueError(f"{name!r} has {lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not "
-                         "explained. Is the file damaged?")
-    counts = f'{name}: {_count(n_rows, "row")} from {_count(lines, "line")}'
+def _read_rows(name, rows):
+    "The reading of rows against lines, and of surplus separators; an error where the lines do not add up."
+    n_lines = len(_lines(rows.text))
+    n_header, n_blank = int(rows.headed), int(rows.blank.sum())
+    n_rows = len(rows.ends) - n_header - n_blank
+    others = {'of the header': n_header, 'blank': n_blank, 'within quotation marks': _breaks(rows)}
+    why = ', '.join(f'{n:,} {what}' for what, n in others.items() if n)
+    if n_lines != n_rows + sum(others.values()):
+        raise ValueError(
+            f"{name!r} has {n_lines:,} lines, and {n_rows:,} rows were read ({why}): the difference is not explained. "
+            "Is the file damaged?")
+    counts = f'{name}: {_counted(n_rows, "row")} from {_counted(n_lines, "line")}'
     reading = Reading().add('rows', f'{counts} ({why})' if why else counts)
-    surplus = int(((rows.fields > rows.width) & ~rows.blank).sum())
-    if surplus:
-        reading = reading.add('surplus separators', f'{name}: left out at the end of {_count(surplus, "line")}, where '
-                                                    'they divide empty fields')
-    return reading
+    surplus = (rows.fields > rows.width) & ~rows.blank
+    if not surplus.any(): return reading
+    at = _counted(surplus.sum(), 'line')
+    return reading.add('surplus separators', f'{name}: left out at the end of {at}, where they divide empty fields')
 
 # %% ../nbs/02_tables.ipynb #e007ccb5
-def _swallowed_lines(name, text, form, rows):
+def _swallowed_lines(name, rows):
     "A finding where the lines within a field look like rows of their own."
-    spans = rows.ends - rows.starts
-    long = np.flatnonzero(spans > 2)[:1000]
-    if not len(long) or rows.width < 2: return Reading()
-    lines = re.split('\r\n|\r|\n', text)
-    for i in long:
-        inner = lines[rows.starts[i]:rows.ends[i] - 1]
-        if all(line.count(form['delimiter']) == rows.width - 1 for line in inner):
-            said = (f'{name}: the row at line {int(rows.starts[i])} goes over {int(spans[i]) + 1:,} lines that look '
-                    'like rows of their own: is a quotation mark left open?')
-            return Reading().add('quotation marks', said, 'finding')
+    long = np.flatnonzero(rows.spans > 3)[:1000]
+    n_dividers = rows.width - 1
+    if not len(long) or n_dividers < 1: return Reading()
+    lines = _lines(rows.text)
+    for start, end in zip(rows.starts[long], rows.ends[long]):
+        inner = [line.count(rows.form['delimiter']) for line in lines[start:end - 1]]
+        if set(inner) != {n_dividers}: continue
+        said = (
+            f'{name}: the row at line {start} goes over {end - start + 1:,} lines that look like rows of their own: '
+            'is a closing quotation mark missing?')
+        return finding('quotation marks', said)
     return Reading()
 
 # %% ../nbs/02_tables.ipynb #9e12355e
-USUAL_NAMES = set('''id index key name text texts sentence sentence1 sentence2 review content body query question comment
-    tweet document message title label labels category class target intent sentiment stars grade rating ratings score user
-    user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date datetime image genre genres
-    year language lang split'''.split())
+USUAL_NAMES = set('''
+    id index key name text texts sentence sentence1 sentence2 review content body query question comment tweet
+    document message title label labels category class target intent sentiment stars grade rating ratings
+    score user user_id userid item item_id itemid movie movieid movie_id book book_id timestamp time date
+    datetime image genre genres year language lang split'''.split())
 NUMBER = r'[-+]?\d[\d\s:./,T+-]*(?:[eE][-+]?\d+)?Z?' # or a date
 
 def _vote(name, values):
     "What the first row's value says of the header: 'usual', 'header', 'data' or ''."
-    recurs = bool((values == name).any())
+    recurs = (values == name).any()
     if not recurs and name.lower().replace(' ', '_') in USUAL_NAMES: return 'usual'
     numbers = values.str.fullmatch(NUMBER).mean()
-    if re.fullmatch(NUMBER, name): return 'data' if numbers > .95 else 'header' if numbers < .05 else ''
+    if re.fullmatch(NUMBER, name):
+        if numbers > .95: return 'data'
+        return 'header' if numbers < .05 else ''
     if numbers == 1: return 'header'
-    repeated = values.duplicated(keep=False).mean()
-    if recurs: return 'data' if pd.Series([name, *values]).duplicated(keep=False).mean() > .5 else ''
-    if repeated == 1: return 'header'
+    if recurs:
+        repeated = pd.Series([name, *values]).duplicated(keep=False)
+        return 'data' if repeated.mean() > .5 else ''
+    if values.duplicated(keep=False).all(): return 'header'
     sentences = values.str.contains(r'\S\s+\S').mean()
-    return 'header' if sentences > .95 and not re.search(r'\S\s+\S', name) else ''
+    is_phrase = re.search(r'\S\s+\S', name)
+    return 'header' if sentences > .95 and not is_phrase else ''
 
 # %% ../nbs/02_tables.ipynb #e29405ef
 def _header_votes(first, frame):
-    "The votes of the columns, and whether the numbers in the first row just count (0, 1, 2, 3, …)."
-    sample = frame.head(10_000)
-    columns = [sample.iloc[:, j].dropna().astype(str).str.strip() for j in range(len(first))]
-    votes = [_vote(name, values) if name and len(values) else '' for name, values in zip(first, columns)]
+    "The votes of the columns; numbers in the first row that just count (0, 1, 2, 3, …) do not speak for data."
+    votes = set()
+    for name, (_, column) in zip(first, frame.head(10_000).items()):
+        values = column.dropna().astype(str).str.strip()
+        if name and len(values): votes.add(_vote(name, values))
     numbers = [int(name) for name in first if re.fullmatch(r'\d{1,9}', name)]
-    counting = len(numbers) > 3 and all(b - a == 1 for a, b in zip(numbers, numbers[1:]))
-    return [v for v in votes if v and not (counting and v == 'data')]
+    are_counting = set(np.diff(numbers)) == {1}
+    if len(numbers) > 3 and are_counting: votes.discard('data')
+    return votes
 
 def _looks_like_data(first, frame):
     "'yes', 'no', or 'perhaps' where columns disagree."
@@ -350,73 +393,75 @@ def _looks_like_data(first, frame):
     return 'perhaps' if 'header' in votes else 'yes'
 
 # %% ../nbs/02_tables.ipynb #bfbc5f07
-HEADERS = {'none': 'none', 'no': 'none', 'false': 'none', 'auto': 'auto',
-           'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first'} # 0 as in pandas
+HEADERS = {
+    'none': 'none', 'no': 'none', 'false': 'none',
+    'first': 'first', 'yes': 'first', 'true': 'first', '0': 'first', # 0 as in pandas
+    'auto': 'auto'}
 
 def _header_rule(given, option='header'):
-    "'none', 'first', 'auto' or, where nothing was said, 'checked'."
+    "'none', 'first', 'auto' or, where the user did not say, 'checked'."
     if given is None: return 'checked'
-    if str(given).lower() not in HEADERS:
-        raise ValueError(f"{option}={given!r}: say {option}=none where the file has no header, or {option}=first where "
-                         "its first row is the header.")
-    return HEADERS[str(given).lower()]
+    rule = str(given).lower()
+    if rule in HEADERS: return HEADERS[rule]
+    raise ValueError(
+        f"{option}={given!r}: write {option}=none where the file has no header, "
+        f"or {option}=first where its first row is the header.")
 
 # %% ../nbs/02_tables.ipynb #9bf648a0
-def _column_names(first):
-    "Names of the columns, all different; RecBole's types behind them are left out."
-    names = [_bare_name(name) or f'Unnamed: {j}' for j, name in enumerate(first)]
-    seen, unique = {}, []
-    for name in names:
-        unique.append(name if name not in seen else f'{name}.{seen[name]}')
-        seen[name] = seen.get(name, 0) + 1
-    return unique
+ATOMIC = ('token', 'token_seq', 'float', 'float_seq') # types behind the columns of RecBole's files
 
 def _bare_name(name):
     "A name without blanks around it and without a type behind it."
+    if not isinstance(name, str): return name
     head, _, kind = name.strip().partition(':')
     return head if kind in ATOMIC else name.strip()
 
-ATOMIC = ('token', 'token_seq', 'float', 'float_seq') # types behind the columns of RecBole's files
+def _column_names(first):
+    "Names of the columns, all different; RecBole's types behind them are left out."
+    seen, unique = Counter(), []
+    for j, given in enumerate(first):
+        name = _bare_name(given) or f'Unnamed: {j}'
+        unique.append(f'{name}.{seen[name]}' if seen[name] else name)
+        seen[name] += 1
+    return unique
 
 # %% ../nbs/02_tables.ipynb #c03028d2
-def _numbered(frame):
-    "A frame whose columns are called 0, 1, … in text."
-    return frame.set_axis([str(j) for j in range(frame.shape[1])], axis=1)
+def _first_row(frame): return frame.iloc[0].fillna('').astype(str).tolist()
 
-def _headed(path, frame, sure):
-    "A frame with the names in its first row, what is said of them, and whether that row looks like data."
-    first = frame.iloc[0].fillna('').astype(str).str.strip().tolist()
-    rest, names = frame.iloc[1:].reset_index(drop=True), _column_names(first)
-    typed = any(name.partition(':')[2] in ATOMIC for name in first)
-    rest, reading = _without_repeats(path.name, rest.set_axis(names, axis=1), first)
-    data = 'no' if sure or typed else _looks_like_data(first, rest)
-    if data == 'perhaps':
-        said = (f'the first row ({_short_list(first)}) was taken for the header, but some of it looks like data '
-                '(?header=none)')
-        reading = reading.add('header', f'{path.name}: {said}', 'finding')
-    twice = [name for name, given in zip(names, first) if given and name != _bare_name(given)]
-    if twice:
-        said = f'{path.name}: names that occur again were numbered: {", ".join(twice)}'
-        reading = reading.add('header', said, 'finding')
-    return rest, reading, data == 'yes'
+def _named(name, frame, sure):
+    "(frame with the names in its first row, what is said of them, whether that row looks like data)."
+    first = [value.strip() for value in _first_row(frame)]
+    names = _column_names(first)
+    rest = frame.iloc[1:].reset_index(drop=True).set_axis(names, axis=1)
+    rest, reading = _without_repeats(name, rest, first)
+    is_typed = any(value.partition(':')[2] in ATOMIC for value in first)
+    looks_like_data = 'no' if sure or is_typed else _looks_like_data(first, rest)
+    if looks_like_data == 'perhaps':
+        said = f'{name}: the first row ({short_list(first)}) was read as the header, but some of it looks like data'
+        reading += finding('header', f'{said} (?header=none)')
+    again = [new for new, given in zip(names, first) if given and new != _bare_name(given)]
+    if again:
+        said = f'{name}: names that occur again were numbered: {", ".join(again)}'
+        reading += finding('header', said)
+    return rest, reading, looks_like_data == 'yes'
 
 def _refuse_headless(path, frame, option):
-    first = frame.iloc[0].fillna('').astype(str).tolist()
-    raise ValueError(f"{str(path)!r} seems to have no header: the first row looks like data ({_short_list(first)}). If "
-                     f"it is data, say ?{option}=none: the "
-                     "columns are then called 0, 1, … (for instance &text=1&label=0, or &user=0&item=1). "
-                     f"If it is the header, say ?{option}=first.")
+    raise ValueError(
+        f"{str(path)!r} seems to have no header: the first row looks like data ({short_list(_first_row(frame))}). "
+        f"If it is data, write ?{option}=none: the columns are then called 0, 1, … "
+        "(for instance &text=1&label=0, or &user=0&item=1). "
+        f"If it is the header, write ?{option}=first.")
 
 # %% ../nbs/02_tables.ipynb #aff19acd
 def _without_repeats(name, frame, first):
-    "Without rows that repeat the header, as in files put one behind the other."
+    "The frame without rows that repeat the header, as in files that were joined, and what is said of them."
     if len(first) < 2: return frame, Reading()
-    same = np.ones(len(frame), bool)
-    for j, value in enumerate(first): same &= (frame.iloc[:, j].fillna('') == value).to_numpy(bool)
+    same = (frame.fillna('') == first).all(axis=1)
     if not same.any(): return frame, Reading()
-    said = (f'{name}: {_count(int(same.sum()), "row")} with the names of the header once more left out (the first is '
-            f'row {int(same.argmax()) + 1})')
-    return frame[~same].reset_index(drop=True), Reading().add('header', said, 'finding')
+    said = (
+        f'{name}: {_counted(same.sum(), "row")} with the names of the header once more left out '
+        f'(the first is row {same.argmax() + 1})')
+    return frame[~same].reset_index(drop=True), finding('header', said)
 
 # %% ../nbs/02_tables.ipynb #6e68e862
 TABLES = ('.csv', '.tsv', '.txt', '.inter', '.item', '.parquet', '.json', '.jsonl', '.data', '.dat') # endings of tables
@@ -430,47 +475,73 @@ class Table:
 # %% ../nbs/02_tables.ipynb #021e48bb
 def _read_lines(path, kind, encoding, rule, option):
     "A table of divided lines."
-    text = read_text(path, encoding)
+    name, text = path.name, read_text(path, encoding)
     sep = _divider(text, kind)
-    reading = Reading().add('files', f'{path.name}: fields divided by {DIVIDER_NAMES[sep]}, {encoding}')
-    odd = odd_characters(text, path.name)
-    if len(sep) > 1: text, sep = text.replace(sep, '\x1f'), '\x1f'
-    form, rows, of_quotes = _form(text, sep, rule != 'none')
-    if isinstance(rows, str):
-        raise ValueError(f"{str(path)!r}, {rows}. Quotation marks should enclose a whole field, inner ones doubled.")
-    if not rows.width: raise ValueError(f"{str(path)!r} is no table: it is empty.")
-    _refuse_uneven(path, text, form, rows)
-    frame = _frame_of(path, text, form, rows)
-    reading += _said_of_rows(path.name, text, rows) + of_quotes + _swallowed_lines(path.name, text, form, rows)
+    reading = Reading().add('files', f'{name}: fields divided by {DIVIDER_NAMES[sep]}, {encoding}')
+    odd = odd_characters(text, name)
+    if len(sep) > 1:
+        text = text.replace(sep, '\x1f')
+        sep = '\x1f'
+    rows, of_quotes = _read_records(text, sep, rule != 'none')
+    frame = _frame_of(path, rows)
+    reading += _read_rows(name, rows) + of_quotes + _swallowed_lines(name, rows)
     if rule == 'none':
-        return Table(_numbered(frame), reading.add('header', f'{path.name}: none; columns are called 0, 1, …') + odd)
-    headed, of_header, looks_like_data = _headed(path, frame, rule == 'first')
+        reading = reading.add('header', f'{name}: none; columns are called 0, 1, …')
+        return Table(frame.rename(columns=str), reading + odd)
+    named, of_header, looks_like_data = _named(name, frame, rule == 'first')
     if looks_like_data and rule == 'auto': return _read_lines(path, kind, encoding, 'none', option)
     if looks_like_data: _refuse_headless(path, frame, option)
-    return Table(headed, reading + of_header + odd)
+    return Table(named, reading + of_header + odd)
 
 # %% ../nbs/02_tables.ipynb #fba5f290
-def _frame_of(path, text, form, rows):
-    "The records as text, the header as row 0, without blank records."
-    names, columns = range(int(rows.fields.max())), range(rows.width)
-    empty = dict(keep_default_na=False, na_values=[''], skip_blank_lines=False)
-    where = dict(header=None, names=names, usecols=columns, index_col=False)
-    try: frame = pd.read_csv(StringIO(text), dtype=str, **where, **empty, **form)
-    except ValueError as e: raise _no_table(path, e) from e
-    if len(frame) != len(rows.ends):
-        raise ValueError(f"{str(path)!r}: {len(frame):,} rows were read of {len(rows.ends):,} records. Is the file "
-                         "damaged?")
+def _frame_of(path, rows):
+    "The records as text, the header as row 0, without blank records; an error where they are no table."
+    if isinstance(rows, str):
+        raise ValueError(f"{str(path)!r}, {rows}. Quotation marks should enclose a whole field, inner ones doubled.")
+    if not rows.width:
+        raise ValueError(f"{str(path)!r} is no table: it is empty.")
+    _refuse_uneven(path, rows)
+    columns = dict(header=None, names=range(rows.fields.max()), usecols=range(rows.width), index_col=False)
+    values = dict(dtype=str, keep_default_na=False, na_values=[''], skip_blank_lines=False)
+    try:
+        frame = pd.read_csv(StringIO(rows.text), **columns, **values, **rows.form)
+    except ValueError as e:
+        raise _no_table(path, e) from e
+    _refuse_difference(path, len(frame), 'records', len(rows.ends))
     return frame[~rows.blank].reset_index(drop=True)
 
-def _no_table(path, problem): return ValueError(f"{str(path)!r} is no table: {' '.join(str(problem).split())[:200]}.")
+def _no_table(path, problem):
+    said = ' '.join(str(problem).split())
+    return ValueError(f"{str(path)!r} is no table: {said[:200]}.")
+
+def _refuse_difference(path, n_rows, what, n):
+    "An error where not all records or lines of a file became rows."
+    if n_rows == n: return
+    raise ValueError(f"{str(path)!r} has {n:,} {what}, and {n_rows:,} rows were read. Is the file damaged?")
 
 # %% ../nbs/02_tables.ipynb #7a40692d
 def _texts_of(frame):
-    "All texts of a table behind one another."
-    columns = [frame[c].dropna() for c in frame.columns]
-    texts = [values for values in columns if values.dtype.kind == 'O' or values.dtype == 'str']
-    return '\n'.join('\n'.join(v for v in values if isinstance(v, str)) for values in texts)
+    "All texts of a table in one text."
+    columns = frame.select_dtypes(exclude=['number', 'bool', 'datetime'])
+    values = columns.to_numpy(object).ravel('F')
+    return '\n'.join(v for v in values if isinstance(v, str))
 
+def _typed_table(path, frame, form, lines=''):
+    "A table of a file that knows its columns."
+    name = path.name
+    reading = Reading().add('files', f'{name}: {form}').add('rows', f'{name}: {len(frame):,} rows{lines}')
+    return Table(frame, reading + odd_characters(_texts_of(frame), name))
+
+def _read_parquet(path):
+    "A table of a Parquet file."
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError) as e:
+        raise _no_table(path, e) from e
+    if set(frame.index.names) != {None}: frame = frame.reset_index()
+    return _typed_table(path, frame, 'Parquet')
+
+# %% ../nbs/02_tables.ipynb #4e680e8f
 def _json_frame(text, lined):
     "The rows of JSON; texts that look like dates stay texts, which pandas will do by itself one day."
     with warnings.catch_warnings():
@@ -480,46 +551,38 @@ def _json_frame(text, lined):
 def _bad_json_line(text):
     "Where JSON is broken, in words; '' where no line is."
     for i, line in enumerate(StringIO(text), 1):
-        try: json.loads(line.strip() or 'null')
-        except ValueError: return f'line {i} is no JSON: {line.strip()[:60]!r}; '
+        try:
+            json.loads(line.strip() or 'null')
+        except ValueError:
+            return f'line {i} is no JSON: {line.strip()[:60]!r}; '
     return ''
 
 def _read_json(path, encoding):
     "A table of JSON lines, or of one list."
     text = _whole_escapes(read_text(path, encoding))
     lined = not text.lstrip().startswith('[')
-    try: frame = _json_frame(text, lined)
-    except (ValueError, OSError) as e: raise _no_table(path, f'{_bad_json_line(text)}{e}' if lined else e) from e
-    reading = Reading().add('files', f"{path.name}: {'lines of JSON' if lined else 'JSON'}, {encoding}")
+    try:
+        frame = _json_frame(text, lined)
+    except (ValueError, OSError) as e:
+        where = _bad_json_line(text) if lined else ''
+        raise _no_table(path, f'{where}{e}') from e
+    if not lined: return _typed_table(path, frame, f'JSON, {encoding}')
     filled = sum(1 for line in StringIO(text) if line.strip())
-    if lined and filled != len(frame):
-        raise ValueError(f"{str(path)!r} has {filled:,} lines with an entry, and {len(frame):,} rows were read. Is the "
-                         "file damaged?")
-    said = f' from {filled:,} lines' if lined else ''
-    reading = reading.add('rows', f'{path.name}: {len(frame):,} rows{said}')
-    return Table(frame, reading + odd_characters(_texts_of(frame), path.name))
-
-def _read_parquet(path):
-    "A table of a Parquet file."
-    try: frame = pd.read_parquet(path)
-    except (ValueError, OSError) as e: raise _no_table(path, e) from e
-    if any(name is not None for name in frame.index.names): frame = frame.reset_index()
-    reading = Reading().add('files', f'{path.name}: Parquet').add('rows', f'{path.name}: {len(frame):,} rows')
-    return Table(frame, reading + odd_characters(_texts_of(frame), path.name))
+    _refuse_difference(path, len(frame), 'lines with an entry', filled)
+    return _typed_table(path, frame, f'lines of JSON, {encoding}', f' from {filled:,} lines')
 
 # %% ../nbs/02_tables.ipynb #df50fc66
 def _empty_columns(name, frame):
-    "A finding where columns hold nothing."
-    empty = [str(c) for c in frame.columns if len(frame) and frame[c].isna().all()]
-    if not empty: return Reading()
-    return Reading().add('empty columns', f"{name}: {', '.join(empty)} hold{'s' * (len(empty) == 1)} no value in any "
-                                          "row", 'finding')
+    "A finding where columns have no value."
+    empty = [str(c) for c, values in frame.items() if values.isna().all()]
+    if frame.empty or not empty: return Reading()
+    said = f"{name}: no row has a value in {', '.join(empty)}"
+    return finding('empty columns', said)
 
 def _ending(path):
     kind = path.suffix.lower()
-    if kind and kind not in TABLES:
-        raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
-    return kind
+    if not kind or kind in TABLES: return kind
+    raise ValueError(f"{str(path)!r} is no table that can be read: its name should end in {', '.join(TABLES)}.")
 
 # %% ../nbs/02_tables.ipynb #b6778dcb
 def read_table(
@@ -535,5 +598,5 @@ def read_table(
     if kind == '.parquet': table = _read_parquet(path)
     elif kind.startswith('.json'): table = _read_json(path, encoding)
     else: table = _read_lines(path, kind, encoding, rule, option)
-    frame = table.frame.rename(columns=lambda c: _bare_name(c) if isinstance(c, str) else c)
+    frame = table.frame.rename(columns=_bare_name)
     return Table(frame, table.reading + _empty_columns(path.name, frame))
