@@ -320,8 +320,9 @@ def test_pairs_have_token_types(tmp_path):
     np.testing.assert_allclose(found.x, alone(folder, hf.AutoModel, PAIRS), atol=2e-5)
     assert not np.allclose(found.x[0], found.x[3], atol=1e-3)
     backbone = load_backbone(f"hf:{folder}", device="cpu")
-    assert backbone.preprocess.of_text(PAIRS[0]).types == [[0, 0, 0, 0, 1, 1, 1]]
-    assert backbone.preprocess.lengths([PAIRS[0], ("a " * 10, "a")], pairs=True).tolist() == [8, 16]
+    short, long = (backbone.preprocess.of_text(pair) for pair in (PAIRS[0], ("a " * 10, "a")))
+    assert short.types == [[0, 0, 0, 0, 1, 1, 1]]
+    assert backbone.preprocess.padded([short, long]).tolist() == [8, 16]
     assert model_inputs(backbone, task_of(PAIRS)).lengths(np.array([0, 1])).tolist() == [8, 8]
     words = make_task("w", Inputs([("the", "cat"), ("a", "dog")], tuple, np.arange(2, dtype=np.uint64)), [0, 1, 0, 1], dict(train=[0, 1], test=[2, 3]),
                       kind="tagging", unit=np.array([0, 0, 1, 1]), medium="words")

@@ -11,7 +11,7 @@ from upgradeability import evaluate, extract, load_backbone, load_task, read_pre
 from upgradeability.texts import text_inputs, text_task
 from upgradeability.features import batches, model_inputs
 from upgradeability.models import randomize
-from upgradeability.text_models import Tokens, encode_text, pad, padded
+from upgradeability.text_models import Tokens, encode_text, pad, padded_lengths
 from upgradeability.tasks import make_task
 
 TEXTS = ["the cat sat on the mat", "a dog", "where is my card", "rain " * 40, "x", "hello world", "snow and ice", "the end"]
@@ -49,8 +49,8 @@ def test_every_word_has_a_place(minilm, words):
 
 def test_padded_lengths():
     n = np.arange(1, 3000)
-    p = padded(n, 10**6)
-    assert (p >= n).all() and (p[7:] < 1.5 * n[7:] + 8).all() and len(np.unique(p)) < 20 and padded([400], 256).tolist() == [256]
+    p = padded_lengths(n, 10**6)
+    assert (p >= n).all() and (p[7:] < 1.5 * n[7:] + 8).all() and len(np.unique(p)) < 20 and padded_lengths([400], 256).tolist() == [256]
 
 def task_of(texts): return make_task("t", text_inputs(texts), np.arange(len(texts)) % 2, dict(train=range(len(texts) // 2), test=range(len(texts) // 2, len(texts))), medium="text")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 # %% auto #0
-__all__ = ['REMARKS', 'POOLINGS', 'Tokenised', 'Tokens', 'padded', 'pad', 'OwnTexts', 'encode_text', 'encode_sentence']
+__all__ = ['Tokenised', 'Tokens']
 
 # %% ../nbs/10_text_models.ipynb #33968b25
 import numpy as np, torch
@@ -18,7 +18,7 @@ from torch import nn
 
 # %% ../nbs/10_text_models.ipynb #6d025a43
 from .core import fingerprint, unknown
-from .backbones import _evaluating
+from .backbones import _inference, tokenizer_rules
 from .texts import Pair
 
 # %% ../nbs/10_text_models.ipynb #678c61bf
@@ -45,11 +45,10 @@ class Tokens:
     side: str = 'right' # where a batch is filled up: 'right', 'left', or 'none': only texts of one length go together
     n_known: int|None = None # token numbers that the network knows; None: not checked
 
-    def __call__(self,
-        text:str|Sequence, # a text, or the words of a sentence
-    ) -> Tokenised: # token numbers
-        "Turn a text or a sentence of words into numbers."
-        return self.of_text(text) if isinstance(text, str) else _all_words(self, list(text))
+    def __call__(self, text):
+        "A text, or the words of a sentence, as `Tokenised`."
+        if isinstance(text, str): return self.of_text(text)
+        return _all_words(self, list(text))
 
     def of_text(self,
         text:str|tuple, # a text, or a pair of texts
@@ -61,139 +60,176 @@ class Tokens:
         texts:Sequence, # of `Tokenised`
     ) -> dict: # of tensors
         "Texts of one batch as the network takes them."
-        fill = self.tokenizer.pad_token_id if self.pad_id is None else self.pad_id
-        found = pad(texts, fill or 0, self.limit, self.side, self.tokenizer.pad_token_type_id)
-        return found | {'prompt_length': torch.tensor([self.skip])} if self.skip else found
+        fill = self.pad_id
+        if fill is None: fill = self.tokenizer.pad_token_id or 0
+        fill_type = self.tokenizer.pad_token_type_id
+        found = pad(texts, fill, self.limit, self.side, fill_type)
+        if self.skip:
+            found['prompt_length'] = torch.tensor([self.skip])
+        return found
 
     def padded(self,
         texts:Sequence, # (n,) of `Tokenised`
     ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
         "How long texts are in a batch."
         longest = [max(map(len, t.windows)) for t in texts]
-        return np.array(longest) if self.side == 'none' else padded(longest, self.limit)
-
-    def lengths(self,
-        texts:Sequence, # (n,) texts, or sentences of words
-        pairs:bool=False, # two strings are a pair of texts and no sentence of two words
-    ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
-        "How long each text is for the network."
-        return self.padded([(self.of_text if pairs else self)(t) for t in texts])
+        if self.side == 'none': return np.array(longest)
+        return padded_lengths(longest, self.limit)
 
     @property
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of vocabulary, rules, prompt and limit."
-        rules = json.loads(self.tokenizer.backend_tokenizer.to_str()) | dict(truncation=None, padding=None) # left over from the last call
-        special = [str(t) for t in self.tokenizer.all_special_tokens]
-        called = [self.prefix, self.skip, self.typed, self.pad_id, self.side, self.tokenizer.truncation_side]
-        return fingerprint(json.dumps(rules), self.limit, special, called)
+        tokenizer = self.tokenizer
+        rules = tokenizer_rules(tokenizer.backend_tokenizer)
+        special = list(map(str, tokenizer.all_special_tokens))
+        called = [
+            self.prefix, self.skip, self.typed, self.pad_id, self.side,
+            tokenizer.truncation_side]
+        return fingerprint(rules, self.limit, special, called)
 
 # %% ../nbs/10_text_models.ipynb #472b2f8e
 def as_pair(text):
     "(text, second text or None)."
     if isinstance(text, Pair): return text.first, text.second
     if isinstance(text, str): return text, None
-    if len(text) == 2 and all(isinstance(t, str) for t in text): return tuple(text)
+    are_texts = all(isinstance(t, str) for t in text)
+    if len(text) == 2 and are_texts: return tuple(text)
     raise ValueError(f"A text, or a pair of two texts, is needed; here are {len(text)} parts.")
 
 # %% ../nbs/10_text_models.ipynb #b3664e7f
-def padded(
-    lengths:Sequence, # (n,) numbers of tokens
-    limit:int, # the most that the network takes
-) -> np.ndarray: # (n,) int
-    "Round numbers of tokens up to one of few lengths."
-    steps = np.array([8, *(8 * m * 2**k for k in range(1, 20) for m in (1, 1.5))], int)
-    return np.minimum(steps[np.searchsorted(steps, lengths)], limit)
+def padded_lengths(lengths, limit):
+    "(n,) numbers of tokens, rounded up to one of few lengths and at most the limit."
+    powers = 16 * 2**np.arange(19)
+    steps = np.sort([8, *powers, *(powers * 3 // 2)])
+    places = np.searchsorted(steps, lengths)
+    return np.minimum(steps[places], limit)
 
 # %% ../nbs/10_text_models.ipynb #1bdbda99
 def _read(tokens, *texts, **more):
     "What the tokenizer makes of one text, of a pair, or of words."
     _check_characters(texts)
-    found = tokens.tokenizer(*texts, truncation=True, max_length=tokens.limit, return_overflowing_tokens=True, **more)
-    highest = max((max(ids, default=0) for ids in found['input_ids']), default=0)
-    if tokens.n_known and highest >= tokens.n_known: raise _foreign_token(tokens, highest)
+    found = tokens.tokenizer(
+        *texts,
+        truncation=True,
+        max_length=tokens.limit,
+        return_overflowing_tokens=True,
+        **more)
+    highest = max(map(_highest, found['input_ids']), default=0)
+    if tokens.n_known and highest >= tokens.n_known:
+        raise _foreign_token(tokens, highest)
     return found
 
+def _highest(ids): return max(ids, default=0)
+
+# %% ../nbs/10_text_models.ipynb #e620c683
 def _check_characters(texts):
     "Refuse half a character, which tokenizers refuse or read as something else."
-    plain = ' '.join(t if isinstance(t, str) else ' '.join(t) for t in texts)
-    try: return plain.encode()
-    except UnicodeEncodeError as e: half = plain[e.start]
-    raise ValueError(f"it holds half a character (U+{ord(half):04X}), which no tokenizer reads; "
-                     "text.encode('utf-8', 'replace').decode() replaces it")
+    plain = ' '.join(
+        t if isinstance(t, str) else ' '.join(t)
+        for t in texts)
+    try: plain.encode()
+    except UnicodeEncodeError as e:
+        half = ord(plain[e.start])
+        raise ValueError(
+            f"it contains half a character (U+{half:04X}), which no tokenizer reads; "
+            f"text.encode('utf-8', 'replace').decode() replaces it") from None
 
 def _foreign_token(tokens, number):
+    "An error for a token whose number the network does not know."
     word = tokens.tokenizer.convert_ids_to_tokens(number)
-    return ValueError(f"its token {word!r} has the number {number}, and the network knows {tokens.n_known} tokens: "
-                      "tokenizer and network do not belong together")
+    return ValueError(
+        f"its token {word!r} has the number {number}, and the network knows {tokens.n_known} tokens: "
+        f"tokenizer and network do not belong together")
 
 # %% ../nbs/10_text_models.ipynb #71703ff7
 def _one_window(tokens, text, second=None):
     "A text, or a pair of texts, cut at the limit."
-    texts = (tokens.prefix + text,) if second is None else (tokens.prefix + text, second)
+    texts = [tokens.prefix + text]
+    if second is not None: texts.append(second)
     found = _read(tokens, *texts)
-    ids, types, long = found['input_ids'][0], _types(tokens, found)[:1], len(found['input_ids']) > 1
-    known, empty = _known(tokens, found.encodings[:1])
-    empty = empty or not ''.join((text, second or '')).strip()
-    if not ids: ids, types = [_stand_in(tokens.tokenizer)], [[0]]
-    return Tokenised([ids], None, long, types if tokens.typed else None, 1 - known, empty)
+    windows, types = found['input_ids'][:1], _types(tokens, found)
+    unknown_share, is_empty = _unknown_tokens(tokens, found.encodings[:1])
+    has_letters = text.strip() or (second or '').strip()
+    if not windows[0]:
+        windows, types = [[_stand_in(tokens.tokenizer)]], [[0]]
+    return Tokenised(
+        windows,
+        words=None,
+        long=len(found['input_ids']) > 1,
+        types=types[:1] if tokens.typed else None,
+        unknown=unknown_share,
+        empty=is_empty or not has_letters)
 
 def _types(tokens, found):
-    "The token types of each window; those of a network that takes none are not read."
-    return found['token_type_ids'] if tokens.typed else [[0] * len(ids) for ids in found['input_ids']]
+    "The token types of each window; None for a network that takes none."
+    return found['token_type_ids'] if tokens.typed else None
 
-def _known(tokens, windows):
-    "Share of tokens that the tokenizer knows, and whether there are none; marks of begin and end do not count."
-    strange = tokens.tokenizer.unk_token_id
-    n = sum(len(w.ids) - sum(w.special_tokens_mask) for w in windows)
-    if n == 0: return 1., True
-    if not any(strange in w.ids for w in windows): return 1., False
-    content = [i for w in windows for i, special in zip(w.ids, w.special_tokens_mask) if not special]
-    return 1 - content.count(strange) / n, False
+# %% ../nbs/10_text_models.ipynb #56d5d549
+def _unknown_tokens(tokens, windows):
+    "(share of tokens that the tokenizer does not know, whether there are no tokens); special tokens do not count."
+    content = [
+        i for w in windows
+        for i, is_special in zip(w.ids, w.special_tokens_mask)
+        if not is_special]
+    if not content: return 0., True
+    return _share(content, tokens.tokenizer.unk_token_id), False
+
+def _share(values, value):
+    return values.count(value) / max(1, len(values))
 
 def _stand_in(tokenizer):
     "The number of a token that is read where a text has none."
-    marks = [tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.sep_token_id, tokenizer.unk_token_id]
-    return next((m for m in marks if m is not None), 0)
+    for name in ('eos', 'bos', 'sep', 'unk'):
+        mark = getattr(tokenizer, f'{name}_token_id')
+        if mark is not None: return mark
+    return 0
 
 # %% ../nbs/10_text_models.ipynb #4f91e3bc
 def _all_words(tokens, words):
     "Windows over all words; one that leaves no token behind (a lone control character) is read as unknown."
     found = _read(tokens, words, is_split_into_words=True)
-    place = _first_places(found)
-    if len(place) < len(words):
-        words = [w if i in place else tokens.tokenizer.unk_token or tokens.tokenizer.eos_token for i, w in enumerate(words)]
+    places = _first_places(found)
+    if len(places) < len(words):
+        mark = tokens.tokenizer.unk_token or tokens.tokenizer.eos_token
+        words = [w if i in places else mark for i, w in enumerate(words)]
         found = _read(tokens, words, is_split_into_words=True)
-        place = _first_places(found)
-    places = np.array([place[i] for i in range(len(words))])
-    known, empty = _known(tokens, found.encodings)
-    types = _types(tokens, found) if tokens.typed else None
-    return Tokenised(found['input_ids'], places, len(found['input_ids']) > 1, types, 1 - known, empty)
+        places = _first_places(found)
+    unknown_share, is_empty = _unknown_tokens(tokens, found.encodings)
+    return Tokenised(
+        found['input_ids'],
+        words=np.array([places[i] for i in range(len(words))]),
+        long=len(found['input_ids']) > 1,
+        types=_types(tokens, found),
+        unknown=unknown_share,
+        empty=is_empty)
 
+# %% ../nbs/10_text_models.ipynb #f66add9d
 def _first_places(found):
     "{word: (window, position) of its first sub-word}."
-    place = {}
-    for i in range(len(found['input_ids'])):
-        for j, word in enumerate(found.word_ids(i)): place.setdefault(word, (i, j))
-    place.pop(None, None)
-    return place
+    places = {}
+    for window in range(len(found['input_ids'])):
+        for position, word in enumerate(found.word_ids(window)):
+            places.setdefault(word, (window, position))
+    places.pop(None, None)
+    return places
 
 # %% ../nbs/10_text_models.ipynb #949ed9aa
 REMARKS = ('long', 'unknown', 'empty') # what a batch says of its rows, beside the network's inputs
 
-def pad(
-    texts:Sequence, # `Tokenised` texts of one batch
-    pad_id:int=0, # token number that fills up
-    limit:int=10**6, # the most that the network takes
-    side:str='right', # where to fill up: 'right' or 'left'; 'none': on the right, and only as far as the longest
-    pad_type:int=0, # token type that fills up
-) -> dict: # 'input_ids', 'attention_mask', 'token_type_ids' (windows, length); `REMARKS` (n,); 'words' (k, 2) of sentences
-    "Texts of one batch as tensors."
+def pad(texts, pad_id=0, limit=10**6, side='right', pad_type=0):
+    "{name: tensor}: the windows of `Tokenised` texts filled up on a side, the `REMARKS`, and the places of words."
     windows = [w for t in texts for w in t.windows]
     longest = max(map(len, windows))
-    length = longest if side == 'none' else int(padded([longest], limit)[0])
-    starts = np.array([length - len(w) if side == 'left' else 0 for w in windows])
-    batch = {'input_ids': _filled(windows, starts, length, pad_id)}
-    batch['attention_mask'] = _filled([[1] * len(w) for w in windows], starts, length, 0)
+    length = longest
+    if side != 'none':
+        length = int(padded_lengths([longest], limit)[0])
+    starts = np.zeros(len(windows), int)
+    if side == 'left':
+        starts += [length - len(w) for w in windows]
+    read = [[1] * len(w) for w in windows]
+    batch = {
+        'input_ids': _filled(windows, starts, length, pad_id),
+        'attention_mask': _filled(read, starts, length, 0)}
     if texts[0].types is not None:
         types = [w for t in texts for w in t.types]
         batch['token_type_ids'] = _filled(types, starts, length, pad_type)
@@ -203,19 +239,30 @@ def pad(
 def _filled(windows, starts, length, value):
     "(windows, length) numbers, `value` where a window has none."
     out = torch.full((len(windows), length), value, dtype=torch.long)
-    for i, (w, start) in enumerate(zip(windows, starts)): out[i, start:start + len(w)] = torch.tensor(w)
+    for row, w, start in zip(out, windows, starts):
+        row[start:start + len(w)] = torch.tensor(w)
     return out
 
 def _remarks(texts):
-    "What is said of each row: of each text, or of each word."
-    repeats = torch.tensor([1 if t.words is None else len(t.words) for t in texts])
-    return {k: torch.tensor([getattr(t, k) for t in texts]).repeat_interleave(repeats) for k in REMARKS}
+    "{remark: its value for each text, or for each word}."
+    repeats = torch.tensor([
+        1 if t.words is None else len(t.words)
+        for t in texts])
+    found = {}
+    for name in REMARKS:
+        values = torch.tensor([getattr(t, name) for t in texts])
+        found[name] = values.repeat_interleave(repeats)
+    return found
 
+# %% ../nbs/10_text_models.ipynb #f31095b9
 def _word_places(texts, starts):
     "Window and position of each word of a batch; nothing for texts."
     if texts[0].words is None: return {}
-    first = np.cumsum([0, *(len(t.windows) for t in texts)])
-    places = np.concatenate([t.words + [f, 0] for t, f in zip(texts, first)])
+    places, n_windows = [], 0
+    for t in texts:
+        places.append(t.words + [n_windows, 0])
+        n_windows += len(t.windows)
+    places = np.concatenate(places)
     places[:, 1] += starts[places[:, 0]]
     return {'words': torch.as_tensor(places)}
 
@@ -227,107 +274,113 @@ class OwnTexts:
     prefix: str = '' # prompt before each text
     limit: int|None = None # tokens that the network reads at once; None: all
 
-    def __call__(self,
-        text:str|Sequence, # a text, or the words of a sentence
-    ) -> Tokenised: # texts in place of windows
-        "Keep a text, or the words of a sentence, until the batch is made."
+    @property
+    def tokenizer(self): return self.module.tokenizer
+
+    def __call__(self, text):
+        "A text, or the words of a sentence, as `Tokenised` with texts in the place of windows."
         if isinstance(text, str): return self.of_text(text)
         words = list(text)
-        shares = [_unknown_share(self.module.tokenizer, w) for w in words]
-        return Tokenised(words, np.zeros((len(words), 2), int), False, unknown=float(np.mean(shares)))
+        shares = [_unknown_share(self.tokenizer, w) for w in words]
+        places = np.zeros((len(words), 2), int)
+        share = float(np.mean(shares))
+        return Tokenised(words, places, False, unknown=share)
 
-    def of_text(self,
-        text:str|tuple, # a text, or a pair of texts
-    ) -> Tokenised: # the text in place of a window
-        "Keep a text or a pair until the batch is made."
+    def of_text(self, text):
+        "A text or a pair as `Tokenised`, with the text in the place of its window."
         first, second = as_pair(text)
         _check_characters([first, second or ''])
-        plain = first if second is None else f'{first} {second}'
-        given = self.prefix + first if second is None else (self.prefix + first, second)
-        unknown = _unknown_share(self.module.tokenizer, plain)
-        return Tokenised([given], None, False, unknown=unknown, empty=not plain.strip())
+        given, plain = self.prefix + first, first
+        if second is not None:
+            given, plain = (given, second), f'{first} {second}'
+        share = _unknown_share(self.tokenizer, plain)
+        is_empty = not plain.strip()
+        return Tokenised([given], None, False, unknown=share, empty=is_empty)
 
-    def batch(self,
-        texts:Sequence, # of `Tokenised`
-    ) -> dict: # of tensors
+    def batch(self, texts):
         "Texts of one batch as the network takes them."
         given = [w for t in texts for w in t.windows]
-        only_texts = set(getattr(self.module, 'modalities', ['text'])) <= {'text', 'message'}
+        modalities = getattr(self.module, 'modalities', ['text'])
+        only_texts = {'text', 'message'}.issuperset(modalities)
         if not only_texts: given = [{'text': g} for g in given] # else an address in a text would be fetched
         found = self.module.preprocess(given)
-        return {k: v for k, v in found.items() if isinstance(v, torch.Tensor)} | _remarks(texts)
+        tensors = {k: v for k, v in found.items() if torch.is_tensor(v)}
+        return tensors | _remarks(texts)
 
-    def padded(self,
-        texts:Sequence, # (n,) of `Tokenised`
-    ) -> np.ndarray: # (n,) all alike
-        "One length for all: texts stay in their order."
-        return np.zeros(len(texts), int)
-
-    def lengths(self,
-        texts:Sequence, # (n,) texts
-        pairs:bool=False, # two strings are a pair of texts
-    ) -> np.ndarray: # (n,) all alike
-        "One length for all: texts stay in their order."
+    def padded(self, texts):
+        "(n,) one length for all: texts stay in their order."
         return np.zeros(len(texts), int)
 
     @property
-    def fingerprint(self) -> str: # 16 hexadecimal digits
+    def fingerprint(self):
         "A hash of the model's first part, its vocabulary and the prompt."
         first = self.module[0]
         config = first.get_config_dict() if hasattr(first, 'get_config_dict') else {}
         settings = json.dumps(config, default=str, sort_keys=True)
-        return fingerprint(type(first).__qualname__, self.prefix, settings, _rules(self.module.tokenizer))
+        rules = _rules(self.tokenizer)
+        return fingerprint(type(first).__qualname__, self.prefix, settings, rules)
 
 # %% ../nbs/10_text_models.ipynb #e146e91c
 def _rules(tokenizer):
     "The rules of any tokenizer as text."
-    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
-    if hasattr(own, 'to_str'): return json.dumps(json.loads(own.to_str()) | dict(truncation=None, padding=None))
-    return json.dumps(getattr(tokenizer, 'vocab', None) or str(type(tokenizer)), default=str)
+    own = _backend(tokenizer)
+    if hasattr(own, 'to_str'): return tokenizer_rules(own)
+    content = getattr(tokenizer, 'vocab', None) or str(type(tokenizer))
+    return json.dumps(content, default=str)
+
+def _backend(tokenizer):
+    "The tokenizer of the library tokenizers inside one of transformers; the tokenizer itself where there is none."
+    return getattr(tokenizer, 'backend_tokenizer', tokenizer)
 
 def _unknown_share(tokenizer, text):
-    "Share of a text's tokens that the tokenizer does not know, where that can be told."
-    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
-    mark = getattr(getattr(own, 'model', None), 'unk_token', None)
+    "Share of a text's tokens that the tokenizer does not know; 0 where it does not say."
+    own = _backend(tokenizer)
+    model = getattr(own, 'model', None)
+    mark = getattr(model, 'unk_token', None)
     if mark is None or not hasattr(own, 'encode'): return 0.
-    found = own.encode(text, add_special_tokens=False).tokens
-    return found.count(mark) / max(1, len(found))
+    found = own.encode(text, add_special_tokens=False)
+    return _share(found.tokens, mark)
 
 # %% ../nbs/10_text_models.ipynb #60e4028e
 def _call(module, batch):
     "The network's answer; it is given what its `forward` takes."
     takes = inspect.signature(module.forward).parameters
-    given = {k: batch[k] for k in ('input_ids', 'attention_mask', 'token_type_ids') if k in batch and k in takes}
+    names = ('input_ids', 'attention_mask', 'token_type_ids')
+    given = {
+        name: batch[name] for name in names
+        if name in takes and name in batch}
     return module(**given, output_hidden_states=True, return_dict=True)
 
 def _hidden(out, layer):
-    "One hidden layer of an answer, (n, tokens, d); of an encoder and a decoder, the encoder's."
+    "One hidden layer of an answer, (n, tokens, d); where there are an encoder and a decoder, the encoder's."
     if layer is None and 'last_hidden_state' in out: return out.last_hidden_state
     layers = out.hidden_states if 'hidden_states' in out else out.encoder_hidden_states
     return layers[-1 if layer is None else layer]
 
+# %% ../nbs/10_text_models.ipynb #2cd361c5
 def _pooled(h, mask, pooling, skip):
     "One vector per text; the first `skip` tokens are left out."
     if skip: mask = mask * (mask.cumsum(1) > skip)
+    if pooling == 'mean':
+        total = (h * mask[..., None]).sum(1)
+        return total / mask.sum(1, keepdim=True).clamp(min=1)
+    places = mask.argmax(1)
+    if pooling == 'last':
+        places = mask.shape[1] - 1 - mask.flip(1).argmax(1)
     rows = torch.arange(len(h), device=h.device)
-    if pooling == 'cls': return h[rows, mask.argmax(1)]
-    if pooling == 'last': return h[rows, mask.shape[1] - 1 - mask.flip(1).argmax(1)]
-    return (h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+    return h[rows, places]
 
 # %% ../nbs/10_text_models.ipynb #e0e9e076
 POOLINGS = ('mean', 'cls', 'last')
 
-def encode_text(
-    module:nn.Module, # a model of transformers
-    batch:dict, # of `pad`
-    layer:int|None=None, # hidden layer, counted as in a list: 0 are the embeddings; None: the last
-    pooling:str='mean', # over tokens: one of `POOLINGS`
-) -> tuple: # features (n, d), or (k, d) of words, and head probabilities (n, S) or None
-    "Features of texts or of words in one pass."
+def encode_text(module, batch, layer=None, pooling='mean'):
+    "(features of texts (n, d) or of words (k, d), head probabilities (n, S) or None) of a hidden layer; None: the last."
     out = _call(module, batch)
     h = _hidden(out, layer)
-    if 'words' in batch: return h[batch['words'][:, 0], batch['words'][:, 1]].float(), None
-    skip = int(batch['prompt_length'][0]) if 'prompt_length' in batch else 0
+    if 'words' in batch:
+        windows, positions = batch['words'].T
+        return h[windows, positions].float(), None
+    skip = int(batch.get('prompt_length', [0])[0])
     x = _pooled(h, batch['attention_mask'], pooling, skip)
     return x.float(), _head_probs(out, module.config)
 
@@ -341,13 +394,8 @@ def _head_probs(out, config):
     return each / each.sum(1, keepdim=True)
 
 # %% ../nbs/10_text_models.ipynb #a90b62fb
-def encode_sentence(
-    module:nn.Module, # a SentenceTransformer
-    batch:dict, # of `Tokens.batch` or `OwnTexts.batch`
-    layer:int|None=None, # hidden layer of its transformer; None: its own answer
-    pooling:str='mean', # over tokens, where a layer is given
-) -> tuple: # features (n, d), or (k, d) of words, and None
-    "Embeddings of texts with the model's own pooling and normalisation; of words, as of any transformer."
+def encode_sentence(module, batch, layer=None, pooling='mean'):
+    "(features, None) with the model's own pooling and normalisation; words and hidden layers as of any transformer."
     if layer is not None or pooling != 'mean' or 'words' in batch:
         x, _ = encode_text(module[0].auto_model, batch, layer, pooling)
         return x, None
@@ -362,72 +410,102 @@ def _position_limit(module):
         table = getattr(part, 'position_embeddings', None)
         if not isinstance(table, nn.Embedding): continue
         padding = getattr(part, 'padding_idx', None)
-        return table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0)
+        unused = padding + 1 if isinstance(padding, int) else 0
+        return table.num_embeddings - unused
     return None
 
 def _fit_tokens(tokens, module):
     "The preprocessing with the limit of the network's positions, and with a head that knows the padding."
     config = getattr(module, 'config', None)
     if isinstance(tokens, OwnTexts) or config is None: return tokens
-    if getattr(config, 'pad_token_id', 0) is None: config.get_text_config().pad_token_id = tokens.pad_id
+    if getattr(config, 'pad_token_id', 0) is None:
+        config.get_text_config().pad_token_id = tokens.pad_id
     most = _position_limit(module)
-    return tokens if most is None or most >= tokens.limit else replace(tokens, limit=most)
+    fits = most is None or most >= tokens.limit
+    return tokens if fits else replace(tokens, limit=most)
 
 # %% ../nbs/10_text_models.ipynb #906d7f3f
 def _padding_side(backbone, tokens, encode):
     "The side where filling up changes nothing: 'right', 'left', or 'none'."
     pair = [tokens('a'), tokens('a ' * 11)]
-    alone = torch.cat([_answer(backbone, replace(tokens, side='none'), encode, [t]) for t in pair])
-    scale = alone.abs().max()
+    unpadded = replace(tokens, side='none')
+    alone = torch.cat([
+        _answer(backbone, unpadded, encode, [t])
+        for t in pair])
     for side in ('right', 'left'):
         together = _answer(backbone, replace(tokens, side=side), encode, pair)
-        if (together - alone).abs().max() <= 1e-3 * scale: return side
+        difference = (together - alone).abs().max()
+        if difference <= 1e-3 * alone.abs().max(): return side
     return 'none'
 
 def _answer(backbone, tokens, encode, texts):
     "Features and head probabilities side by side, (n, d + S)."
-    batch = {k: v.to(backbone.device) for k, v in tokens.batch(texts).items()}
-    with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch)
+    x, probs = _encoded(backbone, tokens, encode, texts)
     return x if probs is None else torch.cat([x, probs], 1)
+
+def _encoded(backbone, tokens, encode, texts):
+    "(features, head probabilities) of `Tokenised` texts."
+    module, device = backbone.module, backbone.device
+    batch = {k: v.to(device) for k, v in tokens.batch(texts).items()}
+    with _inference(module): return encode(module, batch)
 
 # %% ../nbs/10_text_models.ipynb #61f5d1ac
 def _hidden_layer(layer):
-    try: return None if layer is None else int(layer)
-    except ValueError: raise ValueError(f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the last but one.") from None
+    "The number of a hidden layer, or None."
+    if layer is None: return None
+    try: return int(layer)
+    except ValueError:
+        raise ValueError(
+            f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the last but one."
+        ) from None
 
+# %% ../nbs/10_text_models.ipynb #a1d29873
 def _complete_text(backbone, encode):
     "A text model that has shown on short texts how many features it gives."
-    if backbone.pooling not in POOLINGS: raise unknown('pooling of text models', backbone.pooling, POOLINGS)
+    if backbone.pooling not in POOLINGS:
+        raise unknown('pooling of text models', backbone.pooling, POOLINGS)
     is_asked = backbone.layer is not None or backbone.pooling != 'mean'
     if is_asked and isinstance(backbone.preprocess, OwnTexts):
         raise ValueError(f"{backbone.spec!r} reads texts in its own way: leave out layer= and pooling=.")
-    encode = partial(encode, layer=_hidden_layer(backbone.layer), pooling=backbone.pooling)
+    layer = _hidden_layer(backbone.layer)
+    encode = partial(encode, layer=layer, pooling=backbone.pooling)
     tokens, x, probs = _try_out(backbone, encode)
-    names = None if probs is None else backbone.head_classes
-    reading = _read_text_model(backbone, tokens, encode.func, x, probs)
-    key = fingerprint(backbone.fingerprint, tokens.fingerprint)
-    head = None if probs is None else 'classifier'
-    known = dict(preprocess=tokens, encode=encode, dim=x.shape[1], head=head, head_classes=names)
-    return replace(backbone, reading=reading, fingerprint=key, **known)
+    has_head = probs is not None
+    return replace(
+        backbone,
+        preprocess=tokens,
+        encode=encode,
+        dim=x.shape[1],
+        head='classifier' if has_head else None,
+        head_classes=backbone.head_classes if has_head else None,
+        fingerprint=fingerprint(backbone.fingerprint, tokens.fingerprint),
+        reading=_read_text_model(backbone, tokens, encode.func, x, probs))
 
+# %% ../nbs/10_text_models.ipynb #15351134
 def _try_out(backbone, encode):
     "(preprocessing that fits the network, features, head probabilities) of one short text."
     try:
         tokens = _fit_tokens(backbone.preprocess, _transformer(backbone.module))
-        if isinstance(tokens, Tokens): tokens = replace(tokens, side=_padding_side(backbone, tokens, encode))
-        batch = {k: v.to(backbone.device) for k, v in tokens.batch([tokens.of_text('a')]).items()}
-        with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch)
+        if isinstance(tokens, Tokens):
+            tokens = replace(tokens, side=_padding_side(backbone, tokens, encode))
+        text = tokens.of_text('a')
+        x, probs = _encoded(backbone, tokens, encode, [text])
     except IndexError as e:
         if backbone.layer is None: raise _cannot_read(backbone, e) from e
-        raise ValueError(f"{backbone.spec!r} has no layer {backbone.layer}: 0 are the embeddings, -1 is the last.") from e
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as e: raise _cannot_read(backbone, e) from e
+        raise ValueError(
+            f"{backbone.spec!r} has no layer {backbone.layer}: 0 are the embeddings, -1 is the last."
+        ) from e
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as e:
+        raise _cannot_read(backbone, e) from e
     return tokens, x, probs
 
+# %% ../nbs/10_text_models.ipynb #7da10b01
 def _cannot_read(backbone, e):
     "An error that says in which way a network is no text model."
     said = ' '.join(str(e).split())[:200]
-    return ValueError(f"{backbone.spec!r} cannot read a short text, so it is no model that takes texts alone, "
-                      f"or its tokenizer belongs to another ({type(e).__name__}: {said}).")
+    return ValueError(
+        f"{backbone.spec!r} cannot read a short text. Either it is not a model that takes texts alone, "
+        f"or its tokenizer belongs to another model ({type(e).__name__}: {said}).")
 
 def _transformer(module):
     "The network of transformers inside a text model; the module itself where there is none."
@@ -439,14 +517,17 @@ def _read_text_model(backbone, tokens, encode, x, probs):
     "The reading with layer, pooling, prompt, limit and head."
     reading = backbone.reading.add('features', f'{x.shape[1]:,} numbers: {_how_pooled(backbone, encode)}')
     if not tokens.prefix: reading = reading.add('prompt', 'none')
-    elif 'prompt' not in reading: reading = reading.add('prompt', f'{tokens.prefix!r} before each text')
-    skip, side = getattr(tokens, 'skip', 0), getattr(tokens, 'side', '')
-    if skip: reading = reading.add('pooling', f"leaves out the prompt's first {skip} tokens")
+    elif 'prompt' not in reading:
+        reading = reading.add('prompt', f'{tokens.prefix!r} before each text')
+    if getattr(tokens, 'skip', 0):
+        reading = reading.add('pooling', f"leaves out the prompt's first {tokens.skip} tokens")
     limit = 'none' if tokens.limit is None else f'{tokens.limit:,} tokens'
-    guessed = isinstance(tokens, Tokens) and _says_no_limit(backbone)
-    reading = reading.add('limit of a text', limit, 'guess' if guessed else 'read')
-    reading = reading.add('letters', 'made lower-case by the tokenizer' if _lowers(tokens) else 'as written')
-    if side == 'none': reading = reading.add('batches', 'of texts of one length, as the network does not leave padding out')
+    is_guess = isinstance(tokens, Tokens) and _says_no_limit(backbone)
+    reading = reading.add('limit of a text', limit, 'guess' if is_guess else 'read')
+    letters = 'made lower-case by the tokenizer' if _lowers(tokens.tokenizer) else 'as written'
+    reading = reading.add('letters', letters)
+    if getattr(tokens, 'side', '') == 'none':
+        reading = reading.add('batches', 'of texts of one length, as the network does not leave padding out')
     return reading.add('head', _head_in_words(backbone, probs))
 
 # %% ../nbs/10_text_models.ipynb #756d16d8
@@ -454,19 +535,27 @@ GUESSED_LIMIT = 512 # tokens, where neither tokenizer nor network says how many
 
 def _says_no_limit(backbone):
     "Whether neither the tokenizer nor the network says how many tokens a text may have."
-    config = getattr(_transformer(backbone.module), 'config', None)
+    config = _config(backbone)
     of_tokenizer = getattr(backbone.preprocess.tokenizer, 'model_max_length', None)
     of_network = getattr(config, 'max_position_embeddings', None)
     return not any(n and n < 10**6 for n in (of_tokenizer, of_network))
 
+def _config(backbone):
+    "The configuration of the network of transformers, or None."
+    return getattr(_transformer(backbone.module), 'config', None)
+
+# %% ../nbs/10_text_models.ipynb #4253f4e5
 def _how_pooled(backbone, encode):
     "Where the features of a text come from, in words."
-    if encode is encode_sentence and backbone.layer is None and backbone.pooling == 'mean':
-        parts = [_part_in_words(m) for m in backbone.module]
+    layer, pooling = backbone.layer, backbone.pooling
+    if encode is encode_sentence and layer is None and pooling == 'mean':
+        parts = list(map(_part_in_words, backbone.module))
         cut = getattr(backbone.module, 'truncate_dim', None)
-        return "the model's own embedding (" + ', '.join(parts + ([f'first {cut} numbers'] if cut else [])) + ')'
-    how = {'mean': 'mean over the tokens', 'cls': 'first token', 'last': 'last token'}[backbone.pooling]
-    return f"{how} of {'the last hidden layer' if backbone.layer is None else f'hidden layer {backbone.layer}'}"
+        if cut: parts.append(f'first {cut} numbers')
+        return f"the model's own embedding ({', '.join(parts)})"
+    how = {'mean': 'mean over the tokens', 'cls': 'first token', 'last': 'last token'}[pooling]
+    where = 'the last hidden layer' if layer is None else f'hidden layer {layer}'
+    return f'{how} of {where}'
 
 def _part_in_words(module):
     "A part of a sentence model: its class and what it pools."
@@ -474,19 +563,23 @@ def _part_in_words(module):
     if mode is None: return type(module).__name__
     return f"pooling: {mode if isinstance(mode, str) else ' and '.join(mode)}"
 
-def _lowers(tokens):
+# %% ../nbs/10_text_models.ipynb #c7c199f6
+def _lowers(tokenizer):
     "Whether the tokenizer makes letters lower-case."
-    tokenizer = tokens.tokenizer if isinstance(tokens, Tokens) else tokens.module.tokenizer
-    own = getattr(tokenizer, 'backend_tokenizer', tokenizer)
-    normalizer = getattr(own, 'normalizer', None)
-    return normalizer is not None and normalizer.normalize_str('A').lstrip('▁ ') == 'a'
+    normalizer = getattr(_backend(tokenizer), 'normalizer', None)
+    if normalizer is None: return False
+    return normalizer.normalize_str('A').lstrip('▁ ') == 'a'
 
 def _head_in_words(backbone, probs):
-    "Whether the network tells classes apart, and how many."
-    config = getattr(_transformer(backbone.module), 'config', None)
-    labels = any(str(a).endswith('ForSequenceClassification') for a in getattr(config, 'architectures', None) or ())
-    if probs is None and labels and config.num_labels == 1: return 'one number, which is not read as classes'
-    if probs is None: return 'none: the network gives features only'
-    several = ', each with a probability of its own' if config.problem_type == 'multi_label_classification' else ''
+    "How many classes the network's head has, in words."
+    config = _config(backbone)
+    if probs is None:
+        names = map(str, getattr(config, 'architectures', None) or ())
+        is_classifier = any(name.endswith('ForSequenceClassification') for name in names)
+        if is_classifier and config.num_labels == 1:
+            return 'one number, which is not read as classes'
+        return 'none: the network gives features only'
+    is_multiple = config.problem_type == 'multi_label_classification'
+    several = ', each with a probability of its own' if is_multiple else ''
     named = 'with names' if backbone.head_classes else 'without names'
     return f'{probs.shape[1]:,} classes {named}{several}'
