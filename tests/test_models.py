@@ -404,7 +404,7 @@ def test_other_bad_files(tmp_path):
         (tmp_path/name).write_bytes(content)
         with pytest.raises(ValueError, match="is refused: it is damaged"): load_backbone(f"file:{tmp_path/name}:resnet18")
     torch.save({"epoch": 3}, tmp_path/"d.pth")
-    with pytest.raises(ValueError, match="holds no state dict"): load_backbone(f"file:{tmp_path/'d.pth'}:resnet18")
+    with pytest.raises(ValueError, match="contains no state dict"): load_backbone(f"file:{tmp_path/'d.pth'}:resnet18")
     with pytest.raises(FileNotFoundError, match="There is no checkpoint"): load_backbone(f"file:{tmp_path/'none.pth'}:resnet18")
     with pytest.raises(ValueError, match="which architecture.*:resnet50"): load_backbone(f"file:{tmp_path/'a.pth'}")
     with pytest.raises(ValueError, match="Unknown architecture 'resnet5O'. Did you mean 'resnet50'"): load_backbone(f"file:{tmp_path/'a.pth'}:resnet5O")

@@ -447,8 +447,8 @@ def test_two_sets_of_weights(tmp_path):
     with pytest.raises(ValueError, match="begin with 'middle.'"): load_backbone(spec(path, prefix="middle."), device="cpu")
 
 def test_keys_are_listed(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no state dict.*epoch \(int\), note \(str\)"): load_backbone(spec(save(tmp_path, {"epoch": 3, "note": "a"})))
-    with pytest.raises(ValueError, match=r"does not fit.*The file holds: optimizer"): load_backbone(spec(save(tmp_path, {"optimizer": {"x": torch.ones(2)}})))
+    with pytest.raises(ValueError, match=r"contains no state dict.*epoch \(int\), note \(str\)"): load_backbone(spec(save(tmp_path, {"epoch": 3, "note": "a"})))
+    with pytest.raises(ValueError, match=r"does not fit.*The file contains: optimizer"): load_backbone(spec(save(tmp_path, {"optimizer": {"x": torch.ones(2)}})))
 
 def test_own_size_and_input_transform(tmp_path):
     net = torchvision.models.inception_v3(weights=None, num_classes=4, init_weights=False, aux_logits=False).eval()
