@@ -16,7 +16,7 @@ from ..kind import Kind, Words
 from ..metrics import changes_by_history
 from ..plots import plot_by_history, plot_hits, plot_recommendations
 from ..protocols import fit_rows
-from ..recommenders import RECOMMENDERS, taken
+from ..recommenders import RECOMMENDERS, interaction_matrix
 
 # %% ../../nbs/kinds/recommendation.ipynb #46f72691
 def _interactions(y, unit): return np.arange(len(y)), np.zeros_like(y)
@@ -26,7 +26,7 @@ def _item_of(task): return task.y
 # %% ../../nbs/kinds/recommendation.ipynb #c47ef333
 def _user_targets(features, task, most=500):
     "(n, k) 1 where one of the k busiest users took the item in training; items are held out one by one."
-    took = taken(task, fit_rows(task))
+    took = interaction_matrix(task, fit_rows(task))
     busiest = np.argsort(-took.sum(1), kind='stable')[:most]
     return took[busiest][:, features.ids].toarray().T, None
 
