@@ -54,16 +54,17 @@ def _history(task):
 LISTED = 50 # items that are kept of each list
 
 def best_items(scores, k=LISTED):
-    "Codes (n, k) of the best items of each row of `scores` (n, n_items); -1 where there are no more: -inf is never listed."
+    "Codes (n, k) of the best items of each row of `scores` (n, n_items); -1 where only items with -inf are left."
     n_items = scores.shape[1]
-    top = np.argpartition(-scores, min(k, n_items) - 1, axis=1)[:, :k]
+    last = min(k, n_items) - 1
+    top = np.argpartition(-scores, last, axis=1)[:, :k]
     top = np.sort(top, axis=1) # of equal scores the first item wins
     values = np.take_along_axis(scores, top, 1)
     order = np.argsort(-values, axis=1, kind='stable')
     lists = np.where(np.isneginf(values), -1, top)
     lists = np.take_along_axis(lists, order, 1)
-    missing = max(0, k - n_items)
-    return np.pad(lists, ((0, 0), (0, missing)), constant_values=-1)
+    width = (0, 0), (0, max(0, k - n_items))
+    return np.pad(lists, width, constant_values=-1)
 
 # %% ../nbs/15_recommenders.ipynb #df316047
 def user_chunks(users, n_items):
@@ -73,11 +74,11 @@ def user_chunks(users, n_items):
         yield users[i:i + step]
 
 # %% ../nbs/15_recommenders.ipynb #2d46c6f2
-def _mask_excluded(scores, users, excluded):
-    "Scores (n, n_items) with -inf at each user's excluded items."
-    scores = np.array(scores, np.float32)
-    scores[excluded[users].nonzero()] = -np.inf
-    return scores
+def _list_allowed(scores, users, excluded, k=LISTED):
+    "Codes (n, k) of the best items that are not excluded for the user."
+    allowed = np.array(scores, np.float32)
+    allowed[excluded[users].nonzero()] = -np.inf
+    return best_items(allowed, k)
 
 def _list_predictions(lists, users, relevant, split, **meta):
     "Lists as predictions, with their hits among the relevant items and the number of those."
@@ -94,7 +95,8 @@ def _count_items(matrix):
 def sample_history(history, n, seed=0):
     "Matrix (n_users, n_items) of n[u] random items of each user's history; all of them where there are fewer."
     users, items = history.nonzero()
-    shuffled = np.random.default_rng(seed).permutation(len(users))
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(users))
     order = np.lexsort((shuffled, users)) # users as they are, the items of each in random order
     place = np.arange(len(users)) - history.indptr[users]
     kept = order[place < n[users]]
@@ -146,16 +148,21 @@ def _list_best(scores, users, history, excluded):
     popular = history.sum(0)
     lists = {split: [] for split in excluded}
     for some in user_chunks(users, history.shape[1]):
-        found = np.array(scores(some), np.float32)
+        found = np.array(scores(some), np.float32) # a copy
         found[stranger[some]] = popular
         for split, matrix in excluded.items():
-            allowed = _mask_excluded(found, some, matrix)
-            lists[split].append(best_items(allowed))
-    return {split: np.concatenate(parts) for split, parts in lists.items()}
+            lists[split].append(_list_allowed(found, some, matrix))
+    return {
+        split: np.concatenate(parts)
+        for split, parts in lists.items()
+    }
 
 def _add_meta(parts, **more):
     "The same predictions with more in their `meta`."
-    return {split: replace(p, meta={**p.meta, **more}) for split, p in parts.items()}
+    return {
+        split: replace(p, meta={**p.meta, **more})
+        for split, p in parts.items()
+    }
 
 # %% ../nbs/15_recommenders.ipynb #39578e5b
 def _about_users(history, test):
@@ -173,16 +180,13 @@ def _stranger_notes(test):
     stranger = np.array(test.meta['history'])[test.ids] == 0
     if not stranger.any():
         return
+    given = score(test.take(stranger), 'ndcg@10', n_boot=2)
     note = (f'{int(stranger.sum()):,} of {len(test):,} test users have no history and are given what is popular: '
-            f'ndcg@10 {_ndcg_text(test.take(stranger))}')
+            f'ndcg@10 {given.value:.3f}')
     if not stranger.all():
-        note += f', the others {_ndcg_text(test.take(~stranger))}'
+        others = score(test.take(~stranger), 'ndcg@10', n_boot=2)
+        note += f', the others {others.value:.3f}'
     yield note
-
-def _ndcg_text(predictions):
-    "nDCG with three digits."
-    value = score(predictions, 'ndcg@10', n_boot=2)
-    return f'{float(value):.3f}'
 
 # %% ../nbs/15_recommenders.ipynb #0d012c71
 RECOMMENDERS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': …}
@@ -191,7 +195,11 @@ RECOMMENDERS = {} # name -> f(backbone, task, features, *, seed, **options) -> {
 def most_popular(backbone, task, features, *, seed=0):
     "The items that most users took."
     popular = _history(task).sum(0)
-    return recommend(task, lambda users: np.tile(popular, (len(users), 1)), seed=seed)
+    return recommend(
+        task,
+        lambda users: np.tile(popular, (len(users), 1)),
+        seed=seed
+    )
 
 RECOMMENDERS['majority'] = most_popular
 
@@ -200,21 +208,26 @@ ASKED = 5000 # users by whom an option is chosen
 
 def valid_ndcg(task, scores, seed=0):
     "{option: ndcg@10 on valid} of `scores`, users -> iterator of (option, scores (n, n_items)); empty without valid."
-    train, valid = _split_matrix(task, 'train'), _split_matrix(task, 'valid')
+    train = _split_matrix(task, 'train')
+    valid = _split_matrix(task, 'valid')
     in_both = (_count_items(train) > 0) & (_count_items(valid) > 0)
     users = np.flatnonzero(in_both)
     if len(users) > ASKED:
-        drawn = np.random.default_rng(seed).choice(users, ASKED, replace=False)
-        users = np.sort(drawn)
+        rng = np.random.default_rng(seed)
+        users = rng.choice(users, ASKED, replace=False)
+        users.sort()
     excluded = seen_items(task) - valid
     sums = {}
     for some in user_chunks(users, train.shape[1]):
         for option, found in scores(some):
-            lists = best_items(_mask_excluded(found, some, excluded), 10)
+            lists = _list_allowed(found, some, excluded, 10)
             predictions = _list_predictions(lists, some, valid, 'valid')
-            stats = METRICS['ndcg@10'].unit_stats(predictions)
-            sums[option] = sums.get(option, 0) + stats.sum(0)
-    return {option: float(total / n) for option, (total, n) in sums.items()}
+            stats = METRICS['ndcg@10'].unit_stats(predictions).sum(0)
+            sums[option] = sums.get(option, 0) + stats
+    return {
+        option: float(total / n)
+        for option, (total, n) in sums.items()
+    }
 
 # %% ../nbs/15_recommenders.ipynb #c0ea4243
 def _choose(tried, default):
@@ -246,7 +259,7 @@ def _item_features(features, backbone, task):
 
 # %% ../nbs/15_recommenders.ipynb #a89f8a3e
 def mean_similarity(cosines, history, ks):
-    "Mean cosine (len(ks), n) of each item to the k most similar of a history (h,), not to itself; changes `cosines` (h, n)."
+    "Mean cosine (len(ks), n) of each item to the k most similar others of a history (h,); changes `cosines` (h, n)."
     n_own = len(history)
     most = min(max(ks), n_own)
     cosines[np.arange(n_own), history] = -np.inf # comes last
@@ -268,7 +281,8 @@ def _similarity_scorer(x, history, ks):
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     unit = (x / np.maximum(norms, 1e-12)).astype(np.float32)
     cosines = unit @ unit.T if len(unit) <= 2**13 else None
-    own_items = np.split(history.indices, history.indptr[1:-1])
+    ends = history.indptr[1:-1]
+    own_items = np.split(history.indices, ends)
     return partial(_score_users, unit, cosines, own_items, ks)
 
 def _score_users(unit, cosines, own_items, ks, users):
@@ -289,7 +303,8 @@ def similar_items(backbone, task, features, *, seed=0):
     "Items like those of the user's history, by cosine of frozen features."
     x = _item_features(features, backbone, task)
     on_train = _similarity_scorer(x, _split_matrix(task, 'train'), HISTORY_KS)
-    k, choices = _choose(valid_ndcg(task, on_train, seed), HISTORY_KS[1])
+    tried = valid_ndcg(task, on_train, seed)
+    k, choices = _choose(tried, HISTORY_KS[1])
     final = _similarity_scorer(x, _history(task), (k,))
     return recommend(
         task,
@@ -304,7 +319,7 @@ RECOMMENDERS['knn'] = similar_items
 
 # %% ../nbs/15_recommenders.ipynb #ddab76a6
 def item_axes(x):
-    "Directions (n, r) in which the standardised items differ, their squared strengths (r,), number of features dropped."
+    "Directions (n, r) in which the standardised items differ, squared strengths (r,), number of features dropped."
     scale, dropped = standardiser(x)
     z = scale(x)
     is_tall = z.shape[1] <= z.shape[0]
@@ -326,9 +341,11 @@ STRENGTHS = tuple(10. ** e for e in range(4, -5, -1))
 
 def user_heads(backbone, task, features, *, seed=0):
     "A ridge regression for every user on frozen, standardised item features."
-    u, squares, dropped = item_axes(_item_features(features, backbone, task))
+    x = _item_features(features, backbone, task)
+    u, squares, dropped = item_axes(x)
     alphas = [strength * len(u) for strength in STRENGTHS]
-    on_train = partial(_score_strengths, u, squares, _split_matrix(task, 'train'), alphas)
+    train = _split_matrix(task, 'train')
+    on_train = partial(_score_strengths, u, squares, train, alphas)
     tried = valid_ndcg(task, on_train, seed)
     alpha, how = _choose(tried, float(len(u)))
     choices = dict(
@@ -367,7 +384,8 @@ def random_heads(backbone, task, features, *, seed=0):
     randomized = randomize(backbone, seed)
     parts = user_heads(randomized, task, features, seed=seed)
     notes = (*parts['test'].meta['notes'], 'random weights')
-    return _add_meta(parts, fingerprints={'random': randomized.fingerprint}, notes=notes)
+    fingerprints = {'random': randomized.fingerprint}
+    return _add_meta(parts, fingerprints=fingerprints, notes=notes)
 
 RECOMMENDERS['random_probe'] = random_heads
 
@@ -401,7 +419,8 @@ def factorisation(backbone, task, features, *, seed=0,
     grid = list(product(some_factors, penalties))
     is_choice = len(grid) > 1
     tried = _try_factorisations(task, grid, seed) if is_choice else {}
-    (factors, regularisation), how = _choose(tried, grid[len(grid) // 2])
+    middle = grid[len(grid) // 2]
+    (factors, regularisation), how = _choose(tried, middle)
     return recommend(
         task,
         _factorised(_history(task), factors, regularisation, seed),
@@ -423,20 +442,19 @@ def _try_factorisations(task, grid, seed):
 
 # %% ../nbs/15_recommenders.ipynb #4d23166c
 def by_novelty(test):
-    "Lists on test judged on items taken in train ('known') and on those not taken there ('new'); None without such items."
+    "Lists on test judged on items taken in train ('known') and on the others ('new'); None without such items."
     n_new = np.array(test.meta['new'])[test.ids]
     is_new = np.isin(test.pred, test.meta['new_items'])
-    return dict(
-        known=_only_users_with(test, test.y - n_new, test.scores * ~is_new),
-        new=_only_users_with(test, n_new, test.scores * is_new)
-    )
+    known = _only_users_with(test, test.y - n_new, test.scores * ~is_new)
+    new = _only_users_with(test, n_new, test.scores * is_new)
+    return dict(known=known, new=new)
 
 def _only_users_with(test, y, hits):
     "Lists of the users with items to be found, y > 0; None where there are none."
     rows = y > 0
     if not rows.any():
         return None
-    return replace(test, ids=test.ids[rows], y=y[rows], pred=test.pred[rows], scores=hits[rows])
+    return replace(test.take(rows), y=y[rows], scores=hits[rows])
 
 # %% ../nbs/15_recommenders.ipynb #cbabf6fd
 def protocols_of(kind):
