@@ -7,7 +7,8 @@ import numpy as np, pandas as pd, pyarrow.parquet as pq, pytest, torch
 from torch import nn
 from upgradeability import evaluation as ev
 from upgradeability.core import unknown
-from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
+from upgradeability.evaluation import COLUMNS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
+from upgradeability.tables import CONTROLS
 from upgradeability.metrics import METRICS, Metric, Predictions, gain, per_unit, ratio, score, upgradeability
 from upgradeability.models import MODELS, Source, load_backbone
 from upgradeability.protocols import PROTOCOLS

@@ -130,7 +130,7 @@ def test_what_can_be_read_in_two_ways_is_asked_for(folder):
         assert same(task, want) and f'dayfirst={dayfirst}' in task.name and load_task(task.name).fingerprint == task.fingerprint
 
 
-def days(*values, **more): return _times(pd.DataFrame(dict(date=list(values))), 'date', **more)
+def days(*values, **more): return _times(pd.Series(values, name='date'), **more)
 
 
 @pytest.mark.parametrize('values, message', [

@@ -212,7 +212,7 @@ def cell(row, column, value):
     (cell(3, 'timestamp', 'soon'), r"Column 'timestamp', row 4 .* is 'soon'"),
     (cell(3, 'timestamp', None), r"Column 'timestamp', row 4 .* is missing"),
     (cell(0, 'user_id', None), r"Column 'user_id', row 1 .* is missing: every row needs an id"),
-    (loans().rename(columns={'user_id': 'who'}), r"holds the user\? There are 'who'.*\?user=COLUMN"),
+    (loans().rename(columns={'user_id': 'who'}), r"is the user\? It has the columns 'who'.*\?user=COLUMN"),
     (loans()[:0], 'the table is empty'),
     (loans().assign(item_id='x' + loans().item_id), "None of the interactions' items is described: ids there read 'x"),
     (loans().groupby('user_id').head(3), 'of 12 users none has 5 interactions'),
@@ -247,7 +247,7 @@ def test_missing_files(folder, tmp_path):
     (folder/'items.csv').unlink()
     with pytest.raises(FileNotFoundError, match=r'No description of the items.*\?items=PATH'): load_interactions(folder/'loans.csv')
     with pytest.raises(FileNotFoundError, match="no items file 'lost.csv'"): find_items(folder/'loans.csv', 'lost.csv')
-    with pytest.raises(ValueError, match='should hold one NAME.inter'): load_interactions(folder)
+    with pytest.raises(ValueError, match='should have one NAME.inter'): load_interactions(folder)
 
 
 def test_items_that_cannot_be_used(folder):
@@ -256,7 +256,7 @@ def test_items_that_cannot_be_used(folder):
     with pytest.raises(ValueError, match='one vector per item'): items_of_vectors([1, 2, 3], np.eye(2))
     with pytest.raises(ValueError, match="'1' has more than one vector"): items_of_vectors([1, 1], np.eye(2))
     write(folder, books().rename(columns={'item_id': 'nr'}), 'items.csv')
-    with pytest.raises(ValueError, match="holds the item's id"): read_items(folder/'items.csv')
+    with pytest.raises(ValueError, match="is the item's id"): read_items(folder/'items.csv')
 
 
 def test_no_table(tmp_path):

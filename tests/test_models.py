@@ -12,7 +12,8 @@ from torchvision import transforms as T
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from upgradeability.backbones import complete, encode, find_tap, hash_weights, pool
-from upgradeability.models import BUNDLED, IMAGENET, fit_weights, imagenet_transform, load_backbone, randomize
+from upgradeability.checkpoints import fit_weights
+from upgradeability.models import BUNDLED, IMAGENET, imagenet_transform, load_backbone, randomize
 
 torch.manual_seed(0)
 TINY = T.Compose([T.Resize((8, 8)), T.ToTensor()])

@@ -12,7 +12,7 @@ from upgradeability.metrics import METRICS, Predictions, broken, calibration, co
 from upgradeability.models import load_backbone
 from upgradeability.kinds.recommendation import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
-from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, drawn, item_axes, judge, protocol_for, recommend, ridge_scores, seen, similar, taken
+from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, interaction_matrix, item_axes, mean_similarity, protocol_for, ridge_scores, sample_history, seen_items
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task
 
@@ -134,19 +134,19 @@ def test_similarity_leaves_the_item_itself_out():
     x = rng.normal(size=(30, 5))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     history = np.array([2, 5, 11, 20])
-    for k, found in zip((1, 3, 9), similar(x[history] @ x.T, history, (1, 3, 9))):
+    for k, found in zip((1, 3, 9), mean_similarity(x[history] @ x.T, history, (1, 3, 9))):
         for i in range(30):
             cosines = np.sort([x[i] @ x[j] for j in history if j != i])[::-1][:k]
             assert np.isclose(found[i], np.mean(cosines))
-    assert similar(x[history[:1]] @ x.T, history[:1], (1,))[0, 2] == 0 # a lone item has nothing to be like
+    assert mean_similarity(x[history[:1]] @ x.T, history[:1], (1,))[0, 2] == 0 # a lone item has nothing to be like
 
 
 def test_items_drawn_from_a_history():
-    history = taken(t := library(), fit_rows(t))
+    history = interaction_matrix(t := library(), fit_rows(t))
     n = np.arange(40) % 5
-    a, b, c = (drawn(history, n, seed) for seed in (0, 0, 1))
+    a, b, c = (sample_history(history, n, seed) for seed in (0, 0, 1))
     assert (np.diff(a.indptr) == n).all() and (a != b).nnz == 0 and (a != c).nnz > 0 and (a.multiply(history) != a).nnz == 0
-    assert (drawn(history, np.full(40, 999)) != history).nnz == 0
+    assert (sample_history(history, np.full(40, 999)) != history).nnz == 0
 
 
 # Protocols
@@ -155,7 +155,7 @@ def test_items_drawn_from_a_history():
 def test_what_is_offered(name, task):
     "Nothing that the user has, except the drawn items on train; hits are test items and train items."
     parts = run(name, task)
-    history, test = (taken(task, rows).toarray() > 0 for rows in (fit_rows(task), task.splits['test']))
+    history, test = (interaction_matrix(task, rows).toarray() > 0 for rows in (fit_rows(task), task.splits['test']))
     for split, p in parts.items():
         assert np.array_equal(p.ids, np.arange(40)) and np.array_equal(p.y, test.sum(1))
         own = history if split == 'train' else test
@@ -180,7 +180,7 @@ def test_a_seed_decides_everything(name, task):
 def test_no_test_interaction_takes_part(name, task):
     "With other test items (as many of each user's) the same is learned, chosen and offered."
     rng, y = np.random.default_rng(0), task.y.copy()
-    before = seen(task).toarray()
+    before = seen_items(task).toarray()
     for u in range(40):
         rows = task.splits['test'][task.groups[task.splits['test']] == u]
         y[rows] = rng.choice(np.flatnonzero(before[u] == 0), len(rows), replace=False)
@@ -191,7 +191,7 @@ def test_no_test_interaction_takes_part(name, task):
 
 
 def test_popularity_by_hand(task):
-    counts, history = np.bincount(task.y[fit_rows(task)], minlength=60), taken(task, fit_rows(task)).toarray()
+    counts, history = np.bincount(task.y[fit_rows(task)], minlength=60), interaction_matrix(task, fit_rows(task)).toarray()
     for u, lst in enumerate(run('majority', task)['test'].pred):
         want = [i for i in np.argsort(-counts, kind='stable') if not history[u, i]][:50]
         assert counts[lst[lst >= 0]].tolist() == counts[want].tolist()
@@ -211,7 +211,7 @@ def test_choices_are_made_on_valid(task):
     p = run('linear_probe', task)['test']
     tried = p.meta['choices']['ndcg']
     u, squares, _ = item_axes(np.asarray(task.inputs.items))
-    train, valid = taken(task, task.splits['train']), taken(task, task.splits['valid'])
+    train, valid = interaction_matrix(task, task.splits['train']), interaction_matrix(task, task.splits['valid'])
     alpha = 60.
     s = ridge_scores(u, squares, train, alpha)
     s[train.toarray() > 0] = -np.inf
@@ -253,7 +253,7 @@ def test_new_items_apart(task):
     few = task.sample(30)
     p = run('linear_probe', few)['test']
     parts, known = by_novelty(p), np.unique(task.y[fit_rows(few)])
-    test = taken(task, task.splits['test']).toarray() > 0
+    test = interaction_matrix(task, task.splits['test']).toarray() > 0
     new = np.setdiff1d(np.arange(60), known)
     assert parts['known'].y.sum() + parts['new'].y.sum() == p.y.sum() and np.array_equal(parts['new'].y, test[:, new].sum(1)[test[:, new].any(1)])
     assert parts['known'].scores.sum() + parts['new'].scores.sum() == p.scores.sum()
@@ -263,7 +263,7 @@ def test_new_items_apart(task):
 
 def test_threads_change_nothing(task):
     from upgradeability import recommenders as r
-    history = taken(task, fit_rows(task))
+    history = interaction_matrix(task, fit_rows(task))
     als = r.import_extra('implicit.cpu.als', 'recommend')
     from scipy import sparse
     fits = [als.AlternatingLeastSquares(factors=8, num_threads=n, random_state=0) for n in (1, 2)]

@@ -4,17 +4,21 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import copyreg, dis, functools, inspect, io, json, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
+import copyreg, dis, functools, inspect, io, json, logging, os, random, re
+import site, sys, sysconfig, threading, weakref, zipfile
+from collections import namedtuple
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType
-from types import MethodType, MethodWrapperType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, GetSetDescriptorType
+from types import MappingProxyType, MemberDescriptorType, MethodDescriptorType, MethodType
+from types import MethodWrapperType, ModuleType, WrapperDescriptorType
 
 # %% auto #0
-__all__ = ['Tap', 'pool', 'find_tap', 'encode', 'Backbone', 'hash_weights', 'complete']
+__all__ = ['Tap', 'Backbone']
 
 # %% ../nbs/09_backbones.ipynb #97bc14f3
 import numpy as np, pandas as pd, torch
@@ -37,330 +41,480 @@ class Tap:
     output: str = '' # which of the network's outputs counts: its key, or its number; '' where there is one
 
 # %% ../nbs/09_backbones.ipynb #feb587d6
-def pool(
-    x:torch.Tensor, # (n, d), (n, positions, d), (n, d, height, width) or (n, height, width, d)
-    how:str, # 'flat': one position or all of them side by side; 'mean': over positions; 'cls': the first token
-) -> torch.Tensor: # (n, d)
-    "One vector per example."
-    if x.ndim == 2 or how == 'flat': return x.flatten(1)
-    if how == 'cls' and x.ndim == 3: return x[:, 0]
-    if how != 'mean': raise ValueError(f"pooling={how!r} does not fit an output of shape {tuple(x.shape)}; use 'mean', 'flat' or, for tokens, 'cls'.")
-    if x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]: x = x.flatten(1, 2)
-    return x.mean(1) if x.ndim == 3 else x.flatten(2).mean(2)
+def pool(x, how):
+    "(n, d): all positions of an example side by side ('flat'), their mean ('mean'), or its first token ('cls')."
+    if x.ndim == 2 or how == 'flat':
+        return x.flatten(1)
+    if how == 'cls' and x.ndim == 3:
+        return x[:, 0]
+    if how != 'mean':
+        raise ValueError(
+            f"pooling={how!r} does not fit an output of shape {tuple(x.shape)}. "
+            f"Use 'mean', 'flat' or, for tokens, 'cls'.")
+    n, *sizes = x.shape
+    channels_are_last = len(sizes) == 3 and sizes[0] == sizes[1] != sizes[2]
+    if channels_are_last: x = x.flatten(1, 2)
+    if x.ndim == 3: return x.mean(1)
+    return x.flatten(2).mean(2)
 
 # %% ../nbs/09_backbones.ipynb #319f7b58
-def _close(a, b): return a.shape == b.shape and torch.allclose(a, b, atol=1e-7, rtol=1e-4)
+def _close(a, b):
+    "Whether two tensors are equal but for rounding."
+    if a.shape != b.shape: return False
+    return torch.allclose(a, b, atol=1e-7, rtol=1e-4)
 
-def _scaled(x, y):
-    "The positive factor between two tensors by least squares; None where there is none."
-    s = float((x * y).sum() / (x * x).sum())
-    return s if 1e-4 < s < 1e4 and abs(s - 1) > 1e-6 else None
+def _plain_ways(x, out):
+    "(squash, output) of the ways in which a layer's numbers become an output of this width."
+    yield _squash_by_width(out), x
+    if out.shape[1] > 1:
+        yield 'none', x.softmax(1)
+        yield 'exp', x.log_softmax(1)
+    yield 'none', x.sigmoid()
+    yield 'exp', nn.functional.logsigmoid(x)
 
-def _centred(x): return x - x.mean(1, keepdim=True)
+def _squash_by_width(out):
+    "What makes probabilities of an output that is no probability yet."
+    return 'sigmoid' if out.shape[1] == 1 else 'softmax'
 
-def _squash(x, out):
-    "What makes probabilities of the output, where a layer's numbers explain it: 'softmax', 'sigmoid', …; else None."
-    one = out.shape[1] == 1
-    ways = [('sigmoid' if one else 'softmax', x), ('none', x.sigmoid()), ('exp', nn.functional.logsigmoid(x))]
-    if not one: ways[1:1] = [('none', x.softmax(1)), ('exp', x.log_softmax(1))]
-    return next((squash for squash, y in ways if _close(y, out)), None)
+# %% ../nbs/09_backbones.ipynb #7f255931
+def _scaled_ways(x, out):
+    "The same with a temperature or a constant in between; without a scale the output is NaN, which fits nothing."
+    yield _squash_by_width(out), _scale(x, out) * x
+    if out.shape[1] > 1:
+        log = out.clamp_min(1e-38).log()
+        yield 'none', (_centred_scale(x, log) * x).softmax(1)
+        yield 'exp', (_centred_scale(x, out) * x).log_softmax(1)
+    yield 'none', (_scale(x, out.logit()) * x).sigmoid()
+    if out.shape[1] > 1 and x.numel() > 4: # a constant is added
+        scaled = _centred_scale(x, out) * x
+        yield 'softmax', scaled + (out - scaled).mean()
 
-def _squash_scaled(x, out):
-    "The same where a temperature comes in between."
-    one, log, ways = out.shape[1] == 1, out.clamp_min(1e-38).log(), []
-    if s := _scaled(x, out): ways.append(('sigmoid' if one else 'softmax', s * x))
-    if not one and (s := _scaled(_centred(x), _centred(log))): ways.append(('none', (s * x).softmax(1)))
-    if not one and (s := _scaled(_centred(x), _centred(out))): ways.append(('exp', (s * x).log_softmax(1)))
-    if s := _scaled(x, out.logit()): ways.append(('none', (s * x).sigmoid()))
-    if not one and x.numel() > 4 and (s := _scaled(_centred(x), _centred(out))): # a constant is added
-        ways.append(('softmax', s * x + (out - s * x).mean()))
-    return next((squash for squash, y in ways if _close(y, out)), None)
+def _scale(x, y):
+    "The positive factor between two tensors by least squares; NaN where there is none."
+    s = (x * y).sum() / (x * x).sum()
+    s = float(s)
+    is_scale = 1e-4 < s < 1e4 and abs(s - 1) > 1e-6
+    return s if is_scale else np.nan
 
-def _is_head(candidate, out, is_last, squash=_squash):
+def _centred_scale(x, y):
+    "The factor between the deviations of two tensors from the mean of each row."
+    return _scale(_centred(x), _centred(y))
+
+# %% ../nbs/09_backbones.ipynb #382c7477
+def _centred(x):
+    "Each row minus its mean."
+    return x - x.mean(1, keepdim=True)
+
+# %% ../nbs/09_backbones.ipynb #4f9b0e51
+def _pooling_and_squash(given, out, is_last, ways):
     "(pooling, squash) by which a layer's output becomes the network's output, or None."
     for how in ('flat', 'mean', 'cls'):
-        try: pooled, rectified = pool(candidate, how), pool(candidate.relu(), how)
+        try: x = pool(given, how)
         except ValueError: continue
-        if pooled.shape != out.shape: continue
-        if found := squash(pooled, out): return how, found
-        if is_last and candidate.ndim == 4 and _close(rectified, out): return how, 'softmax'
+        if x.shape != out.shape: continue
+        squash = _fitting_squash(ways, x, out)
+        if squash: return how, squash
+        may_be_rectified = is_last and given.ndim == 4
+        if may_be_rectified and _close(pool(given.relu(), how), out):
+            return how, 'softmax'
 
-def _may_be_head(module): return isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+def _fitting_squash(ways, x, out):
+    "The squash of the first way that leads from x to the output; None."
+    for squash, y in ways(x, out):
+        if _close(y, out): return squash
 
+def _may_be_head(module):
+    "Whether a module is a linear layer or a 1 x 1 convolution."
+    if isinstance(module, nn.Linear): return True
+    return isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)
+
+# %% ../nbs/09_backbones.ipynb #803db6bd
 def _real(t):
-    "A tensor in float32; a quantised one by the values that it stands for."
+    "A tensor in float32; a quantised one by the values that it represents."
     return t.dequantize() if t.is_quantized else t.float()
 
 def _positions(module, x):
     "What a linear layer reads or gives, with all positions in one dimension."
-    return x.flatten(1, -2) if isinstance(module, nn.Linear) and x.ndim > 3 else x
+    is_map = isinstance(module, nn.Linear) and x.ndim > 3
+    return x.flatten(1, -2) if is_map else x
 
 # %% ../nbs/09_backbones.ipynb #a1c0de11
 OUTPUTS = ( # keys that say what a tensor is; the first that is there counts
-    'logits', 'prediction', 'predictions', 'preds', 'pred', 'scores', 'probs', 'probabilities', 'out', 'output',
-    'pooler_output', 'image_embeds', 'x_norm_clstoken', 'embeddings', 'embedding', 'embeds', 'pooled',
-    'features', 'feature', 'feats', 'last_hidden_state', 'x_norm_patchtokens')
+    'logits prediction predictions preds pred scores probs probabilities out output '
+    'pooler_output image_embeds x_norm_clstoken embeddings embedding embeds pooled '
+    'features feature feats last_hidden_state x_norm_patchtokens').split()
 
 def _parts_of(out):
-    "{key: part} of an output of several parts; None where it has none."
+    "{key: part} of an output of several parts; empty where it has none."
     if hasattr(out, '_asdict'): return out._asdict()
     if isinstance(out, (dict, MappingProxyType)): return dict(out)
-    if isinstance(out, (list, tuple)): return dict(enumerate(out))
-    if isinstance(getattr(out, 'logits', None), torch.Tensor): return {'logits': out.logits}
-    return getattr(out, '__dict__', None) or None
+    if isinstance(out, (list, tuple)):
+        return dict(enumerate(out))
+    logits = getattr(out, 'logits', None)
+    if isinstance(logits, torch.Tensor): return {'logits': logits}
+    return getattr(out, '__dict__', {})
 
+# %% ../nbs/09_backbones.ipynb #8bb15af2
 def _tensors(out, path='', depth=0):
     "{path: tensor} of all that a network returned."
     if isinstance(out, torch.Tensor): return {path: out}
-    parts = _parts_of(out) if depth < 4 else None
     found = {}
-    for k, v in (parts or {}).items(): found |= _tensors(v, f'{path}.{k}' if path else str(k), depth + 1)
+    if depth == 4: return found
+    for key, part in _parts_of(out).items():
+        inner = f'{path}.{key}' if path else str(key)
+        found |= _tensors(part, inner, depth + 1)
     return found
 
-def _at(out, path):
-    "The part of an output that a path names; a network that returns one tensor returns that."
+def _tensor_at(out, path):
+    "The tensor that a path names in what a network returned."
     found = _tensors(out)
-    if path not in found:
-        raise ValueError(
-            f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
-    return found[path]
+    if path in found: return found[path]
+    raise ValueError(
+        f"The network returned {_listed(found)} this time, without {path!r}, which it returned before.")
 
-def _listed(tensors): return ', '.join(f'{k or "output"} {tuple(t.shape)}' for k, t in tensors.items()) or 'no tensor'
+def _listed(tensors):
+    "Paths and shapes of tensors, in words."
+    shapes = [f'{path or "output"} {tuple(t.shape)}' for path, t in tensors.items()]
+    return ', '.join(shapes) or 'no tensor'
 
 # %% ../nbs/09_backbones.ipynb #a1c0de12
 def _with_rows(t, n):
     "The tensor with one row per example, where a dimension of length one was squeezed away; None where it has no rows."
-    if n == 1 and t.ndim < 2 and (t.ndim == 0 or len(t) > 1): t = t[None]
+    is_column = t.ndim == 1 and len(t) <= 1
+    if n == 1 and t.ndim < 2 and not is_column: t = t[None]
     if t.ndim == 0 or len(t) != n: return None
     return t[:, None] if t.ndim == 1 else t
 
+# %% ../nbs/09_backbones.ipynb #ddab855f
 def _usable(out, n):
-    "{path: tensor with a row per example} of what a network returned, losses and auxiliary outputs left out."
+    "{path: tensor with a row per example} of what a network returned, without losses and auxiliary outputs."
     tensors = _tensors(out)
     if not tensors:
         raise TypeError(
             f"The network returns a {type(out).__name__}; a tensor, or a tuple or dict of tensors, is needed. "
             f"Wrap it in a module that returns one.")
-    found = {k: _with_rows(t, n) for k, t in tensors.items() if t.is_floating_point()}
-    found = {k: t for k, t in found.items() if t is not None and t.numel()}
+    found = {}
+    for path, t in tensors.items():
+        rows = _with_rows(t, n)
+        is_real = t.is_floating_point() and t.numel()
+        if rows is not None and is_real: found[path] = rows
     if not found:
         raise TypeError(
             f"The network returns {_listed(tensors)} for {n} examples; a tensor of real numbers with {n} rows is "
             f"needed. Wrap the network in a module that returns one.")
-    columns = {k for k in found if tensors[k].ndim == 1}
-    for minor in ({k for k in found if 'loss' in k.lower()}, {k for k in found if 'aux' in k.lower()}, columns):
-        found = {k: t for k, t in found.items() if k not in minor} or found # left out where something else is there
-    return found
+    for word in ('loss', 'aux'):
+        minor = {path for path in found if word in path.lower()}
+        found = _major(found, minor)
+    columns = {path for path in found if tensors[path].ndim == 1}
+    return _major(found, columns)
+
+# %% ../nbs/09_backbones.ipynb #13d731f4
+def _major(found, minor):
+    "The tensors without the minor ones; all of them where there are no others."
+    major = {k: found[k] for k in found if k not in minor}
+    return major or found
 
 def _named_output(found):
-    "The path that the names, or the form of a list of maps, decide for; None."
+    "The path that its name decides for, or the deepest of several maps; None where neither decides."
     if len(found) == 1: return next(iter(found))
     for name in OUTPUTS:
         if name in found: return name
-    if all(t.ndim == 4 for t in found.values()): return list(found)[-1] # the stages of a network, the deepest last
+    are_maps = all(t.ndim == 4 for t in found.values())
+    if are_maps: return list(found)[-1]
 
 # %% ../nbs/09_backbones.ipynb #972f01a5
-def find_tap(
-    module:nn.Module, # any network
-    batch:torch.Tensor, # two or more examples as it takes them
-    layer:str|None=None, # take the output of this module instead; None: find the head
-    pooling:str='mean', # how the output of `layer` is pooled
-) -> Tap: # where the features are
-    "Find the features by a dry run."
-    modules = dict(module.named_modules())
-    if layer is not None and layer not in modules: raise unknown('layer', layer, [k for k in modules if k])
-    out, calls, products = _dry_run(module, modules, batch)
-    def try_again(tap): return _is_causal(module, batch, tap)
-    try: found = _find_head(_usable(out, len(batch)), calls, products, try_again) if _may_have_head(module) else None
+def find_tap(module, batch, layer=None, pooling='mean'):
+    "The `Tap` of a network that a dry run on two or more examples shows, or that of the output of `layer`, pooled so."
+    names = dict(module.named_modules())
+    if layer is not None and layer not in names:
+        raise unknown('layer', layer, filter(None, names))
+    run = _dry_run(module, batch)
+    try: head = _find_head(run)
     except (TypeError, ValueError):
         if layer is None: raise
-        return Tap(layer, 'output', pooling)
-    if layer is not None:
-        squash, output = (found.squash, found.output) if found else ('', '')
-        return Tap(layer, 'output', pooling, squash, output)
-    return found or _headless(module, _usable(out, len(batch)))
+        head = None
+    if layer is None: return head or _headless(run)
+    if head is None: return Tap(layer, 'output', pooling)
+    return replace(head, layer=layer, side='output', pooling=pooling)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de13
-def _dry_run(module, modules, batch):
-    "The network's output; (name, output, input) of the layers that may be a head; the same of its matrix products."
-    calls, hooks, products = [], [], _Products()
-    def record(name, m):
-        def keep(m, args, kwargs, out):
-            given = next(iter([*args, *kwargs.values()]), None)
-            kept = _may_be_head(m) or _is_custom_head(m, given, out)
-            y = _real(_positions(m, out)).detach().clone() if kept else None # a copy: what follows may work in place
-            calls.append((name, y, given if kept else None))
-        return m.register_forward_hook(keep, with_kwargs=True)
-    for name, m in modules.items():
-        is_layer = m._parameters or hasattr(m, 'in_features')
-        if is_layer and not isinstance(m, torch.jit.ScriptModule): hooks.append(record(name, m))
-    try:
-        with _evaluating(module), torch.inference_mode(), products: out = module(batch)
-    finally: [h.remove() for h in hooks]
-    return out, calls, products.seen
+# what a network did with a batch: what it returned, and the calls of layers and matrix products in their order
+_DryRun = namedtuple('_DryRun', 'module batch returned layers products')
+
+# what may be a head: layer and side of its tap, its output (None: it cannot be a head) and its input
+_Candidate = namedtuple('_Candidate', 'layer side output input', defaults=(None, None))
+
+def _dry_run(module, batch):
+    "Run the network once; what it returned, and the layers and products on the way."
+    layers, products = [], []
+    with ExitStack() as hooks:
+        for name, m in module.named_modules():
+            if not _is_layer(m): continue
+            hook = partial(_record_layer, layers, name)
+            hooks.enter_context(m.register_forward_hook(hook, with_kwargs=True))
+        with _inference(module), _Products(partial(_record_product, products)):
+            returned = module(batch)
+    return _DryRun(module, batch, returned, layers, products)
+
+def _is_layer(module):
+    "Whether a module computes with weights of its own, and can be watched."
+    if isinstance(module, torch.jit.ScriptModule): return False
+    return module._parameters or hasattr(module, 'in_features')
+
+# %% ../nbs/09_backbones.ipynb #495e2b2c
+def _record_layer(layers, name, module, args, kwargs, out):
+    "Note what a layer was given and what it gave: a copy, as later layers may change it in place."
+    x, *_ = *args, *kwargs.values(), None
+    call = _Candidate(name, 'input')
+    if _may_be_head(module) or _is_custom_head(module, x, out):
+        y = _real(_positions(module, out))
+        call = _Candidate(name, 'input', y.detach().clone(), x)
+    layers.append(call)
 
 def _is_custom_head(module, x, out):
     "Whether another module makes vectors of vectors by a matrix of its own: a cosine head, a quantised layer."
-    if not all(isinstance(t, torch.Tensor) and t.ndim == 2 for t in (x, out)): return False
-    if any(len(list(m.parameters())) for m in module.children()): return False
+    are_tensors = torch.is_tensor(x) and torch.is_tensor(out)
+    if not are_tensors or not x.ndim == out.ndim == 2: return False
+    if any(list(m.parameters()) for m in module.children()):
+        return False
     sizes = {x.shape[1], out.shape[1]}
-    if {getattr(module, 'in_features', None), getattr(module, 'out_features', None)} == sizes: return True
-    return any(p is not None and p.ndim == 2 and set(p.shape) == sizes for p in module._parameters.values())
+    n_in = getattr(module, 'in_features', None)
+    n_out = getattr(module, 'out_features', None)
+    if {n_in, n_out} == sizes: return True
+    own = module.parameters(recurse=False)
+    return any(p.ndim == 2 and set(p.shape) == sizes for p in own)
+
+# %% ../nbs/09_backbones.ipynb #2ad4a3ff
+MATRIX_PRODUCTS = (
+    nn.functional.linear, torch.matmul, torch.mm,
+    torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
 
 class _Products(torch.overrides.TorchFunctionMode):
-    """Keeps what matrix products multiply and give.
+    """Numbers the matrix products, from 0, and calls `hook(number, f, args, y)` for each y = f(*args).
 
-    With `only` it keeps the factor of that product, and puts `other` in the place of its result.
+    What `hook` returns replaces y, unless it is None.
     """
-    def __init__(self, only=None, other=None): self.seen, self.number, self.only, self.other = [], 0, only, other
-    def __torch_function__(self, f, types, args=(), kwargs=None):
-        if f not in PRODUCTS: return f(*args, **(kwargs or {}))
-        x, w = [*args, *(kwargs or {}).values()][:2]
-        y, number, self.number = f(*args, **(kwargs or {})), self.number, self.number + 1
-        if self.only == number: self.seen.append(x)
-        if self.only == number and self.other: return self.other(y)
-        if self.only is None and y.ndim == x.ndim == w.ndim == 2:
-            is_layer = f is nn.functional.linear
-            if is_layer or _is_cosine(x, w): self.seen.append((number, y.detach().clone(), x))
-        return y
+    def __init__(self, hook):
+        self.hook, self.number = hook, 0
 
-PRODUCTS = (nn.functional.linear, torch.matmul, torch.mm, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.__matmul__)
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        y = f(*args, **kwargs)
+        if f not in MATRIX_PRODUCTS: return y
+        args = [*args, *kwargs.values()]
+        other = self.hook(self.number, f, args, y)
+        self.number += 1
+        return y if other is None else other
+
+# %% ../nbs/09_backbones.ipynb #8e116aba
+def _record_product(products, number, f, args, y):
+    "Note a matrix product of vectors that may be a head."
+    x, w, *_ = args
+    if not y.ndim == x.ndim == w.ndim == 2: return
+    is_layer = f is nn.functional.linear
+    if is_layer or _is_cosine(x, w):
+        product = _Candidate(str(number), 'factor', y.detach().clone(), x)
+        products.append(product)
+
+def _hook_product(layer, hook):
+    "A context with a forward hook for one matrix product, whose number is `layer`."
+    def hook_all(number, *call):
+        if number == int(layer): return hook(*call)
+    return _Products(hook_all)
 
 def _is_cosine(x, w):
-    "Whether the rows of x (n, d) have one length, and the columns of w (d, S) too."
-    lengths = [x.float().norm(dim=1), w.float().norm(dim=0)]
-    return all(torch.allclose(length / length.mean(), torch.ones_like(length), atol=1e-3) for length in lengths)
+    "Whether all rows of x (n, d) have one length, and all columns of w (d, S) too."
+    return _have_one_length(x, 1) and _have_one_length(w, 0)
+
+# %% ../nbs/09_backbones.ipynb #2d9e7578
+def _have_one_length(x, dim):
+    "Whether all vectors along a dimension are equally long."
+    length = x.float().norm(dim=dim)
+    return _is_one(length / length.mean(), 1e-3)
+
+def _is_one(x, atol):
+    "Whether all numbers are 1, but for rounding."
+    return torch.allclose(x, torch.ones_like(x), atol=atol)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de14
-def _find_head(found, calls, products, try_again):
+def _find_head(run):
     "The head that explains an output; None where there is none, an error where it is not clear which output counts."
+    if any(isinstance(m, _NoHead) for m in run.module.modules()):
+        return None
+    found = _outputs(run)
     path = _named_output(found)
-    taps = {k: _explained(t, k, calls, products, try_again) for k, t in found.items() if path in (None, k)}
-    hits = {k: tap for k, tap in taps.items() if tap}
-    if path is not None: return hits.get(path)
-    places = {(tap.layer, tap.side) for tap in hits.values()}
-    if len(places) > 1: hits = _last_of_chain(hits, found, calls)
-    if len({(tap.layer, tap.side) for tap in hits.values()}) == 1: return next(iter(hits.values()))
-    if not hits and sum(t.ndim == 2 for t in found.values()) == 1: return None
+    if path is not None:
+        return _explained(run, path, found[path])
+    hits = {}
+    for path, t in found.items():
+        tap = _explained(run, path, t)
+        if tap: hits[path] = tap
+    if len(_places(hits)) > 1:
+        hits = _last_of_chain(run, found, hits)
+    if len(_places(hits)) == 1:
+        return next(iter(hits.values()))
+    vectors = [t for t in found.values() if t.ndim == 2]
+    if not hits and len(vectors) == 1: return None
     raise ValueError(
         f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say "
         f"layer=, the name of a module whose output are the features, or wrap the network in a module that "
         f"returns one tensor.")
 
-def _explained(t, path, calls, products, try_again):
-    "The head whose output became this tensor."
-    if t.ndim > 2 and t.flatten(2).shape[2] > 1: return None # positions are left: tokens, or a map
-    out, last = t.float().flatten(1), calls[-1][0] if calls else None
-    layers = [(name, 'input', y) for name, y, _ in reversed(calls)]
-    layers += [(str(number), 'factor', y) for number, y, _ in reversed(products)]
-    for name, side, y in layers:
-        if y is None or len(y) != len(t): continue
-        hit = _is_head(y.float(), out, side == 'input' and name == last)
-        if hit: return Tap(name, side, *hit, path)
-        hit = _is_head(y.float(), out, False, _squash_scaled)
-        if hit and try_again(Tap(name, side, *hit, path)): return Tap(name, side, *hit, path)
+# %% ../nbs/09_backbones.ipynb #b8318056
+def _outputs(run):
+    "{path: tensor} of the outputs of a dry run that may count."
+    return _usable(run.returned, len(run.batch))
 
-def _is_causal(module, batch, tap):
-    "Whether other numbers in the place of a layer's output come out scaled too: near zero, many a curve looks straight."
-    dice, put = torch.Generator().manual_seed(0), []
-    def other(y):
-        y = _real(y)
-        put[:] = [3 * torch.randn(y.shape, generator=dice).to(y)]
-        return put[0].clone()
-    with _evaluating(module), torch.inference_mode():
-        if tap.side == 'factor':
-            with _Products(int(tap.layer), other): raw = module(batch)
-        else:
-            hook = module.get_submodule(tap.layer).register_forward_hook(lambda m, args, y: other(y))
-            try: raw = module(batch)
-            finally: hook.remove()
-    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
-    where = module.get_submodule(tap.layer) if tap.side == 'input' else None
-    pooled = pool(_positions(where, put[0].float()), tap.pooling)
-    return _squash_scaled(pooled, out) == tap.squash
+def _places(taps):
+    "The different places of taps."
+    return {
+        (tap.layer, tap.side)
+        for tap in taps.values()}
 
+def _explained(run, path, t):
+    "The tap of the head whose output became this tensor; None."
+    if _has_positions(t): return None # tokens, or a map
+    out = t.float().flatten(1)
+    for c in run.layers[::-1] + run.products[::-1]:
+        if c.output is None or len(c.output) != len(t): continue
+        is_last = c.side == 'input' and c.layer == run.layers[-1].layer
+        for ways in (_plain_ways, _scaled_ways):
+            found = _pooling_and_squash(c.output.float(), out, is_last, ways)
+            if not found: continue
+            tap = Tap(c.layer, c.side, *found, path)
+            if ways is _plain_ways or _is_causal(run, tap): return tap
+
+# %% ../nbs/09_backbones.ipynb #42838010
+def _has_positions(t):
+    "Whether an output is more than one vector per example."
+    return t.ndim > 2 and t.flatten(2).shape[2] > 1
+
+def _is_causal(run, tap):
+    "Whether other numbers in the place of a head's output are scaled too: near zero, many curves look straight."
+    dice, put = torch.Generator().manual_seed(0), {}
+    def replace_output(m, args, y):
+        noise = torch.randn(y.shape, generator=dice)
+        put['y'] = 3 * noise.to(_real(y))
+        return put['y'].clone()
+    if tap.side == 'factor':
+        layer, place = None, _hook_product(tap.layer, replace_output)
+    else:
+        layer = run.module.get_submodule(tap.layer)
+        place = layer.register_forward_hook(replace_output)
+    with _inference(run.module), place:
+        returned = run.module(run.batch)
+    x = pool(_positions(layer, put['y']), tap.pooling)
+    out = _scores(returned, tap, len(run.batch))
+    return _fitting_squash(_scaled_ways, x, out) == tap.squash
+
+# %% ../nbs/09_backbones.ipynb #77a220cb
 class _NoHead(nn.Identity):
     "In the place of a head that a checkpoint does not have."
 
-def _may_have_head(module): return not any(isinstance(m, _NoHead) for m in module.modules())
+def _last_of_chain(run, found, hits):
+    "The hits without outputs that a later head reads: an embedding beside the logits that are made of it."
+    given = {c.layer: c.input for c in run.layers}
+    def is_read(path):
+        for other, tap in hits.items():
+            x = given.get(tap.layer)
+            if other == path or not torch.is_tensor(x): continue
+            if _close(x.float(), found[path].float()): return True
+    return {
+        path: tap for path, tap in hits.items()
+        if not is_read(path)}
 
-def _last_of_chain(hits, found, calls):
-    "Without outputs that a later head reads: an embedding that is returned beside the logits made of it."
-    read = {name: x for name, _, x in calls if isinstance(x, torch.Tensor)}
-    def is_read(k):
-        others = [t.layer for other, t in hits.items() if other != k and t.layer in read]
-        return any(_close(read[layer].float(), found[k].float()) for layer in others)
-    return {k: t for k, t in hits.items() if not is_read(k)}
-
-def _headless(module, found):
-    "The output as the feature: tokens by the class token where the network has one, maps by their mean."
+# %% ../nbs/09_backbones.ipynb #172d880b
+def _headless(run):
+    "The output as the feature: the class token where the network has one, else the mean over positions."
+    found = _outputs(run)
     path = _named_output(found)
-    if path is None: path = next(k for k, t in found.items() if t.ndim == 2)
+    if path is None:
+        path = next(k for k in found if found[k].ndim == 2)
     t = found[path]
-    one_position = t.ndim == 2 or t.flatten(2).shape[2] == 1
-    if one_position or next(module.parameters(), None) is None: how = 'flat'
-    else: how = 'cls' if t.ndim == 3 and _has_class_token(module) else 'mean'
+    names = {
+        name.rpartition('.')[2]
+        for name, _ in run.module.named_parameters()}
+    how = 'mean'
+    if t.ndim == 3 and names & CLASS_TOKENS: how = 'cls'
+    if not names or not _has_positions(t): how = 'flat' # a network without weights gives what it was given
     return Tap('', 'output', how, '', path)
 
-def _has_class_token(module):
-    "Whether a transformer begins its tokens with one for the whole picture."
-    names = {name.rpartition('.')[2] for name, _ in module.named_parameters()}
-    return bool(names & {'cls_token', 'class_token', 'class_embedding'})
+CLASS_TOKENS = {'cls_token', 'class_token', 'class_embedding'} # parameters of a token for the whole picture
 
 # %% ../nbs/09_backbones.ipynb #9c542890
-class _evaluating:
-    "The network in evaluation mode, every part as it was afterwards."
-    def __init__(self, module): self.modes = [(m, m.training) for m in module.modules()]
-    def __enter__(self): [m.eval() for m, _ in self.modes[:1]]
-    def __exit__(self, *_):
-        for m, mode in self.modes: m.training = mode
+@contextmanager
+def _inference(module):
+    "The network in evaluation mode and without gradients; afterwards every part is in the mode that it was in."
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode(): yield
+    finally:
+        for m, mode in modes: m.training = mode
 
 # %% ../nbs/09_backbones.ipynb #bf3a4a98
-def encode(
-    module:nn.Module, # the network, left as it was
-    batch:torch.Tensor, # (n, …) as it takes them
-    tap:Tap, # where the features are
-) -> tuple: # features (n, d) and head probabilities (n, S) or None, both float32
-    "Features and head probabilities in one pass."
-    features, raw = _run_tapped(module, batch, tap)
+def encode(module, batch, tap):
+    "Features (n, d) and head probabilities (n, S) or None of one pass, both float32."
+    features, returned = _run_tapped(module, batch, tap)
     if not tap.squash: return features, None
-    out = _rows(_at(raw, tap.output), len(batch)).float().flatten(1)
-    ways = {'softmax': lambda: out.softmax(1), 'sigmoid': out.sigmoid, 'exp': out.exp, 'none': lambda: out}
-    return features, ways[tap.squash]()
+    out = _scores(returned, tap, len(batch))
+    if tap.squash == 'softmax': return features, out.softmax(1)
+    if tap.squash == 'sigmoid': return features, out.sigmoid()
+    if tap.squash == 'exp': return features, out.exp()
+    return features, out
 
 # %% ../nbs/09_backbones.ipynb #a1c0de15
-def _rows(t, n):
-    "The tensor with one row per example, or an error."
+def _output_rows(returned, tap, n):
+    "The output that the tap names, with one row per example; an error where it has none."
+    t = _tensor_at(returned, tap.output)
     rows = _with_rows(t, n)
-    if rows is None:
-        raise ValueError(
-            f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension "
-            f"should be the examples.")
-    return rows
+    if rows is not None: return rows
+    raise ValueError(
+        f"The network returned a tensor of shape {tuple(t.shape)} for {n} examples: its first dimension "
+        f"should be the examples.")
 
+def _scores(returned, tap, n):
+    "(n, S) numbers of the head."
+    return _output_rows(returned, tap, n).float().flatten(1)
+
+# %% ../nbs/09_backbones.ipynb #f21bc22e
 def _run_tapped(module, batch, tap):
     "(features, what the network returned)."
     n = len(batch)
-    if tap.side == 'factor':
-        with _Products(int(tap.layer)) as products: raw = module(batch)
-        return pool(products.seen[0].float(), tap.pooling), raw
     if not tap.layer and tap.side == 'output':
-        raw = module(batch)
-        return pool(_real(_rows(_at(raw, tap.output), n)), tap.pooling), raw
-    seen, where = [], module.get_submodule(tap.layer)
-    def keep(x): seen[:] = [pool(_real(_positions(where, x)), tap.pooling)] # pooled at once: what follows may work in place
-    if tap.side == 'input': hook = where.register_forward_pre_hook(lambda m, args, kwargs: keep([*args, *kwargs.values()][0]), with_kwargs=True)
-    else: hook = where.register_forward_hook(lambda m, args, out: keep(_layer_output(out, n)))
-    try: raw = module(batch)
-    finally: hook.remove()
-    if not seen: raise ValueError(f"The layer {tap.layer!r} is not used when the network runs, so it has no output; name another.")
-    return seen[0], raw
+        returned = module(batch)
+        x = _real(_output_rows(returned, tap, n))
+        return pool(x, tap.pooling), returned
+    seen = []
+    def keep(x):
+        seen[:] = [pool(_real(x), tap.pooling)] # pooled at once: later layers may change x in place
+    with _hook_tap(module, tap, n, keep):
+        returned = module(batch)
+    if seen: return seen[0], returned
+    raise ValueError(
+        f"The layer {tap.layer!r} is not used when the network runs, so it has no output. "
+        f"Give the name of another layer.")
+
+# %% ../nbs/09_backbones.ipynb #fa999234
+def _hook_tap(module, tap, n, keep):
+    "A context in which `keep` is called with what passes the tap."
+    if tap.side == 'factor':
+        return _hook_product(tap.layer, lambda f, args, y: keep(args[0]))
+    layer = module.get_submodule(tap.layer)
+    def keep_output(m, args, out):
+        keep(_positions(layer, _layer_output(out, n)))
+    def keep_input(m, args, kwargs):
+        x, *_ = *args, *kwargs.values()
+        keep(_positions(layer, x))
+    if tap.side == 'output': return layer.register_forward_hook(keep_output)
+    return layer.register_forward_pre_hook(keep_input, with_kwargs=True)
 
 def _layer_output(out, n):
-    "The tensor that a layer gives: the one that its name says, else the first."
+    "The tensor that a layer gives: the one that its name decides for, else the first."
     found = _usable(out, n)
     path = _named_output(found)
-    return found[next(iter(found)) if path is None else path]
+    if path is None: path = next(iter(found))
+    return found[path]
 
 # %% ../nbs/09_backbones.ipynb #de7be125
 @dataclass(frozen=True, eq=False)
@@ -370,7 +524,7 @@ class Backbone:
     medium: Medium # what its preprocessing takes: pictures, texts, or arrays where it has none
     module: nn.Module # in evaluation mode, on its device
     preprocess: Callable|None # picture -> tensor (c, h, w); text or words -> `Tokenised`; None: float32 tensors as given
-    encode: Callable|None # (module, batch) -> features (n, d), probabilities (n, S) or None; None until a first batch is seen
+    encode: Callable|None # (module, batch) -> features (n, d), probabilities (n, S) or None; None before a first batch
     dim: int|None # number of features d
     head: str|None # name of the head's module; None: there is none
     head_classes: tuple|None # names of the head's classes, where known
@@ -383,8 +537,9 @@ class Backbone:
 
     @property
     def device(self) -> torch.device: # of its first parameter
-        "Where the network lies."
-        return next((p.device for p in self.module.parameters()), torch.device('cpu'))
+        "The device of the network."
+        devices = [p.device for p in self.module.parameters()]
+        return devices[0] if devices else torch.device('cpu')
 
     @property
     def n_params(self) -> int: # numbers, not bytes
@@ -392,32 +547,43 @@ class Backbone:
         return sum(p.numel() for p in self.module.parameters())
 
     def __repr__(self): return reading_text(self._summary, self.reading)
-    def _repr_html_(self): return reading_html({self._summary: self.reading})
+
+    def _repr_html_(self):
+        return reading_html({self._summary: self.reading})
 
     @property
     def _summary(self):
         "The network in a line."
-        return f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, {self.n_params / 1e6:.1f} M parameters, {self.fingerprint})"
+        millions = self.n_params / 1e6
+        return (
+            f"Backbone({self.spec!r}, {self.dim} features, head {self.head!r}, "
+            f"{millions:.1f} M parameters, {self.fingerprint})")
 
 # %% ../nbs/09_backbones.ipynb #17858de9
-LIBRARIES = ('torch', 'torchvision', 'timm', 'transformers', 'sentence_transformers') # the code of their classes goes by name
-PLACES = ('stdlib', 'platstdlib', 'purelib', 'platlib')
-INSTALLED = tuple({*map(sysconfig.get_path, PLACES), *site.getsitepackages()}) # folders of what is not the user's own
+LIBRARIES = 'torch torchvision timm transformers sentence_transformers builtins numpy'.split() # their code goes by name
+OWN = __package__ or 'upgradeability'
+PLACES = 'stdlib platstdlib purelib platlib'.split()
+INSTALLED = ( # folders of what is not the user's own
+    *map(sysconfig.get_path, PLACES),
+    *site.getsitepackages())
 
 def _goes_by_name(module):
     "Whether code of this module is described by its name: that of the libraries, of this package and of Python itself."
-    top = str(module).partition('.')[0]
-    return top in (*LIBRARIES, __package__ or 'upgradeability', 'builtins', 'numpy') or top in sys.stdlib_module_names
+    top = _top_package(module)
+    return top == OWN or top in LIBRARIES or top in sys.stdlib_module_names
+
+def _top_package(module):
+    "The first part of a module's name."
+    return str(module).partition('.')[0]
 
 def _is_installed(module):
     "Whether this module is no file of the user's own."
-    file = getattr(sys.modules.get(str(module)), '__file__', None)
-    return _goes_by_name(module) or bool(file) and file.startswith(INSTALLED)
+    if _goes_by_name(module): return True
+    found = sys.modules.get(str(module))
+    file = getattr(found, '__file__', None) or ''
+    return file.startswith(INSTALLED)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de01
-OUTSIDE = { # code that uses these gets its answers from elsewhere
-    'requests', 'httpx', 'aiohttp', 'urllib', 'urllib3', 'http', 'socket', 'grpc', 'boto3', 'openai', 'subprocess', 'ctypes'}
-
 class _Walk:
     "Visits all that an object reaches; a call returns a plain value, or the hash of what was found."
     def __init__(self):
@@ -429,26 +595,43 @@ class _Walk:
         self.functions = 0 # functions and classes around what is being described
 
     def __call__(self, o):
-        if o is None or type(o) in (str, bytes, bool, int, float, complex) or isinstance(o, np.generic): return o
-        if id(o) in self.known: return self.known[id(o)][0]
-        if id(o) in self.stack: return f'the object {len(self.stack) - self.stack.index(id(o))} levels up'
-        self.stack.append(id(o))
+        if type(o) in PLAIN or isinstance(o, np.generic): return o
+        key = id(o)
+        if key in self.known: return self.known[key][0]
+        if key in self.stack: return f'the object {len(self.stack) - self.stack.index(key)} levels up'
+        self.stack.append(key)
         try: found = fingerprint(self.describe(o))
         finally: self.stack.pop()
-        self.known[id(o)] = found, o
+        self.known[key] = found, o
         return found
 
     def describe(self, o):
-        "What distinguishes this object, with hashes of what it holds."
-        way = next(way for kind, way in WAYS if isinstance(o, kind))
+        "What distinguishes this object, with hashes of what it contains."
+        way = CONTAINERS.get(type(o)) or _fitting_way(WAYS, o)
         is_shared = isinstance(o, (FunctionType, type))
         self.functions += is_shared
         try: return way(self, o)
         except RecursionError: raise
-        except Exception as e: return self.give_up(o, type(e).__name__)
+        except Exception as e:
+            return self.give_up(o, type(e).__name__)
         finally: self.functions -= is_shared
 
-    def met(self, network): (self.borrowed if self.functions else self.networks).append(network)
+    def each(self, values):
+        "[description] of values."
+        return [self(v) for v in values]
+
+    def attributes(self, o, names):
+        "[description] of attributes; None where one is missing."
+        return [self(getattr(o, name, None)) for name in names.split()]
+
+    def pairs(self, items):
+        "[name, description] of values with names."
+        return [[name, self(v)] for name, v in items]
+
+    def met(self, network):
+        "Note a network."
+        networks = self.borrowed if self.functions else self.networks
+        networks.append(network)
 
     def give_up(self, o, why=''):
         "Note that there is more in this object than can be seen."
@@ -456,208 +639,314 @@ class _Walk:
         self.opaque[f'{name} ({why})' if why else name] = True
         return ['opaque', name]
 
+# %% ../nbs/09_backbones.ipynb #c612df33
+PLAIN = (type(None), str, bytes, bool, int, float, complex)
+
+def _fitting_way(ways, o):
+    "The way of the first kind that the object is of; None."
+    for kind, way in ways.items():
+        if isinstance(o, kind): return way
+
 # %% ../nbs/09_backbones.ipynb #a1c0de02
 def _bytes_of(t):
     "The bytes of a strided tensor."
-    flat = t.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy() if t.numel() else b''
+    if t.numel() == 0: return b''
+    plain = t.cpu().resolve_conj().resolve_neg()
+    flat = plain.contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy()
 
 def _walk_tensor(walk, t):
     "Type, shape and bytes; of a quantised tensor also its scales."
     t = t.detach()
     kind = [str(t.dtype), list(t.shape)]
-    if nn.parameter.is_lazy(t) or t.is_meta: return [*kind, 'no values']
+    if nn.parameter.is_lazy(t) or t.is_meta:
+        return [*kind, 'no values']
     if hasattr(t, '__tensor_flatten__'):
-        inner = [getattr(t, k) for k in t.__tensor_flatten__()[0]]
-        return [*kind, type(t).__qualname__, [walk(v) for v in inner]]
-    if t.is_quantized: return [*kind, *_scales(walk, t), walk(t.int_repr())]
-    if t.layout != torch.strided: return [*kind, str(t.layout), walk(t.to_dense())]
+        names, _ = t.__tensor_flatten__()
+        inner = walk.each(getattr(t, name) for name in names)
+        return [*kind, type(t).__qualname__, inner]
+    if t.is_quantized:
+        return [*kind, *_scales(walk, t), walk(t.int_repr())]
+    if t.layout != torch.strided:
+        return [*kind, str(t.layout), walk(t.to_dense())]
     return [*kind, _bytes_of(t)]
 
+# %% ../nbs/09_backbones.ipynb #120ecb92
 def _scales(walk, t):
     "How the whole numbers of a quantised tensor are to be read."
-    if t.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        return [str(t.qscheme()), t.q_scale(), t.q_zero_point()]
-    return [str(t.qscheme()), t.q_per_channel_axis(), walk(t.q_per_channel_scales()), walk(t.q_per_channel_zero_points())]
+    scheme = str(t.qscheme())
+    if 'per_tensor' in scheme: return [scheme, t.q_scale(), t.q_zero_point()]
+    scales = walk(t.q_per_channel_scales())
+    zeros = walk(t.q_per_channel_zero_points())
+    return [scheme, t.q_per_channel_axis(), scales, zeros]
 
 def _walk_array(walk, a):
-    "An array's values; of one that holds objects, these."
-    values = walk(a.tolist()) if a.dtype.hasobject else np.asarray(a)
-    return [values, type(a).__qualname__, walk(getattr(a, 'mask', None))]
+    "An array's values; of one that contains objects, these."
+    if a.dtype.hasobject: values = walk(a.tolist())
+    else: values = np.asarray(a)
+    mask = getattr(a, 'mask', None)
+    return [values, type(a).__qualname__, walk(mask)]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de03
-def _describe_code(code): return [code.co_code, [_describe_code(c) if inspect.iscode(c) else repr(c) for c in code.co_consts], list(code.co_names)]
-
-def _codes(code):
-    "This code and that of the functions within it."
-    return [code, *(c for inner in code.co_consts if inspect.iscode(inner) for c in _codes(inner))]
+def _walk_code(walk, code):
+    "Instructions, constants and names of a function's code."
+    constants = [
+        _walk_code(walk, c) if inspect.iscode(c) else repr(c)
+        for c in code.co_consts]
+    return [code.co_code, constants, list(code.co_names)]
 
 def _walk_function(walk, f):
     "Code, defaults, and the values that it takes from around it."
-    if original := getattr(f, '_torchdynamo_orig_callable', None): return ['compiled', walk(original)]
-    around = [walk(_cell_value(c)) for c in f.__closure__ or ()]
+    original = getattr(f, '_torchdynamo_orig_callable', None)
+    if original: return ['compiled', walk(original)]
+    around = walk.each(map(_cell_value, f.__closure__ or ()))
     if _goes_by_name(f.__module__):
-        code = _describe_code(f.__code__) if '<' in f.__qualname__ else '' # a function within a function has no name of its own
+        is_inner = '<' in f.__qualname__ # a function within a function has no name of its own
+        code = _walk_code(walk, f.__code__) if is_inner else ''
         return ['function', f.__module__, f.__qualname__, around, code]
-    own = [walk(v) for v in (f.__defaults__, f.__kwdefaults__, dict(vars(f)))]
-    taken = [] if _is_installed(f.__module__) else _walk_globals(walk, f)
-    return ['function', f.__qualname__, _describe_code(f.__code__), own, around, taken]
+    code = _walk_code(walk, f.__code__)
+    own = walk.attributes(f, '__defaults__ __kwdefaults__')
+    own.append(walk(dict(vars(f))))
+    variables = [] if _is_installed(f.__module__) else _walk_globals(walk, f)
+    return ['function', f.__qualname__, code, own, around, variables]
 
+# %% ../nbs/09_backbones.ipynb #74232222
 def _cell_value(cell):
+    "The value of a variable from around a function."
     try: return cell.cell_contents
     except ValueError: return 'not yet set'
 
+# %% ../nbs/09_backbones.ipynb #25f55d2a
+OUTSIDE = set( # code that uses these gets its answers from elsewhere
+    'requests httpx aiohttp urllib urllib3 http socket grpc boto3 openai subprocess ctypes'.split())
+
+# %% ../nbs/09_backbones.ipynb #cd8f90d2
 def _walk_globals(walk, f):
     "The global variables that a function of the user reads; of the user's own modules, what it may take from them."
-    codes = _codes(f.__code__)
-    names = {i.argval for c in codes for i in dis.get_instructions(c) if i.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}
-    imported = {i.argval.partition('.')[0] for c in codes for i in dis.get_instructions(c) if i.opname == 'IMPORT_NAME'}
-    attributes = {n for c in codes for n in c.co_names}
-    values = {n: f.__globals__[n] for n in sorted(names) if n in f.__globals__}
-    modules = {n: v for n, v in values.items() if isinstance(v, ModuleType)}
-    outside = OUTSIDE & (imported | {m.__name__.partition('.')[0] for m in modules.values()})
+    codes, variables = _codes(f.__code__), f.__globals__
+    read = _arguments(codes, 'LOAD_GLOBAL', 'LOAD_NAME') & variables.keys()
+    modules = [
+        name for name in sorted(read)
+        if isinstance(variables[name], ModuleType)]
+    imported = _arguments(codes, 'IMPORT_NAME')
+    imported.update(variables[name].__name__ for name in modules)
+    outside = OUTSIDE.intersection(map(_top_package, imported))
     if outside: walk.give_up(f, f"uses {', '.join(sorted(outside))}")
+    attributes = set().union(*(code.co_names for code in codes))
     theirs = []
-    for n, m in modules.items():
-        if _is_installed(m.__name__): continue
-        theirs += [[n, a, walk(vars(m)[a])] for a in sorted(attributes & set(vars(m)))]
-    return [[[n, walk(v)] for n, v in values.items() if n not in modules], theirs]
+    for name in modules:
+        module = variables[name]
+        if _is_installed(module.__name__): continue
+        for k in sorted(attributes & vars(module).keys()):
+            theirs.append([name, k, walk(vars(module)[k])])
+    rest = sorted(read.difference(modules))
+    values = [(name, variables[name]) for name in rest]
+    return [walk.pairs(values), theirs]
+
+# %% ../nbs/09_backbones.ipynb #57adf9e6
+def _codes(code):
+    "This code and that of the functions within it."
+    inner = filter(inspect.iscode, code.co_consts)
+    return sum(map(_codes, inner), [code])
+
+def _arguments(codes, *operations):
+    "What instructions of these kinds name."
+    steps = (step for code in codes for step in dis.get_instructions(code))
+    return {step.argval for step in steps if step.opname in operations}
 
 # %% ../nbs/09_backbones.ipynb #a1c0de04
-UNSEEN = { # of a class: nothing that it computes with
-    '__dict__', '__weakref__', '__module__', '__doc__', '__qualname__', '__slots__', '__slotnames__', '__init__', '__repr__',
-    '__annotations__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__firstlineno__', '__static_attributes__',
-    '__abstractmethods__', '_abc_impl', '__dataclass_fields__', '__dataclass_params__', '__match_args__', '__replace__',
-    '__orig_bases__', '__parameters__'}
+UNSEEN = ( # of a class: nothing that it computes with
+    '__dict__ __weakref__ __module__ __doc__ __qualname__ __slots__ __slotnames__ __init__ __repr__ '
+    '__annotations__ __annotate_func__ __annotate__ __annotations_cache__ __firstlineno__ '
+    '__static_attributes__ __abstractmethods__ _abc_impl __dataclass_fields__ __dataclass_params__ '
+    '__match_args__ __replace__ __orig_bases__ __parameters__').split()
 
 def _walk_class(walk, cls):
-    "The code and the values of a class that is not a library's, down to the first that is."
+    "The code and the values of a class that is not a library's, and of its bases that are not."
     own = [c for c in cls.__mro__ if not _goes_by_name(c.__module__)]
-    values = [(k, v) for c in own for k, v in sorted(vars(c).items()) if k not in UNSEEN]
-    return ['class', cls.__qualname__, [[k, walk(v)] for k, v in values]]
+    seen = [
+        (name, v) for c in own
+        for name, v in sorted(vars(c).items())
+        if name not in UNSEEN]
+    return ['class', cls.__qualname__, walk.pairs(seen)]
 
 def _walk_method(walk, m):
     "A bound method: its function, and the object that it belongs to."
-    return ['method', getattr(m, '__name__', ''), walk(getattr(m, '__func__', None)), walk(m.__self__)]
+    name = getattr(m, '__name__', '')
+    return ['method', name, *walk.attributes(m, '__func__ __self__')]
 
+# %% ../nbs/09_backbones.ipynb #9d83c02c
 def _walk_builtin(walk, f):
     "A function in C; what it is bound to counts."
     owner = getattr(f, '__self__', None)
-    return ['builtin', f.__qualname__, '' if isinstance(owner, ModuleType) else walk(owner)]
+    bound = '' if isinstance(owner, ModuleType) else walk(owner)
+    return ['builtin', f.__qualname__, bound]
 
 def _walk_wrapper(walk, o):
     "The functions behind a property, a static method or a class method."
-    return [type(o).__qualname__, [walk(getattr(o, k, None)) for k in ('fget', 'fset', '__func__', 'func', '__wrapped__')]]
+    inner = walk.attributes(o, 'fget fset __func__ func __wrapped__')
+    return [type(o).__qualname__, inner]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de05
 QUIET = ( # names of places, and remarks of libraries
-    'default_cfg', 'pretrained_cfg', 'name_or_path', '_name_or_path', '_commit_hash', 'transformers_version',
-    '_is_hf_initialized', '_is_torch_compile')
+    'default_cfg pretrained_cfg name_or_path _name_or_path _commit_hash transformers_version '
+    '_is_hf_initialized _is_torch_compile').split()
 ABOUT = ( # of sentence-transformers: not what it computes with
-    'tokenizer', 'processor', 'model_card_data', '_model_card_vars', '_model_card_text', '_model_config')
+    'tokenizer processor model_card_data _model_card_vars _model_card_text _model_config').split()
+HOOKS = ('_forward_hooks', '_forward_pre_hooks')
 
 def _walk_network(walk, module):
     "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
     walk.met(module)
-    inner = set(vars(nn.Module())) - {'_parameters', '_buffers', '_modules', '_forward_hooks', '_forward_pre_hooks'}
-    skipped = {*inner, *QUIET, *(ABOUT if type(module).__module__.startswith('sentence_transformers') else ())}
-    own = {k: v for k, v in vars(module).items() if k not in skipped}
-    for hooks in ('_forward_hooks', '_forward_pre_hooks'): own[hooks] = list(own[hooks].values())
-    parts = {k: own.pop(k) for k in ('_parameters', '_buffers', '_modules')}
-    return ['network', walk(type(module)), _plain(module.extra_repr()), [walk(p) for p in parts.values()], _walk_state(walk, own)]
+    cls = walk(type(module))
+    notes = re.sub(r' at 0x[0-9a-f]+', '', module.extra_repr())
+    parts = walk.attributes(module, '_parameters _buffers _modules')
+    skipped = [*vars(nn.Module())]
+    if type(module).__module__.startswith('sentence_transformers'): skipped += ABOUT
+    own = {
+        name: v for name, v in vars(module).items()
+        if name not in skipped}
+    for hooks in HOOKS:
+        own[hooks] = list(getattr(module, hooks).values())
+    return ['network', cls, notes, parts, _walk_state(walk, own)]
 
+# %% ../nbs/09_backbones.ipynb #91c9304d
 def _walk_scripted(walk, module):
     "A scripted network or function: what would be saved, without remarks for debugging and numbers of this process."
     if isinstance(module, nn.Module): walk.met(module)
     file = io.BytesIO()
     torch.jit.save(module, file)
-    with zipfile.ZipFile(file) as z: parts = {n: z.read(n) for n in sorted(z.namelist())}
-    parts = {n: data for n, data in parts.items() if not n.endswith(('.debug_pkl', 'serialization_id'))}
-    return ['scripted', [[_unmangled(n.encode()), _unmangled(data)] for n, data in parts.items()]]
+    parts = []
+    with zipfile.ZipFile(file) as z:
+        for name in sorted(z.namelist()):
+            if name.endswith(('.debug_pkl', 'serialization_id')): continue
+            data = z.read(name)
+            parts.append([_unmangled(name.encode()), _unmangled(data)])
+    return ['scripted', parts]
 
-def _unmangled(data): return re.sub(rb'___torch_mangle_\d+\.?/?', b'', data)
-
-def _plain(text): return re.sub(r' at 0x[0-9a-f]+', '', text)
+def _unmangled(data):
+    "Bytes without the numbers by which one process counts its scripted classes."
+    return re.sub(rb'___torch_mangle_\d+\.?/?', b'', data)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de06
-def _walk_list(walk, o): return ['list', [walk(v) for v in o]]
-def _walk_set(walk, o): return ['set', sorted(fingerprint(walk(v)) for v in o)]
+def _walk_list(walk, o):
+    return ['list', walk.each(o)]
+
+def _walk_set(walk, o):
+    return ['set', sorted(fingerprint(walk(v)) for v in o)]
+
 def _walk_dict(walk, o):
+    "Keys and values in their order, and what makes values that are missing."
+    items = [walk.each(item) for item in o.items()]
     default = getattr(o, 'default_factory', None)
-    return ['dict', [[walk(k), walk(v)] for k, v in o.items()], walk(default)]
+    return ['dict', items, walk(default)]
 
-def _walk_state(walk, state): return ['state', [[k, walk(v)] for k, v in sorted(state.items()) if k not in QUIET]]
+CONTAINERS = {
+    list: _walk_list, tuple: _walk_list, set: _walk_set, frozenset: _walk_set,
+    dict: _walk_dict, MappingProxyType: _walk_dict}
 
-def _slots(o):
-    "The values of an object's slots."
-    names = [(c, s) for c in type(o).__mro__ for s in _slot_names(c)]
-    mangled = {f"_{c.__name__.lstrip('_')}{s}" if s.startswith('__') and not s.endswith('__') else s for c, s in names}
-    return {s: getattr(o, s) for s in mangled if hasattr(o, s)}
-
-def _slot_names(cls):
-    slots = vars(cls).get('__slots__', ())
-    return [s for s in ([slots] if isinstance(slots, str) else slots) if s not in ('__dict__', '__weakref__')]
-
+# %% ../nbs/09_backbones.ipynb #92b36c91
 def _walk_object(walk, o):
     "Any other object: its class, and its attributes or what pickle would keep of it."
     cls = type(o)
-    if cls.__module__ == 'tokenizers' and hasattr(o, 'to_str'): return _walk_tokenizer(o)
-    state = {**getattr(o, '__dict__', {}), **_slots(o)}
-    content = next((way(walk, o) for kind, way in CONTAINERS if isinstance(o, kind)), None)
-    plain_size = object.__basicsize__ + 8 * (len(_slots(o)) + 4)
+    if cls.__module__ == 'tokenizers' and hasattr(o, 'to_str'):
+        return ['tokenizer', tokenizer_rules(o)]
+    slots = {
+        name: getattr(o, name)
+        for name in copyreg._slotnames(cls)
+        if hasattr(o, name)}
+    state = {**getattr(o, '__dict__', {}), **slots}
+    plain_size = object.__basicsize__ + 8 * (len(slots) + 4)
+    way = _fitting_way(CONTAINERS, o)
     has_more = cls.__basicsize__ > plain_size or not state # in C, where no attribute shows it
-    if content is None and has_more: content = _reduced(walk, o)
+    if not way and has_more: way = _reduced
+    content = way and way(walk, o)
     return ['object', walk(cls), _walk_state(walk, state), content]
 
-def _walk_tokenizer(o):
-    "A tokenizer without what its last call left behind: how it cut and filled up."
-    rules = json.loads(o.to_str()) | dict(truncation=None, padding=None)
-    return ['tokenizer', json.dumps(rules)]
+# %% ../nbs/09_backbones.ipynb #23d28928
+def _walk_state(walk, state):
+    "Attributes by name, without places and remarks."
+    seen = [
+        (name, v) for name, v in sorted(state.items())
+        if name not in QUIET]
+    return ['state', walk.pairs(seen)]
+
+def tokenizer_rules(tokenizer):
+    "The rules of a tokenizer as JSON, without what its last call left behind: how it cut and filled up."
+    rules = json.loads(tokenizer.to_str())
+    return json.dumps(rules | dict(truncation=None, padding=None))
 
 def _reduced(walk, o):
-    "What pickle would keep, as far as that goes by values."
+    "What pickle would keep, where it can be described."
     if type(o) is object: return 'a mark'
-    reduce = copyreg.dispatch_table.get(type(o), lambda o: o.__reduce_ex__(4))
-    try: return [part if isinstance(part, str) else walk(part) for part in reduce(o)]
+    reduce = copyreg.dispatch_table.get(type(o))
+    try:
+        parts = reduce(o) if reduce else o.__reduce_ex__(4)
+        return walk.each(parts)
     except Exception: return walk.give_up(o)
-
-CONTAINERS = [((list, tuple), _walk_list), ((set, frozenset), _walk_set), ((dict, MappingProxyType), _walk_dict)]
 
 # %% ../nbs/09_backbones.ipynb #a1c0de07
 def _walk_table(walk, t):
     "Names, index and columns of a table."
-    t = t.to_frame() if hasattr(t, 'to_frame') else t
-    columns = [walk(t.iloc[:, i].to_numpy()) for i in range(t.shape[1])]
-    return ['table', walk(list(t.columns)), walk(t.index.to_numpy()), columns]
+    if hasattr(t, 'to_frame'): t = t.to_frame()
+    columns = [walk(column.to_numpy()) for _, column in t.items()]
+    names = walk(list(t.columns))
+    index = walk(t.index.to_numpy())
+    return ['table', names, index, columns]
 
-def _by_text(walk, o): return [type(o).__qualname__, str(o)]
-def _walk_weak(walk, ref): return ['weak', walk(ref())]
-def _walk_partial(walk, o): return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
-def _walk_compiled(walk, net): return ['compiled', walk(net._orig_mod)]
-def _walk_script_object(walk, o): return ['script', walk(o.__getstate__())]
-DESCRIPTORS = tuple(map(type, (list.append, int.__add__, FunctionType.__code__, FunctionType.__globals__)))
-LOCKS = (type(threading.Lock()), type(threading.RLock()))
+def _by_text(walk, o):
+    return [type(o).__qualname__, str(o)]
+
+def _by_name(walk, o):
+    name = getattr(o, '__qualname__', '')
+    return [type(o).__qualname__, name]
+
+def _walk_weak(walk, ref):
+    return ['weak', walk(ref())]
+
+def _walk_partial(walk, o):
+    return ['partial', *walk.attributes(o, 'func args keywords')]
+
+# %% ../nbs/09_backbones.ipynb #bc86c103
+def _walk_compiled(walk, net):
+    return ['compiled', walk(net._orig_mod)]
+
+def _walk_script_object(walk, o):
+    return ['script', walk(o.__getstate__())]
+
+# %% ../nbs/09_backbones.ipynb #759e390d
+TABLES = (pd.DataFrame, pd.Series, pd.Index)
 SCRIPTED = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
+METHODS = (MethodType, MethodWrapperType)
 WRAPPERS = (property, staticmethod, classmethod, functools.cached_property, functools._lru_cache_wrapper)
-NAMED = (Enum, PurePath, ModuleType, range, slice, type(...), logging.Logger, torch.dtype, torch.device, torch.layout, torch.memory_format)
+DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
+LOCKS = tuple(map(type, (threading.Lock(), threading.RLock())))
 
-def _by_name(walk, o): return [type(o).__qualname__, getattr(o, '__qualname__', '')]
-def _by_code(walk, o): return _describe_code(o)
+NAMED = (
+    Enum, PurePath, ModuleType, range, slice, type(...), logging.Logger, np.dtype,
+    torch.dtype, torch.device, torch.layout, torch.memory_format)
 
-class _Exactly(type):
-    "A class of objects of these types, not of types derived from them."
-    def __new__(cls, *kinds): return super().__new__(cls, 'exactly', (), {'kinds': kinds})
-    def __init__(self, *kinds): super().__init__('exactly', (), {})
-    def __instancecheck__(self, o): return type(o) in self.kinds
-
-WAYS = [ # (what it is, how it is described), the first that fits
-    (torch.Tensor, _walk_tensor), (np.ndarray, _walk_array), (np.dtype, _by_text), ((pd.DataFrame, pd.Series, pd.Index), _walk_table),
-    (torch._dynamo.eval_frame.OptimizedModule, _walk_compiled), (SCRIPTED, _walk_scripted), (nn.Module, _walk_network),
-    (type, _walk_class), (FunctionType, _walk_function), (BuiltinFunctionType, _walk_builtin),
-    ((MethodType, MethodWrapperType), _walk_method), (WRAPPERS, _walk_wrapper), (partial, _walk_partial),
-    (torch.ScriptObject, _walk_script_object), (NAMED, _by_text), (DESCRIPTORS, _by_name), (LOCKS, _by_name),
-    (CodeType, _by_code), (weakref.ref, _walk_weak), (_Exactly(list, tuple), _walk_list),
-    (_Exactly(set, frozenset), _walk_set), (_Exactly(dict, MappingProxyType), _walk_dict), (object, _walk_object)]
+# %% ../nbs/09_backbones.ipynb #48757dde
+WAYS = { # kinds of objects: how they are described; the first that fits counts
+    torch.Tensor: _walk_tensor,
+    np.ndarray: _walk_array,
+    TABLES: _walk_table,
+    torch._dynamo.eval_frame.OptimizedModule: _walk_compiled,
+    SCRIPTED: _walk_scripted,
+    nn.Module: _walk_network,
+    type: _walk_class,
+    FunctionType: _walk_function,
+    BuiltinFunctionType: _walk_builtin,
+    METHODS: _walk_method,
+    WRAPPERS: _walk_wrapper,
+    partial: _walk_partial,
+    torch.ScriptObject: _walk_script_object,
+    NAMED: _by_text,
+    DESCRIPTORS: _by_name,
+    LOCKS: _by_name,
+    CodeType: _walk_code,
+    weakref.ref: _walk_weak,
+    object: _walk_object}
 
 # %% ../nbs/09_backbones.ipynb #454546a1
 @dataclass(frozen=True)
@@ -666,100 +955,136 @@ class _Contents:
     fingerprint: str # hash of it
     opaque: tuple # what could not be described in full, in words; empty: two objects of one fingerprint are the same
     networks: tuple # the networks that were met, the object itself included
-    borrowed: tuple # those that functions and classes hold, which a copy of the object shares with it
+    borrowed: tuple # those that functions and classes refer to, which a copy of the object shares with it
 
 def _contents(o):
     "What an object is made of, down to the last value."
     walk = _Walk()
     try: found = fingerprint(walk(o))
     except RecursionError: found = fingerprint(walk.give_up(o, 'nested too deeply'))
-    return _Contents(found, tuple(walk.opaque), tuple(walk.networks), tuple(walk.borrowed))
+    return _Contents(
+        found,
+        opaque=tuple(walk.opaque),
+        networks=tuple(walk.networks),
+        borrowed=tuple(walk.borrowed))
 
 # %% ../nbs/09_backbones.ipynb #d6d5e16b
 _marks = weakref.WeakKeyDictionary() # opaque network -> a random number of its own
 
-def hash_weights(
-    module:nn.Module, # any network
-) -> str: # 16 hexadecimal digits
-    "A hash of a network's weights and structure; of what cannot be described in full, one of this very object."
+def hash_weights(module):
+    "A hash of a network's weights and structure; where they cannot be described in full, one of this very object."
     found = _contents(module)
     if not found.opaque: return found.fingerprint
-    return fingerprint(found.fingerprint, _marks.setdefault(module, os.urandom(8)))
+    mark = _marks.setdefault(module, os.urandom(8))
+    return fingerprint(found.fingerprint, mark)
 
 # %% ../nbs/09_backbones.ipynb #a1c0de51
-def _hash_state(module): return str(_Walk()(list(module.state_dict().items())))
+def _hash_state(module):
+    "A hash of the weights alone."
+    walk = _Walk()
+    return str(walk([*module.state_dict().items()]))
 
 def _current(backbone):
     "The backbone, under another fingerprint where its weights have changed since it was loaded."
     now = _hash_state(backbone.module) if backbone.weights else ''
     if now == backbone.weights: return backbone
     reading = backbone.reading.add('weights', 'they were changed after the network was loaded', 'finding')
-    return replace(backbone, weights=now, fingerprint=fingerprint(backbone.fingerprint, now), reading=reading)
+    key = fingerprint(backbone.fingerprint, now)
+    return replace(backbone, weights=now, fingerprint=key, reading=reading)
 
 # %% ../nbs/09_backbones.ipynb #17e30ae9
-PROBES = ((131, 97), (64, 64), (24, 20), (1200, 48), (48, 1200), (1280, 1600)) # width and height of the pictures to try
+PROBES = ( # width and height of the pictures to try
+    (131, 97), (64, 64), (24, 20),
+    (1200, 48), (48, 1200), (1280, 1600))
 
 @functools.cache
 def _picture(width, height):
     "A picture with another colour at every place."
-    down, right = (np.arange(height) * 2).astype(np.uint8), np.arange(width).astype(np.uint8)
-    return Image.fromarray(np.add.outer(down, right)[..., None] * np.array([1, 2, 3], np.uint8)) # modulo 256
+    down, right = np.arange(height), np.arange(width)
+    grey = np.add.outer(2 * down, right)
+    colour = np.array([1, 2, 3], np.uint8)
+    pixels = grey.astype(np.uint8)[..., None] * colour # both modulo 256
+    return Image.fromarray(pixels)
 
-def _dice(): return torch.random.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()
+def _dice():
+    "The state of all generators of random numbers."
+    of_torch = torch.get_rng_state().tolist()
+    return repr([random.getstate(), np.random.get_state(), of_torch])
 
+# %% ../nbs/09_backbones.ipynb #f396492d
 def _tried(f, picture):
     "The tensor that a preprocessing makes of a picture, or the name of the error: some take pictures of one size only."
     before = _dice()
     try:
-        outs = [f(picture.copy())]
-        outs += [f(picture.copy()) for _ in range(1 if _dice() == before else 7)]
+        first = f(picture.copy())
+        times = 1 if _dice() == before else 7
+        others = [f(picture.copy()) for _ in range(times)]
     except Exception as e: return type(e).__name__
-    if not isinstance(outs[0], torch.Tensor): raise TypeError(f"The preprocessing gives a {type(outs[0]).__name__}; it should give a tensor (c, h, w), for instance by ending in torchvision.transforms.ToTensor().")
-    if not all(torch.equal(o, outs[0]) for o in outs): raise ValueError("The preprocessing gives different results for one picture. Evaluation needs a deterministic one, without random crops or flips.")
-    return outs[0]
+    if not isinstance(first, torch.Tensor):
+        raise TypeError(
+            f"The preprocessing gives a {type(first).__name__}; it should give a tensor (c, h, w), "
+            f"for instance by ending in torchvision.transforms.ToTensor().")
+    if all(torch.equal(o, first) for o in others):
+        return first
+    raise ValueError(
+        "The preprocessing gives different results for one picture. "
+        "Evaluation needs a deterministic one, without random crops or flips.")
 
+# %% ../nbs/09_backbones.ipynb #0d57c3e5
 def _hash_preprocess(f):
-    "A hash of what a preprocessing is made of and does; of what cannot be described in full, another one every time."
+    "A hash of what a preprocessing is made of and does; where it cannot be described in full, another one every time."
     if f is None: return 'as given'
-    is_ours = type(f).__module__.startswith(__package__ or 'upgradeability')
+    is_ours = type(f).__module__.startswith(OWN)
     if is_ours and hasattr(f, 'fingerprint'): return f.fingerprint # of what is done to texts
     found = _contents(f)
     walk = _Walk()
     outs = [walk(_tried(f, _picture(*size))) for size in PROBES]
-    return fingerprint(found.fingerprint, outs, os.urandom(8) if found.opaque else '')
+    mark = os.urandom(8) if found.opaque else ''
+    return fingerprint(found.fingerprint, outs, mark)
 
 # %% ../nbs/09_backbones.ipynb #89db0881
-def complete(
-    backbone:Backbone, # perhaps one that has seen no input yet
-    batch:torch.Tensor, # (n, …) two examples are enough
-) -> Backbone: # knows its features
-    "Find out by a first batch where a backbone's features are."
+def complete(backbone, batch):
+    "The backbone with the place of its features, which a first batch (n, …) shows; two examples are enough."
     if backbone.encode is not None: return backbone
-    batch = (batch if len(batch) > 1 else torch.cat([batch, batch])).to(backbone.device)
-    tap = find_tap(backbone.module, batch, backbone.layer, backbone.pooling)
-    with _evaluating(backbone.module), torch.inference_mode(): x, probs = encode(backbone.module, batch, tap)
-    named = backbone.head_classes or ()
-    if probs is None and not tap.layer and len(named) == x.shape[1] > 1:
-        tap = replace(tap, squash=_squash_of(x)) # the names of the outputs were given: they are a head's
+    module, classes = backbone.module, backbone.head_classes
+    if len(batch) == 1:
+        batch = torch.cat([batch, batch])
+    batch = batch.to(backbone.device)
+    tap = find_tap(module, batch, backbone.layer, backbone.pooling)
+    with _inference(module):
+        x, probs = encode(module, batch, tap)
+    width = x.shape[1]
+    has_names = classes and len(classes) == width > 1
+    if probs is None and not tap.layer and has_names: # the output is a head's
+        tap = replace(tap, squash=_squash_of(x))
         probs = x
-    head = tap.layer if tap.side == 'input' else ('output' if tap.squash else None)
-    if probs is not None and named and len(named) != probs.shape[1] and not (probs.shape[1] == 1 and len(named) == 2):
-        raise ValueError(
-            f"{backbone.spec!r}: {len(named)} class names are given and the head has {probs.shape[1]} outputs.")
-    reading = backbone.reading.add('input', f"{' × '.join(map(str, batch.shape[1:]))} numbers")
-    known = replace(backbone, head_classes=backbone.head_classes if probs is not None else None, reading=reading)
-    return _tapped(known, tap, x.shape[1], head)
+    if probs is None: classes = None
+    if classes: _check_head_classes(backbone, probs.shape[1])
+    head = 'output' if tap.squash else None
+    if tap.side == 'input': head = tap.layer
+    size = ' × '.join(map(str, batch.shape[1:]))
+    reading = backbone.reading.add('input', f'{size} numbers')
+    known = replace(backbone, head_classes=classes, reading=reading)
+    return _tapped(known, tap, width, head)
+
+# %% ../nbs/09_backbones.ipynb #fbb48be7
+def _check_head_classes(backbone, n):
+    "Refuse names of classes that are fewer or more than the outputs of the head; one output separates two classes."
+    given = len(backbone.head_classes)
+    if given == n or (given, n) == (2, 1): return
+    raise ValueError(f"{backbone.spec!r}: {given} class names are given and the head has {n} outputs.")
 
 def _squash_of(x):
     "Whether outputs are probabilities already."
-    total = x.sum(1)
-    is_share = (x >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-4)
-    return 'none' if is_share else 'softmax'
+    sums_to_one = _is_one(x.sum(1), 1e-4)
+    return 'none' if sums_to_one and x.min() >= 0 else 'softmax'
 
 # %% ../nbs/09_backbones.ipynb #6852dd4b
 SQUASHED = {
-    'softmax': 'softmax of its outputs', 'sigmoid': 'sigmoid of its one output',
-    'exp': 'its outputs are log-probabilities', 'none': 'its outputs are probabilities'}
+    'softmax': 'softmax of its outputs',
+    'sigmoid': 'sigmoid of its one output',
+    'exp': 'its outputs are log-probabilities',
+    'none': 'its outputs are probabilities'}
 
 def _read_tap(reading, tap, dim, head):
     "The reading with the place of the features."
@@ -770,9 +1095,18 @@ def _read_tap(reading, tap, dim, head):
     if tap.output:
         reading = reading.add('output', f'{tap.output!r} of the several tensors that the network returns', 'guess')
     if head: return reading.add('head', f'{head} ({SQUASHED[tap.squash]})')
-    if tap.layer: return reading.add('head', 'none was found', 'finding')
-    return reading.add('head', 'none was found: the output of the network is taken as its features', 'finding')
+    rest = '' if tap.layer else ': the output of the network is taken as its features'
+    return reading.add('head', f'none was found{rest}', 'finding')
 
+# %% ../nbs/09_backbones.ipynb #2dcaa332
 def _tapped(backbone, tap, dim, head):
+    "The backbone with its features at this tap."
     reading = _read_tap(backbone.reading, tap, dim, head)
-    return replace(backbone, reading=reading, encode=partial(encode, tap=tap), dim=dim, head=head, fingerprint=fingerprint(backbone.fingerprint, repr(tap)))
+    key = fingerprint(backbone.fingerprint, repr(tap))
+    return replace(
+        backbone,
+        encode=partial(encode, tap=tap),
+        dim=dim,
+        head=head,
+        fingerprint=key,
+        reading=reading)

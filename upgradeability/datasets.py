@@ -17,8 +17,8 @@ import numpy as np, pandas as pd
 from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest_name, unknown
-from .core import parse_spec, read_options, refuse_path
+from .core import (
+    Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path)
 from .entities import _load_conll
 from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
 from .reading import Reading
@@ -26,6 +26,7 @@ from .interactions import load_interactions
 from .media import array_inputs, array_pictures, digest, Inputs, picture_problem, to_rgb
 from .tasks import make_task, one_label_each, Task
 from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
+from .kind import each_kind, kind_of_labels
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):

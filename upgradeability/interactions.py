@@ -5,16 +5,16 @@
 # %% ../nbs/05_interactions.ipynb #1104fdee
 from __future__ import annotations
 import ast, re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['USUAL', 'SPLITS', 'find_column', 'read_interactions', 'Items', 'items_of_table', 'items_of_vectors', 'find_items',
-           'read_items', 'last_of_each', 'last_of_all', 'split_interactions', 'load_interactions', 'interactions_file']
+__all__ = ['load_interactions']
 
 # %% ../nbs/05_interactions.ipynb #accc3ec2
 import numpy as np, pandas as pd
+from pandas.api import types
 from pandas.tseries.api import guess_datetime_format
 
 # %% ../nbs/05_interactions.ipynb #ac4aec3a
@@ -30,34 +30,36 @@ USUAL = dict(
     item='item item_id itemid iid product product_id movie movie_id movieid book book_id isbn asin article track song',
     rating='rating ratings score stars grade',
     timestamp='timestamp time date datetime unixreviewtime created created_at',
-    image='image image_path img picture picture_path photo poster file path')
+    image='image image_path img picture picture_path photo poster file path'
+)
 
-def find_column(
-    columns:Sequence, # of a table
-    role:str, # one of `USUAL`
-    given:str|None=None, # its name; None: one of the usual names; 'none': there is none
-) -> str|None: # None where no column has a usual name
-    "The column that plays a role."
-    given = None if given is None else str(given)
-    if given is not None and given not in columns and given != 'none':
+def find_column(columns, role, given=None):
+    "The column with a role of `USUAL`: the given one, else one of the usual names; None for 'none' or where there is none."
+    columns = list(columns)
+    if given is None:
+        plain = {str(c).lower().replace('-', '_').replace(' ', '_'): c for c in reversed(columns)}
+        return next((plain[n] for n in USUAL[role].split() if n in plain), None)
+    given = str(given)
+    if given in columns:
+        return given
+    if given != 'none':
         raise unknown(f'column for {role}=', given, columns)
-    if given is not None: return None if given == 'none' else given
-    plain = {str(c).lower().replace('-', '_').replace(' ', '_'): c for c in reversed(columns)}
-    return next((plain[n] for n in USUAL[role].split() if n in plain), None)
 
 # %% ../nbs/05_interactions.ipynb #285d38d7
-def _refuse(table, column, bad, why):
+def _refuse(values, bad, why):
     "An error for the first bad value of a column."
-    if not bad.any(): return
+    if not bad.any():
+        return
     i = int(bad.to_numpy().argmax())
-    value = table[column].iloc[i]
-    said = 'is missing' if pd.isna(value) else f'is {value!r}'
-    raise ValueError(f"Column {column!r}, row {i + 1} (the header not counted) {said}: {why} ({int(bad.sum())} such).")
+    value = values.iloc[i]
+    what = 'is missing' if pd.isna(value) else f'is {value!r}'
+    raise ValueError(f"Column {values.name!r}, row {i + 1} (the header not counted) {what}: {why} "
+                     f"({int(bad.sum())} such).")
 
-def _numbers(table, column, why):
+def _numbers(given, why):
     "A column as floats; missing ones stay NaN."
-    values = pd.to_numeric(table[column], errors='coerce')
-    _refuse(table, column, values.isna() & table[column].notna(), why)
+    values = pd.to_numeric(given, errors='coerce')
+    _refuse(given, values.isna() & given.notna(), why)
     return values.astype(float)
 
 # %% ../nbs/05_interactions.ipynb #3b9ef924
@@ -65,116 +67,156 @@ TIME = r'(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2}(?:[.,]\d+)?))?'
 HALF = r'(?P<half>[AaPp]\.?[Mm]\.?)' # of the day
 ZONE = r'(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)'
 CLOCK = rf'(?:[T ,]+{TIME}\s*{HALF}?\s*{ZONE}?)?'
-DATE = re.compile(r'(?P<a>\d{1,4})[-/., ]+(?P<b>\d{1,2})[-/., ]+(?P<c>\d{1,4})' + CLOCK)
-WHY_TIME = "it should be a number (seconds, say) or a date such as 2024-01-31 18:00; leave times out by ?timestamp=none"
+DATE = r'^(?P<a>\d{1,4})[-/., ]+(?P<b>\d{1,2})[-/., ]+(?P<c>\d{1,4})' + CLOCK + '$'
+WHY_TIME = ("it should be a number (seconds, say) or a date such as 2024-01-31 18:00; "
+            "leave times out by ?timestamp=none")
 
-def _date_parts(given):
-    "(n, …) the parts of dates as text, missing where a value is none; the text of its length too."
-    return given.str.strip().str.extract('^' + DATE.pattern + '$')
+def _date_parts(texts):
+    "(n, …) the parts of dates as text, missing where a value is no date made of numbers."
+    return texts.str.strip().str.extract(DATE)
 
 def _year_place(parts):
     "'a' or 'c', where all values have the year of four digits; '' where no value has one; None where they differ."
-    first, last = parts.a.str.len() > 2, parts.c.str.len() > 2
-    if (first & ~last).all(): return 'a'
-    if (last & ~first).all(): return 'c'
+    first = parts.a.str.len() > 2
+    last = parts.c.str.len() > 2
+    if (first & ~last).all():
+        return 'a'
+    if (last & ~first).all():
+        return 'c'
     return None if (first | last).any() else ''
 
+def _row_text(values, i):
+    "A value and its row."
+    return f'row {i + 1}, {str(values.iloc[i])!r}'
+
 # %% ../nbs/05_interactions.ipynb #51360cea
-def _day_and_month(table, column, one, two, dayfirst, usual):
-    "('day', 'month') or ('month', 'day') for two parts of dates, and the row that decided it (None: not the values)."
+DAY_FIRST = 'day', 'month'
+MONTH_FIRST = 'month', 'day'
+
+def _day_and_month(given, one, two, dayfirst, usual=None):
+    "The order of two parts of dates, and the row that decided it (None: not the values)."
     first, second = one > 12, two > 12
     if first.any() and second.any():
-        i, j = int(first.argmax()), int(second.argmax())
-        raise ValueError(f"Column {column!r} has dates in two orders: {_shown(table, column, i)} and "
-                         f"{_shown(table, column, j)}. Write them all in one, best as 2024-01-31.")
-    if dayfirst is not None and (second if dayfirst else first).any():
-        i = int((second if dayfirst else first).argmax())
-        given = str(dayfirst).lower()
-        raise ValueError(f"dayfirst={given} does not fit column {column!r}: {_shown(table, column, i)}.")
-    if first.any(): return ('day', 'month'), int(first.argmax())
-    if second.any(): return ('month', 'day'), int(second.argmax())
-    if dayfirst is None and usual is None:
-        raise ValueError(f"Column {column!r} can be read in two ways: {_shown(table, column, 0)} may begin with the "
-                         "day or with the month, and no value of "
-                         "the column decides it. Say ?dayfirst=true or ?dayfirst=false.")
-    return usual if dayfirst is None else ('day', 'month') if dayfirst else ('month', 'day'), None
-
-def _shown(table, column, i): return f'row {i + 1}, {str(table[column].iloc[i])!r}'
+        raise ValueError(f"Column {given.name!r} has dates in two orders: {_row_text(given, int(first.argmax()))} and "
+                         f"{_row_text(given, int(second.argmax()))}. Write them all in one, best as 2024-01-31.")
+    misfit = second if dayfirst else first
+    if dayfirst is not None and misfit.any():
+        raise ValueError(f"dayfirst={str(dayfirst).lower()} does not fit column {given.name!r}: "
+                         f"{_row_text(given, int(misfit.argmax()))}.")
+    if first.any():
+        return DAY_FIRST, int(first.argmax())
+    if second.any():
+        return MONTH_FIRST, int(second.argmax())
+    if dayfirst is not None:
+        return DAY_FIRST if dayfirst else MONTH_FIRST, None
+    if usual is None:
+        raise ValueError(f"Column {given.name!r} can be read in two ways: {_row_text(given, 0)} may begin with the "
+                         "day or with the month, and no value of the column decides it. "
+                         "Say ?dayfirst=true or ?dayfirst=false.")
+    return usual, None
 
 # %% ../nbs/05_interactions.ipynb #4cc5893b
-def _ordered_dates(table, column, parts, dayfirst):
-    "(year, month, day) of each value as columns of a frame, and what is said of their order."
+def _ordered_dates(given, parts, dayfirst):
+    "(year, month, day) of each value as columns of a frame, and a phrase on their order."
     place = _year_place(parts)
-    if place is None:
-        i = int((parts.a.str.len().gt(2) != (parts.a.str.len().gt(2).iloc[0])).argmax())
-        raise ValueError(f"Column {column!r} has dates of two forms: {_shown(table, column, 0)}, "
-                         f"{_shown(table, column, i)}. Write them all in one, best as 2024-01-31.")
-    if place == '' and dayfirst is None:
-        raise ValueError(f"Column {column!r} has years of two digits ({_shown(table, column, 0)}), which may be any of "
-                         "three numbers. If they come last, say "
-                         "?dayfirst=true or ?dayfirst=false; else write years in full.")
+    _check_years(given, parts, place, dayfirst)
     a, b, c = (parts[k].astype(int) for k in 'abc')
-    year, one, two = (a, b, c) if place == 'a' else (c, a, b)
-    if place == '': year = year + np.where(year < 69, 2000, 1900)
-    usual = ('month', 'day') if place == 'a' else None
-    names, row = _day_and_month(table, column, one, two, None if place == 'a' else dayfirst, usual)
-    order = ', '.join(['year', *names] if place == 'a' else [*names, 'year'])
-    decided = f' (decided by {_shown(table, column, row)})' if row is not None and place != 'a' else ''
-    century = '; years of two digits are 1969 to 2068' if place == '' else ''
-    return pd.DataFrame({'year': year, names[0]: one, names[1]: two}), f'dates in the order {order}{decided}{century}'
+    if place == 'a':
+        names, _ = _day_and_month(given, b, c, None, MONTH_FIRST)
+        frame = pd.DataFrame({'year': a, names[0]: b, names[1]: c})
+        return frame, f"dates in the order {', '.join(frame)}"
+    names, row = _day_and_month(given, a, b, dayfirst)
+    frame = pd.DataFrame({names[0]: a, names[1]: b, 'year': c})
+    phrase = f"dates in the order {', '.join(frame)}"
+    if row is not None:
+        phrase += f' (decided by {_row_text(given, row)})'
+    if place == '':
+        frame['year'] += np.where(c < 69, 2000, 1900)
+        phrase += '; years of two digits are 1969 to 2068'
+    return frame, phrase
+
+def _check_years(given, parts, place, dayfirst):
+    "An error where years are in different places, or have two digits without a given order."
+    if place is None:
+        has_year_first = parts.a.str.len() > 2
+        i = int((has_year_first != has_year_first.iloc[0]).argmax())
+        raise ValueError(f"Column {given.name!r} has dates of two forms: {_row_text(given, 0)}, "
+                         f"{_row_text(given, i)}. Write them all in one, best as 2024-01-31.")
+    if place == '' and dayfirst is None:
+        raise ValueError(f"Column {given.name!r} has years of two digits ({_row_text(given, 0)}), which may be any of "
+                         "three numbers. If they come last, say ?dayfirst=true or ?dayfirst=false; "
+                         "else write years in full.")
 
 # %% ../nbs/05_interactions.ipynb #5d7fc060
-def _offsets(table, column, zone):
+def _zone_seconds(given, zone):
     "(n,) seconds that each zone is ahead of UTC."
-    if zone.isna().all(): return 0.
-    if zone.isna().any():
-        i = int(zone.isna().argmax())
-        raise ValueError(f"Column {column!r} has times with a zone and times without one: {_shown(table, column, i)} "
-                         "has none. Give all of them one, or none.")
+    missing = zone.isna()
+    if missing.all():
+        return 0.
+    if missing.any():
+        raise ValueError(f"Column {given.name!r} has times with a zone and times without one: "
+                         f"{_row_text(given, int(missing.argmax()))} has none. Give all of them one, or none.")
     zone = zone.replace(['Z', 'UTC', 'GMT'], '+00:00').str.replace(':', '')
-    hours, minutes = zone.str[1:3].astype(int), zone.str[3:5].replace('', '0').astype(int)
-    return (hours * 3600 + minutes * 60) * np.where(zone.str[0] == '-', -1, 1)
+    hours = zone.str[1:3].astype(int)
+    minutes = zone.str[3:5].replace('', '0').astype(int)
+    sign = np.where(zone.str[0] == '-', -1, 1)
+    return (hours * 3600 + minutes * 60) * sign
 
-def _clock_seconds(table, column, parts):
+def _clock_seconds(given, parts):
     "(n,) seconds since midnight in UTC."
     hours = parts.h.fillna('0').astype(int)
-    half = parts.half.str.lower().str[0]
-    hours = hours.where(half.isna(), hours % 12 + np.where(half == 'p', 12, 0))
-    seconds = parts.s.str.replace(',', '.').fillna('0').astype(float)
     minutes = parts['min'].fillna('0').astype(int)
-    _refuse(table, column, (hours > 23) | (minutes > 59) | (seconds >= 61), WHY_TIME)
-    return hours * 3600 + minutes * 60 + seconds - _offsets(table, column, parts.zone)
+    seconds = parts.s.str.replace(',', '.').fillna('0').astype(float)
+    half = parts.half.str.lower().str[0]
+    of_twelve = hours % 12 + 12 * (half == 'p')
+    hours = hours.where(half.isna(), of_twelve)
+    _refuse(given, (hours > 23) | (minutes > 59) | (seconds >= 61), WHY_TIME)
+    return hours * 3600 + minutes * 60 + seconds - _zone_seconds(given, parts.zone)
 
 # %% ../nbs/05_interactions.ipynb #d1254d43
-def _numeric_dates(table, column, parts, dayfirst):
-    "Seconds since 1970 of dates made of numbers, and what is said of them."
-    ordered, said = _ordered_dates(table, column, parts, dayfirst)
+def _seconds(dates):
+    "Seconds since 1970, in UTC where dates have a zone."
+    if dates.dt.tz is not None:
+        dates = dates.dt.tz_convert(None)
+    return (dates - pd.Timestamp(0)).dt.total_seconds()
+
+def _numeric_dates(given, parts, dayfirst):
+    "Seconds since 1970 of dates made of numbers, and a phrase on them."
+    ordered, phrase = _ordered_dates(given, parts, dayfirst)
     days = pd.to_datetime(ordered[['year', 'month', 'day']], errors='coerce')
-    _refuse(table, column, days.isna(), 'there is no such day')
-    seconds = (days - pd.Timestamp(0)).dt.total_seconds() + _clock_seconds(table, column, parts)
-    zones = parts.zone.dropna().unique()
-    return seconds, said + (f'; {len(zones)} time zones, all turned into UTC' if len(zones) > 1 else '')
+    _refuse(given, days.isna(), 'there is no such day')
+    seconds = _seconds(days) + _clock_seconds(given, parts)
+    n_zones = parts.zone.nunique()
+    if n_zones > 1:
+        phrase += f'; {n_zones} time zones, all turned into UTC'
+    return seconds, phrase
 
-def _named_dates(table, column):
-    "Seconds since 1970 of dates with the month as a word, which have one meaning only."
-    given = table[column].astype(str).str.strip()
-    _refuse(table, column, ~given.str.contains(r'[A-Za-z]{3}') | ~given.str.contains(r'\d'), WHY_TIME)
-    _refuse(table, column, ~given.str.contains(r'\d{4}'), 'beside a month as a word the year should have four digits')
-    form = guess_datetime_format(given.iloc[0]) or ''
-    if re.search('%[bB]', form) and '%Z' not in form:
-        dates = pd.to_datetime(given, format=form, errors='coerce', utc=True)
-        if dates.notna().all():
-            return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
-    named = given.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
-    is_month = named.fillna('').str[:3].str.lower().isin(MONTHS)
-    _refuse(table, column, named.notna() & ~is_month, 'the zone is not known: write it as +01:00')
-    dates = pd.to_datetime(given, errors='coerce', utc=True)
-    if dates.isna().any():
-        dates = pd.Series(pd.to_datetime(pd.Index(given), errors='coerce', utc=True, format='mixed'), given.index)
-    _refuse(table, column, dates.isna(), WHY_TIME)
-    return (dates - pd.Timestamp(0, tz='utc')).dt.total_seconds(), 'dates with the month as a word'
-
+# %% ../nbs/05_interactions.ipynb #053d62e9
 MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split()
+
+def _named_dates(given):
+    "Seconds since 1970 of dates with the month as a word, which have one meaning only; and a phrase on them."
+    texts = given.str.strip()
+    has_words = texts.str.contains(r'[A-Za-z]{3}') & texts.str.contains(r'\d')
+    _refuse(given, ~has_words, WHY_TIME)
+    has_year = texts.str.contains(r'\d{4}')
+    _refuse(given, ~has_year, 'beside a month as a word the year should have four digits')
+    dates = _dates_like_first(texts)
+    if dates is None:
+        zone = texts.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
+        is_month = zone.fillna('').str[:3].str.lower().isin(MONTHS)
+        _refuse(given, zone.notna() & ~is_month, 'the zone is not known: write it as +01:00')
+        dates = pd.to_datetime(texts, errors='coerce', utc=True, format='mixed')
+        _refuse(given, dates.isna(), WHY_TIME)
+    return _seconds(dates), 'dates with the month as a word'
+
+def _dates_like_first(texts):
+    "Dates in the form of the first one; None where it has a named zone or does not fit all. Fast."
+    form = guess_datetime_format(texts.iloc[0]) or ''
+    if '%Z' in form or not re.search('%[bB]', form):
+        return None
+    dates = pd.to_datetime(texts, format=form, errors='coerce', utc=True)
+    return dates if dates.notna().all() else None
 
 # %% ../nbs/05_interactions.ipynb #19048ba8
 UNITS = {'seconds': 1, 'milliseconds': 1e3, 'microseconds': 1e6, 'nanoseconds': 1e9} # since 1970, by what a second is
@@ -184,241 +226,281 @@ def _unit_of(numbers):
     "(n,) the place in `UNITS` that gives a year from 1990 to 2100, -1 where there is none."
     unit = np.full(len(numbers), -1)
     for i, per_second in enumerate(UNITS.values()):
-        unit[(numbers >= YEARS[0] * per_second) & (numbers < YEARS[1] * per_second)] = i
+        first, last = (year * per_second for year in YEARS)
+        unit[(numbers >= first) & (numbers < last)] = i
     return unit
 
-def _numeric_times(table, column, numbers):
+def _numeric_times(given, numbers):
     "The numbers, and their unit in words."
-    _refuse(table, column, ~np.isfinite(numbers), WHY_TIME)
+    _refuse(given, ~np.isfinite(numbers), WHY_TIME)
     unit = _unit_of(numbers.to_numpy())
-    kinds = [u for u in np.unique(unit) if u >= 0]
-    if len(kinds) > 1:
-        names, rows = [list(UNITS)[u] for u in kinds], [int((unit == u).argmax()) for u in kinds]
-        raise ValueError(f"Column {column!r} mixes {' and '.join(names)}: {_shown(table, column, rows[0])}, "
-                         f"{_shown(table, column, rows[1])}. Write all in one unit.")
-    if len(kinds) != 1 or (unit < 0).any():
+    units = np.unique(unit[unit >= 0])
+    names = [list(UNITS)[u] for u in units]
+    if len(units) > 1:
+        rows = [int((unit == u).argmax()) for u in units]
+        raise ValueError(f"Column {given.name!r} mixes {' and '.join(names)}: {_row_text(given, rows[0])}, "
+                         f"{_row_text(given, rows[1])}. Write all in one unit.")
+    if len(units) != 1 or (unit < 0).any():
         return numbers, f'numbers from {numbers.min():,.10g} to {numbers.max():,.10g}'
-    name, per_second = list(UNITS.items())[kinds[0]]
-    return numbers, f'{name} since 1970, {_span(numbers / per_second)}'
+    return numbers, f'{names[0]} since 1970, {_span(numbers / UNITS[names[0]])}'
 
 def _span(seconds):
     "The first and the last day."
-    first, last = (pd.Timestamp(float(t), unit='s').date() for t in (seconds.min(), seconds.max()))
-    return f'from {first} to {last}'
+    first = pd.Timestamp(float(seconds.min()), unit='s')
+    last = pd.Timestamp(float(seconds.max()), unit='s')
+    return f'from {first.date()} to {last.date()}'
 
 # %% ../nbs/05_interactions.ipynb #0c3918d3
-def _compact_dates(given, dayfirst):
+def _compact_dates(given):
     "Parts of dates such as 31122024, where all values are such; None otherwise. 20241231 is in order as it is."
-    text = given.astype(str).str.strip()
-    if not text.str.fullmatch(r'\d{8}').all(): return None
-    first, last = text.str[:4].astype(int), text.str[4:].astype(int)
-    if first.between(1900, 2099).all() and text.str[4:6].astype(int).between(1, 12).all(): return None
-    if not last.between(1900, 2099).all(): return None
-    return _date_parts(text.str.replace(r'^(\d\d)(\d\d)(\d{4})$', r'\1-\2-\3', regex=True))
+    texts = given.astype(str).str.strip()
+    if not texts.str.fullmatch(r'\d{8}').all():
+        return None
+    starts_with_year = _are_within(texts.str[:4], 1900, 2099)
+    if starts_with_year and _are_within(texts.str[4:6], 1, 12):
+        return None
+    if not _are_within(texts.str[4:], 1900, 2099):
+        return None
+    return _date_parts(texts.str.replace(r'^(\d\d)(\d\d)(\d{4})$', r'\1-\2-\3', regex=True))
 
-def _times(table, column, dayfirst=None):
-    "A column as numbers that grow with time (dates as seconds since 1970), and what is said of them."
-    given = table[column]
-    _refuse(table, column, given.isna(), WHY_TIME)
-    if given.dtype.kind == 'M': return _stored_dates(given)
-    compact = _compact_dates(given, dayfirst) if len(given) else None
-    if compact is not None: return _with_span(*_numeric_dates(table, column, compact, dayfirst))
+def _are_within(texts, low, high):
+    "Whether all are numbers from `low` to `high`."
+    return texts.astype(int).between(low, high).all()
+
+def _times(given, dayfirst=None):
+    "A column as numbers that grow with time (dates as seconds since 1970), and a phrase on them."
+    _refuse(given, given.isna(), WHY_TIME)
+    if types.is_datetime64_any_dtype(given):
+        return _with_span(_seconds(given), 'dates, as the file holds them')
+    compact = _compact_dates(given)
+    if compact is not None:
+        return _with_span(*_numeric_dates(given, compact, dayfirst))
     numbers = pd.to_numeric(given, errors='coerce')
-    if numbers.notna().all(): return _numeric_times(table, column, numbers.astype(float))
-    if numbers.notna().any(): _refuse(table, column, numbers.isna(), WHY_TIME)
-    return _with_span(*_text_dates(table, column, dayfirst))
+    if numbers.notna().any():
+        _refuse(given, numbers.isna(), WHY_TIME)
+        return _numeric_times(given, numbers.astype(float))
+    return _with_span(*_text_dates(given.astype(str), dayfirst))
+
+def _with_span(seconds, phrase):
+    "The same, with the first and the last day in the phrase."
+    return seconds, f'{phrase}, {_span(seconds)}'
 
 # %% ../nbs/05_interactions.ipynb #a549279a
-def _stored_dates(given):
-    "Dates that the file holds as such."
-    if given.dt.tz is not None: given = given.dt.tz_convert('UTC').dt.tz_localize(None)
-    return _with_span((given - pd.Timestamp(0)).dt.total_seconds(), 'dates, as the file holds them')
+def _text_dates(given, dayfirst):
+    "Seconds since 1970 of dates of any one form, and a phrase on them."
+    seconds = _iso_seconds(given)
+    if seconds is not None:
+        return seconds, 'dates in the order year, month, day'
+    uniform = _uniform_dates(given, dayfirst)
+    if uniform is not None:
+        return uniform
+    parts = _date_parts(given)
+    is_numeric = parts.a.notna()
+    if not is_numeric.any():
+        return _named_dates(given)
+    _refuse(given, ~is_numeric, 'other dates of this column are made of numbers only; write them all in one form')
+    return _numeric_dates(given, parts, dayfirst)
 
-def _iso_dates(given):
-    "Seconds of dates that all begin as 2024-01-31 and have no zone; None where one does not. Fast."
-    if not given.str.match(r'\d{4}-\d\d-\d\d(?!.*([-+]\d\d:?\d*|[A-Z]+)$)').all(): return None
+def _iso_seconds(given):
+    "Seconds of dates that all begin as 2024-01-31 and have no zone; else None. Fast."
+    if not given.str.match(r'\d{4}-\d\d-\d\d(?!.*([-+]\d\d:?\d*|[A-Z]+)$)').all():
+        return None
     dates = pd.to_datetime(given, format='ISO8601', errors='coerce')
-    return None if dates.isna().any() else (dates - pd.Timestamp(0)).dt.total_seconds()
+    return None if dates.isna().any() else _seconds(dates)
 
-def _uniform_dates(table, column, dayfirst):
-    "Seconds of dates that all look like the first, with the year at the end; None where this does not decide. Fast."
+# %% ../nbs/05_interactions.ipynb #289d8edb
+def _uniform_dates(given, dayfirst):
+    "Seconds of dates that all look like the first, with the year at the end, and a phrase; None where undecided. Fast."
     form = r'\d{1,2}([-/.])\d{1,2}([-/.])\d{4}(?:([T ])\d{1,2}:\d\d(:\d\d)?)?'
-    found = re.fullmatch(form, table[column].iloc[0].strip())
-    if found is None: return None
-    clock = f'{found[3]}%H:%M' + ':%S' * bool(found[4]) if found[3] else ''
-    forms = {order: order.replace(' ', '{}').format(found[1], found[2]) + clock for order in ('%d %m %Y', '%m %d %Y')}
-    by_day, by_month = (pd.to_datetime(table[column], format=form, errors='coerce') for form in forms.values())
-    if by_day.isna().any() == by_month.isna().any() or dayfirst is not None: return None
-    dates, other, order = (by_day, by_month, 'day, month') if by_day.notna().all() else (by_month, by_day, 'month, day')
-    said = f'dates in the order {order}, year (decided by {_shown(table, column, int(other.isna().argmax()))})'
-    return (dates - pd.Timestamp(0)).dt.total_seconds(), said
-
-def _text_dates(table, column, dayfirst):
-    "Dates of any one form."
-    text = table.assign(**{column: table[column].astype(str)})
-    plain = _iso_dates(text[column])
-    if plain is not None: return plain, 'dates in the order year, month, day'
-    uniform = _uniform_dates(text, column, dayfirst)
-    if uniform is not None: return uniform
-    parts = _date_parts(text[column])
-    numeric = parts.a.notna()
-    if not numeric.any(): return _named_dates(text, column)
-    _refuse(text, column, ~numeric, 'other dates of this column are made of numbers only; write them all in one form')
-    return _numeric_dates(text, column, parts, dayfirst)
-
-def _with_span(seconds, said): return seconds, f'{said}, {_span(seconds)}' if len(seconds) else said
+    found = re.fullmatch(form, given.iloc[0].strip())
+    if found is None or dayfirst is not None:
+        return None
+    one, two, clock, second = found.groups('')
+    if clock:
+        clock += '%H:%M:%S' if second else '%H:%M'
+    by_day = pd.to_datetime(given, format=f'%d{one}%m{two}%Y{clock}', errors='coerce')
+    by_month = pd.to_datetime(given, format=f'%m{one}%d{two}%Y{clock}', errors='coerce')
+    is_day_first = by_day.notna().all()
+    if is_day_first == by_month.notna().all():
+        return None
+    dates, other = (by_day, by_month) if is_day_first else (by_month, by_day)
+    order = 'day, month' if is_day_first else 'month, day'
+    row = int(other.isna().argmax())
+    return _seconds(dates), f'dates in the order {order}, year (decided by {_row_text(given, row)})'
 
 # %% ../nbs/05_interactions.ipynb #346cec5f
-def read_interactions(
-    path:str|Path, # a table with a row per interaction
-    *,
-    user:str|None=None, # column of the user; None: by its usual names
-    item:str|None=None, # column of the item; None: by its usual names
-    rating:str|None=None, # column of the rating; None: by its usual names; 'none': there is none
-    timestamp:str|None=None, # column of the time; None: by its usual names; 'none': there is none
-    min_rating:float|None=None, # interactions rated lower do not count; None: all count
-    encoding:str='utf-8', # of a text file
-    header:str|None=None, # 'none': the file has no header; 'first': its first row is one; None: checked
-    dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
-) -> tuple: # (frame with user, item (text) and perhaps time; what was read, a `Reading`)
-    "The distinct interactions of a table that count."
+def read_interactions(path, *, min_rating=None, encoding='utf-8', header=None, dayfirst=None, **columns):
+    "The distinct interactions of a table that count: a frame with user, item (text) and perhaps time, and a `Reading`."
     read = read_table(path, encoding, header)
     table, reading = read.frame, read.reading
-    given = dict(user=user, item=item, rating=rating, timestamp=timestamp)
-    roles = {k: find_column(list(table.columns), k, v) for k, v in given.items()}
-    for k in ('user', 'item'):
-        if roles[k] is None:
-            raise ValueError(f"Which column of {str(path)!r} holds the {k}? There are "
-                             f"{', '.join(map(repr, table.columns))}: say ?{k}=COLUMN.")
+    roles = {
+        role: find_column(table.columns, role, columns.get(role))
+        for role in ('user', 'item', 'rating', 'timestamp')
+    }
+    _check_roles(path, table, roles)
     reading += _columns_read(table, roles)
-    frame = pd.DataFrame({k: _ids(table, roles[k]) for k in ('user', 'item')})
+    frame = pd.DataFrame({role: _ids(table[roles[role]]) for role in ('user', 'item')})
     if roles['timestamp']:
-        frame['time'], said = _times(table, roles['timestamp'], _truth('dayfirst', dayfirst))
-        reading = reading.add('times', said)
-    counts, of_ratings = _counting(table, roles['rating'], min_rating, path)
-    kept, of_repeats = _distinct(frame[counts])
+        dayfirst = _read_bool('dayfirst', dayfirst)
+        frame['time'], phrase = _times(table[roles['timestamp']], dayfirst)
+        reading = reading.add('times', phrase)
+    counts, of_ratings = _rating_filter(table, roles['rating'], min_rating, path)
+    kept, of_repeats = _first_of_pairs(frame[counts])
     return kept, reading + of_ratings + of_repeats
 
 # %% ../nbs/05_interactions.ipynb #f7bfb9b5
+def _check_roles(path, table, roles):
+    "An error where there is no column of users or items, or no row."
+    for role in ('user', 'item'):
+        if roles[role] is None:
+            raise ValueError(f"Which column of {str(path)!r} is the {role}? It has the columns "
+                             f"{_quoted(table.columns)}: say ?{role}=COLUMN.")
+    if not len(table):
+        raise ValueError("There are no interactions: the table is empty.")
+
+def _quoted(names):
+    "Names in quotation marks, with commas between them."
+    return ', '.join(map(repr, names))
+
 def _columns_read(table, roles):
     "The columns used and those that are not."
-    used = {k: v for k, v in roles.items() if v}
-    reading = Reading().add('columns used', f"{', '.join(f'{k} = {v}' for k, v in used.items())}")
+    used = {role: c for role, c in roles.items() if c}
+    phrase = ', '.join(f'{role} = {c}' for role, c in used.items())
+    reading = Reading().add('columns used', phrase)
     unused = [str(c) for c in table.columns if c not in used.values()]
     return reading.add('columns not used', unused) if unused else reading
 
-def _truth(name, given):
+def _read_bool(name, given):
     "True, False or None."
+    if given is None:
+        return None
     known = {'true': True, 'yes': True, 'false': False, 'no': False}
-    if given is None: return None
-    if str(given).lower() not in known: raise ValueError(f"{name}={given!r}: say {name}=true or {name}=false.")
-    return known[str(given).lower()]
+    text = str(given).lower()
+    if text not in known:
+        raise ValueError(f"{name}={given!r}: say {name}=true or {name}=false.")
+    return known[text]
 
 # %% ../nbs/05_interactions.ipynb #a6eed9fb
-def _ids(table, column):
+def _ids(values):
     "A column of ids as text; whole numbers that were stored as floats lose their point."
-    values = table[column]
-    _refuse(table, column, values.isna(), 'every row needs an id')
-    if values.dtype.kind == 'f' and (values == values.round()).all(): values = values.astype('int64')
+    _refuse(values, values.isna(), 'every row needs an id')
+    if types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype('int64')
     return values.astype(str).str.strip()
 
-def _counting(table, rating, min_rating, path):
-    "Which rows count (a mask), and what is to be said about it."
+def _first_of_pairs(frame):
+    "Each pair of user and item once, the earliest; and the reading of that."
+    first = frame.sort_values('time', kind='stable') if 'time' in frame else frame
+    kept = first.drop_duplicates(['user', 'item']).sort_index()
+    reading = Reading()
+    if n := len(frame) - len(kept):
+        reading = reading.add('left out', f'{n:,} repeated interactions were left out (the first of each pair stays)')
+    return kept.reset_index(drop=True), reading
+
+# %% ../nbs/05_interactions.ipynb #87346068
+def _rating_filter(table, rating, min_rating, path):
+    "Which rows count (a mask), and the reading of that."
     if min_rating is not None and (isinstance(min_rating, (str, bool)) or rating is None):
         raise ValueError(f"min_rating={min_rating!r} needs a number and a column of ratings; {str(path)!r} has "
-                         f"{', '.join(map(repr, table.columns))}. Name it by ?rating=COLUMN.")
+                         f"{_quoted(table.columns)}. Name it by ?rating=COLUMN.")
     all_rows = np.ones(len(table), bool)
-    if rating is None: return all_rows, Reading().add('ratings', 'no ratings: every interaction counts')
-    values = _numbers(table, rating, 'a rating should be a number; leave ratings out by ?rating=none')
-    missing = int(values.isna().sum())
-    if min_rating is None and len(values) and missing == len(values):
-        said = f'column {rating!r} holds no rating at all: every interaction counts'
-        return all_rows, Reading().add('ratings', said, 'finding')
-    if min_rating is None: return all_rows, _unfiltered(values, missing)
-    _refuse(table, rating, values.isna(), 'a threshold needs a rating in every row')
+    if rating is None:
+        return all_rows, Reading().add('ratings', 'no ratings: every interaction counts')
+    values = _numbers(table[rating], 'a rating should be a number; leave ratings out by ?rating=none')
+    if min_rating is None:
+        return all_rows, _unfiltered(values)
+    _refuse(table[rating], values.isna(), 'a threshold needs a rating in every row')
     kept = (values >= min_rating).to_numpy()
     if not kept.any():
         raise ValueError(f"No interaction is rated {min_rating:g} or higher: column {rating!r} goes from "
                          f"{values.min():g} to {values.max():g}.")
-    return kept, Reading().add('ratings', f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of '
-                                          f'{len(kept):,}')
+    phrase = f'only interactions rated {min_rating:g} or higher count: {kept.sum():,} of {len(kept):,}'
+    return kept, Reading().add('ratings', phrase)
 
-def _unfiltered(values, missing):
-    "What is said of ratings that do not filter."
-    if not len(values): return Reading()
-    said = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, also a low one '
-            '(?min_rating= sets a threshold)')
-    reading = Reading().add('ratings', said)
-    if not missing: return reading
+def _unfiltered(values):
+    "The reading of ratings that do not filter."
+    missing = int(values.isna().sum())
+    if missing == len(values):
+        phrase = f'column {values.name!r} holds no rating at all: every interaction counts'
+        return Reading().add('ratings', phrase, 'finding')
+    phrase = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, '
+              'also a low one (?min_rating= sets a threshold)')
+    reading = Reading().add('ratings', phrase)
+    if not missing:
+        return reading
     return reading.add('ratings', f'{missing:,} interactions have no rating and count like the others', 'finding')
 
-def _distinct(frame):
-    "Each pair of user and item once, the earliest."
-    if not len(frame): raise ValueError("There are no interactions: the table is empty.")
-    first = frame.sort_values('time', kind='stable') if 'time' in frame else frame
-    kept = first.drop_duplicates(['user', 'item']).sort_index()
-    repeats, reading = len(frame) - len(kept), Reading()
-    if repeats:
-        reading = reading.add('left out', f'{repeats:,} repeated interactions were left out (the first of each pair '
-                                          'stays)')
-    return kept.reset_index(drop=True), reading
-
 # %% ../nbs/05_interactions.ipynb #2f5ae2bd
-def _is_list(value): return isinstance(value, (list, tuple, set, np.ndarray))
+def _is_list(value):
+    return isinstance(value, (list, tuple, set, np.ndarray))
 
-def _words(value):
-    "The words of a list with commas between them; None where it holds something else than words and numbers."
+def _list_text(value):
+    "The words of a list with commas between them; None where it is no list of words and numbers."
+    if not _is_list(value):
+        return None
     parts = list(value)
-    if not all(isinstance(p, (str, int, float, np.number)) for p in parts): return None
+    if not all(isinstance(p, (str, int, float, np.number)) for p in parts):
+        return None
     return ', '.join(str(p).strip() for p in parts)
 
-def _written_list(value):
-    "The list that a text such as \"['a', 'b']\" stands for; None where it is none."
-    if re.search(r"""['"]\s+['"]""", value): return None # an array of numpy: two texts without a comma would become one
-    try: read = ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError): return None
+def _written_list(text):
+    "The list that a text such as \"['a', 'b']\" means; None where it is none."
+    if re.search(r"""['"]\s+['"]""", text):
+        return None # an array of numpy: two texts without a comma would become one
+    try:
+        read = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
     return read if isinstance(read, list) else None
 
+# %% ../nbs/05_interactions.ipynb #00545154
 def _unlisted(values):
-    "(a column with lists as words, what was done); (None, why) where it holds lists or objects of something else."
+    "(a column with lists as words, what was done); (None, why) where it has lists or objects of something else."
     filled = values.dropna()
-    if not len(filled): return values, ''
-    if all(isinstance(v, str) for v in filled): return _unwritten(values, filled)
-    if not any(_is_list(v) or isinstance(v, (dict, bytes)) for v in filled): return values, ''
-    words = [_words(v) if _is_list(v) else None for v in filled]
-    if any(w is None for w in words): return None, f'holds {type(filled.iloc[0]).__name__} objects, which are no text'
-    return pd.Series(words, filled.index, object).reindex(values.index), 'lists read as words with commas between them'
-
-def _unwritten(values, filled):
-    "The same for lists written as text."
-    if not filled.str.fullmatch(r'(?s)\s*\[.*\]\s*').all(): return values, ''
-    lists = [_written_list(v) for v in filled]
-    words = [None if o is None else _words(o) for o in lists]
-    if any(w is None for w in words):
-        return None, f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
-    read = pd.Series(words, filled.index, object).reindex(values.index)
-    return read, 'written-out lists read as words with commas between them'
+    if all(isinstance(v, str) for v in filled):
+        if not len(filled) or not filled.str.fullmatch(r'(?s)\s*\[.*\]\s*').all():
+            return values, ''
+        lists = map(_written_list, filled)
+        done = 'written-out lists'
+        problem = f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
+    else:
+        if not any(_is_list(v) or isinstance(v, (dict, bytes)) for v in filled):
+            return values, ''
+        lists, done = filled, 'lists'
+        problem = f'holds {type(filled.iloc[0]).__name__} objects, which are no text'
+    words = [_list_text(v) for v in lists]
+    if None in words:
+        return None, problem
+    words = pd.Series(words, filled.index, object).reindex(values.index)
+    return words, f'{done} read as words with commas between them'
 
 # %% ../nbs/05_interactions.ipynb #5c363988
-def _text_columns(table, id_column, given):
-    "The columns that describe an item."
+def _text_columns(table, id_column, wanted):
+    "The columns that describe an item: the wanted ones, or all that look like a description."
     known = [c for c in table.columns if c != id_column]
-    if given is not None:
-        wanted = _named(given)
-        for c in wanted:
-            if c not in known: raise unknown('column for text=', c, known)
-        return wanted
-    return [c for c in known if _describes(str(c).lower(), table[c].dropna())]
+    if wanted is None:
+        return [c for c in known if _is_description(str(c).lower(), table[c].dropna())]
+    for c in wanted:
+        if c not in known:
+            raise unknown('column for text=', c, known)
+    return wanted
 
-def _describes(name, values):
-    if any(w in name for w in ('url', 'link', 'imdb', 'http')): return False
-    if 'year' in name: return True
-    return bool(len(values)) and all(isinstance(v, str) for v in values[:100]) and pd.to_numeric(values, errors='coerce').isna().mean() > .5
+def _is_description(name, values):
+    "Whether a column is a year, or text that is neither a link nor a number."
+    if any(w in name for w in ('url', 'link', 'imdb', 'http')):
+        return False
+    if 'year' in name:
+        return True
+    if not len(values) or not all(isinstance(v, str) for v in values[:100]):
+        return False
+    return pd.to_numeric(values, errors='coerce').isna().mean() > .5
 
-def _joined(table, columns):
+def _item_texts(table, columns):
     "The text of each item; a bar between genres becomes a comma."
-    parts = table[columns].fillna('').astype(str).map(lambda s: s.strip().replace('|', ', '))
-    return ['; '.join(v for v in row if v) for row in parts.itertuples(index=False)]
+    parts = table[columns].fillna('').astype(str)
+    parts = parts.map(lambda s: s.strip().replace('|', ', '))
+    rows = parts.itertuples(index=False)
+    return ['; '.join(filter(None, row)) for row in rows]
 
 # %% ../nbs/05_interactions.ipynb #9bf1743f
 @dataclass(frozen=True, eq=False)
@@ -430,228 +512,263 @@ class Items:
     medium: str # 'text', 'image' or 'array'
     reading: Reading = Reading() # what was read, and what was decided
 
-    def take(self,
-        rows:np.ndarray, # positions, in order
-    ) -> Items: # these only
-        "Some of the items, in this order."
-        pick = lambda values: values[rows] if isinstance(values, np.ndarray) else [values[int(i)] for i in rows]
-        inputs = replace(self.inputs, items=pick(self.inputs.items), digests=self.inputs.digests[rows])
-        return replace(self, ids=tuple(pick(self.ids)), names=tuple(pick(self.names)), inputs=inputs)
+    def take(self, rows):
+        "Some of the items, in the order of `rows`."
+        items = _pick(self.inputs.items, rows)
+        inputs = replace(self.inputs, items=items, digests=self.inputs.digests[rows])
+        ids = tuple(_pick(self.ids, rows))
+        names = tuple(_pick(self.names, rows))
+        return replace(self, ids=ids, names=names, inputs=inputs)
+
+def _pick(values, rows):
+    "The values at `rows`; an array stays an array."
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return [values[i] for i in rows]
 
 # %% ../nbs/05_interactions.ipynb #35da9dcf
-def _texts(texts): return Inputs(list(texts), str, np.array([digest(t.encode()) for t in texts], np.uint64))
+def _text_inputs(texts):
+    "Texts as inputs."
+    digests = [digest(t.encode()) for t in texts]
+    return Inputs(texts, str, np.array(digests, np.uint64))
 
-def _told_apart(names, ids):
+def _unique_names(names, ids):
     "Names of which no two are equal: a title that occurs twice gets its id."
-    names = pd.Series(names, dtype=object).where(lambda s: s != '', pd.Series(ids, dtype=object))
-    twice = names.duplicated(keep=False)
-    named = names.where(~twice, names + ' (' + pd.Series(ids, dtype=object) + ')')
-    return tuple(named.where(~named.duplicated(keep=False), pd.Series(ids, dtype=object)))
+    ids = pd.Series(ids, dtype=object)
+    names = pd.Series(names, dtype=object)
+    names = names.where(names != '', ids)
+    repeated = names.duplicated(keep=False)
+    named = names.where(~repeated, names + ' (' + ids + ')')
+    repeated = named.duplicated(keep=False)
+    return tuple(named.where(~repeated, ids))
 
 # %% ../nbs/05_interactions.ipynb #58be8af4
-def items_of_table(
-    table:pd.DataFrame, # one row per item
-    folder:Path, # what paths of pictures are relative to
-    *,
-    item:str|None=None, # column of the id; None: by its usual names
-    text:str|Sequence|None=None, # columns to read, between commas; None: all that hold text, and a year
-    pictures:Callable|None=None, # paths -> `Inputs`; None: columns of pictures are not read
-) -> Items: # pictures where there is a column of them and `text` is None, else texts
-    "Items from their descriptions."
-    id_column = find_column(list(table.columns), 'item', item) or _only_id(table)
-    table, reading = _first_descriptions(table.assign(**{id_column: _ids(table, id_column)}), id_column)
-    table, of_lists = _texts_of_lists(table, id_column, _named(text))
-    ids, image = tuple(table[id_column]), find_column(list(table.columns), 'image')
-    columns = [c for c in _text_columns(table, id_column, text) if c != image or text is not None]
-    names = _told_apart(_joined(table, columns[:1]) if columns else ids, ids)
-    if image is not None and text is None and pictures is not None:
+def items_of_table(table, folder, *, item=None, text=None, pictures=None):
+    "`Items` from descriptions: pictures (`pictures`: paths -> `Inputs`) unless columns of `text` are named, else texts."
+    id_column = find_column(table.columns, 'item', item) or _only_id(table)
+    table, reading = _first_descriptions(table, id_column)
+    table, of_lists = _texts_of_lists(table, id_column, text or ())
+    ids = tuple(table[id_column])
+    columns = _text_columns(table, id_column, text)
+    image = find_column(table.columns, 'image') if text is None else None
+    columns = [c for c in columns if c != image]
+    names = _unique_names(_item_texts(table, columns[:1]) if columns else ids, ids)
+    if image is not None and pictures is not None:
         reading = reading.add('items', f'items are pictures (column {image})')
-        return Items(ids, names, pictures([folder/p for p in _paths(table, image)]), 'image', reading)
+        paths = [folder/p for p in _paths(table[image])]
+        return Items(ids, names, pictures(paths), 'image', reading)
     if not columns:
-        raise ValueError(f"No column describes the items: {', '.join(map(repr, table.columns))} hold ids and numbers. "
+        raise ValueError(f"No column describes the items: there are only ids and numbers ({_quoted(table.columns)}). "
                          "Name one by ?text=COLUMN, or give an embedding file by ?items=PATH.")
-    inputs = _texts(_joined(table, columns))
-    reading = reading.add('items', f"an item's text is {', '.join(map(str, columns))}")
-    unused = [str(c) for c in table.columns if c not in (id_column, *columns)]
-    if unused: reading = reading.add('columns of items not used', unused)
-    of_lists = [said for c, said in of_lists.items() if c in columns or c not in table.columns]
-    for said in [*of_lists, *_empty(inputs)]: reading = reading.add('items', said)
+    inputs = _text_inputs(_item_texts(table, columns))
+    reading += _texts_read(table, id_column, columns, of_lists, inputs)
     return Items(ids, names, inputs, 'text', reading)
 
+def _texts_read(table, id_column, columns, of_lists, inputs):
+    "The reading of items that are texts."
+    reading = Reading().add('items', f"an item's text is {', '.join(map(str, columns))}")
+    unused = [str(c) for c in table.columns if c not in (id_column, *columns)]
+    if unused:
+        reading = reading.add('columns of items not used', unused)
+    for c, phrase in of_lists.items():
+        if c in columns or c not in table.columns:
+            reading = reading.add('items', phrase)
+    n_empty = inputs.items.count('')
+    if n_empty:
+        reading = reading.add('items', f'{n_empty:,} items have an empty description')
+    return reading
+
 # %% ../nbs/05_interactions.ipynb #2d07cd61
-def _named(text):
-    "Names of columns as a list."
-    if text is None: return []
-    if isinstance(text, (str, int)): return [c.strip() for c in str(text).split(',')]
-    return [str(c) for c in text]
+def _column_list(text):
+    "Names of columns as a list; None stays None."
+    if isinstance(text, (str, int)):
+        return [c.strip() for c in str(text).split(',')]
+    return None if text is None else [str(c) for c in text]
 
 def _first_descriptions(table, id_column):
-    "One row for each item, and what is said of the others."
-    kept = table.drop_duplicates(id_column)
-    again = len(table) - len(kept)
-    if not again: return kept, Reading()
-    return kept, Reading().add('left out', f'{again:,} rows describe an item again: the first description of each '
-                                           'counts', 'finding')
+    "One row for each item, with its id as text, and the reading of the others."
+    table = table.assign(**{id_column: _ids(table[id_column])})
+    kept, reading = table.drop_duplicates(id_column), Reading()
+    if n := len(table) - len(kept):
+        phrase = f'{n:,} rows describe an item again: the first description of each counts'
+        reading = reading.add('left out', phrase, 'finding')
+    return kept, reading
 
 def _texts_of_lists(table, id_column, named):
     "The table with lists as words and without columns of other objects, and what was done to which column."
     done = {}
-    for c in [c for c in table.columns if c != id_column and table[c].dtype.kind not in 'biufM']:
-        values, said = _unlisted(table[c])
+    for c in table.columns.drop(id_column):
+        if _is_plain(table[c]):
+            continue
+        values, phrase = _unlisted(table[c])
         if values is None and str(c) in named:
-            raise ValueError(f"Column {c!r} {said}: turn it into text, or name other columns by ?text=COLUMN.")
-        if said: done[c] = f'column {c!r}: {said}'
+            raise ValueError(f"Column {c!r} {phrase}: turn it into text, or name other columns by ?text=COLUMN.")
+        if phrase:
+            done[c] = f'column {c!r}: {phrase}'
         table = table.drop(columns=c) if values is None else table.assign(**{c: values})
     return table, done
 
+def _is_plain(values):
+    "Whether a column is of numbers or dates."
+    return types.is_numeric_dtype(values) or types.is_datetime64_any_dtype(values)
+
 # %% ../nbs/05_interactions.ipynb #0b413aa0
-def _is_numbered(table): return list(table.columns) == [str(j) for j in range(len(table.columns))]
+def _is_numbered(table):
+    "Whether the columns are called 0, 1, …, since the file has no header."
+    return list(table.columns) == [str(j) for j in range(table.shape[1])]
 
 def _only_id(table):
-    names = [c for c in table.columns if str(c).lower() in ('id', 'index', 'key')]
-    if not names and _is_numbered(table): return table.columns[0] # a file without a header
-    if not names:
-        raise ValueError("Which column of the items file holds the item's id? There are "
-                         f"{', '.join(map(repr, table.columns))}: give it the name that it has in the interactions.")
-    return names[0]
+    "The column that can only be the id of an item."
+    for c in table.columns:
+        if str(c).lower() in ('id', 'index', 'key'):
+            return c
+    if _is_numbered(table):
+        return table.columns[0]
+    raise ValueError("Which column of the items file is the item's id? It has the columns "
+                     f"{_quoted(table.columns)}: give it the name that it has in the interactions.")
 
-def _paths(table, image):
-    _refuse(table, image, table[image].isna(), 'every item needs a picture')
-    paths = table[image].astype(str)
+def _paths(values):
+    "Paths of pictures in a column."
+    _refuse(values, values.isna(), 'every item needs a picture')
+    paths = values.astype(str)
     address = paths.str.contains(r'(?i)^\s*(?:[a-z][a-z0-9+.-]+:)?//|^\s*(?:data|www\.)[:\w]')
-    _refuse(table, image, address, 'an address, not a file; nothing is downloaded. Save the pictures and give their '
-                                   'paths, or read texts by ?text=COLUMN')
+    _refuse(values, address, 'an address, not a file; nothing is downloaded. Save the pictures and give their '
+                             'paths, or read texts by ?text=COLUMN')
     return paths.tolist()
 
-def _empty(inputs):
-    if n := sum(not t for t in inputs.items): yield f'{n:,} items have an empty description'
-
 # %% ../nbs/05_interactions.ipynb #644456e5
-def items_of_vectors(
-    ids:Sequence, # (n,) of the items
-    x:np.ndarray, # (n, d) their vectors
-) -> Items: # whose inputs are rows of an array
-    "Items from their embeddings."
+def items_of_vectors(ids, x):
+    "`Items` from their embeddings (n, d): the inputs are rows of an array."
     x, ids = np.asarray(x), pd.Series(ids).astype(str)
     if x.ndim != 2 or len(x) != len(ids):
-        raise ValueError(f"An embedding file needs one vector per item: there are {len(ids)} ids and an array of shape "
-                         f"{x.shape}.")
-    if ids.duplicated().any():
-        raise ValueError(f"The item {ids[ids.duplicated()].iloc[0]!r} has more than one vector "
-                         f"({int(ids.duplicated().sum())} such).")
+        raise ValueError("An embedding file needs one vector per item: "
+                         f"there are {len(ids)} ids and an array of shape {x.shape}.")
+    again = ids[ids.duplicated()]
+    if len(again):
+        raise ValueError(f"The item {again.iloc[0]!r} has more than one vector ({len(again)} such).")
+    ids, inputs = tuple(ids), array_inputs(x.astype(np.float32))
     reading = Reading().add('items', f'items are vectors of {x.shape[1]} numbers')
-    return Items(tuple(ids), tuple(ids), array_inputs(x.astype(np.float32)), 'array', reading)
+    return Items(ids, ids, inputs, 'array', reading)
 
 # %% ../nbs/05_interactions.ipynb #ad7bd9f2
-def _vectors_of_file(path, item):
-    "(ids, vectors) of an embedding file."
-    if path.suffix == '.npy': return range(len(x := np.load(path))), x
+def _vectors_of_file(path):
+    "(ids, vectors) of an embedding file; without ids they are the rows."
+    if path.suffix == '.npy':
+        x = np.load(path)
+        return range(len(x)), x
     with np.load(path) as arrays:
-        flat = [k for k in arrays if arrays[k].ndim == 1]
-        deep = [k for k in arrays if arrays[k].ndim == 2]
-        if len(deep) != 1 or len(flat) > 1:
-            raise ValueError(f"{str(path)!r} should hold one array (n, d) of vectors and one (n,) of ids; it holds "
+        ids = [k for k in arrays if arrays[k].ndim == 1]
+        vectors = [k for k in arrays if arrays[k].ndim == 2]
+        if len(vectors) != 1 or len(ids) > 1:
+            raise ValueError(f"{str(path)!r} should have one array (n, d) of vectors and one (n,) of ids; it has "
                              f"{', '.join(arrays)}.")
-        return arrays[flat[0]] if flat else range(len(arrays[deep[0]])), arrays[deep[0]]
-
-def _holds_vectors(values):
-    "True where each value is a list of numbers, all of one length above 1."
-    if not len(values) or not all(_is_list(v) for v in values): return False
-    if len({len(v) for v in values}) != 1 or len(values.iloc[0]) < 2: return False
-    return np.asarray(values.iloc[0]).dtype.kind in 'fi'
+        x = arrays[vectors[0]]
+        return arrays[ids[0]] if ids else range(len(x)), x
 
 def _vectors_of_table(table, item):
-    "(ids, vectors) where a table holds vectors, else None."
-    id_column = find_column(list(table.columns), 'item', item) or _only_id(table)
-    rest = [c for c in table.columns if c != id_column]
-    lists = [c for c in rest if _holds_vectors(table[c])]
-    if len(lists) == 1: return _ids(table, id_column), np.stack(table[lists[0]].to_numpy())
-    if len(rest) > 7 and all(table[c].dtype.kind in 'fi' for c in rest):
-        return _ids(table, id_column), table[rest].to_numpy()
+    "(ids, vectors) where a table has vectors, else None."
+    id_column = find_column(table.columns, 'item', item) or _only_id(table)
+    rest = table.drop(columns=id_column)
+    lists = [c for c in rest if _are_vectors(rest[c])]
+    if len(lists) == 1:
+        return _ids(table[id_column]), np.stack(rest[lists[0]].to_numpy())
+    if rest.shape[1] > 7 and all(map(_is_signed, rest.dtypes)):
+        return _ids(table[id_column]), rest.to_numpy()
+
+def _are_vectors(values):
+    "Whether each value is a list of numbers, all of one length above 1."
+    if not len(values) or not all(map(_is_list, values)):
+        return False
+    lengths = set(map(len, values))
+    return len(lengths) == 1 and max(lengths) > 1 and _is_signed(np.asarray(values.iloc[0]).dtype)
+
+def _is_signed(dtype):
+    "Whether this is a type of floats or of integers with a sign."
+    return types.is_float_dtype(dtype) or types.is_signed_integer_dtype(dtype)
 
 # %% ../nbs/05_interactions.ipynb #bc2aca53
-def find_items(
-    path:Path, # of the interactions
-    given:str|None=None, # path of the items, from the working folder or from the interactions' folder; None: beside them
-) -> Path: # that exists
-    "Where the items are described."
+def find_items(path, given=None):
+    "The path of the items: the given one, from here or from the folder of the interactions; else one beside them."
     if given is not None:
         for p in (Path(given).expanduser(), path.parent/given):
-            if p.is_file(): return p
+            if p.is_file():
+                return p
         raise FileNotFoundError(f"There is no items file {given!r}, neither here nor beside {path.name!r}.")
-    stems = [f'{path.stem}.item', *(f'{s}{e}' for s in (f'{path.stem}_items', f'{path.stem}.items', 'items') for e in (*TABLES, '.npy', '.npz'))]
-    for name in stems:
-        if (path.parent/name).is_file() and name != path.name: return path.parent/name
-    raise FileNotFoundError(f"No description of the items lies beside {str(path)!r}: a model needs something to "
-                            f"encode. Looked for items.csv, {path.stem}_items.csv, {path.stem}.item "
-        f"(endings: {', '.join((*TABLES, '.npy', '.npz'))}); name another by ?items=PATH.")
+    stem, endings = path.stem, (*TABLES, '.npy', '.npz')
+    stems = f'{stem}_items', f'{stem}.items', 'items'
+    names = [s + ending for s in stems for ending in endings]
+    for name in (f'{stem}.item', *names):
+        if name != path.name and (path.parent/name).is_file():
+            return path.parent/name
+    raise FileNotFoundError(f"No description of the items was found beside {str(path)!r}: "
+                            "a model needs something to encode. "
+                            f"Looked for items.csv, {stem}_items.csv, {stem}.item "
+                            f"(endings: {', '.join(endings)}); name another by ?items=PATH.")
 
-def read_items(
-    path:str|Path, # of a table or an embedding file
-    *,
-    item:str|None=None, # column of the id; None: by its usual names
-    text:str|Sequence|None=None, # columns to read; None: all that hold text, and a year
-    encoding:str='utf-8', # of a text file
-    pictures:Callable|None=None, # paths -> `Inputs`
-    header:str|None=None, # 'none', 'first' or 'auto' (by the looks of the first row); None: checked
-) -> Items: # in the order of the file
-    "The catalogue."
+def read_items(path, *, item=None, text=None, encoding='utf-8', pictures=None, header=None):
+    "The catalogue, `Items` in the order of a table or an embedding file."
     path = Path(path)
-    if path.suffix in ('.npy', '.npz'): return items_of_vectors(*_vectors_of_file(path, item))
+    if path.suffix in ('.npy', '.npz'):
+        return items_of_vectors(*_vectors_of_file(path))
     read = read_table(path, encoding, header, option='items_header')
-    table, headless = read.frame, _is_numbered(read.frame)
-    if headless or item is not None and str(item) not in table.columns: item = None # the interactions call it otherwise
-    vectors = _vectors_of_table(table, item) if path.suffix == '.parquet' and text is None else None
-    if vectors is not None: items = items_of_vectors(*vectors)
+    table, vectors = read.frame, None
+    if _is_numbered(table) or str(item) not in table.columns:
+        item = None # the interactions call it otherwise
+    if path.suffix == '.parquet' and text is None:
+        vectors = _vectors_of_table(table, item)
+    if vectors is None:
+        items = items_of_table(table, path.parent, item=item, text=_column_list(text), pictures=pictures)
     else:
-        names = None if text is None else _named(text)
-        items = items_of_table(table, path.parent, item=item, text=names, pictures=pictures)
+        items = items_of_vectors(*vectors)
     return replace(items, reading=read.reading + items.reading)
 
 # %% ../nbs/05_interactions.ipynb #d9d9e69f
-def last_of_each(
-    user:np.ndarray, # (n,) codes; the rows of one user in order of time
-) -> np.ndarray: # (n,) True for the last fifth of each user, none where there are fewer than five
-    "The last fifth of each user's interactions."
+def last_of_each(user):
+    "True (n,) for the last fifth of each user's interactions, which are in order; none of fewer than five."
     rows = pd.Series(user).groupby(user)
-    return (rows.cumcount(ascending=False) < rows.transform('size') // 5).to_numpy()
+    still_to_come = rows.cumcount(ascending=False)
+    return (still_to_come < rows.transform('size') // 5).to_numpy()
 
 # %% ../nbs/05_interactions.ipynb #960c34ba
-def last_of_all(
-    time:np.ndarray, # (n,) numbers that grow with time
-) -> np.ndarray: # (n,) True for the last fifth of all; rows of one moment stay together
-    "What happened after one point in time."
-    return time > np.sort(time)[len(time) - len(time) // 5 - 1]
+def last_of_all(time):
+    "True (n,) for the last fifth in time of all interactions; rows of one moment stay together."
+    n = len(time)
+    return time > np.sort(time)[n - n // 5 - 1]
 
 # %% ../nbs/05_interactions.ipynb #4c545288
-SPLITS = dict(
-    time="test is the last 20 % of each user's interactions by time: train sees other users' future",
-    global_='test is the last 20 % of all interactions, after one point in time',
-    random="test is a random 20 % of each user's interactions, drawn with the seed")
+SPLITS = {
+    'time': "test is the last 20 % of each user's interactions by time: train sees other users' future",
+    'global': 'test is the last 20 % of all interactions, after one point in time',
+    'random': "test is a random 20 % of each user's interactions, drawn with the seed"
+}
 
-def split_interactions(
-    user:np.ndarray, # (n,) codes; the rows of one user in order
-    time:np.ndarray, # (n,) numbers that grow with time
-    how:str, # 'time' and 'random': by user, 'global': by one point in time
-) -> dict: # 'train', 'valid', 'test': rows
-    "Which interactions are for learning, choosing and testing."
-    def last(rows): return last_of_all(time[rows]) if how == 'global' else last_of_each(user[rows])
-    rows = np.arange(len(user))
-    test = last(rows)
-    valid = last(rows[~test]) if (~test).any() else test
-    return dict(train=rows[~test][~valid], valid=rows[~test][valid], test=rows[test])
+def _is_last(user, time, how):
+    "True (n,) for the interactions that a rule of `SPLITS` puts last."
+    return last_of_all(time) if how == 'global' else last_of_each(user)
+
+def split_interactions(user, time, how):
+    "Rows of 'train', 'valid' and 'test' by a rule of `SPLITS`; the rows of one user in order."
+    test = _is_last(user, time, how)
+    learned = np.flatnonzero(~test)
+    valid = _is_last(user[learned], time[learned], how)
+    return dict(train=learned[~valid], valid=learned[valid], test=np.flatnonzero(test))
 
 # %% ../nbs/05_interactions.ipynb #a6459320
-def _codes(values):
-    "Codes of ids, short ones first: 9 before 10; and the ids."
-    known = sorted(values.unique(), key=lambda s: (len(s), s))
+def _short_first(text):
+    "A key that sorts 9 before 10."
+    return len(text), text
+
+def _id_codes(values):
+    "Codes of ids, and the ids in their order."
+    known = sorted(values.unique(), key=_short_first)
     return pd.Index(known).get_indexer(values), tuple(known)
 
 def _in_order(frame, how, seed):
-    "Rows by user and time (drawn where `how` is 'random'), with codes of users."
-    users, names = _codes(frame.user)
-    rng, place = np.random.default_rng(seed), frame.item_code.to_numpy()
-    frame = frame.assign(user_code=users).iloc[np.lexsort((place, users))]
+    "Rows by user and time (drawn where `how` is 'random'), with codes of users; and the names of the users."
+    users, names = _id_codes(frame.user)
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((frame.item_code, users))
+    frame = frame.assign(user_code=users).iloc[order]
     drawn = rng.permutation(len(frame)).astype(float)
     time = drawn if how == 'random' else frame.time.to_numpy()
     order = np.lexsort((drawn, time, frame.user_code))
@@ -659,43 +776,49 @@ def _in_order(frame, how, seed):
 
 # %% ../nbs/05_interactions.ipynb #5cfecebe
 def _described(frame, items):
-    "Interactions with described items, codes of the items, the catalogue in order of its ids, and what was left out."
-    items = items.take(np.array(sorted(range(len(items.ids)), key=lambda i: (len(items.ids[i]), items.ids[i]))))
+    "Interactions with described items and their codes, the catalogue in order of ids, and the reading of the rest."
+    order = sorted(range(len(items.ids)), key=lambda i: _short_first(items.ids[i]))
+    items = items.take(np.array(order))
     codes = pd.Index(items.ids).get_indexer(frame.item)
-    lost = frame.item[codes < 0]
-    if len(lost) == len(frame):
-        raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, in the items "
-                         f"file {items.ids[0]!r}.")
-    reading = Reading()
+    is_known, reading = codes >= 0, Reading()
+    lost = frame.item[~is_known]
+    if not is_known.any():
+        raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, "
+                         f"in the items file {items.ids[0]!r}.")
     if len(lost):
-        said = (f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions '
-                f'(the first: {lost.iloc[0]})')
-        reading = reading.add('left out', said, 'finding')
-    return frame[codes >= 0].assign(item_code=codes[codes >= 0]), items, reading
+        phrase = (f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions '
+                  f'(the first: {lost.iloc[0]})')
+        reading = reading.add('left out', phrase, 'finding')
+    return frame[is_known].assign(item_code=codes[is_known]), items, reading
 
 # %% ../nbs/05_interactions.ipynb #5862cc29
 def _split_rule(given, timed):
     "The name of the rule."
-    if given is not None and given not in ('time', 'global', 'random'):
-        raise unknown('split', given, ['time', 'global', 'random'])
-    if given in ('time', 'global') and not timed:
-        raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, or leave split out for "
-                         "a random one.")
-    return given or ('time' if timed else 'random')
+    if given is None:
+        return 'time' if timed else 'random'
+    if given not in SPLITS:
+        raise unknown('split', given, SPLITS)
+    if given != 'random' and not timed:
+        raise ValueError(f"split={given!r} needs times: name their column by ?timestamp=COLUMN, "
+                         "or leave split out for a random one.")
+    return given
 
 def _split_notes(frame, parts, how, n_items):
     "What the reader should know of the split."
     users, items = frame.user_code.to_numpy(), frame.item_code.to_numpy()
-    learned = np.r_[parts['train'], parts['valid']]
-    yield SPLITS['global_' if how == 'global' else how]
-    tested, known = np.unique(users[parts['test']]), np.unique(users[learned])
-    if how != 'global' and (few := len(np.setdiff1d(known, tested))):
+    learned, test = np.r_[parts['train'], parts['valid']], parts['test']
+    tested, known = np.unique(users[test]), np.unique(users[learned])
+    few = len(np.setdiff1d(known, tested))
+    new = len(np.setdiff1d(tested, known))
+    cold = int((~np.isin(items[test], items[learned])).sum())
+    idle = n_items - len(np.unique(items))
+    if few and how != 'global':
         yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
-    if new := len(np.setdiff1d(tested, known)): yield f'{new:,} of {len(tested):,} test users have no history'
-    if cold := int((~np.isin(items[parts['test']], items[learned])).sum()):
-        yield (f"{cold:,} of {len(parts['test']):,} test interactions are with items that nobody took in train (cold "
-               "start)")
-    if idle := n_items - len(np.unique(items)):
+    if new:
+        yield f'{new:,} of {len(tested):,} test users have no history'
+    if cold:
+        yield f'{cold:,} of {len(test):,} test interactions are with items that nobody took in train (cold start)'
+    if idle:
         yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
 
 # %% ../nbs/05_interactions.ipynb #9ee927b0
@@ -720,58 +843,101 @@ def load_interactions(
 ) -> Task: # of kind 'recommendation'
     "A recommendation task from files."
     path = interactions_file(name)
-    columns = dict(user=user, item=item, rating=rating, timestamp=timestamp)
-    table_options = dict(min_rating=min_rating, encoding=encoding, header=header, dayfirst=dayfirst)
-    frame, reading = read_interactions(path, **columns, **table_options)
-    of_items = 'auto' if items_header is None and _header_rule(header) == 'none' else items_header
-    how_items = dict(item=item, text=text, encoding=encoding, pictures=pictures, header=of_items)
-    catalogue = read_items(find_items(path, items), **how_items)
+    columns = dict(user=user, item=item, rating=rating, timestamp=timestamp, min_rating=min_rating)
+    of_file = dict(encoding=encoding, header=header)
+    frame, reading = read_interactions(path, dayfirst=dayfirst, **columns, **of_file)
+    of_items = items_header
+    if of_items is None and _header_rule(header) == 'none':
+        of_items = 'auto'
+    catalogue = read_items(
+        find_items(path, items),
+        item=item,
+        text=text,
+        encoding=encoding,
+        pictures=pictures,
+        header=of_items
+    )
     frame, catalogue, lost = _described(frame, catalogue)
     how = _split_rule(split, 'time' in frame)
     frame, users = _in_order(frame, how, split_seed)
-    of_files = dict(encoding=encoding, header=header, items_header=items_header, dayfirst=dayfirst)
-    spec = _spec(name, **columns, min_rating=min_rating, items=items, text=text, split=split, **of_files)
+    spec = _spec(
+        name,
+        **columns,
+        items=items,
+        text=text,
+        split=split,
+        **of_file,
+        items_header=items_header,
+        dayfirst=dayfirst
+    )
     return _task(spec, frame, catalogue, users, how, reading + catalogue.reading + lost)
 
 # %% ../nbs/05_interactions.ipynb #a5f246da
 def _spec(name, **options):
-    given = {k: v for k, v in options.items() if v is not None and (k, v) != ('encoding', 'utf-8')}
+    "The resolved spec of a task."
+    given = {
+        k: v for k, v in options.items()
+        if v is not None and (k, v) != ('encoding', 'utf-8')
+    }
     return str(Spec('interactions', str(name), given))
 
 def _first_example(frame, catalogue, users):
     "The first interaction in words."
     row = frame.iloc[0]
     i = int(row.item_code)
-    what = catalogue.inputs.items[i] if catalogue.medium == 'text' else catalogue.names[i]
+    what = catalogue.inputs.items[i]
+    if not isinstance(what, str):
+        what = catalogue.names[i]
     return f'user {users[int(row.user_code)]} took item {catalogue.ids[i]}: {what}'[:200]
 
+# %% ../nbs/05_interactions.ipynb #00aa46f1
 def _task(name, frame, catalogue, users, how, reading):
-    codes, who = frame.item_code.to_numpy(), frame.user_code.to_numpy()
-    parts = split_interactions(who, frame.time.to_numpy(), how)
+    "The task of these interactions, whose splits are all drawn."
+    user = frame.user_code.to_numpy()
+    parts = split_interactions(user, frame.time.to_numpy(), how)
     if not len(parts['test']):
-        raise ValueError(f"Nothing is left for a test: of {len(users):,} users none has 5 interactions." if how != 'global' else "Nothing is left for a test: all interactions happened at the last moment.")
+        why = f'of {len(users):,} users none has 5 interactions'
+        if how == 'global':
+            why = 'all interactions happened at the last moment'
+        raise ValueError(f"Nothing is left for a test: {why}.")
     reading = reading.add('first example', _first_example(frame, catalogue, users))
-    for said in _split_notes(frame, parts, how, len(catalogue.ids)):
-        reading = reading.add('split by' if said in SPLITS.values() else 'split', said)
-    labels = pd.Series(pd.Categorical.from_codes(codes, catalogue.names)).astype(object)
-    task = make_task(name, catalogue.inputs, list(labels), parts, medium=catalogue.medium, classes=catalogue.names, kind='recommendation', unit=who,
-                     reading=reading, about=dict(users=users, items=catalogue.ids, split=how))
-    sizes = {k: f'{len(v):,} (drawn)' for k, v in task.splits.items() if len(v)}
-    entries = tuple(replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
-    drawn = dict.fromkeys(task.origin, 'drawn') # no split comes with the data
-    return replace(task, origin=drawn, reading=Reading(entries))
+    reading = reading.add('split by', SPLITS[how])
+    for note in _split_notes(frame, parts, how, len(catalogue.ids)):
+        reading = reading.add('split', note)
+    task = make_task(
+        name,
+        catalogue.inputs,
+        [catalogue.names[c] for c in frame.item_code],
+        parts,
+        medium=catalogue.medium,
+        classes=catalogue.names,
+        kind='recommendation',
+        unit=user,
+        reading=reading,
+        about=dict(users=users, items=catalogue.ids, split=how)
+    )
+    return _with_drawn_splits(task)
+
+def _with_drawn_splits(task):
+    "The same task, its splits called drawn: none of them comes with the data."
+    sizes = {split: f'{len(rows):,} (drawn)' for split, rows in task.splits.items() if len(rows)}
+    entries = (replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
+    origin = dict.fromkeys(task.origin, 'drawn')
+    return replace(task, origin=origin, reading=Reading(tuple(entries)))
 
 # %% ../nbs/05_interactions.ipynb #e924f520
-def interactions_file(
-    name:str|Path, # a file, or a folder with one
-) -> Path: # of the interactions
-    "Where the interactions are."
+def interactions_file(name):
+    "The path of the interactions: a file, or the one in a folder."
     path = Path(name).expanduser()
-    if path.is_file(): return path
+    if path.is_file():
+        return path
     if not path.is_dir():
         raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    found = sorted(path.glob('*.inter')) or sorted(p for p in path.glob('interactions.*') if p.suffix.lower() in TABLES)
+    found = sorted(path.glob('*.inter'))
+    if not found:
+        tables = path.glob('interactions.*')
+        found = sorted(p for p in tables if p.suffix.lower() in TABLES)
     if len(found) != 1:
-        raise ValueError(f"The folder {str(path)!r} should hold one NAME.inter or interactions.csv; it holds "
+        raise ValueError(f"The folder {str(path)!r} should have one NAME.inter or interactions.csv; it has "
                          f"{', '.join(p.name for p in found) or 'none'}. Name the file itself.")
     return found[0]

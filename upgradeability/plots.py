@@ -29,7 +29,8 @@ from scipy.stats import binom
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
 from .kind import Kind, kind_of, Words
-from .evaluation import CONTROLS, read_predictions
+from .evaluation import read_predictions
+from .tables import CONTROLS
 from .metrics import METRICS, Predictions, calibration, ece, score
 from .reading import as_label, as_markdown, drawable, visible
 from .tasks import Task

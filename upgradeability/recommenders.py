@@ -4,15 +4,13 @@
 
 # %% ../nbs/15_recommenders.ipynb #14949e68
 from __future__ import annotations
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 # %% auto #0
-__all__ = ['LISTED', 'RECOMMENDERS', 'ASKED', 'HISTORY_KS', 'STRENGTHS', 'FACTORS', 'REGULARISATIONS', 'taken', 'best_items',
-           'chunks', 'drawn', 'seen', 'recommend', 'most_popular', 'judge', 'similar', 'similar_items', 'item_axes',
-           'ridge_scores', 'user_heads', 'random_heads', 'factorisation', 'by_novelty', 'protocols_of', 'all_protocols',
-           'protocol_for']
+__all__ = ['RECOMMENDERS', 'interaction_matrix', 'recommend']
 
 # %% ../nbs/15_recommenders.ipynb #f8843108
 import numpy as np
@@ -21,89 +19,99 @@ from threadpoolctl import threadpool_limits
 
 # %% ../nbs/15_recommenders.ipynb #ac295772
 from .core import import_extra, unknown
-from .kind import KINDS, Kind, kind_of
+from .kind import kind_of, KINDS
 from .metrics import METRICS, Predictions, score
-from .backbones import Backbone
 from .models import randomize
 from .protocols import PROTOCOLS
 from .protocols import fit_rows, standardiser
 from .tasks import Task
 
 # %% ../nbs/15_recommenders.ipynb #9c08803f
-def taken(
-    task:Task, # of kind 'recommendation'
-    rows:np.ndarray, # interactions
+def interaction_matrix(
+    task:Task, # whose rows are interactions
+    rows:np.ndarray, # the interactions that count
 ) -> sparse.csr_array: # (n_users, n_items) float32, 1 where the user took the item
     "Interactions as a matrix."
-    shape = int(task.unit.max()) + 1, len(task.inputs)
-    return sparse.csr_array((np.ones(len(rows), np.float32), (task.unit[rows], task.y[rows])), shape=shape)
+    n_users = int(task.unit.max()) + 1
+    shape = n_users, len(task.inputs)
+    users, items = task.unit[rows], task.y[rows]
+    return _ones_at(users, items, shape)
+
+def _ones_at(users, items, shape):
+    "Sparse float32 matrix of this shape with 1 at each pair of user and item."
+    ones = np.ones(len(users), np.float32)
+    return sparse.csr_array((ones, (users, items)), shape=shape)
+
+# %% ../nbs/15_recommenders.ipynb #f05ef251
+def _split_matrix(task, split):
+    "Interactions (n_users, n_items) of one split."
+    return interaction_matrix(task, task.splits[split])
+
+def _history(task):
+    "Interactions (n_users, n_items) of train and valid together."
+    return interaction_matrix(task, fit_rows(task))
 
 # %% ../nbs/15_recommenders.ipynb #52a9eaea
 LISTED = 50 # items that are kept of each list
 
-def best_items(
-    scores:np.ndarray, # (n, n_items), -inf for an item that is not to be listed
-    k:int=LISTED, # how many
-) -> np.ndarray: # (n, k) item codes, the best first; -1 where there are no more
-    "The k best items of each row."
-    n, m = scores.shape
-    top = np.sort(np.argpartition(-scores, min(k, m) - 1, axis=1)[:, :k], axis=1)
+def best_items(scores, k=LISTED):
+    "Codes (n, k) of the best items of each row of `scores` (n, n_items); -1 where only items with -inf are left."
+    n_items = scores.shape[1]
+    last = min(k, n_items) - 1
+    top = np.argpartition(-scores, last, axis=1)[:, :k]
+    top = np.sort(top, axis=1) # of equal scores the first item wins
     values = np.take_along_axis(scores, top, 1)
     order = np.argsort(-values, axis=1, kind='stable')
     lists = np.where(np.isneginf(values), -1, top)
-    return np.pad(np.take_along_axis(lists, order, 1), ((0, 0), (0, max(0, k - m))), constant_values=-1)
+    lists = np.take_along_axis(lists, order, 1)
+    width = (0, 0), (0, max(0, k - n_items))
+    return np.pad(lists, width, constant_values=-1)
 
 # %% ../nbs/15_recommenders.ipynb #df316047
-def chunks(
-    users:np.ndarray, # codes
-    n_items:int, # scores per user
-) -> Iterator: # of users, about four million scores at a time
-    "Users in chunks that fit into memory."
+def user_chunks(users, n_items):
+    "Users in chunks, about four million scores at a time."
     step = max(1, 2**22 // n_items)
-    for i in range(0, len(users), step): yield users[i:i + step]
+    for i in range(0, len(users), step):
+        yield users[i:i + step]
 
 # %% ../nbs/15_recommenders.ipynb #2d46c6f2
-def _without(scores, users, excluded):
-    "Scores (n, n_items) with -inf at each user's excluded items."
-    scores = np.array(scores, np.float32)
-    rows, cols = excluded[users].nonzero()
-    scores[rows, cols] = -np.inf
-    return scores
+def _list_allowed(scores, users, excluded, k=LISTED):
+    "Codes (n, k) of the best items that are not excluded for the user."
+    allowed = np.array(scores, np.float32)
+    allowed[excluded[users].nonzero()] = -np.inf
+    return best_items(allowed, k)
 
-def _hits(lists, users, relevant):
-    "1 where a listed item is one that was to be found, (n, k)."
-    m = relevant.shape[1]
-    coo = relevant.tocoo()
-    return np.isin(users[:, None] * m + lists, coo.row.astype(np.int64) * m + coo.col) & (lists >= 0)
+def _list_predictions(lists, users, relevant, split, **meta):
+    "Lists as predictions, with their hits among the relevant items and the number of those."
+    y = _count_items(relevant)[users]
+    listed = relevant[users[:, None], lists].toarray()
+    hits = (listed > 0) & (lists >= 0)
+    return Predictions(users, y, lists, hits, split=split, meta=meta)
 
-def _found(lists, users, relevant, split, meta=None):
-    "Lists as predictions: what was in them, and how much there was to be found."
-    y = np.diff(relevant[users].indptr)
-    return Predictions(users, y, lists, _hits(lists, users, relevant), None, split, meta or {})
+def _count_items(matrix):
+    "Number of items of each user (n_users,)."
+    return np.diff(matrix.indptr)
 
 # %% ../nbs/15_recommenders.ipynb #5a719819
-def drawn(
-    history:sparse.csr_array, # (n_users, n_items) what was learned from
-    n:np.ndarray, # (n_users,) items to draw of each user; all where there are fewer
-    seed:int=0, # of the draw
-) -> sparse.csr_array: # (n_users, n_items)
-    "Some items of each user's history."
-    user, item = history.nonzero()
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(user)), user))
-    place = np.arange(len(user)) - np.repeat(np.r_[0, np.cumsum(np.bincount(user, minlength=len(n)))[:-1]], np.bincount(user, minlength=len(n)))
-    kept = order[place < n[user[order]]]
-    return sparse.csr_array((np.ones(len(kept), np.float32), (user[kept], item[kept])), shape=history.shape)
+def sample_history(history, n, seed=0):
+    "Matrix (n_users, n_items) of n[u] random items of each user's history; all of them where there are fewer."
+    users, items = history.nonzero()
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(users))
+    order = np.lexsort((shuffled, users)) # users as they are, the items of each in random order
+    place = np.arange(len(users)) - history.indptr[users]
+    kept = order[place < n[users]]
+    return _ones_at(users[kept], items[kept], history.shape)
 
 # %% ../nbs/15_recommenders.ipynb #32956943
-def seen(
-    task:Task, # of kind 'recommendation', perhaps sampled
-) -> sparse.csr_array: # (n_users, n_items)
-    "All that the users took before the test, learned from or not."
-    return taken(task, np.setdiff1d(np.arange(len(task.y)), task.splits['test']))
+def seen_items(task):
+    "All (n_users, n_items) that the users took before the test, learned from or not."
+    before = np.setdiff1d(np.arange(len(task.y)), task.splits['test'])
+    return interaction_matrix(task, before)
 
 # %% ../nbs/15_recommenders.ipynb #c110e3ff
 def recommend(
-    task:Task, # of kind 'recommendation'
+    task:Task, # whose rows are interactions
     scores:Callable, # users (n,) -> (n, n_items); an item's own interaction with the user may be left out of its score
     *,
     seed:int=0, # draws the training items to be found
@@ -112,177 +120,273 @@ def recommend(
     notes:Sequence[str]=(), # what the reader should know
 ) -> dict: # {'train': Predictions, 'test': Predictions}, one row per user with test items
     "Lists for every user, judged on train and on test."
-    history, test = taken(task, fit_rows(task)), taken(task, task.splits['test'])
-    users, relevant = np.flatnonzero(np.diff(test.indptr)), drawn(history, np.diff(test.indptr), seed)
-    scores, before, lists = _or_popular(scores, history), seen(task), {'train': [], 'test': []}
-    rest = before - relevant
-    for some in chunks(users, history.shape[1]):
-        s = scores(some)
-        for split, excluded in [('train', rest), ('test', before)]: lists[split].append(best_items(_without(s, some, excluded)))
-    lists = {k: np.concatenate(v) for k, v in lists.items()}
-    known = np.diff(history.indptr)[users] > 0
-    meta = dict(kind=task.kind.name, metric=task.metric, choices=choices or {}, in_sample=in_sample, **_about_users(task, history, test))
-    parts = dict(train=_found(lists['train'][known], users[known], relevant, 'train', meta), test=_found(lists['test'], users, test, 'test', meta))
-    said = (*notes, *_stranger_notes(parts['test']))
-    return {k: replace(p, meta={**p.meta, 'notes': said}) for k, p in parts.items()}
+    history, test = _history(task), _split_matrix(task, 'test')
+    n_test = _count_items(test)
+    users = np.flatnonzero(n_test)
+    drawn = sample_history(history, n_test, seed)
+    before = seen_items(task)
+    excluded = dict(train=before - drawn, test=before)
+    lists = _list_best(scores, users, history, excluded)
+    known = _count_items(history)[users] > 0
+    meta = dict(
+        kind=task.kind.name,
+        metric=task.metric,
+        choices=choices or {},
+        in_sample=in_sample,
+        **_about_users(history, test)
+    )
+    parts = dict(
+        train=_list_predictions(lists['train'][known], users[known], drawn, 'train', **meta),
+        test=_list_predictions(lists['test'], users, test, 'test', **meta)
+    )
+    notes = (*notes, *_stranger_notes(parts['test']))
+    return _add_meta(parts, notes=notes)
 
 # %% ../nbs/15_recommenders.ipynb #b9ce54ae
-def _or_popular(scores, history):
-    "The same scores, but popularity for users without a history."
-    stranger, popular = np.diff(history.indptr) == 0, history.sum(0)
-    def f(users):
-        s = np.array(scores(users), np.float32)
-        s[stranger[users]] = popular
-        return s
-    return f
+def _list_best(scores, users, history, excluded):
+    "{split: lists (n, LISTED)} without the split's excluded items; who has no history gets what is popular."
+    stranger = _count_items(history) == 0
+    popular = history.sum(0)
+    lists = {split: [] for split in excluded}
+    for some in user_chunks(users, history.shape[1]):
+        found = np.array(scores(some), np.float32) # a copy
+        found[stranger[some]] = popular
+        for split, matrix in excluded.items():
+            lists[split].append(_list_allowed(found, some, matrix))
+    return {
+        split: np.concatenate(parts)
+        for split, parts in lists.items()
+    }
 
-def _about_users(task, history, test):
+def _add_meta(parts, **more):
+    "The same predictions with more in their `meta`."
+    return {
+        split: replace(p, meta={**p.meta, **more})
+        for split, p in parts.items()
+    }
+
+# %% ../nbs/15_recommenders.ipynb #39578e5b
+def _about_users(history, test):
     "What the pictures need: the size of every user's history, new items, and how many of each user's test items are new."
     new = history.sum(0) == 0
-    return dict(history=np.diff(history.indptr).tolist(), new_items=np.flatnonzero(new).tolist(), new=(test @ new.astype(int)).astype(int).tolist())
+    n_new = (test @ new.astype(int)).astype(int)
+    return dict(
+        history=np.diff(history.indptr).tolist(),
+        new_items=np.flatnonzero(new).tolist(),
+        new=n_new.tolist()
+    )
 
 def _stranger_notes(test):
     "How many users have no history, and how well popular items serve them."
     stranger = np.array(test.meta['history'])[test.ids] == 0
-    if not stranger.any(): return
-    figures = [f"{float(score(test.take(rows), 'ndcg@10', n_boot=2)):.3f}" for rows in (stranger, ~stranger) if rows.any()]
-    yield f"{int(stranger.sum()):,} of {len(test):,} test users have no history and are given what is popular: ndcg@10 {figures[0]}" + (f', the others {figures[1]}' if len(figures) > 1 else '')
+    if not stranger.any():
+        return
+    given = score(test.take(stranger), 'ndcg@10', n_boot=2)
+    note = (f'{int(stranger.sum()):,} of {len(test):,} test users have no history and are given what is popular: '
+            f'ndcg@10 {given.value:.3f}')
+    if not stranger.all():
+        others = score(test.take(~stranger), 'ndcg@10', n_boot=2)
+        note += f', the others {others.value:.3f}'
+    yield note
 
 # %% ../nbs/15_recommenders.ipynb #0d012c71
-RECOMMENDERS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
+RECOMMENDERS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': …}
 
-def most_popular(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+# %% ../nbs/15_recommenders.ipynb #87941c24
+def most_popular(backbone, task, features, *, seed=0):
     "The items that most users took."
-    popular = taken(task, fit_rows(task)).sum(0)
-    return recommend(task, lambda users: np.tile(popular, (len(users), 1)), seed=seed)
+    popular = _history(task).sum(0)
+    return recommend(
+        task,
+        lambda users: np.tile(popular, (len(users), 1)),
+        seed=seed
+    )
 
 RECOMMENDERS['majority'] = most_popular
 
 # %% ../nbs/15_recommenders.ipynb #c861743e
-ASKED = 5000
+ASKED = 5000 # users by whom an option is chosen
 
-def judge(
-    task:Task, # of kind 'recommendation'
-    scores:Callable, # users -> iterator of (option, scores (n, n_items)), fitted on train without valid
-    seed:int=0, # draws users where there are more than 5,000
-) -> dict: # option -> ndcg@10 on valid; empty: there is no valid
-    "How well each option does on valid."
-    train, valid = (taken(task, task.splits[k]) for k in ('train', 'valid'))
-    users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(valid.indptr) > 0))
-    if len(users) > ASKED: users = np.sort(np.random.default_rng(seed).choice(users, ASKED, replace=False))
-    sums, excluded = {}, seen(task) - valid
-    for some in chunks(users, train.shape[1]):
-        for option, s in scores(some):
-            found = _found(best_items(_without(s, some, excluded), 10), some, valid, 'valid')
-            sums[option] = sums.get(option, 0) + METRICS['ndcg@10'].unit_stats(found).sum(0)
-    return {k: float(total / n) for k, (total, n) in sums.items()}
+def valid_ndcg(task, scores, seed=0):
+    "{option: ndcg@10 on valid} of `scores`, users -> iterator of (option, scores (n, n_items)); empty without valid."
+    train = _split_matrix(task, 'train')
+    valid = _split_matrix(task, 'valid')
+    in_both = (_count_items(train) > 0) & (_count_items(valid) > 0)
+    users = np.flatnonzero(in_both)
+    if len(users) > ASKED:
+        rng = np.random.default_rng(seed)
+        users = rng.choice(users, ASKED, replace=False)
+        users.sort()
+    excluded = seen_items(task) - valid
+    sums = {}
+    for some in user_chunks(users, train.shape[1]):
+        for option, found in scores(some):
+            lists = _list_allowed(found, some, excluded, 10)
+            predictions = _list_predictions(lists, some, valid, 'valid')
+            stats = METRICS['ndcg@10'].unit_stats(predictions).sum(0)
+            sums[option] = sums.get(option, 0) + stats
+    return {
+        option: float(total / n)
+        for option, (total, n) in sums.items()
+    }
 
 # %% ../nbs/15_recommenders.ipynb #c0ea4243
-UNDECIDED = 'default: no interactions to choose by'
+def _choose(tried, default):
+    "The option with the highest figure (of equal ones the earlier), or the default; and how it was chosen."
+    if not tried:
+        return default, dict(tried=0, by='default: no interactions to choose by')
+    figures = {_option_text(option): value for option, value in tried.items()}
+    how = dict(tried=len(tried), by='valid ndcg@10', ndcg=figures)
+    return max(tried, key=tried.get), how
 
-def _best(tried, default):
-    "The option with the highest figure, the earlier one where two are equal; or the default."
-    if not tried: return default, dict(tried=0, by=UNDECIDED)
-    return max(tried, key=tried.get), dict(tried=len(tried), by='valid ndcg@10', ndcg={_said(k): v for k, v in tried.items()})
+def _option_text(option):
+    "Its numbers with commas between them."
+    return ', '.join(f'{o:g}' for o in np.atleast_1d(option))
 
-def _said(option): return ', '.join(f'{o:g}' for o in np.atleast_1d(option))
+def _undecided_notes(choices):
+    "Whether there was nothing to choose by."
+    if choices['tried']:
+        return []
+    return [f"nothing was chosen ({choices['by']})"]
 
-def _undecided(choices): return [] if choices['tried'] else [f"nothing was chosen ({choices['by']})"]
-
-def _items(features, backbone, task):
-    "Features of all items, in the order of the task's."
-    f = features(backbone)
-    if not np.array_equal(f.ids, np.arange(len(task.inputs))): raise ValueError(f"Recommenders need the features of all {len(task.inputs)} items in their order; got those of {len(f.ids)}.")
-    return np.asarray(f.x)
+# %% ../nbs/15_recommenders.ipynb #e68e4ee8
+def _item_features(features, backbone, task):
+    "Features (n_items, d) in the order of the task's items."
+    found, n = features(backbone), len(task.inputs)
+    if not np.array_equal(found.ids, np.arange(n)):
+        raise ValueError(f"Recommenders need the features of all {n} items in their order. "
+                         f"There are features of {len(found.ids)} items.")
+    return np.asarray(found.x)
 
 # %% ../nbs/15_recommenders.ipynb #a89f8a3e
-def similar(
-    cosines:np.ndarray, # (h, n) of the items in a history with all items; changed
-    history:np.ndarray, # (h,) which items they are
-    ks:tuple, # numbers of items to compare with
-) -> np.ndarray: # (len(ks), n) mean cosine to the k most similar items, the item itself left out
-    "How much each item is like a history."
-    h = len(history)
-    most, own = min(max(ks), h), np.arange(h)
-    cosines[own, history] = -np.inf # comes last
-    if most < h: cosines = -np.partition(-cosines, most - 1, axis=0)[:most]
-    s = -np.sort(-cosines, axis=0)
-    if most == h: s[-1, history] = 0
-    sums = np.cumsum(s, axis=0)[[min(k, most) - 1 for k in ks]]
-    counts = np.array([min(k, h) for k in ks])[:, None] * np.ones(s.shape[1])
-    counts[:, history] = np.array([max(1, min(k, h - 1)) for k in ks])[:, None]
+def mean_similarity(cosines, history, ks):
+    "Mean cosine (len(ks), n) of each item to the k most similar others of a history (h,); changes `cosines` (h, n)."
+    n_own = len(history)
+    most = min(max(ks), n_own)
+    cosines[np.arange(n_own), history] = -np.inf # comes last
+    if most < n_own:
+        cosines = -np.partition(-cosines, most - 1, axis=0)[:most]
+    ordered = -np.sort(-cosines, axis=0)
+    if most == n_own:
+        ordered[-1, history] = 0
+    sizes = np.minimum(ks, n_own)
+    sums = np.cumsum(ordered, axis=0)[sizes - 1]
+    counts = np.outer(sizes, np.ones(ordered.shape[1]))
+    without_itself = np.minimum(ks, n_own - 1).clip(1)
+    counts[:, history] = without_itself[:, None]
     return sums / counts
 
 # %% ../nbs/15_recommenders.ipynb #fd34d730
-def _like_history(x, history, ks):
+def _similarity_scorer(x, history, ks):
     "users -> iterator of (k, scores (n, n_items)) by similarity to their histories."
-    x = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-    known = x @ x.T if len(x) <= 2**13 else None
-    def one(user):
-        items = history.indices[history.indptr[user]:history.indptr[user + 1]]
-        if not len(items): return np.zeros((len(ks), len(x)))
-        return similar(known[items] if known is not None else x[items] @ x.T, items, ks)
-    return lambda users: zip(ks, np.stack([one(u) for u in users], 1))
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    unit = (x / np.maximum(norms, 1e-12)).astype(np.float32)
+    cosines = unit @ unit.T if len(unit) <= 2**13 else None
+    ends = history.indptr[1:-1]
+    own_items = np.split(history.indices, ends)
+    return partial(_score_users, unit, cosines, own_items, ks)
+
+def _score_users(unit, cosines, own_items, ks, users):
+    "Iterator of (k, scores (n, n_items))."
+    scores = np.zeros((len(ks), len(users), len(unit)))
+    for i, user in enumerate(users):
+        items = own_items[user]
+        if not len(items):
+            continue
+        own = unit[items] @ unit.T if cosines is None else cosines[items]
+        scores[:, i] = mean_similarity(own, items, ks)
+    return zip(ks, scores)
 
 # %% ../nbs/15_recommenders.ipynb #4db06da8
 HISTORY_KS = (1, 3, 10, 30, 100)
 
-def similar_items(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def similar_items(backbone, task, features, *, seed=0):
     "Items like those of the user's history, by cosine of frozen features."
-    x = _items(features, backbone, task)
-    k, choices = _best(judge(task, _like_history(x, taken(task, task.splits['train']), HISTORY_KS), seed), HISTORY_KS[1])
-    final = _like_history(x, taken(task, fit_rows(task)), (k,))
-    return recommend(task, lambda users: next(final(users))[1], seed=seed, choices=dict(k=k, **choices), in_sample=False, notes=_undecided(choices))
+    x = _item_features(features, backbone, task)
+    on_train = _similarity_scorer(x, _split_matrix(task, 'train'), HISTORY_KS)
+    tried = valid_ndcg(task, on_train, seed)
+    k, choices = _choose(tried, HISTORY_KS[1])
+    final = _similarity_scorer(x, _history(task), (k,))
+    return recommend(
+        task,
+        lambda users: next(final(users))[1],
+        seed=seed,
+        choices=dict(k=k, **choices),
+        in_sample=False,
+        notes=_undecided_notes(choices)
+    )
 
 RECOMMENDERS['knn'] = similar_items
 
 # %% ../nbs/15_recommenders.ipynb #ddab76a6
-def item_axes(
-    x:np.ndarray, # (n, d) features of the items
-) -> tuple: # U (n, r) float32, squared singular values (r,), number of features dropped
-    "The directions in which the standardised items differ, by the smaller Gram matrix."
+def item_axes(x):
+    "Directions (n, r) in which the standardised items differ, squared strengths (r,), number of features dropped."
     scale, dropped = standardiser(x)
     z = scale(x)
-    n, d = z.shape
-    values, vectors = np.linalg.eigh(z.T @ z if d <= n else z @ z.T)
+    is_tall = z.shape[1] <= z.shape[0]
+    gram = z.T @ z if is_tall else z @ z.T # the smaller one
+    values, vectors = np.linalg.eigh(gram)
     kept = values > 1e-9 * values.max()
-    u = z @ vectors[:, kept] / np.sqrt(values[kept]) if d <= n else vectors[:, kept]
-    return u.astype(np.float32), values[kept], dropped
+    values, u = values[kept], vectors[:, kept]
+    if is_tall:
+        u = z @ u / np.sqrt(values)
+    return u.astype(np.float32), values, dropped
 
-def ridge_scores(
-    u:np.ndarray, # (n, r) of `item_axes`
-    squares:np.ndarray, # (r,) of `item_axes`
-    history:np.ndarray, # (users, n) 1 where the user took the item, dense or sparse
-    alpha:float, # strength, in scikit-learn's units
-) -> np.ndarray: # (users, n) what each user's regression says of each item, its constant left out
-    "Ridge regressions of all users at once."
-    return (history @ u * (squares / (squares + alpha)).astype(np.float32)) @ u.T
+def ridge_scores(u, squares, history, alpha):
+    "Scores (users, n) by each user's ridge regression, its constant left out; alpha in scikit-learn's units."
+    shrinkage = (squares / (squares + alpha)).astype(np.float32)
+    return (history @ u * shrinkage) @ u.T
 
 # %% ../nbs/15_recommenders.ipynb #df286aca
 STRENGTHS = tuple(10. ** e for e in range(4, -5, -1))
 
-def user_heads(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def user_heads(backbone, task, features, *, seed=0):
     "A ridge regression for every user on frozen, standardised item features."
-    u, squares, dropped = item_axes(_items(features, backbone, task))
-    alphas, train, history = tuple(s * len(u) for s in STRENGTHS), taken(task, task.splits['train']), taken(task, fit_rows(task))
-    alpha, choices = _best(judge(task, lambda users: ((a, ridge_scores(u, squares, train[users], a)) for a in alphas), seed), float(len(u)))
-    choices = dict(alpha=alpha, boundary=bool(choices['tried']) and alpha in (alphas[0], alphas[-1]), dropped_features=dropped, **choices)
-    return recommend(task, lambda users: ridge_scores(u, squares, history[users], alpha), seed=seed, choices=choices, notes=[*_undecided(choices), *_head_notes(choices)])
+    x = _item_features(features, backbone, task)
+    u, squares, dropped = item_axes(x)
+    alphas = [strength * len(u) for strength in STRENGTHS]
+    train = _split_matrix(task, 'train')
+    on_train = partial(_score_strengths, u, squares, train, alphas)
+    tried = valid_ndcg(task, on_train, seed)
+    alpha, how = _choose(tried, float(len(u)))
+    choices = dict(
+        alpha=alpha,
+        boundary=bool(tried) and alpha in (alphas[0], alphas[-1]),
+        dropped_features=dropped,
+        **how
+    )
+    history = _history(task)
+    return recommend(
+        task,
+        lambda users: ridge_scores(u, squares, history[users], alpha),
+        seed=seed,
+        choices=choices,
+        notes=[*_undecided_notes(how), *_head_notes(choices)]
+    )
 
 RECOMMENDERS['linear_probe'] = user_heads
 
 # %% ../nbs/15_recommenders.ipynb #c89dfe43
+def _score_strengths(u, squares, history, alphas, users):
+    "Iterator of (alpha, scores (n, n_items))."
+    for alpha in alphas:
+        yield alpha, ridge_scores(u, squares, history[users], alpha)
+
 def _head_notes(choices):
     "What the reader of the heads' figures should know."
-    if choices['dropped_features']: yield f"{choices['dropped_features']} features that do not vary over the items were dropped"
-    if choices['boundary']: yield f"the best strength alpha={choices['alpha']:g} lies at the boundary of those tried"
+    if dropped := choices['dropped_features']:
+        yield f'{dropped} features that do not vary over the items were dropped'
+    if choices['boundary']:
+        yield f"the best strength alpha={choices['alpha']:g} lies at the boundary of those tried"
 
 # %% ../nbs/15_recommenders.ipynb #54c3d3f9
-def random_heads(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def random_heads(backbone, task, features, *, seed=0):
     "The users' ridge regressions on features of the same architecture with random weights."
-    out = user_heads(randomized := randomize(backbone, seed), task, features, seed=seed)
-    more = {'fingerprints': {'random': randomized.fingerprint}}
-    return {k: replace(p, meta={**p.meta, **more, 'notes': (*p.meta['notes'], 'random weights')}) for k, p in out.items()}
+    randomized = randomize(backbone, seed)
+    parts = user_heads(randomized, task, features, seed=seed)
+    notes = (*parts['test'].meta['notes'], 'random weights')
+    fingerprints = {'random': randomized.fingerprint}
+    return _add_meta(parts, fingerprints=fingerprints, notes=notes)
 
 RECOMMENDERS['random_probe'] = random_heads
 
@@ -290,65 +394,91 @@ RECOMMENDERS['random_probe'] = random_heads
 def _factorised(history, factors, regularisation, seed):
     "users -> scores, from alternating least squares; one thread where the work is small, the result is the same."
     als = import_extra('implicit.cpu.als', 'recommend')
+    is_small = history.nnz * factors < 1e8
     with threadpool_limits(1, user_api='blas'):
-        model = als.AlternatingLeastSquares(factors=factors, regularization=regularisation, iterations=15, num_threads=1 if history.nnz * factors < 1e8 else 0, random_state=seed)
+        model = als.AlternatingLeastSquares(
+            factors=factors,
+            regularization=regularisation,
+            iterations=15,
+            num_threads=1 if is_small else 0,
+            random_state=seed
+        )
         model.fit(sparse.csr_matrix(history), show_progress=False)
     return lambda users: model.user_factors[users] @ model.item_factors.T
 
 # %% ../nbs/15_recommenders.ipynb #044a59f3
-FACTORS, REGULARISATIONS = (16, 64, 128), (1., 10., 30.)
+FACTORS = (16, 64, 128)
+REGULARISATIONS = (1., 10., 30.)
 
-def factorisation(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
-    factors:int|None=None, # None: chosen on valid
-    regularisation:float|None=None, # None: chosen on valid
-) -> dict: # predictions
-    "Matrix factorisation of who took what; no model takes part."
-    grid = list(product([factors] if factors else FACTORS, [regularisation] if regularisation is not None else REGULARISATIONS))
-    train, tried = taken(task, task.splits['train']), {}
-    for option in grid if len(grid) > 1 else ():
-        scores = _factorised(train, *option, seed)
-        tried |= judge(task, lambda users: [(option, scores(users))], seed)
-    (factors, regularisation), choices = _best(tried, grid[len(grid) // 2])
-    choices = dict(factors=factors, regularisation=regularisation, **choices)
-    scores = _factorised(taken(task, fit_rows(task)), factors, regularisation, seed)
-    return recommend(task, scores, seed=seed, choices=choices, notes=[*_undecided(choices)] if len(grid) > 1 else [])
+def factorisation(backbone, task, features, *, seed=0,
+    factors=None, # a number; None: chosen on valid
+    regularisation=None, # a number; None: chosen on valid
+):
+    "Matrix factorisation of who took what; it uses no pretrained model."
+    some_factors = [factors] if factors else FACTORS
+    penalties = REGULARISATIONS if regularisation is None else [regularisation]
+    grid = list(product(some_factors, penalties))
+    is_choice = len(grid) > 1
+    tried = _try_factorisations(task, grid, seed) if is_choice else {}
+    middle = grid[len(grid) // 2]
+    (factors, regularisation), how = _choose(tried, middle)
+    return recommend(
+        task,
+        _factorised(_history(task), factors, regularisation, seed),
+        seed=seed,
+        choices=dict(factors=factors, regularisation=regularisation, **how),
+        notes=_undecided_notes(how) if is_choice else []
+    )
 
 RECOMMENDERS['from_scratch'] = factorisation
 
+# %% ../nbs/15_recommenders.ipynb #9172fb6b
+def _try_factorisations(task, grid, seed):
+    "{(factors, regularisation): ndcg@10 on valid}."
+    train, tried = _split_matrix(task, 'train'), {}
+    for option in grid:
+        scores = _factorised(train, *option, seed)
+        tried |= valid_ndcg(task, lambda users: [(option, scores(users))], seed)
+    return tried
+
 # %% ../nbs/15_recommenders.ipynb #4d23166c
-def by_novelty(
-    test:Predictions, # lists on test
-) -> dict: # {'known': Predictions, 'new': Predictions or None where no test item is new}: users who took such items
-    "The same lists, judged on items that somebody took in train and on those that nobody did."
-    n_new, listed_new = np.array(test.meta['new'])[test.ids], np.isin(test.pred, test.meta['new_items'])
-    def only(y, hits):
-        rows = y > 0
-        return replace(test, ids=test.ids[rows], y=y[rows], pred=test.pred[rows], scores=hits[rows]) if rows.any() else None
-    return dict(known=only(test.y - n_new, test.scores * ~listed_new), new=only(n_new, test.scores * listed_new))
+def by_novelty(test):
+    "Lists on test judged on items taken in train ('known') and on the others ('new'); None without such items."
+    n_new = np.array(test.meta['new'])[test.ids]
+    is_new = np.isin(test.pred, test.meta['new_items'])
+    known = _only_users_with(test, test.y - n_new, test.scores * ~is_new)
+    new = _only_users_with(test, n_new, test.scores * is_new)
+    return dict(known=known, new=new)
+
+def _only_users_with(test, y, hits):
+    "Lists of the users with items to be found, y > 0; None where there are none."
+    rows = y > 0
+    if not rows.any():
+        return None
+    return replace(test.take(rows), y=y[rows], scores=hits[rows])
 
 # %% ../nbs/15_recommenders.ipynb #cbabf6fd
-def protocols_of(
-    kind:str|Kind, # of the task
-) -> dict: # name -> protocol
-    "The protocols that a kind of task has."
+def protocols_of(kind):
+    "{name: protocol} of a kind of task."
     own = kind_of(kind).protocols
     return PROTOCOLS if own is None else own()
 
-def all_protocols() -> dict: # name -> list of the functions that it means, one for each kind with protocols of its own
-    "Every protocol of every kind."
-    found = {name: [f] for name, f in PROTOCOLS.items()}
+def all_protocols():
+    "{name: functions that it means}, one for each kind of task with protocols of its own."
     kind_of('classification') # finds the modules of all kinds
-    for kind in list(KINDS):
-        for name, f in protocols_of(kind).items():
-            if f not in found.setdefault(name, []): found[name].append(f)
+    found = {}
+    for protocols in (PROTOCOLS, *map(protocols_of, list(KINDS))):
+        for name, f in protocols.items():
+            functions = found.setdefault(name, [])
+            if f not in functions:
+                functions.append(f)
     return found
 
-def protocol_for(
-    name:str, # such as 'knn'
-    kind:str|Kind, # of the task
-) -> Callable: # a protocol, as those in `RECOMMENDERS`
+def protocol_for(name, kind):
     "The function that a protocol's name means for a kind of task."
     known = protocols_of(kind)
-    if name not in known and name in PROTOCOLS: raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
-    if name not in known: raise unknown('protocol', name, known)
-    return known[name]
+    if name in known:
+        return known[name]
+    if name in PROTOCOLS:
+        raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
+    raise unknown('protocol', name, known)

@@ -24,7 +24,8 @@ from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
 from .core import check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible
-from .evaluation import CONTROLS, gains, read_predictions, read_results, versions
+from .evaluation import gains, read_predictions, read_results, versions
+from .tables import CONTROLS
 from .metrics import Comparison, few_units, score
 from .kind import kind_of
 from .papermill_io import notebook_path

@@ -4,22 +4,21 @@
 
 # %% ../nbs/07_texts.ipynb #2473c0e2
 from __future__ import annotations
-import ast, importlib.util, re
-from collections.abc import Sequence
+import ast, importlib.util, os, re
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['PACKAGES', 'Pair', 'text_inputs', 'text_task']
+__all__ = ['Pair']
 
 # %% ../nbs/07_texts.ipynb #51e07554
 import numpy as np, pandas as pd
 
 # %% ../nbs/07_texts.ipynb #11142c03
-from .core import fingerprint, import_extra, unknown
-from .reading import Reading
-from .tables import TABLES, read_table
+from .core import fingerprint, need, unknown
+from .reading import finding, Reading
+from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
-from .tasks import BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, Task, withheld
+from .tasks import BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):
@@ -36,331 +35,468 @@ class Pair(str):
     def __radd__(self, prefix): return Pair(prefix + self.first, self.second) # a prefix belongs to the first
 
 # %% ../nbs/07_texts.ipynb #e6cef592
-def text_inputs(
-    texts:Sequence, # (n,) texts, or pairs of them as `Pair`
-) -> Inputs: # `inputs[i]` is the i-th text
-    "Texts as examples."
+def text_inputs(texts):
+    "Texts, or pairs of them as `Pair`, as examples: `inputs[i]` is the i-th text."
     texts = list(texts)
-    strange = next((i for i, t in enumerate(texts) if not isinstance(t, str)), None)
-    if strange is not None: raise ValueError(f"Text {strange} is no text but {texts[strange]!r}: fill in missing texts or leave those rows out.")
-    return Inputs(texts, _unchanged, np.array([digest(_text_bytes(t)) for t in texts], np.uint64))
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"Text {i} is no text but {text!r}: fill in missing texts or leave those rows out.")
+    hashes = [digest(_text_bytes(text)) for text in texts]
+    return Inputs(texts, _unchanged, np.array(hashes, np.uint64))
 
 # %% ../nbs/07_texts.ipynb #d1e6f037
 def _unchanged(text): return text
 
 def _text_bytes(text):
     "What is hashed of a text; a pair differs from the same words in one text."
-    if not isinstance(text, Pair): return text.encode('utf-8', 'surrogatepass')
-    return f'pair {len(text.first)} {text.first} {text.second}'.encode('utf-8', 'surrogatepass')
+    if isinstance(text, Pair): text = f'pair {len(text.first)} {text.first} {text.second}'
+    return text.encode('utf-8', 'surrogatepass')
 
 # %% ../nbs/07_texts.ipynb #1a8c2b28
 def _table_files(path):
     "{split: file}, '' where one file is to be divided, and the Reading of it."
-    if path.is_file(): return {'': path}, Reading()
-    if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    place, names = f'The folder {str(path)!r}', sorted(p.name for p in path.iterdir())
-    tables = [n for n in names if Path(n).suffix.lower() in TABLES]
-    found = named_splits(tables, place, endings=TABLES)
-    if 'train' not in found: found = named_splits(tables, place, anywhere=True, endings=TABLES)
-    if 'train' not in found: raise ValueError(f"{place} holds no train file (train{', train'.join(TABLES)}), only {', '.join(names[:8]) or 'nothing'}.")
+    if path.is_file(): return {'': path}, Reading().add('files', path.name)
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+    place = f'The folder {str(path)!r}'
+    tables = sorted(p.name for p in path.iterdir() if p.suffix.lower() in TABLES)
+    for anywhere in (False, True): # whether other words may be beside the name of a split
+        found = named_splits(tables, place, anywhere, TABLES)
+        if 'train' in found: break
+    else:
+        raise ValueError(
+            f"{place} has no train file (train{', train'.join(TABLES)}), "
+            f"only {', '.join(sorted(os.listdir(path))[:8]) or 'nothing'}.")
     settled, reading = settle_splits(found, place)
-    return {k: path/name for k, name in settled.items()}, reading + _unused(tables, found)
+    files = {split: path/name for split, name in settled.items()}
+    reading += _unused(tables, found)
+    return files, reading.add('files', settled if len(settled) > 1 else found['train'])
 
 def _unused(tables, found):
     "The tables of a folder that are no split, as a Reading; a finding where one is named like a split."
-    unused = [n for n in tables if n not in found.values()]
+    unused = [name for name in tables if name not in found.values()]
     if not unused: return Reading()
-    alike = any(split_of(n, anywhere=True) for n in unused)
+    alike = any(split_of(name, anywhere=True) for name in unused)
     return Reading().add('files not used', unused, 'finding' if alike else 'read')
 
-def _texts_and_labels(path, encoding, header=None):
+def _read_split(path, encoding, header=None):
     "A table in which an empty field of text is an empty text, and what was read of it."
     table = read_table(path, encoding, header)
-    return table.frame if path.suffix.lower() == '.parquet' else table.frame.fillna(''), table.reading
+    is_typed = path.suffix.lower() == '.parquet'
+    frame = table.frame if is_typed else table.frame.fillna('')
+    return frame, table.reading
 
 # %% ../nbs/07_texts.ipynb #05c011ec
-NAMES = {'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
-         'label': 'label labels category class target y intent sentiment stars grade rating score'.split()} # usual names of columns
+NAMES = { # usual names of columns
+    'text': 'text texts sentence review content body query question comment tweet document message title'.split(),
+    'label': 'label labels category class target y intent sentiment stars grade rating score'.split()}
 
-PAIRED = 'premise hypothesis sentence question answer context query passage title summary abstract claim evidence response'.split() # of texts that come in twos
+PAIRED = '''premise hypothesis sentence question answer context query passage title summary abstract claim evidence
+    response'''.split() # of texts that come in twos
+
+def _stripped(name): return str(name).strip(BLANKS)
 
 def _column_named(frame, role, given):
     "The column of this name, which may be a number or have blanks around it."
-    known = [c for c in frame.columns if c == given or str(c).strip(BLANKS) == str(given).strip(BLANKS)]
-    if not known: raise unknown(f'column for the {role}s', str(given), frame.columns)
-    return given if given in known else known[0]
+    if given in frame.columns: return given
+    for column in frame.columns:
+        if _stripped(column) == _stripped(given): return column
+    raise unknown(f'column for the {role}s', str(given), frame.columns)
+
+# %% ../nbs/07_texts.ipynb #7a60bc84
+def _n_values(values): return values.astype(str).nunique()
 
 def _without_pictures(frame, columns):
-    "The columns that hold no pictures; all of them where only a column of labels would be left."
+    "The columns without pictures; all of them where only a column of labels would be left."
     others = [c for c in columns if not _are_addresses(frame[c])]
-    if len(others) == len(columns): return columns
-    could_be_texts = [c for c in others if str(c).lower() not in NAMES['label'] and frame[c].astype(str).nunique() > len(frame) // 5]
-    return others if could_be_texts else columns
+    for c in others:
+        is_label = str(c).lower() in NAMES['label']
+        if not is_label and _n_values(frame[c]) > len(frame) // 5: return others
+    return columns
 
-def _choose_column(frame, role, taken=()):
-    "The column that holds the texts or the labels, by the usual names, else by what the columns hold."
+def _choose_column(frame, role, taken):
+    "The column of the texts or the labels, by the usual names, else by what the columns contain."
     columns = [c for c in frame.columns if c not in taken]
     if role == 'text': columns = _without_pictures(frame, columns)
-    usual = [c for n in NAMES[role] for c in columns if str(c).strip(BLANKS).lower() == n]
-    if usual or len(columns) == 1: return (usual or columns)[0]
+    usual = [c for name in NAMES[role] for c in columns if _stripped(c).lower() == name]
+    if usual: return usual[0]
+    if len(columns) == 1: return columns[0]
     if role == 'text' and columns: return max(columns, key=lambda c: frame[c].astype(str).str.len().mean())
     if role == 'label': _refuse_spread(frame, columns)
-    few = [c for c in columns if 1 < frame[c].astype(str).nunique() <= max(2, len(frame) // 5)]
+    few = [c for c in columns if 1 < _n_values(frame[c]) <= max(2, len(frame) // 5)]
     if len(few) == 1: return few[0]
-    raise ValueError(f"Which column holds the {role}s? There are {', '.join(map(repr, frame.columns))}; say it by ?{role}=NAME.")
+    raise ValueError(
+        f"Which column contains the {role}s? There are {', '.join(map(repr, frame.columns))}. "
+        f"Name it by ?{role}=NAME.")
 
 # %% ../nbs/07_texts.ipynb #d6ece23a
-ONE_HOT = {'0', '1', '0.0', '1.0', 'True', 'False', 'true', 'false'}
+ONES = {'1', '1.0', 'True', 'true'}
+ZEROS = {'0', '0.0', 'False', 'false'}
 
 def _refuse_spread(frame, columns):
     "An error where labels are spread over columns of 0 and 1."
-    flags = [c for c in columns if set(frame[c].astype(str)) <= ONE_HOT]
+    flags = [c for c in columns if set(frame[c].astype(str)) <= ONES | ZEROS]
     if len(flags) < 2: return
-    ones = frame[flags].astype(str).isin(('1', '1.0', 'True', 'true')).sum(axis=1)
-    shown = ', '.join(map(repr, flags[:6])) + (', …' if len(flags) > 6 else '')
-    one_each = bool((ones == 1).all())
-    what = 'one of them in each row' if one_each else f'up to {int(ones.max())} of them in a row, which is several labels per example'
-    together = " Or write the name of the 1 into one column, in pandas frame[columns].idxmax(axis=1)." if one_each else ''
-    raise ValueError(f"The labels are spread over {len(flags)} columns of 0 and 1 ({shown}), {what}. Choose one of them for a yes/no task by ?label={flags[0]}.{together}")
+    ones = frame[flags].astype(str).isin(ONES).sum(axis=1)
+    what = f'up to {ones.max()} of them in a row, which is several labels per example'
+    together = ''
+    if (ones == 1).all():
+        what = 'one of them in each row'
+        together = ' Or write the name of the 1 into one column, in pandas frame[columns].idxmax(axis=1).'
+    raise ValueError(
+        f"The labels are spread over {len(flags)} columns of 0 and 1 ({short_list(flags)}), {what}. "
+        f"Choose one of them for a yes/no task by ?label={flags[0]}.{together}")
 
 # %% ../nbs/07_texts.ipynb #a5067d5f
-ADDRESS = re.compile(r'(?i)^(data:image/|\S(.*\S)?\.(jpe?g|png|gif|bmp|tiff?|webp|heic|heif|avif|jfif|ppm|pgm)(\?\S*)?$)')
+ADDRESS = re.compile(r'''(?ix) ^( data:image/
+    | \S(.*\S)? \.(jpe?g|png|gif|bmp|tiff?|webp|heic|heif|avif|jfif|ppm|pgm) (\?\S*)? $)''')
+
+def _is_picture(value):
+    "Whether a value is the path or address of a picture, or a picture."
+    if isinstance(value, str): return bool(ADDRESS.match(value.strip()))
+    return isinstance(value, bytes) or {'bytes', 'path'} <= set(value)
 
 def _are_addresses(values):
-    "Whether a column holds paths or addresses of pictures, or pictures."
+    "Whether a column contains paths or addresses of pictures, or pictures."
     some = [v for v in values.head(1000) if isinstance(v, (str, dict, bytes)) and v]
-    found = sum(bool(ADDRESS.match(v.strip())) if isinstance(v, str) else isinstance(v, bytes) or {'bytes', 'path'} <= set(v) for v in some)
-    return len(some) > 0 and found >= .9 * len(some)
+    n_pictures = sum(map(_is_picture, some))
+    return len(some) > 0 and n_pictures >= .9 * len(some)
 
-def _refuse_other_than_text(frame, column):
-    "An error where a column holds pictures or lists."
-    if _are_addresses(frame[column]):
-        first = frame[column].iloc[0]
+def _refuse_other_than_text(values, column):
+    "An error where a column contains pictures or lists."
+    if _are_addresses(values):
+        first = values.iloc[0]
         shown = f' (such as {first[:80]!r})' if isinstance(first, str) else ''
-        raise ValueError(f"The column {column!r} holds pictures or their addresses{shown}; this task reads texts. Put the pictures into one folder per class and write folder:PATH, "
-                         "or name a column of texts by ?text=NAME.")
-    at = next((i for i, v in enumerate(frame[column]) if isinstance(v, (list, tuple, dict, np.ndarray))), None)
-    if at is None: return
-    raise ValueError(f"The column {column!r} holds lists or records, not texts (row {at}: {str(frame[column].iloc[at])[:80]}). Join the words to a text, in pandas frame[{column!r}].str.join(' '), "
-                     "or name a column of texts by ?text=NAME. Words with a tag each are read by conll:PATH.")
+        raise ValueError(
+            f"The column {column!r} contains pictures or their addresses{shown}; this task reads texts. "
+            "Put the pictures into one folder per class and write folder:PATH, or name a column of texts by ?text=NAME.")
+    for row, value in enumerate(values):
+        if isinstance(value, (list, tuple, dict, np.ndarray)):
+            raise ValueError(
+                f"The column {column!r} contains lists or records, not texts (row {row}: {str(value)[:80]}). "
+                f"Join the words to a text, in pandas frame[{column!r}].str.join(' '), "
+                "or name a column of texts by ?text=NAME. Words with a tag each are read by conll:PATH.")
 
 # %% ../nbs/07_texts.ipynb #2d6a982a
-def _holds_texts(values, name):
+def _n_words(text):
+    "The words of a text; in scripts without blanks between words, a third of its characters."
+    n = len(text.split())
+    has_other_script = ord(max(text)) > 0x2e80
+    return max(n, len(text) / 3) if has_other_script else n
+
+def _look_like_texts(values, name):
     "Whether a column looks like texts: words, mostly letters, that differ from row to row."
     some = [v.strip() for v in values.head(1000) if isinstance(v, str) and v.strip()]
-    if not some or _are_addresses(values): return False
-    signs = ''.join(some).replace(' ', '')
-    letters = sum(c.isalpha() for c in signs) / len(signs)
-    differ = len(set(some)) >= min(10, .5 * len(some)) and len(set(some)) >= .1 * len(some)
-    words = np.mean([max(len(v.split()), len(v) / 3 if ord(max(v)) > 0x2e80 else 0) for v in some])
-    base = re.sub(r'[\W_]*(\d+|[ab])?$', '', str(name).strip(BLANKS).lower())
-    return letters > .6 and differ and words >= (1.5 if base in PAIRED + NAMES['text'] else 2.5)
+    if not some: return False
+    characters = ''.join(some).replace(' ', '')
+    n_letters = sum(map(str.isalpha, characters))
+    if n_letters / len(characters) <= .6: return False
+    if len(set(some)) < max(min(10, .5 * len(some)), .1 * len(some)): return False
+    base = re.sub(r'[\W_]*(\d+|[ab])?$', '', _stripped(name).lower())
+    enough = 1.5 if base in PAIRED + NAMES['text'] else 2.5
+    return np.mean([_n_words(text) for text in some]) >= enough
 
-def _read_columns(frame, texts, label, given, word):
+# %% ../nbs/07_texts.ipynb #144093c8
+def _read_columns(frame, texts, label, is_given, word):
     "The reading of the columns: used, not used, and texts that are not read."
     rest = [c for c in frame.columns if c not in (*texts, label)]
-    source = f'the column {texts[0]!r}' if len(texts) == 1 else f"the columns {' and '.join(map(repr, texts))}"
-    reading = Reading().add('columns used', f'texts from {source}, {word} from {label!r}', 'read' if given else 'guess')
+    noun = 'column' if len(texts) == 1 else 'columns'
+    source = f"texts from the {noun} {' and '.join(map(repr, texts))}"
+    reading = Reading().add('columns used', f'{source}, {word} from {label!r}', 'read' if is_given else 'guess')
     if rest: reading = reading.add('columns not used', [str(c) for c in rest])
-    more = [c for c in rest if _holds_texts(frame[c], c)]
-    if more and len(texts) == 1:
-        both = [str(c) for c in frame.columns if c in (texts[0], more[0])]
-        reading = reading.add('texts not read', f"{', '.join(map(repr, more))}: only {texts[0]!r} is read. To read both, write ?text={','.join(both)}", 'finding')
-    elif more: reading = reading.add('texts not read', ', '.join(map(repr, more)), 'finding')
-    pictures = [c for c in rest if _are_addresses(frame[c])]
-    if pictures: reading = reading.add('pictures not read', f"{', '.join(map(repr, pictures))}: a task of pictures is read by folder:PATH", 'finding')
+    reading += _read_rest(frame, texts, rest)
     if len(texts) == 1: return reading
-    return reading.add('pairs', "the two texts go through the model's tokenizer as its pair; a tokenizer that knows no pairs gets them as one text, with a line break between")
+    return reading.add('pairs',
+        "the two texts go through the model's tokenizer as its pair; "
+        "a tokenizer that knows no pairs gets them as one text, with a line break between")
+
+def _read_rest(frame, texts, rest):
+    "Findings where columns that are not used contain texts or pictures."
+    reading = Reading()
+    pictures = [c for c in rest if _are_addresses(frame[c])]
+    more = [c for c in rest if c not in pictures and _look_like_texts(frame[c], c)]
+    if more:
+        said = ', '.join(map(repr, more))
+        if len(texts) == 1:
+            both = [str(c) for c in frame.columns if c in (texts[0], more[0])]
+            said += f": only {texts[0]!r} is read. To read both, write ?text={','.join(both)}"
+        reading += finding('texts not read', said)
+    if pictures:
+        said = f"{', '.join(map(repr, pictures))}: a task of pictures is read by folder:PATH"
+        reading += finding('pictures not read', said)
+    return reading
 
 # %% ../nbs/07_texts.ipynb #7c67eacf
 def _text_columns(frame, given, label):
     "The one or two columns of texts."
-    if given is None: return [_choose_column(frame, 'text', [] if label is None else [label])]
-    names = [str(c).strip(BLANKS) for c in frame.columns]
-    if isinstance(given, str) and given.strip(BLANKS) not in names: given = given.split(',')
-    given = list(given) if isinstance(given, (list, tuple)) else [given]
+    if given is None: return [_choose_column(frame, 'text', [label])]
+    names = map(_stripped, frame.columns)
+    if isinstance(given, str) and _stripped(given) not in names: given = given.split(',')
+    if not isinstance(given, (list, tuple)): given = [given]
     found = [_column_named(frame, 'text', c) for c in given if str(c).strip()]
-    if not 1 <= len(set(found)) == len(found) <= 2: raise ValueError(f"?text= takes one column, or two different ones as ?text=first,second; got {', '.join(map(str, given))}. Join more columns in the file.")
-    return found
+    if 1 <= len(set(found)) == len(found) <= 2: return found
+    raise ValueError(
+        "?text= takes one column, or two different ones as ?text=first,second; "
+        f"got {', '.join(map(str, given))}. Join more columns in the file.")
 
 def _columns(frame, text, label):
     "The columns of the texts and the column of the labels."
-    label = None if label is None else _column_named(frame, 'label', label)
+    if label is not None: label = _column_named(frame, 'label', label)
     texts = _text_columns(frame, text, label)
     if label is None: label = _choose_column(frame, 'label', texts)
-    if label in texts: raise ValueError(f"The column {label!r} cannot hold both the texts and the labels. There are {', '.join(map(repr, frame.columns))}.")
-    for column in texts: _refuse_other_than_text(frame, column)
+    if label in texts:
+        raise ValueError(
+            f"The column {label!r} cannot be both the texts and the labels. "
+            f"There are {', '.join(map(repr, frame.columns))}.")
+    for column in texts: _refuse_other_than_text(frame[column], column)
     return texts, label
 
 # %% ../nbs/07_texts.ipynb #7b0c9e04
 def _grades(labels, order):
-    "Labels of grades and their classes from low to high."
+    "Labels of grades and their classes from low to high; None for classes whose order needs no telling."
+    if not order: return labels, None
     if isinstance(order, str): order = order.split(',')
-    if isinstance(order, (list, tuple)): return [l if l is None else str(l) for l in labels], _in_order([str(o).strip(BLANKS) for o in order])
+    if isinstance(order, (list, tuple)):
+        names = _in_order([_stripped(name) for name in order])
+        return [l if l is None else str(l) for l in labels], names
     numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
     bad = numbers.isna() | (numbers != numbers.round()) | (numbers.abs() > 1e9)
-    if bad.any(): raise ValueError(f"grades=true wants whole numbers as labels, and row {int(bad.argmax())} holds {labels[int(bad.argmax())]!r}; for words and for halves write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
+    if bad.any():
+        row = bad.argmax()
+        raise ValueError(
+            f"grades=true wants whole numbers as labels, and row {row} has {labels[row]!r}. For words and for halves "
+            "write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
     return numbers.astype(int).tolist(), None
 
 def _in_order(names):
     "Names of grades; numbers among themselves have to be in order."
     values = grade_values(names)
-    if len(names) < 2 or values is not None and len({*np.sign(np.diff(values))}) != 1: raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
-    return names
+    is_mixed = values is not None and len({*np.sign(np.diff(values))}) != 1
+    if len(names) >= 2 and not is_mixed: return names
+    raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
 
 def _whole_labels(labels):
     "Labels as text, or as numbers where all are whole ones, so that 10 comes after 9; 007 is text."
-    if any(l is None or l != l or l == '' for l in labels): return [None if l != l or l == '' else l for l in labels]
-    labels = [str(l) for l in labels]
-    return [int(l) for l in labels] if all(re.fullmatch(r'0|-?[1-9][0-9]{0,8}', l) for l in labels) else labels
+    labels = [None if l != l or l == '' else l for l in labels]
+    if None in labels: return labels
+    texts = list(map(str, labels))
+    are_whole = all(re.fullmatch(r'0|-?[1-9][0-9]{0,8}', text) for text in texts)
+    return list(map(int, texts)) if are_whole else texts
 
 # %% ../nbs/07_texts.ipynb #b6c3712c
+def _labels_of(frame, label):
+    "The labels of a table without blanks around them, and how many had some."
+    labels = one_label_each(frame[label].tolist(), f'the column {label!r}')
+    return strip_labels(labels)
+
 def _split_labels(frame, label):
-    "The labels of one split, without blanks around them; of a table that lacks the column, none."
-    if label not in frame.columns: return [None] * len(frame)
-    return strip_labels(one_label_each(frame[label].tolist(), f'the column {label!r}'))[0]
+    "The labels of a split; None where it has no column of them."
+    return _labels_of(frame, label)[0] if label in frame else [None]
 
 def _labelled(frames, label):
     "The frames that have labels, under the splits that they are for, and the reading of that."
-    reading, kept = Reading(), dict(frames)
+    kept, reading = dict(frames), Reading()
     if 'train' not in frames: return kept, reading
-    labels = {k: _split_labels(f, label) for k, f in frames.items()}
-    how = {k: withheld(labels[k], labels['train']) for k in frames if k != 'train'}
+    learned = _split_labels(frames['train'], label)
+    how = {}
+    for split in frames.keys() - {'train'}:
+        how[split] = withheld(_split_labels(frames[split], label), learned)
     if how.get('valid') in NO_LABEL:
-        kept.pop('valid')
-        reading = reading.add('withheld labels', f"of the valid split ({how['valid']}): it is not used, and valid is drawn from train", 'finding')
+        del kept['valid']
+        said = f"of the valid split ({how['valid']}): it is not used, and valid is drawn from train"
+        reading += finding('withheld labels', said)
     if how.get('test') and 'valid' in kept:
         kept['test'] = kept.pop('valid')
-        reading = reading.add('withheld labels', f"of the test split ({how['test']}): the valid split is the test set, and valid is drawn from train", 'finding')
+        said = f"of the test split ({how['test']}): the valid split is the test set, and valid is drawn from train"
+        reading += finding('withheld labels', said)
     return kept, reading
 
 # %% ../nbs/07_texts.ipynb #29c17173
-def text_task(
-    name:str, # resolved spec
-    frames:dict, # {split: data frame}, or {'': one that is split}
-    *,
-    text:str|list|None=None, # column of the texts, or two for pairs, as a list or with a comma between; None: found
-    label:str|None=None, # column of the labels; None: found
-    grades:bool|list=False, # labels are grades: True for whole numbers, else their names from low to high
-    split_seed:int=0, # draws the splits that are not given
-    reading:Reading=Reading(), # what the source has to say of its files
-) -> Task: # whose medium is 'text'
-    "A task from tables with a column of texts and one of labels."
-    frame = pd.concat(frames.values(), ignore_index=True)
-    if frame.empty: raise ValueError(f"{name!r} holds no rows.")
+def text_task(name, frames, *, text=None, label=None, grades=False, split_seed=0, reading=Reading()):
+    """A task from {split: data frame}, or from {'': data frame} that is split.
+
+    text: the column of the texts, or two for pairs, as a list or with a comma between; None: found.
+    label: the column of the labels; None: found.
+    grades: True for labels that are whole numbers, else their names from low to high.
+    """
+    frame = _joined(frames)
+    if frame.empty: raise ValueError(f"{name!r} has no rows.")
     columns, column = _columns(frame, text, label)
-    given = text is not None and label is not None
-    said = reading + _read_columns(frame, columns, column, given, 'grades' if grades else 'labels')
+    is_given = text is not None and label is not None
+    kind, word = ('grades', 'grades') if grades else ('classification', 'labels')
+    reading += _read_columns(frame, columns, column, is_given, word)
     frames, unlabelled = _labelled(frames, column)
-    frame = pd.concat(frames.values(), ignore_index=True)
-    labels, n_stripped = strip_labels(one_label_each(frame[column].tolist(), f'the column {column!r}'))
-    labels, classes = _whole_labels(labels), None
-    if grades: labels, classes = _grades(labels, grades)
-    said = said + unlabelled
-    if n_stripped: said = said.add('blanks around labels', f'taken away from {n_stripped:,} labels')
-    texts = frame[columns[0]].tolist() if len(columns) == 1 else _pairs(frame, columns)
-    return make_task(name, text_inputs(texts), labels, _edges(frames), medium='text', classes=classes, split_seed=split_seed,
-                     kind='grades' if grades else 'classification', reading=_read_texts(said, texts, labels))
+    frame = _joined(frames)
+    labels, n_stripped = _labels_of(frame, column)
+    labels, classes = _grades(_whole_labels(labels), grades)
+    reading += unlabelled
+    if n_stripped: reading = reading.add('blanks around labels', f'removed from {n_stripped:,} labels')
+    texts = _texts(frame, columns)
+    reading += _read_examples(texts, labels)
+    return make_task(
+        name, text_inputs(texts), labels, _rows_of(frames),
+        medium='text', classes=classes, split_seed=split_seed, kind=kind, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #401ead46
-def _edges(frames):
-    "{split: rows} of frames that stand one below the other."
-    ends = np.cumsum([0, *map(len, frames.values())])
-    return {k: range(a, b) for k, a, b in zip(frames, ends, ends[1:]) if k}
+def _joined(frames): return pd.concat(frames.values(), ignore_index=True)
 
-def _pairs(frame, columns):
-    "Two columns as pairs; what is no text is left for `text_inputs` to refuse."
-    return [Pair(a, b) if isinstance(a, str) and isinstance(b, str) else (a, b) for a, b in zip(*(frame[c] for c in columns))]
+def _rows_of(frames):
+    "{split: rows} of frames that are joined, the first one on top."
+    rows, start = {}, 0
+    for split, frame in frames.items():
+        end = start + len(frame)
+        if split: rows[split] = range(start, end)
+        start = end
+    return rows
 
-def _read_texts(reading, texts, labels):
-    "The reading with a first example and the number of empty texts."
-    first = ' / '.join(' '.join(str(texts[0]).split(' ')).splitlines())
-    reading = reading.add('first example', f'{first[:120]!r} is {str(labels[0])!r}')
+def _texts(frame, columns):
+    "The column of texts, or two columns as pairs, as a list."
+    if len(columns) == 1: return frame[columns[0]].tolist()
+    return list(map(_pair, *(frame[c] for c in columns)))
+
+def _pair(first, second):
+    "Two texts as a pair; what is no text is left for `text_inputs` to refuse."
+    are_texts = isinstance(first, str) and isinstance(second, str)
+    return Pair(first, second) if are_texts else (first, second)
+
+def _read_examples(texts, labels):
+    "The reading of a first example and of the number of empty texts."
+    first = ' / '.join(str(texts[0]).splitlines())
+    reading = Reading().add('first example', f'{first[:120]!r} is {str(labels[0])!r}')
     n_empty = sum(isinstance(t, str) and not t.strip() for t in texts)
-    return reading.add('empty texts', f'{n_empty:,} of {len(texts):,}', 'finding') if n_empty else reading
+    if n_empty: reading += finding('empty texts', f'{n_empty:,} of {len(texts):,}')
+    return reading
 
 # %% ../nbs/07_texts.ipynb #5e3b0eaa
-def _load_csv(name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False, encoding:str='utf-8', header:str|None=None):
+def _load_csv(
+    name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
+    encoding:str='utf-8', header:str|None=None,
+):
     files, reading = _table_files(Path(name).expanduser())
-    names = {k: f.name for k, f in files.items()}
-    reading = reading.add('files', names if len(names) > 1 else next(iter(names.values())))
     frames = {}
     for split, file in files.items():
-        frames[split], read = _texts_and_labels(file, encoding, header)
-        reading = reading + read
-    return text_task(f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+        frames[split], of_file = _read_split(file, encoding, header)
+        reading += of_file
+    return text_task(
+        f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
-def _load_hf_set(name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False):
-    datasets = import_extra('datasets', 'text')
-    path, _, config = name.partition(':') if not Path(name).expanduser().exists() else (str(Path(name).expanduser()), '', '')
-    datasets.disable_progress_bars()
-    try: found = _open_set(datasets, path, config, name)
-    except _Pictures as e: raise ValueError(str(e)) from None
-    except Exception as e: raise OSError(f"The data set 'hf:{name}' could not be loaded ({type(e).__name__}: {' '.join(str(e).split())[:300]}). Without network, give a folder with its files (hf:PATH), or a table (csv:PATH).") from e
-    finally: datasets.enable_progress_bars()
+def _load_hf_set(
+    name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
+):
+    found = _open_set(name)
     place = f"'hf:{name}'"
     settled, reading = settle_splits(named_splits(found, place), place)
-    unused = [k for k in found if k not in settled.values()]
+    unused = [split for split in found if split not in settled.values()]
     if unused: reading = reading.add('splits not used', unused)
     reading = reading.add('splits of the set', {ours: theirs for ours, theirs in settled.items() if ours})
     frames = {ours: _frame(found[theirs], name) for ours, theirs in settled.items()}
-    return text_task(f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+    return text_task(
+        f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+
+def _open_set(name):
+    "{split: data frame or data set}; an error where the set cannot be loaded or contains no texts."
+    datasets = need('datasets', 'text')
+    datasets.disable_progress_bars()
+    try:
+        return _load_set(datasets, name)
+    except _NoTexts as e:
+        raise ValueError(str(e)) from None
+    except Exception as e:
+        problem = ' '.join(str(e).split())
+        raise OSError(
+            f"The data set 'hf:{name}' could not be loaded ({type(e).__name__}: {problem[:300]}). "
+            "Without network, give a folder with its files (hf:PATH), or a table (csv:PATH).") from e
+    finally:
+        datasets.enable_progress_bars()
 
 # %% ../nbs/07_texts.ipynb #3d5b2246
-class _Pictures(ValueError): "A set of pictures, not of texts."
+class _NoTexts(ValueError): "A set of pictures, sounds or films."
+
+NO_TEXTS = {'image': 'pictures', 'audio': 'sounds', 'video': 'films'} # {what `datasets` calls it: what it is}
 
 def _no_texts(name, what):
-    "The error for a set of pictures or sounds."
-    if what != 'pictures': return _Pictures(f"'hf:{name}' holds {what}, and hf: reads texts.")
-    way = f"write folder:{name}" if Path(name).expanduser().is_dir() else "store them in one folder per class (train/CLASS/…, test/CLASS/…) and write folder:PATH"
-    return _Pictures(f"'hf:{name}' holds pictures, and hf: reads texts: {way}.")
+    "The error for a set of pictures, sounds or films."
+    said = f"'hf:{name}' contains {what}, and hf: reads texts"
+    if what != 'pictures': return _NoTexts(f"{said}.")
+    way = "store them in one folder per class (train/CLASS/…, test/CLASS/…) and write folder:PATH"
+    if Path(name).expanduser().is_dir(): way = f"write folder:{name}"
+    return _NoTexts(f"{said}: {way}.")
 
-def _open_set(datasets, path, config, name):
+# %% ../nbs/07_texts.ipynb #0ab3b97e
+def _load_set(datasets, name):
     "{split: data frame or data set}."
-    builder = datasets.load_dataset_builder(path, config or None)
-    kind = builder.name or ''
-    if kind in ('imagefolder', 'audiofolder', 'videofolder'): raise _no_texts(name, {'imagefolder': 'pictures', 'audiofolder': 'sounds', 'videofolder': 'films'}[kind])
-    if kind != 'csv': return datasets.load_dataset(path, config or None)
-    files = {str(k): [Path(f) for f in found] for k, found in builder.config.data_files.items()}
-    are_here = all(f.is_file() and f.suffix.lower() in TABLES for found in files.values() for f in found)
-    if not are_here or builder.config.features: return datasets.load_dataset(path, config or None, keep_default_na=False, na_values=[''])
-    return {k: pd.concat([_texts_and_labels(f, 'utf-8')[0] for f in found], ignore_index=True) for k, found in files.items()}
+    path, _, config = name.partition(':')
+    folder = Path(name).expanduser()
+    if folder.exists(): path, config = str(folder), ''
+    where = path, config or None
+    builder = datasets.load_dataset_builder(*where)
+    what = NO_TEXTS.get(str(builder.name).removesuffix('folder'))
+    if what: raise _no_texts(name, what)
+    if builder.name != 'csv': return datasets.load_dataset(*where)
+    files = builder.config.data_files
+    are_here = all(_is_table(Path(file)) for found in files.values() for file in found)
+    if are_here and not builder.config.features:
+        return {str(split): _read_parts(found) for split, found in files.items()}
+    return datasets.load_dataset(*where, keep_default_na=False, na_values=[''])
 
+def _is_table(file): return file.is_file() and file.suffix.lower() in TABLES
+
+def _read_parts(files):
+    "The rows of several tables in one frame."
+    frames = {file: _read_split(Path(file), 'utf-8')[0] for file in files}
+    return _joined(frames)
+
+# %% ../nbs/07_texts.ipynb #8f1223b4
 def _frame(part, name):
-    "A data frame in which class labels have their names; -1, which stands for none, is missing."
+    "A data frame in which class labels have their names."
     if isinstance(part, pd.DataFrame): return part
-    kinds = {type(f).__name__ for f in part.features.values()}
-    for kind, what in {'Image': 'pictures', 'Audio': 'sounds', 'Video': 'films'}.items():
-        if kind in kinds and not any(getattr(f, 'dtype', '') == 'string' for f in part.features.values()): raise ValueError(str(_no_texts(name, what)))
+    features = part.features
+    types = {type(f).__name__.lower() for f in features.values()}
+    has_texts = any(getattr(f, 'dtype', '') == 'string' for f in features.values())
+    others = [what for kind, what in NO_TEXTS.items() if kind in types]
+    if others and not has_texts: raise ValueError(str(_no_texts(name, others[0])))
     frame = part.to_pandas()
-    for k, feature in part.features.items():
-        if hasattr(feature, 'int2str'): frame[k] = [feature.int2str(int(v)) if v is not None and v >= 0 else None for v in frame[k]]
+    for column, feature in features.items():
+        if hasattr(feature, 'int2str'): frame[column] = [_class_name(feature, v) for v in frame[column]]
     return frame
+
+def _class_name(feature, value):
+    "The name of a class; None where the value is missing or -1."
+    is_class = value is not None and value >= 0
+    return feature.int2str(int(value)) if is_class else None
 
 # %% ../nbs/07_texts.ipynb #e14757c9
 PACKAGES = ('matplotlib', 'numpy', 'pandas', 'scipy', 'sklearn', 'torch')
+BLOTTED_OUT = re.compile('|'.join([*PACKAGES, 'scikit-learn', 'tensor']), re.I)
 
 # %% ../nbs/07_texts.ipynb #a05502a6
 def _first_paragraphs(path):
     "The first paragraph of each docstring in a file of Python."
-    try: tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError): return []
-    nodes = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith('_')]
-    return [' '.join((ast.get_docstring(n) or '').partition('\n\n')[0].split()) for n in nodes]
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
+        paragraph, _, _ = (ast.get_docstring(node) or '').partition('\n\n')
+        yield ' '.join(paragraph.split())
 
 def _docstrings(package, most):
-    "Up to `most` different docstrings of at least six words, the package's names blotted out; files in an order that looks random."
-    folder, found = Path(importlib.util.find_spec(package).origin).parent, {}
-    files = [f for f in folder.rglob('*.py') if 'test' not in f.relative_to(folder).as_posix()]
-    for f in sorted(files, key=lambda f: fingerprint(f.relative_to(folder).as_posix())):
-        for text in _first_paragraphs(f): found.setdefault(re.sub('(?i)' + '|'.join([*PACKAGES, 'scikit-learn', 'tensor']), '…', text))
-        found = {t: None for t in found if len(t.split()) >= 6}
+    "Up to `most` docstrings of at least six words, all different; files in an order that looks random."
+    folder = Path(importlib.util.find_spec(package).origin).parent
+    files = [file.relative_to(folder).as_posix() for file in folder.rglob('*.py')]
+    found = {}
+    for file in sorted(files, key=fingerprint):
+        if 'test' in file: continue
+        for paragraph in _first_paragraphs(folder/file):
+            text = BLOTTED_OUT.sub('…', paragraph)
+            if len(text.split()) >= 6: found[text] = None
         if len(found) >= most: break
     return list(found)[:most]
 
 # %% ../nbs/07_texts.ipynb #1edacca9
 def _load_docstrings(name, *, split_seed=0, root=None, per_package=200):
-    texts = {p: _docstrings(p, per_package) for p in PACKAGES}
-    labels = [p for p, found in texts.items() for _ in found]
-    return make_task('docstrings', text_inputs([t for found in texts.values() for t in found]), labels, {}, medium='text', split_seed=split_seed)
+    found = [(text, package) for package in PACKAGES for text in _docstrings(package, per_package)]
+    texts, labels = zip(*found)
+    return make_task('docstrings', text_inputs(texts), labels, {}, medium='text', split_seed=split_seed)

@@ -8,8 +8,7 @@ import inspect, time
 from dataclasses import dataclass
 
 # %% auto #0
-__all__ = ['SCORES', 'nce', 'label_entropy', 'label_information', 'leep', 'Spectrum', 'spectrum', 'shrinkage_alpha', 'h_score',
-           'h_score_null', 'logme', 'probe_score', 'held_out_r2', 'transferability', 'regret']
+__all__ = ['SCORES', 'nce', 'leep', 'h_score', 'logme', 'probe_score', 'transferability', 'regret']
 
 # %% ../nbs/16_transferability.ipynb #d63b0527
 import numpy as np, pandas as pd
@@ -21,21 +20,40 @@ from .core import read_list, unknown
 from .tasks import encode_labels, nested_order
 
 # %% ../nbs/16_transferability.ipynb #400d3489
-def _features(x):
+def _check_features(x):
+    "Features (n, d), or an error that names the first bad row; floats keep their type."
     x = np.asarray(x)
-    if x.ndim != 2: raise ValueError(f"Features have shape {x.shape}; (n, d) is needed, one row per example. Flatten them: x.reshape(len(x), -1).")
-    if x.dtype.kind not in 'fiub': raise TypeError(f"Features are {x.dtype}; numbers are needed, such as float32.")
-    if x.shape[1] == 0 or len(x) < 2: raise ValueError(f"Features have shape {x.shape}: at least two examples and one feature are needed.")
-    if x.dtype.kind != 'f': return x.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(x).all(1))
-    if len(bad): raise ValueError(f"Features are NaN or infinite in {len(bad)} of {len(x)} rows, first in row {bad[0]}. Look at those examples, or leave them out.")
+    if x.ndim != 2:
+        raise ValueError(f"Features have shape {x.shape}; (n, d) is needed, one row per example. "
+                         "Flatten them: x.reshape(len(x), -1).")
+    if not np.can_cast(x.dtype, np.longdouble):
+        raise TypeError(f"Features are {x.dtype}; numbers are needed, such as float32.")
+    if x.shape[1] == 0 or len(x) < 2:
+        raise ValueError(f"Features have shape {x.shape}: at least two examples and one feature are needed.")
+    if not np.issubdtype(x.dtype, np.floating):
+        return x.astype(np.float64)
+    _check_finite(x, 'Features')
     return x
 
+def _check_finite(x, what):
+    "An error that names the first row with NaN or infinity."
+    bad = np.flatnonzero(~np.isfinite(x).all(1))
+    if len(bad):
+        raise ValueError(f"{what} are NaN or infinite in {len(bad)} of {len(x)} rows, first in row {bad[0]}. "
+                         "Look at those examples, or leave them out.")
+
 # %% ../nbs/16_transferability.ipynb #adad13af
-def _labels(y, n):
+def _label_codes(y, n):
+    "Codes (n,) of the classes that are present."
     codes, _ = encode_labels(y)
-    if len(codes) != n: raise ValueError(f"{n} rows of features or source predictions but {len(codes)} labels: there must be one label per row.")
+    _check_length(codes, n, 'labels')
     return codes
+
+def _check_length(y, n, what):
+    "An error where there is not one of `y` for each row."
+    if len(y) != n:
+        raise ValueError(f"{n} rows of features or source predictions but {len(y)} {what}: "
+                         "there must be one for each row.")
 
 # %% ../nbs/16_transferability.ipynb #fd3277d6
 def nce(
@@ -43,34 +61,37 @@ def nce(
     y:np.ndarray, # (n,) labels of the new task, integers or text
 ) -> float: # nats, from -H(y) (nothing known) to 0 (everything known)
     "Negative conditional entropy of the labels given the source classes."
-    source = pd.factorize(np.asarray(source_labels))[0]
-    codes = _labels(y, len(source))
-    joint = sparse.coo_matrix((np.ones(len(codes)), (codes, source))).toarray()
-    return float((xlogy(joint, joint).sum() - xlogy(joint.sum(0), joint.sum(0)).sum()) / len(codes))
+    source, _ = pd.factorize(np.asarray(source_labels))
+    codes = _label_codes(y, len(source))
+    ones = np.ones(len(codes))
+    joint = sparse.coo_matrix((ones, (codes, source))).toarray()
+    by_source = joint.sum(0)
+    known = xlogy(joint, joint).sum() - xlogy(by_source, by_source).sum()
+    return float(known / len(codes))
 
 # %% ../nbs/16_transferability.ipynb #5a23952d
-def label_entropy(
-    y:np.ndarray, # (n,) labels, integers or text
-) -> float: # nats; ln C for C balanced classes
-    "Entropy of the labels as they are distributed."
-    share = np.unique(np.asarray(y), return_counts=True)[1] / len(y)
+def label_entropy(y):
+    "Entropy of the labels in nats; ln C for C balanced classes."
+    counts = np.unique(np.asarray(y), return_counts=True)[1]
+    share = counts / len(y)
     return float(-xlogy(share, share).sum())
 
 # %% ../nbs/16_transferability.ipynb #6db8f7f7
-def label_information(
-    score:float, # a value of `leep` or `nce`, nats
-    y:np.ndarray, # (n,) the labels that it was computed from
-) -> float: # nats of information about the label; 0 is none
-    "LEEP or NCE plus the entropy of the labels."
+def label_information(score, y):
+    "Nats of information about the label: LEEP or NCE plus the entropy of the labels; 0 is none."
     return score + label_entropy(y)
 
 # %% ../nbs/16_transferability.ipynb #df43f3ad
-def _probabilities(p):
-    p = _features(p).astype(np.float64)
+def _source_probabilities(p):
+    "Probabilities (n, S) of the source classes, normalised; or an error that names the first bad row."
+    p = _check_features(p).astype(np.float64)
     total = p.sum(1)
-    bad = np.flatnonzero((p < 0).any(1) | (abs(total - 1) > .01))
-    if len(bad): raise ValueError(f"Row {bad[0]} of the source probabilities sums to {total[bad[0]]:.4g} with least value {p[bad[0]].min():.4g}: "
-                                  f"each row must be non-negative and sum to 1. For logits apply a softmax first.")
+    is_bad = (p < 0).any(1) | (abs(total - 1) > .01)
+    if is_bad.any():
+        row = is_bad.argmax()
+        raise ValueError(f"Row {row} of the source probabilities sums to {total[row]:.4g} "
+                         f"with least value {p[row].min():.4g}: each row must be non-negative and sum to 1. "
+                         "For logits apply a softmax first.")
     return p / total[:, None]
 
 # %% ../nbs/16_transferability.ipynb #afeed648
@@ -79,16 +100,20 @@ def leep(
     y:np.ndarray, # (n,) labels, integers or text
 ) -> float: # nats, from about -H(y) (nothing known) to 0 (everything known)
     "Log expected empirical prediction: mean log-probability of the labels, read through the source classes."
-    p = _probabilities(source_probs)
-    codes = _labels(y, len(p))
-    joint = _class_sums(p, codes)                                          # (C, S)
-    given = np.divide(joint, joint.sum(0), out=np.zeros_like(joint), where=joint.sum(0) > 0)
-    return float(np.log((p * given[codes]).sum(1)).mean())
+    p = _source_probabilities(source_probs)
+    codes = _label_codes(y, len(p))
+    joint = _class_sums(p, codes) # (C, S)
+    total = joint.sum(0)
+    given = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0)
+    likelihood = (p * given[codes]).sum(1)
+    return float(np.log(likelihood).mean())
 
 # %% ../nbs/16_transferability.ipynb #ad872bd8
 def _class_sums(u, codes):
     "(C, r) sums of the rows of `u` by class."
-    return sparse.csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes))))) @ u
+    n = len(codes)
+    places = codes, np.arange(n)
+    return sparse.csr_matrix((np.ones(n), places)) @ u
 
 # %% ../nbs/16_transferability.ipynb #8a1f533f
 @dataclass(frozen=True, eq=False)
@@ -98,54 +123,63 @@ class Spectrum:
     s2: np.ndarray # (r,) squared singular values, falling
     d: int # number of features before the decomposition
 
-    def take(self,
-        rows:np.ndarray, # which examples
-    ) -> Spectrum: # centred anew
-        "The spectrum of some of the examples, by a Gram matrix: four times faster, blind below a millionth of the strongest direction."
+    def take(self, rows):
+        "The spectrum of some examples, centred anew; four times faster, blind below a millionth of the strongest."
         x = self.u[rows] * np.sqrt(self.s2)
         x = x - x.mean(0)
-        tall = len(x) > x.shape[1]
-        s2, u = linalg.eigh(x.T @ x if tall else x @ x.T, check_finite=False)
-        keep = np.flatnonzero(s2 > 1e-12 * max(s2.max(initial=0), np.finfo(np.float64).tiny))[::-1]
-        return Spectrum(x @ u[:, keep] / np.sqrt(s2[keep]) if tall else u[:, keep], s2[keep], self.d)
+        is_tall = len(x) > x.shape[1]
+        gram = x.T @ x if is_tall else x @ x.T
+        s2, vectors = linalg.eigh(gram, check_finite=False)
+        strongest = s2.max(initial=np.finfo(np.float64).tiny)
+        keep = np.flatnonzero(s2 > 1e-12 * strongest)[::-1]
+        s2, u = s2[keep], vectors[:, keep]
+        if is_tall:
+            u = x @ u / np.sqrt(s2)
+        return Spectrum(u, s2, self.d)
 
-# %% ../nbs/16_transferability.ipynb #3dd6803f
-def _decompose(x, d, eps):
-    n, rms = len(x), np.sqrt(np.mean(x**2)) if x.size else 0.
-    u, s, _ = linalg.svd(x - x.mean(0), full_matrices=False, check_finite=False)
-    noise = eps * rms * (n**.5 + d**.5) + np.finfo(np.float64).eps * max(x.shape) * s.max(initial=0)
+# %% ../nbs/16_transferability.ipynb #ce12901b
+def spectrum(x):
+    "The `Spectrum` of features (n, d), decomposed once for all scores: at most min(n - 1, d) directions."
+    x = _check_features(x)
+    eps, x = np.finfo(x.dtype).eps, x.astype(np.float64)
+    n, d = x.shape
+    centred = x - x.mean(0)
+    u, s, _ = linalg.svd(centred, full_matrices=False, check_finite=False)
+    rms = np.sqrt(np.mean(x**2))
+    noise = eps * rms * (n**.5 + d**.5) # of the numbers as they were stored
+    noise += np.finfo(np.float64).eps * max(n, d) * s.max(initial=0)
     keep = s > noise
     return Spectrum(u[:, keep], s[keep]**2, d)
 
-# %% ../nbs/16_transferability.ipynb #ce12901b
-def spectrum(
-    x:np.ndarray, # (n, d) features; their type says how far they were rounded
-) -> Spectrum: # at most min(n - 1, d) directions
-    "Decompose features once for all scores."
-    x = _features(x)
-    return _decompose(x.astype(np.float64), x.shape[1], np.finfo(x.dtype).eps)
-
 # %% ../nbs/16_transferability.ipynb #5473bc46
 def _h_score(s, labels, shrinkage=True):
+    "H-score of each row of `labels` (p, n), codes that are equal up to their order."
     weights = _h_weights(s, shrinkage)
-    counts = np.bincount(labels[0])                                        # shuffled labels have the same counts
-    return np.array([((_class_sums(s.u, codes)**2 @ weights) / counts).sum() for codes in labels])
+    counts = np.bincount(labels[0])
+    weighted = (_class_sums(s.u, codes)**2 @ weights for codes in labels)
+    return np.array([(w / counts).sum() for w in weighted])
 
 # %% ../nbs/16_transferability.ipynb #3829a621
-def shrinkage_alpha(
-    s:Spectrum, # of the features
-) -> float: # from 0 (covariance taken as it is) to 1 (replaced by a multiple of the identity)
-    "Ledoit and Wolf's amount of shrinkage."
-    n, total, square = len(s.u), s.s2.sum(), (s.s2**2).sum()
-    distance = square - total**2 / s.d                                     # of the covariance from the identity, times n²
-    error = (((s.u**2 @ s.s2)**2).sum() * n - square) / n                  # of the covariance itself, times n²
-    return float(min(error / distance, 1)) if distance > 1e-12 * square else 0.
+def shrinkage_alpha(s):
+    "Ledoit and Wolf's amount of shrinkage, from 0 (covariance as it is) to 1 (a multiple of the identity)."
+    n = len(s.u)
+    total = s.s2.sum()
+    square = (s.s2**2).sum()
+    distance = square - total**2 / s.d # of the covariance from the identity, times n²
+    if distance <= 1e-12 * square:
+        return 0.
+    lengths = s.u**2 @ s.s2
+    error = ((lengths**2).sum() * n - square) / n # of the covariance itself, times n²
+    return float(min(error / distance, 1))
 
 # %% ../nbs/16_transferability.ipynb #3a68d865
 def _h_weights(s, shrinkage):
-    if not shrinkage: return np.ones(len(s.s2))
+    "Weight (r,) of each direction."
+    if not shrinkage:
+        return np.ones(len(s.s2))
     a = shrinkage_alpha(s)
-    return (1 - a) * s.s2 / ((1 - a) * s.s2 + a * s.s2.sum() / s.d)
+    own = (1 - a) * s.s2
+    return own / (own + a * s.s2.sum() / s.d)
 
 # %% ../nbs/16_transferability.ipynb #2fe3da2a
 def h_score(
@@ -156,97 +190,146 @@ def h_score(
 ) -> float: # from 0 to the smaller of C - 1 and the rank of x; not calibrated
     "How much of the features' spread the classes explain."
     s = spectrum(x)
-    return float(_h_score(s, _labels(y, len(s.u))[None], shrinkage)[0])
+    codes = _label_codes(y, len(s.u))
+    return float(_h_score(s, codes[None], shrinkage)[0])
 
 # %% ../nbs/16_transferability.ipynb #80b80feb
-def h_score_null(
-    x:np.ndarray, # (n, d) features
-    y:np.ndarray, # (n,) labels, integers or text
-    *,
-    shrinkage:bool=True, # as in `h_score`
-) -> float: # mean of the score over all permutations of the labels
-    "What the H-score of these features would be if they knew nothing of the labels."
+def h_score_null(x, y, *, shrinkage=True):
+    "Mean of the H-score of these features over all permutations of the labels: what it would be if they knew nothing."
     s = spectrum(x)
-    return _h_null(s, _labels(y, len(s.u)), shrinkage)
+    return _h_null(s, _label_codes(y, len(s.u)), shrinkage)
 
 # %% ../nbs/16_transferability.ipynb #6ebd0c14
 def _h_null(s, codes, shrinkage=True):
-    return float(codes.max() / (len(codes) - 1) * _h_weights(s, shrinkage).sum())
+    "The same from a spectrum."
+    share = codes.max() / (len(codes) - 1)
+    return float(share * _h_weights(s, shrinkage).sum())
 
 # %% ../nbs/16_transferability.ipynb #dec79283
-def _targets(s, codes):
-    "(C, r) squared projections of the centred one-hot columns, and (C,) their squared length outside the features."
-    counts = np.bincount(codes)
-    total = counts * (1 - counts / len(codes))
-    inside = _class_sums(s.u, codes)**2
+def _target_lengths(s, y):
+    "Squared lengths of centred columns (codes (n,) or floats (n, k)): (k, r) along each direction, (k,) outside."
+    if np.issubdtype(y.dtype, np.floating):
+        centred = y - y.mean(0)
+        total = (centred**2).sum(0)
+        sums = centred.T @ s.u
+    else:
+        counts = np.bincount(y)
+        total = counts * (1 - counts / len(y))
+        sums = _class_sums(s.u, y)
+    inside = sums**2
     outside = total - inside.sum(1)
-    return inside, np.where(outside > 1e-12 * total, outside, 0)           # below that it is rounding
+    outside[outside <= 1e-12 * total] = 0 # below that it is rounding
+    return inside, outside
 
 # %% ../nbs/16_transferability.ipynb #744274bc
 def _evidence_curve(s, inside, outside, ratios):
-    "(C, k) log evidence at each ratio α/β, the best β for each, and that β."
+    "(C, k) log evidence at each ratio α/β with the best β, and that β."
     n = len(s.u) - 1
-    misfit = outside[:, None] + inside @ (1 / (1 + np.divide.outer(s.s2, ratios)))
-    volume = np.log1p(np.divide.outer(s.s2, ratios)).sum(0) / 2
-    return -n/2 * (np.log(2*np.pi * misfit / n) + 1) - volume, n / misfit
+    strength = np.divide.outer(s.s2, ratios)
+    shrink = 1 / (1 + strength)
+    misfit = outside[:, None] + inside @ shrink
+    fit = -n/2 * (np.log(2*np.pi * misfit / n) + 1)
+    volume = np.log1p(strength).sum(0) / 2
+    return fit - volume, n / misfit
 
 # %% ../nbs/16_transferability.ipynb #eefa4443
 def _slope(s, inside, outside, ratio):
-    shrink = 1 / (1 + s.s2 / ratio[:, None])                               # (C, r)
-    misfit = outside + (inside * shrink).sum(1)
-    return (1 - shrink).sum(1) * misfit - (len(s.u) - 1) * (inside * shrink * (1 - shrink)).sum(1)
+    "(C,) numbers with the sign of the slope of the evidence at each ratio."
+    shrink = 1 / (1 + s.s2 / ratio[:, None]) # (C, r)
+    unfitted = inside * shrink
+    misfit = outside + unfitted.sum(1)
+    fitted = 1 - shrink
+    weights = (unfitted * fitted).sum(1) # α/β times the squared length of the weights
+    return fitted.sum(1) * misfit - (len(s.u) - 1) * weights
 
 # %% ../nbs/16_transferability.ipynb #2db745b0
-def _max_evidence(s, codes):
-    "(C,) greatest log evidence of each one-hot column, with its α and β."
-    inside, outside = _targets(s, codes)
-    grid, scale = np.linspace(-10, 8, 73), s.s2.mean() if len(s.s2) else 1.
-    best = _evidence_curve(s, inside, outside, scale * 10**grid)[0].argmax(1)
-    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, 72)]
+def _max_evidence(s, y):
+    "(k,) greatest log evidence of each column, with its α and β; columns as in `_target_lengths`."
+    inside, outside = _target_lengths(s, y)
+    scale = s.s2.mean() if len(s.s2) else 1.
+    grid = np.linspace(-10, 8, 73)
+    curves, _ = _evidence_curve(s, inside, outside, scale * 10**grid)
+    best = curves.argmax(1)
+    low, high = grid[(best - 1).clip(0)], grid[(best + 1).clip(max=72)]
     for _ in range(30):
         middle = (low + high) / 2
         up = _slope(s, inside, outside, scale * 10**middle) > 0
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
+        low = np.where(up, middle, low)
+        high = np.where(up, high, middle)
     ratio = scale * 10**((low + high) / 2)
-    parts = [_evidence_curve(s, i[None], o[None], r[None]) for i, o, r in zip(inside, outside, ratio)]
-    value, beta = (np.array([p[k][0, 0] for p in parts]) for k in (0, 1))
+    columns = zip(inside[:, None], outside[:, None], ratio[:, None])
+    tops = [_evidence_curve(s, *column) for column in columns]
+    value, beta = map(np.ravel, zip(*tops))
     return value, ratio * beta, beta
 
 # %% ../nbs/16_transferability.ipynb #4cd77df1
-def _logme(s, labels): return np.array([_max_evidence(s, codes)[0].mean() / (len(codes) - 1) for codes in labels])
+def _logme(s, targets):
+    "LogME for each entry of `targets`, codes (n,) or floats (n, k)."
+    return np.array([
+        _max_evidence(s, y)[0].mean() / (len(y) - 1)
+        for y in targets
+    ])
+
+# %% ../nbs/16_transferability.ipynb #b0789f93
+def _float_targets(y, n):
+    "Targets (n, k) where `y` holds floats; None where it holds labels."
+    y = np.asarray(y if hasattr(y, 'shape') else pd.Series(y))
+    if not np.issubdtype(y.dtype, np.floating):
+        return None
+    _check_length(y, n, 'targets')
+    y = y.reshape(n, -1).astype(np.float64)
+    _check_finite(y, 'Targets')
+    if not np.ptp(y, axis=0).all():
+        raise ValueError("A column of the targets has the same value in every row: there is nothing to explain.")
+    return y
 
 # %% ../nbs/16_transferability.ipynb #fd9f7e86
 def logme(
     x:np.ndarray, # (n, d) features
-    y:np.ndarray, # (n,) labels, integers or text
+    y:np.ndarray, # (n,) labels, integers or text; or float targets (n,) or (n, k), whole numbers too
 ) -> float: # nats per example; compares models on one task, never tasks
-    "Log of the maximum evidence for a linear model of the labels, intercept projected out."
+    "Log of the maximum evidence for a linear model of the labels or targets, intercept projected out."
     s = spectrum(x)
-    return float(_logme(s, _labels(y, len(s.u))[None])[0])
+    n = len(s.u)
+    targets = _float_targets(y, n)
+    if targets is None:
+        targets = _label_codes(y, n)
+    return float(_logme(s, targets[None])[0])
 
 # %% ../nbs/16_transferability.ipynb #b6adf513
+STEPS = 10.**np.arange(1, -6, -1) # strengths of ridge regressions, in units of the features' own, the strongest first
+
 def _held_out(s, rows, strength, t, mean, sums):
     "(b, k) predictions for targets `t` of the examples `rows` by a ridge regression that was fitted without them."
-    scaled = s.u[rows] * (s.s2 / (s.s2 + strength))
+    own = s.u[rows]
+    scaled = own * (s.s2 / (s.s2 + strength))
     fitted = mean + scaled @ sums
-    hat = scaled @ s.u[rows].T + 1 / len(s.u)                              # the last term is the intercept
-    return t - linalg.solve(np.eye(len(rows)) - hat, t - fitted, assume_a='pos', check_finite=False)
+    hat = scaled @ own.T + 1 / len(s.u) # the last term is the intercept
+    left_out = np.eye(len(rows)) - hat
+    return t - linalg.solve(left_out, t - fitted, assume_a='pos', check_finite=False)
 
 # %% ../nbs/16_transferability.ipynb #15f0850a
 def _probe(s, labels, n_splits=5, seed=0):
-    n, p, c = len(s.u), len(labels), labels.max() + 1
-    sums = np.concatenate([_class_sums(s.u, codes) for codes in labels]).T  # (r, p * c)
+    "Accuracy on left-out folds for each row of `labels` (p, n), codes that are equal up to their order."
+    p, n = labels.shape
+    one_hot = np.eye(labels.max() + 1)
+    sums = [_class_sums(s.u, codes) for codes in labels]
+    sums = np.concatenate(sums).T # (r, p * c)
     mean = np.tile(np.bincount(labels[0]) / n, p)
-    strengths = (s.s2.mean() if len(s.s2) else 1.) * 10.**np.arange(1, -6, -1)
+    strengths = STEPS * (s.s2.mean() if len(s.s2) else 1.)
     loss, hits = np.zeros((2, len(strengths), p))
-    for rows in np.array_split(np.random.default_rng(seed).permutation(n), n_splits):
-        truth = labels[:, rows].T                                          # (b, p)
-        t = np.eye(c)[truth].reshape(len(rows), -1)
+    order = np.random.default_rng(seed).permutation(n)
+    for rows in np.array_split(order, n_splits):
+        truth = labels[:, rows].T # (b, p)
+        t = one_hot[truth] # (b, p, c)
+        columns = t.reshape(len(rows), -1)
         for j, strength in enumerate(strengths):
-            out = _held_out(s, rows, strength, t, mean, sums)
-            loss[j] += ((out - t)**2).reshape(len(rows), p, c).sum((0, 2))
-            hits[j] += (out.reshape(len(rows), p, c).argmax(2) == truth).sum(0)
-    return hits[loss.argmin(0), np.arange(p)] / n
+            out = _held_out(s, rows, strength, columns, mean, sums)
+            out = out.reshape(t.shape)
+            loss[j] += ((out - t)**2).sum((0, 2))
+            hits[j] += (out.argmax(2) == truth).sum(0)
+    best = loss.argmin(0)
+    return hits[best, np.arange(p)] / n
 
 # %% ../nbs/16_transferability.ipynb #c20551d1
 def probe_score(
@@ -258,78 +341,118 @@ def probe_score(
 ) -> float: # accuracy, a fraction in [0, 1]
     "Accuracy of a ridge classifier on examples left out of its fit."
     s = spectrum(x)
-    if not 2 <= n_splits <= len(s.u): raise ValueError(f"n_splits={n_splits} for {len(s.u)} examples: from 2 to the number of examples is possible.")
-    return float(_probe(s, _labels(y, len(s.u))[None], n_splits, seed)[0])
+    n = len(s.u)
+    _check_folds(n_splits, n, 'examples')
+    codes = _label_codes(y, n)
+    return float(_probe(s, codes[None], n_splits, seed)[0])
+
+def _check_folds(n_splits, n, what):
+    "An error where there are more folds than examples or groups."
+    if not 2 <= n_splits <= n:
+        raise ValueError(f"n_splits={n_splits} for {n} {what}: choose a number from 2 to {n}.")
 
 # %% ../nbs/16_transferability.ipynb #9b51e6ba
-def held_out_r2(
-    x:np.ndarray, # (n, d) features
-    targets:np.ndarray, # (n, k) what is to be told from them
-    groups:np.ndarray|None=None, # (n,) rows that are left out together; None: each its own
-    *,
-    n_splits:int=5, # folds
-    seed:int=0, # draws the folds
-) -> tuple[float, float]: # share of the variance, at most 1, NaN where nothing varies; and its standard error
-    "Variance of many targets that a ridge regression explains on groups left out of its fit."
-    x, t = np.asarray(x, np.float64), np.asarray(targets, np.float64)
-    unit = np.unique(np.arange(len(x)) if groups is None else groups, return_inverse=True)[1]
+def held_out_r2(x, targets, groups=None, *, n_splits=5, seed=0):
+    "Share of the targets' (n, k) variance that a ridge regression explains on left-out groups, and its standard error."
+    x = np.asarray(x, np.float64)
+    t = np.asarray(targets, np.float64)
+    if groups is None:
+        groups = np.arange(len(x))
+    unit = np.unique(groups, return_inverse=True)[1]
     n = unit.max() + 1
-    if not 2 <= n_splits <= n: raise ValueError(f"n_splits={n_splits} for {n} groups: from 2 to their number is possible.")
-    fold = (np.random.default_rng(seed).permutation(n) % n_splits)[unit]
-    strengths = ((x - x.mean(0))**2).sum() / min(x.shape) * 10.**np.arange(1, -6, -1) + 1e-12
-    left, whole = np.zeros((len(strengths), n)), np.zeros(n)
-    for out in (fold == b for b in range(n_splits)):
-        errors, plain = _ridge_errors(x[~out], t[~out], x[out], t[out], strengths)
-        for j, e in enumerate(errors): left[j] += np.bincount(unit[out], e, n)
-        whole += np.bincount(unit[out], plain, n)
-    if not whole.sum(): return np.nan, np.nan
-    best = left[left.sum(1).argmin()] # of equals the strongest, which stands first
+    _check_folds(n_splits, n, 'groups')
+    order = np.random.default_rng(seed).permutation(n)
+    left, whole = _errors_by_unit(x, t, unit, order[unit] % n_splits)
+    if not whole.sum():
+        return np.nan, np.nan
+    best = left[left.sum(1).argmin()] # of equals the strongest, which is first
     share = best.sum() / whole.sum()
-    return float(1 - share), float(np.sqrt(((best - share * whole)**2).sum()) / whole.sum())
+    deviations = best - share * whole
+    error = np.sqrt((deviations**2).sum()) / whole.sum()
+    return float(1 - share), float(error)
 
 # %% ../nbs/16_transferability.ipynb #741fd087
+def _errors_by_unit(x, t, unit, fold):
+    "Squared errors of each unit that was left out: by strength (s, n), and of the mean (n,)."
+    spread = ((x - x.mean(0))**2).sum()
+    strengths = spread / min(x.shape) * STEPS + 1e-12
+    sums = np.zeros((len(strengths) + 1, unit.max() + 1))
+    for b in np.unique(fold):
+        out = fold == b
+        errors = _ridge_errors(x[~out], t[~out], x[out], t[out], strengths)
+        sums += [np.bincount(unit[out], e, sums.shape[1]) for e in errors]
+    return sums[:-1], sums[-1]
+
 def _ridge_errors(x, t, x_out, t_out, strengths):
-    "Squared errors of each row that was left out: by strength (s, b), and of the mean (b,)."
-    mean, x, x_out = t.mean(0), x - x.mean(0), x_out - x.mean(0)
+    "Squared errors (s + 1, b) of each row that was left out: by strength, and of the mean."
+    mean, centre = t.mean(0), x.mean(0)
+    x = x - centre
     values, vectors = np.linalg.eigh(x.T @ x)
-    inside, z = vectors.T @ (x.T @ (t - mean)), x_out @ vectors
-    fits = (mean + z @ (inside / (values.clip(0)[:, None] + s)) for s in strengths)
-    return [((t_out - f)**2).sum(1) for f in fits], ((t_out - mean)**2).sum(1)
+    inside = vectors.T @ (x.T @ (t - mean))
+    z = (x_out - centre) @ vectors
+    scales = values.clip(0)[:, None]
+    fits = [mean + z @ (inside / (scales + s)) for s in strengths]
+    return [((t_out - fit)**2).sum(1) for fit in (*fits, mean)]
 
 # %% ../nbs/16_transferability.ipynb #dae2fa81
-SCORES = {'logme': logme, 'h_score': h_score, 'probe_score': probe_score, 'leep': leep, 'nce': nce}
+SCORES = {
+    'logme': logme,
+    'h_score': h_score,
+    'probe_score': probe_score,
+    'leep': leep,
+    'nce': nce
+}
 
 # %% ../nbs/16_transferability.ipynb #e68bf546
-_SHARED = {logme: _logme, h_score: _h_score, probe_score: _probe}              # the same on a decomposition that is there already
+_OF_SPECTRUM = {logme: _logme, h_score: _h_score, probe_score: _probe} # the same on a decomposition that exists already
 
-def _values(f, data, labels):
+def _score_values(f, data, labels):
     "The score of each row of `labels`."
-    if f in _SHARED: return _SHARED[f](data, labels)
+    if f in _OF_SPECTRUM:
+        return _OF_SPECTRUM[f](data, labels)
     return np.array([f(data, codes) for codes in labels])
 
 # %% ../nbs/16_transferability.ipynb #09fcc1bd
-def _wants(name, available):
-    "What a score reads, or why it cannot."
-    if name not in SCORES: raise unknown('score', name, SCORES)
-    want = next(iter(inspect.signature(SCORES[name]).parameters))
-    if want not in available: raise ValueError(f"The score {name!r} reads {want!r}, and there is only {', '.join(available)}. "
-                                               f"leep and nce need source_probs, the output of the model's own head.")
-    return want
+def _input_of(name, available):
+    "The name of the array that a score reads, or an error that says why it cannot."
+    if name not in SCORES:
+        raise unknown('score', name, SCORES)
+    wanted, *_ = inspect.signature(SCORES[name]).parameters
+    if wanted not in available:
+        raise ValueError(f"The score {name!r} reads {wanted!r}, and there is only {', '.join(available)}. "
+                         "leep and nce need source_probs, the output of the model's own head.")
+    return wanted
 
 # %% ../nbs/16_transferability.ipynb #69672a69
-def _halves(codes, n_subsample, seed):
-    "Rows of random stratified halves, each holding every class."
+def _half_rows(codes, n_subsample, seed):
+    "Rows of random stratified halves, each with every class."
     m = max(len(codes) // 2, codes.max() + 1)
-    return [nested_order(codes, [seed, i])[:m] for i in range(n_subsample)]
+    return [
+        nested_order(codes, [seed, i])[:m]
+        for i in range(n_subsample)
+    ]
 
 # %% ../nbs/16_transferability.ipynb #dded2a5f
-def _figures(value, null, halves, share, mean=None):
-    "One row of the table from the value, its values on permuted labels, and its values on subsets."
-    sd = np.std(null, ddof=1) if len(null) > 1 else np.nan
-    if sd < 1e-9 * max(1, abs(value)): sd = 0.                             # equal up to rounding
-    if mean is None: mean = np.mean(null) if len(null) else np.nan
-    se = np.std(halves, ddof=1) * np.sqrt(share / (1 - share)) if len(halves) > 1 and share < 1 else np.nan
-    return dict(value=value, null_mean=mean, null_sd=sd, calibrated=value - mean, z=(value - mean) / sd if sd else np.nan, se=se)
+def _sd(values):
+    "Standard deviation; NaN for fewer than two values."
+    return np.std(values, ddof=1) if len(values) > 1 else np.nan
+
+def _row_figures(value, null, halves, share, mean=None):
+    "Figures of a score from its value, the values on permuted labels, and those on subsets with a `share` of the rows."
+    sd = _sd(null)
+    if sd < 1e-9 * max(1, abs(value)):
+        sd = 0. # equal up to rounding
+    if mean is None:
+        mean = np.mean(null) if len(null) else np.nan
+    calibrated = value - mean
+    return dict(
+        value=value,
+        null_mean=mean,
+        null_sd=sd,
+        calibrated=calibrated,
+        z=calibrated / sd if sd else np.nan,
+        se=_sd(halves) * np.sqrt(share / (1 - share)) if share < 1 else np.nan
+    )
 
 # %% ../nbs/16_transferability.ipynb #04fe1511
 def transferability(
@@ -344,41 +467,68 @@ def transferability(
     seed:int=0, # draws rows, permutations, halves and folds
 ) -> pd.DataFrame: # one row per score
     "Transferability scores with what they mean for these features: null, calibrated value and standard error."
-    x = _features(x)
-    codes, data = _labels(y, len(x)), {'x': x}
+    x = _check_features(x)
+    codes = _label_codes(y, len(x))
+    data = {'x': x}
+    usable = [name for name in SCORES if name not in ('leep', 'nce')]
     if source_probs is not None:
-        data['source_probs'] = _probabilities(source_probs)
-        _labels(y, len(data['source_probs']))
-        data['source_labels'] = data['source_probs'].argmax(1)
-    given = [n for n in SCORES if source_probs is not None or n not in ('leep', 'nce')]
-    wanted = {n: _wants(n, data) for n in read_list(scores) or given}
+        probs = _source_probabilities(source_probs)
+        _check_length(codes, len(probs), 'labels')
+        data |= dict(source_probs=probs, source_labels=probs.argmax(1))
+        usable = SCORES
+    names = read_list(scores) or usable
+    wanted = {name: _input_of(name, data) for name in names}
     if max_rows is not None and max_rows < len(x):
-        rows = nested_order(codes, seed)[:max(max_rows, 2 * (codes.max() + 1))]
-        codes, data = codes[rows], {k: v[rows] for k, v in data.items()}
-    return _table(wanted, data, codes, n_null, n_subsample, seed)
+        n = max(max_rows, 2 * (codes.max() + 1))
+        rows = nested_order(codes, seed)[:n]
+        codes = codes[rows]
+        data = {k: v[rows] for k, v in data.items()}
+    return _score_table(wanted, data, codes, n_null, n_subsample, seed)
 
 # %% ../nbs/16_transferability.ipynb #59fbd8db
-def _table(wanted, data, codes, n_null, n_subsample, seed):
-    rng, tick = np.random.default_rng(seed), time.perf_counter()
-    labels = np.stack([codes] + [rng.permutation(codes) for _ in range(n_null)])
-    halves, shared, rows = _halves(codes, n_subsample, seed), None, []
-    if any(SCORES[name] in _SHARED for name in wanted):
-        shared = spectrum(data['x'])
-        parts = [shared.take(h) for h in halves]
-    once = time.perf_counter() - tick
-    for name, want in wanted.items():
-        f, a, tick = SCORES[name], data[want], time.perf_counter()
-        own = f not in _SHARED
-        value, *null = _values(f, a if own else shared, labels)
-        on_halves = [_values(f, a[h] if own else part, codes[h][None])[0] for h, part in zip(halves, halves if own else parts)]
-        share = len(halves[0]) / len(codes) if halves else 1
-        row = _figures(value, null, on_halves, share, _h_null(shared, codes) if f is h_score else None)
-        row |= dict(information=label_information(value, codes) if f in (leep, nce) else np.nan, n=len(codes),
-                    d=a.shape[1] if a.ndim > 1 else len(np.unique(a)), shrinkage=shrinkage_alpha(shared) if f is h_score else np.nan,
-                    seconds=time.perf_counter() - tick + (0 if own else once))
-        if row['shrinkage'] == 1: row |= dict(calibrated=np.nan, z=np.nan)      # 0 by construction, good features or bad
-        rows.append(dict(score=name) | row)
+def _score_table(wanted, data, codes, n_null, n_subsample, seed):
+    "One row per score; `wanted` names the array in `data` that each reads."
+    start = time.perf_counter()
+    rng = np.random.default_rng(seed)
+    shuffled = [rng.permutation(codes) for _ in range(n_null)]
+    labels = np.stack([codes, *shuffled])
+    halves = _half_rows(codes, n_subsample, seed)
+    shared = None
+    if any(SCORES[name] in _OF_SPECTRUM for name in wanted):
+        whole = spectrum(data['x'])
+        shared = whole, [whole.take(rows) for rows in halves]
+    once = time.perf_counter() - start
+    rows = []
+    for name, array in wanted.items():
+        start = time.perf_counter()
+        f, x = SCORES[name], data[array]
+        is_shared = f in _OF_SPECTRUM
+        whole, parts = shared if is_shared else (x, [x[rows] for rows in halves])
+        d = x.shape[1] if x.ndim > 1 else len(np.unique(x))
+        row = _score_row(f, whole, parts, halves, labels, d)
+        seconds = time.perf_counter() - start + once * is_shared
+        rows.append(dict(score=name, **row, seconds=seconds))
     return pd.DataFrame(rows)
+
+# %% ../nbs/16_transferability.ipynb #5e63440e
+def _score_row(f, whole, parts, halves, labels, d):
+    "One row of the table: the score `f` of all examples, of permuted labels, and of the `parts` with the rows `halves`."
+    n, codes = len(labels[0]), labels[0]
+    value, *null = _score_values(f, whole, labels)
+    on_halves = [
+        _score_values(f, part, codes[rows][None])[0]
+        for part, rows in zip(parts, halves)
+    ]
+    share = len(halves[0]) / n if halves else 1
+    mean, information, shrinkage = None, np.nan, np.nan
+    if f is h_score:
+        mean, shrinkage = _h_null(whole, codes), shrinkage_alpha(whole)
+    if f in (leep, nce):
+        information = label_information(value, codes)
+    row = _row_figures(value, null, on_halves, share, mean)
+    if shrinkage == 1: # 0 by construction, whatever the features
+        row |= dict(calibrated=np.nan, z=np.nan)
+    return row | dict(information=information, n=n, d=d, shrinkage=shrinkage)
 
 # %% ../nbs/16_transferability.ipynb #42cf1c89
 def regret(
@@ -387,6 +537,9 @@ def regret(
 ) -> float: # in units of `performance`; 0 where the best model was put first
     "The best performance minus that of the model which the score puts first."
     scores, performance = np.asarray(scores, float), np.asarray(performance, float)
-    if scores.shape != performance.shape or not np.isfinite(scores).all(): raise ValueError(
-        f"{scores.shape} scores for {performance.shape} performances, {int((~np.isfinite(scores)).sum())} not finite: each model needs one of both.")
-    return float(performance.max() - performance[np.isclose(scores, scores.max(), rtol=1e-9, atol=0)].mean())
+    is_bad = ~np.isfinite(scores)
+    if scores.shape != performance.shape or is_bad.any():
+        raise ValueError(f"{scores.shape} scores for {performance.shape} performances, {int(is_bad.sum())} not finite: "
+                         "each model needs one of both.")
+    first = np.isclose(scores, scores.max(), rtol=1e-9, atol=0)
+    return float(performance.max() - performance[first].mean())

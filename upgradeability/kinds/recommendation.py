@@ -20,7 +20,7 @@ from ..metrics import changes_by_history, Predictions, recall, score, size_group
 from ..backbones import _picture
 from ..plots import BLUE, GREY, WORSE, about_run, clip, point, rows_axes, say, side, style, wrap_text
 from ..protocols import fit_rows
-from ..recommenders import RECOMMENDERS, taken, by_novelty
+from ..recommenders import by_novelty, interaction_matrix, RECOMMENDERS
 from ..tasks import Task
 from ..reading import as_label, visible
 
@@ -32,7 +32,7 @@ def _item_of(task): return task.y
 # %% ../../nbs/kinds/recommendation.ipynb #c47ef333
 def _user_targets(features, task, most=500):
     "(n, k) 1 where one of the k busiest users took the item in training; items are held out one by one."
-    took = taken(task, fit_rows(task))
+    took = interaction_matrix(task, fit_rows(task))
     busiest = np.argsort(-took.sum(1), kind='stable')[:most]
     return took[busiest][:, features.ids].toarray().T, None
 

@@ -15,6 +15,18 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/regression.ipynb #b07d9ff2
 from ..kind import Kind, Words
+from ..plots import BLUE, GREY, plot_examples, style
+from ..protocols import KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of
+from ..metrics import METRICS, Metric, per_unit, ratio, score, unit_changes
+from ..finetuning import Objective, fine_tune, from_scratch
+from ..reading import Reading
+from ..media import array_inputs
+from ..features import extract
+from ..tasks import make_task, named_splits, settle_splits
+from ..folders import picture_files, picture_reading
+from ..tables import read_table
+from ..texts import text_task
+from ..core import unknown
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
 def encode_targets(labels, classes=None):
