@@ -623,16 +623,21 @@ def _probe_notes(choices, facts):
     if choices['boundary']: yield f"the best strength C={choices['C']:g} is at the boundary of those tried"
     if not facts['converged']: yield f"the mean loss of the fit may be up to {facts['excess']:.1g} above its minimum"
 
-# %% ../nbs/14_protocols.ipynb #bb5c3a88
-def random_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
-    "The linear probe on the same architecture with random weights."
+# %% ../nbs/14_protocols.ipynb #d2b118d4
+def on_random_weights(protocol, backbone, task, features, seed):
+    "Predictions of a protocol on the same architecture with random weights, which says so in its notes."
     randomized = randomize(backbone, seed)
     out = {}
-    for split, p in linear_probe(randomized, task, features).items():
+    for split, p in protocol(randomized, task, features).items():
         notes = *p.meta['notes'], 'random weights, BatchNorm statistics at their defaults'
         more = dict(fingerprints={'random': randomized.fingerprint}, notes=notes)
         out[split] = replace(p, meta=p.meta | more)
     return out
+
+# %% ../nbs/14_protocols.ipynb #bb5c3a88
+def random_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+    "The linear probe on the same architecture with random weights."
+    return on_random_weights(linear_probe, backbone, task, features, seed)
 
 PROTOCOLS['random_probe'] = random_probe
 

@@ -14,11 +14,13 @@ __all__ = ['Pair']
 import numpy as np, pandas as pd
 
 # %% ../nbs/07_texts.ipynb #11142c03
-from .core import fingerprint, need, unknown
+from .core import fingerprint, unknown, import_extra
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
-from .tasks import BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
+from .tasks import (
+    BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of,
+    strip_labels, withheld)
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):
@@ -53,7 +55,7 @@ def _text_bytes(text):
     return text.encode('utf-8', 'surrogatepass')
 
 # %% ../nbs/07_texts.ipynb #1a8c2b28
-def _table_files(path):
+def split_files(path):
     "{split: file}, '' where one file is to be divided, and the Reading of it."
     if path.is_file(): return {'': path}, Reading().add('files', path.name)
     if not path.is_dir():
@@ -79,7 +81,7 @@ def _unused(tables, found):
     alike = any(split_of(name, anywhere=True) for name in unused)
     return Reading().add('files not used', unused, 'finding' if alike else 'read')
 
-def _read_split(path, encoding, header=None):
+def read_split(path, encoding, header=None):
     "A table in which an empty field of text is an empty text, and what was read of it."
     table = read_table(path, encoding, header)
     is_typed = path.suffix.lower() == '.parquet'
@@ -312,18 +314,20 @@ def _labelled(frames, label):
     return kept, reading
 
 # %% ../nbs/07_texts.ipynb #29c17173
-def text_task(name, frames, *, text=None, label=None, grades=False, split_seed=0, reading=Reading()):
+def text_task(name, frames, *, text=None, label=None, grades=False, kind=None, split_seed=0, reading=Reading()):
     """A task from {split: data frame}, or from {'': data frame} that is split.
 
     text: the column of the texts, or two for pairs, as a list or with a comma between; None: found.
     label: the column of the labels; None: found.
     grades: True for labels that are whole numbers, else their names from low to high.
+    kind: of the task; None: 'grades' or 'classification'.
     """
     frame = _joined(frames)
     if frame.empty: raise ValueError(f"{name!r} has no rows.")
     columns, column = _columns(frame, text, label)
     is_given = text is not None and label is not None
-    kind, word = ('grades', 'grades') if grades else ('classification', 'labels')
+    word = 'grades' if grades else 'labels'
+    if kind is None: kind = 'grades' if grades else 'classification'
     reading += _read_columns(frame, columns, column, is_given, word)
     frames, unlabelled = _labelled(frames, column)
     frame = _joined(frames)
@@ -334,13 +338,13 @@ def text_task(name, frames, *, text=None, label=None, grades=False, split_seed=0
     texts = _texts(frame, columns)
     reading += _read_examples(texts, labels)
     return make_task(
-        name, text_inputs(texts), labels, _rows_of(frames),
+        name, text_inputs(texts), labels, rows_of_splits(frames),
         medium='text', classes=classes, split_seed=split_seed, kind=kind, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #401ead46
 def _joined(frames): return pd.concat(frames.values(), ignore_index=True)
 
-def _rows_of(frames):
+def rows_of_splits(frames):
     "{split: rows} of frames that are joined, the first one on top."
     rows, start = {}, 0
     for split, frame in frames.items():
@@ -372,10 +376,10 @@ def _load_csv(
     name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
     encoding:str='utf-8', header:str|None=None,
 ):
-    files, reading = _table_files(Path(name).expanduser())
+    files, reading = split_files(Path(name).expanduser())
     frames = {}
     for split, file in files.items():
-        frames[split], of_file = _read_split(file, encoding, header)
+        frames[split], of_file = read_split(file, encoding, header)
         reading += of_file
     return text_task(
         f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
@@ -384,6 +388,12 @@ def _load_csv(
 def _load_hf_set(
     name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
 ):
+    frames, reading = set_frames(name)
+    return text_task(
+        f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+
+def set_frames(name):
+    "({split: data frame}, Reading) of a set of the library `datasets`."
     found = _open_set(name)
     place = f"'hf:{name}'"
     settled, reading = settle_splits(named_splits(found, place), place)
@@ -391,12 +401,11 @@ def _load_hf_set(
     if unused: reading = reading.add('splits not used', unused)
     reading = reading.add('splits of the set', {ours: theirs for ours, theirs in settled.items() if ours})
     frames = {ours: _frame(found[theirs], name) for ours, theirs in settled.items()}
-    return text_task(
-        f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+    return frames, reading
 
 def _open_set(name):
     "{split: data frame or data set}; an error where the set cannot be loaded or contains no texts."
-    datasets = need('datasets', 'text')
+    datasets = import_extra('datasets', 'text')
     datasets.disable_progress_bars()
     try:
         return _load_set(datasets, name)
@@ -444,7 +453,7 @@ def _is_table(file): return file.is_file() and file.suffix.lower() in TABLES
 
 def _read_parts(files):
     "The rows of several tables in one frame."
-    frames = {file: _read_split(Path(file), 'utf-8')[0] for file in files}
+    frames = {file: read_split(Path(file), 'utf-8')[0] for file in files}
     return _joined(frames)
 
 # %% ../nbs/07_texts.ipynb #8f1223b4

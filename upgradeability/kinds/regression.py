@@ -15,8 +15,9 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/regression.ipynb #b07d9ff2
 from ..kind import Kind, Words
-from ..plots import BLUE, GREY, plot_examples, style
-from ..protocols import KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of
+from ..plots import BLUE, GREY, plot_examples, style, point, rows_axes, side
+from ..protocols import (
+    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
 from ..metrics import METRICS, Metric, per_unit, ratio, score, unit_changes
 from ..finetuning import Objective, fine_tune, from_scratch
 from ..reading import Reading
@@ -25,7 +26,7 @@ from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
 from ..folders import picture_files, picture_reading
 from ..tables import read_table
-from ..texts import text_task
+from ..texts import text_task, read_split, rows_of_splits, set_frames, split_files
 from ..core import unknown
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
@@ -257,7 +258,7 @@ def _start_from_ridge(backbone, task, features):
     x, _, y = arrays_of(found, task)
     _, codes = target_strata(y)
     strength = choose_ridge(x, y, len(task.splits['train']), codes=codes)['strength']
-    def head_of(rows): return fit_ridge(features_of(found, rows), task.y[rows], strength).head()
+    def head_of(rows): return fit_ridge(values_at(found, found.x, rows), task.y[rows], strength).head()
     return head_of
 
 def target_objective(task):
@@ -309,7 +310,16 @@ def _interval_columns(name, found):
 # %% ../../nbs/kinds/regression.ipynb #4f5d91fc
 def plot_errors(train, test):
     "The mean absolute error of each group of targets on train and on test, with intervals, as `Axes`."
-    return forest(errors_by_target(train, test))
+    df = errors_by_target(train, test)
+    hollow = not test.meta.get('in_sample', True)
+    with style():
+        ax = rows_axes(None, list(df.group))
+        for y, (_, row) in enumerate(df.iterrows()):
+            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, hollow)
+            point(ax, y + .13, row, 'test', BLUE, 'o', 6.5)
+            side(ax, y, f'{row.test:.3g}   {row.n:,} examples')
+        ax.set(xlabel='mean absolute error (square: train; dot: test)', xlim=(0, None))
+    return ax
 
 # %% ../../nbs/kinds/regression.ipynb #2d81b829
 def plot_residuals(test):
