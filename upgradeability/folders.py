@@ -247,7 +247,7 @@ def _count_and_first(is_so):
 
 # %% ../nbs/06_folders.ipynb #312d2850
 def _summary_of(facts):
-    "The facts of all pictures together, as JSON can hold them."
+    "The facts of all pictures together, in types that JSON has."
     size = np.array([fact['size'] for fact in facts])
     by_area = size[np.argsort(size.prod(1), kind='stable')]
     short, long = size.min(1), size.max(1)
