@@ -103,7 +103,6 @@ class _Values(yaml.SafeLoader):
     "YAML whose plain words are nothing, truth values, numbers or text."
     yaml_implicit_resolvers = {}
 
-
 _FORMS = {
     'null': r'~|null|Null|NULL|',
     'bool': r'[Yy]es|YES|[Nn]o|NO|[Tt]rue|TRUE|[Ff]alse|FALSE|[Oo]n|ON|[Oo]ff|OFF',
