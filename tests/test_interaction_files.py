@@ -180,7 +180,7 @@ def test_a_date_object_column():
 def test_ratings_that_are_not_there_are_findings(folder):
     task = load(folder, taken().assign(rating=None, date=taken().day.dt.strftime('%Y-%m-%d')))
     found = ' | '.join(e.value for e in task.reading.findings)
-    assert "column 'rating' holds no rating at all" in found and 'rating holds no value in any row' in found and 'nan' not in said(task)
+    assert "column 'rating' has no ratings" in found and 'rating holds no value in any row' in found and 'nan' not in said(task)
 
 
 def test_what_was_read_is_said(folder):
@@ -219,7 +219,7 @@ def test_objects_that_are_no_text(folder):
     table.to_parquet(folder/'things.parquet')
     items = read_items(folder/'things.parquet')
     assert items.inputs[0].startswith('Film 1; crime') and 'Ann' not in items.inputs[0] and '[' not in items.inputs[0]
-    with pytest.raises(ValueError, match=r"Column 'cast' holds .* objects, which are no text.*\?text=COLUMN"): read_items(folder/'things.parquet', text='title,cast')
+    with pytest.raises(ValueError, match=r"Column 'cast' has .* objects, which are no text.*\?text=COLUMN"): read_items(folder/'things.parquet', text='title,cast')
     assert read_items(folder/'things.parquet', text='title,codes').inputs[0] == 'Film 1; 1, 2'
 
 

@@ -64,15 +64,17 @@ def nce(
     source, _ = pd.factorize(np.asarray(source_labels))
     codes = _label_codes(y, len(source))
     ones = np.ones(len(codes))
-    joint = sparse.coo_matrix((ones, (codes, source))).toarray()
+    places = codes, source
+    joint = sparse.coo_matrix((ones, places)).toarray()
     by_source = joint.sum(0)
-    known = xlogy(joint, joint).sum() - xlogy(by_source, by_source).sum()
-    return float(known / len(codes))
+    of_joint = xlogy(joint, joint).sum()
+    of_source = xlogy(by_source, by_source).sum()
+    return float((of_joint - of_source) / len(codes))
 
 # %% ../nbs/16_transferability.ipynb #5a23952d
 def label_entropy(y):
     "Entropy of the labels in nats; ln C for C balanced classes."
-    counts = np.unique(np.asarray(y), return_counts=True)[1]
+    _, counts = np.unique(np.asarray(y), return_counts=True)
     share = counts / len(y)
     return float(-xlogy(share, share).sum())
 
@@ -86,7 +88,8 @@ def _source_probabilities(p):
     "Probabilities (n, S) of the source classes, normalised; or an error that names the first bad row."
     p = _check_features(p).astype(np.float64)
     total = p.sum(1)
-    is_bad = (p < 0).any(1) | (abs(total - 1) > .01)
+    is_negative = (p < 0).any(1)
+    is_bad = is_negative | (abs(total - 1) > .01)
     if is_bad.any():
         row = is_bad.argmax()
         raise ValueError(f"Row {row} of the source probabilities sums to {total[row]:.4g} "
@@ -104,7 +107,12 @@ def leep(
     codes = _label_codes(y, len(p))
     joint = _class_sums(p, codes) # (C, S)
     total = joint.sum(0)
-    given = np.divide(joint, total, out=np.zeros_like(joint), where=total > 0)
+    given = np.divide(
+        joint,
+        total,
+        out=np.zeros_like(joint),
+        where=total > 0
+    )
     likelihood = (p * given[codes]).sum(1)
     return float(np.log(likelihood).mean())
 
@@ -141,14 +149,20 @@ class Spectrum:
 def spectrum(x):
     "The `Spectrum` of features (n, d), decomposed once for all scores: at most min(n - 1, d) directions."
     x = _check_features(x)
-    eps, x = np.finfo(x.dtype).eps, x.astype(np.float64)
     n, d = x.shape
+    eps = np.finfo(x.dtype).eps
+    x = x.astype(np.float64)
     centred = x - x.mean(0)
-    u, s, _ = linalg.svd(centred, full_matrices=False, check_finite=False)
+    u, s, _ = linalg.svd(
+        centred,
+        full_matrices=False,
+        check_finite=False
+    )
     rms = np.sqrt(np.mean(x**2))
-    noise = eps * rms * (n**.5 + d**.5) # of the numbers as they were stored
-    noise += np.finfo(np.float64).eps * max(n, d) * s.max(initial=0)
-    keep = s > noise
+    of_storage = eps * rms * (n**.5 + d**.5)
+    largest = s.max(initial=0)
+    of_computing = np.finfo(np.float64).eps * max(n, d) * largest
+    keep = s > of_storage + of_computing
     return Spectrum(u[:, keep], s[keep]**2, d)
 
 # %% ../nbs/16_transferability.ipynb #5473bc46
@@ -156,8 +170,9 @@ def _h_score(s, labels, shrinkage=True):
     "H-score of each row of `labels` (p, n), codes that are equal up to their order."
     weights = _h_weights(s, shrinkage)
     counts = np.bincount(labels[0])
-    weighted = (_class_sums(s.u, codes)**2 @ weights for codes in labels)
-    return np.array([(w / counts).sum() for w in weighted])
+    squares = (_class_sums(s.u, codes)**2 for codes in labels)
+    explained = [(w @ weights / counts).sum() for w in squares]
+    return np.array(explained)
 
 # %% ../nbs/16_transferability.ipynb #3829a621
 def shrinkage_alpha(s):
@@ -179,7 +194,8 @@ def _h_weights(s, shrinkage):
         return np.ones(len(s.s2))
     a = shrinkage_alpha(s)
     own = (1 - a) * s.s2
-    return own / (own + a * s.s2.sum() / s.d)
+    identity = a * s.s2.sum() / s.d
+    return own / (own + identity)
 
 # %% ../nbs/16_transferability.ipynb #2fe3da2a
 def h_score(
@@ -228,11 +244,16 @@ def _evidence_curve(s, inside, outside, ratios):
     strength = np.divide.outer(s.s2, ratios)
     shrink = 1 / (1 + strength)
     misfit = outside[:, None] + inside @ shrink
-    fit = -n/2 * (np.log(2*np.pi * misfit / n) + 1)
+    scaled = 2*np.pi * misfit / n
+    fit = -n/2 * (np.log(scaled) + 1)
     volume = np.log1p(strength).sum(0) / 2
     return fit - volume, n / misfit
 
 # %% ../nbs/16_transferability.ipynb #eefa4443
+def _scale(s):
+    "The mean strength of the directions; 1 where there are none."
+    return s.s2.mean() if len(s.s2) else 1.
+
 def _slope(s, inside, outside, ratio):
     "(C,) numbers with the sign of the slope of the evidence at each ratio."
     shrink = 1 / (1 + s.s2 / ratio[:, None]) # (C, r)
@@ -240,24 +261,30 @@ def _slope(s, inside, outside, ratio):
     misfit = outside + unfitted.sum(1)
     fitted = 1 - shrink
     weights = (unfitted * fitted).sum(1) # α/β times the squared length of the weights
-    return fitted.sum(1) * misfit - (len(s.u) - 1) * weights
+    n_effective = fitted.sum(1)
+    return n_effective * misfit - (len(s.u) - 1) * weights
 
 # %% ../nbs/16_transferability.ipynb #2db745b0
 def _max_evidence(s, y):
     "(k,) greatest log evidence of each column, with its α and β; columns as in `_target_lengths`."
     inside, outside = _target_lengths(s, y)
-    scale = s.s2.mean() if len(s.s2) else 1.
+    scale = _scale(s)
     grid = np.linspace(-10, 8, 73)
     curves, _ = _evidence_curve(s, inside, outside, scale * 10**grid)
     best = curves.argmax(1)
-    low, high = grid[(best - 1).clip(0)], grid[(best + 1).clip(max=72)]
+    low = grid[(best - 1).clip(0)]
+    high = grid[(best + 1).clip(max=72)]
     for _ in range(30):
         middle = (low + high) / 2
         up = _slope(s, inside, outside, scale * 10**middle) > 0
         low = np.where(up, middle, low)
         high = np.where(up, high, middle)
     ratio = scale * 10**((low + high) / 2)
-    columns = zip(inside[:, None], outside[:, None], ratio[:, None])
+    columns = zip(
+        inside[:, None],
+        outside[:, None],
+        ratio[:, None]
+    )
     tops = [_evidence_curve(s, *column) for column in columns]
     value, beta = map(np.ravel, zip(*tops))
     return value, ratio * beta, beta
@@ -265,15 +292,16 @@ def _max_evidence(s, y):
 # %% ../nbs/16_transferability.ipynb #4cd77df1
 def _logme(s, targets):
     "LogME for each entry of `targets`, codes (n,) or floats (n, k)."
-    return np.array([
-        _max_evidence(s, y)[0].mean() / (len(y) - 1)
-        for y in targets
-    ])
+    values = [_max_evidence(s, y)[0] for y in targets]
+    n = len(s.u) - 1
+    return np.array([v.mean() / n for v in values])
 
 # %% ../nbs/16_transferability.ipynb #b0789f93
 def _float_targets(y, n):
-    "Targets (n, k) where `y` holds floats; None where it holds labels."
-    y = np.asarray(y if hasattr(y, 'shape') else pd.Series(y))
+    "Targets (n, k) where `y` is of floats; None where it is of labels."
+    if not hasattr(y, 'shape'):
+        y = pd.Series(y)
+    y = np.asarray(y)
     if not np.issubdtype(y.dtype, np.floating):
         return None
     _check_length(y, n, 'targets')
@@ -306,7 +334,13 @@ def _held_out(s, rows, strength, t, mean, sums):
     fitted = mean + scaled @ sums
     hat = scaled @ own.T + 1 / len(s.u) # the last term is the intercept
     left_out = np.eye(len(rows)) - hat
-    return t - linalg.solve(left_out, t - fitted, assume_a='pos', check_finite=False)
+    errors = linalg.solve(
+        left_out,
+        t - fitted,
+        assume_a='pos',
+        check_finite=False
+    )
+    return t - errors
 
 # %% ../nbs/16_transferability.ipynb #15f0850a
 def _probe(s, labels, n_splits=5, seed=0):
@@ -315,8 +349,9 @@ def _probe(s, labels, n_splits=5, seed=0):
     one_hot = np.eye(labels.max() + 1)
     sums = [_class_sums(s.u, codes) for codes in labels]
     sums = np.concatenate(sums).T # (r, p * c)
-    mean = np.tile(np.bincount(labels[0]) / n, p)
-    strengths = STEPS * (s.s2.mean() if len(s.s2) else 1.)
+    share = np.bincount(labels[0]) / n
+    mean = np.tile(share, p)
+    strengths = _scale(s) * STEPS
     loss, hits = np.zeros((2, len(strengths), p))
     order = np.random.default_rng(seed).permutation(n)
     for rows in np.array_split(order, n_splits):
@@ -326,8 +361,10 @@ def _probe(s, labels, n_splits=5, seed=0):
         for j, strength in enumerate(strengths):
             out = _held_out(s, rows, strength, columns, mean, sums)
             out = out.reshape(t.shape)
-            loss[j] += ((out - t)**2).sum((0, 2))
-            hits[j] += (out.argmax(2) == truth).sum(0)
+            errors = (out - t)**2
+            is_hit = out.argmax(2) == truth
+            loss[j] += errors.sum((0, 2))
+            hits[j] += is_hit.sum(0)
     best = loss.argmin(0)
     return hits[best, np.arange(p)] / n
 
@@ -368,19 +405,29 @@ def held_out_r2(x, targets, groups=None, *, n_splits=5, seed=0):
     best = left[left.sum(1).argmin()] # of equals the strongest, which is first
     share = best.sum() / whole.sum()
     deviations = best - share * whole
-    error = np.sqrt((deviations**2).sum()) / whole.sum()
+    length = np.sqrt((deviations**2).sum())
+    error = length / whole.sum()
     return float(1 - share), float(error)
 
 # %% ../nbs/16_transferability.ipynb #741fd087
 def _errors_by_unit(x, t, unit, fold):
     "Squared errors of each unit that was left out: by strength (s, n), and of the mean (n,)."
-    spread = ((x - x.mean(0))**2).sum()
+    centred = x - x.mean(0)
+    spread = (centred**2).sum()
     strengths = spread / min(x.shape) * STEPS + 1e-12
-    sums = np.zeros((len(strengths) + 1, unit.max() + 1))
+    n_units = unit.max() + 1
+    sums = np.zeros((len(strengths) + 1, n_units))
     for b in np.unique(fold):
         out = fold == b
-        errors = _ridge_errors(x[~out], t[~out], x[out], t[out], strengths)
-        sums += [np.bincount(unit[out], e, sums.shape[1]) for e in errors]
+        errors = _ridge_errors(
+            x[~out], t[~out],
+            x[out], t[out],
+            strengths
+        )
+        sums += [
+            np.bincount(unit[out], e, n_units)
+            for e in errors
+        ]
     return sums[:-1], sums[-1]
 
 def _ridge_errors(x, t, x_out, t_out, strengths):
@@ -391,8 +438,10 @@ def _ridge_errors(x, t, x_out, t_out, strengths):
     inside = vectors.T @ (x.T @ (t - mean))
     z = (x_out - centre) @ vectors
     scales = values.clip(0)[:, None]
-    fits = [mean + z @ (inside / (scales + s)) for s in strengths]
-    return [((t_out - fit)**2).sum(1) for fit in (*fits, mean)]
+    weights = (inside / (scales + s) for s in strengths)
+    fits = [mean + z @ w for w in weights]
+    errors = (t_out - fit for fit in [*fits, mean])
+    return [(e**2).sum(1) for e in errors]
 
 # %% ../nbs/16_transferability.ipynb #dae2fa81
 SCORES = {
@@ -435,7 +484,9 @@ def _half_rows(codes, n_subsample, seed):
 # %% ../nbs/16_transferability.ipynb #dded2a5f
 def _sd(values):
     "Standard deviation; NaN for fewer than two values."
-    return np.std(values, ddof=1) if len(values) > 1 else np.nan
+    if len(values) < 2:
+        return np.nan
+    return np.std(values, ddof=1)
 
 def _row_figures(value, null, halves, share, mean=None):
     "Figures of a score from its value, the values on permuted labels, and those on subsets with a `share` of the rows."
@@ -445,13 +496,14 @@ def _row_figures(value, null, halves, share, mean=None):
     if mean is None:
         mean = np.mean(null) if len(null) else np.nan
     calibrated = value - mean
+    correction = np.sqrt(share / (1 - share)) if share < 1 else np.nan
     return dict(
         value=value,
         null_mean=mean,
         null_sd=sd,
         calibrated=calibrated,
         z=calibrated / sd if sd else np.nan,
-        se=_sd(halves) * np.sqrt(share / (1 - share)) if share < 1 else np.nan
+        se=_sd(halves) * correction
     )
 
 # %% ../nbs/16_transferability.ipynb #04fe1511
@@ -474,7 +526,8 @@ def transferability(
     if source_probs is not None:
         probs = _source_probabilities(source_probs)
         _check_length(codes, len(probs), 'labels')
-        data |= dict(source_probs=probs, source_labels=probs.argmax(1))
+        data['source_probs'] = probs
+        data['source_labels'] = probs.argmax(1)
         usable = SCORES
     names = read_list(scores) or usable
     wanted = {name: _input_of(name, data) for name in names}
@@ -503,7 +556,8 @@ def _score_table(wanted, data, codes, n_null, n_subsample, seed):
         start = time.perf_counter()
         f, x = SCORES[name], data[array]
         is_shared = f in _OF_SPECTRUM
-        whole, parts = shared if is_shared else (x, [x[rows] for rows in halves])
+        own = x, [x[rows] for rows in halves]
+        whole, parts = shared if is_shared else own
         d = x.shape[1] if x.ndim > 1 else len(np.unique(x))
         row = _score_row(f, whole, parts, halves, labels, d)
         seconds = time.perf_counter() - start + once * is_shared
@@ -512,8 +566,9 @@ def _score_table(wanted, data, codes, n_null, n_subsample, seed):
 
 # %% ../nbs/16_transferability.ipynb #5e63440e
 def _score_row(f, whole, parts, halves, labels, d):
-    "One row of the table: the score `f` of all examples, of permuted labels, and of the `parts` with the rows `halves`."
-    n, codes = len(labels[0]), labels[0]
+    "One row of the table: the score `f` of all examples, of permuted labels, and of the `parts` with rows `halves`."
+    codes = labels[0]
+    n = len(codes)
     value, *null = _score_values(f, whole, labels)
     on_halves = [
         _score_values(f, part, codes[rows][None])[0]
@@ -522,13 +577,19 @@ def _score_row(f, whole, parts, halves, labels, d):
     share = len(halves[0]) / n if halves else 1
     mean, information, shrinkage = None, np.nan, np.nan
     if f is h_score:
-        mean, shrinkage = _h_null(whole, codes), shrinkage_alpha(whole)
+        mean = _h_null(whole, codes)
+        shrinkage = shrinkage_alpha(whole)
     if f in (leep, nce):
         information = label_information(value, codes)
     row = _row_figures(value, null, on_halves, share, mean)
     if shrinkage == 1: # 0 by construction, whatever the features
         row |= dict(calibrated=np.nan, z=np.nan)
-    return row | dict(information=information, n=n, d=d, shrinkage=shrinkage)
+    return row | dict(
+        information=information,
+        n=n,
+        d=d,
+        shrinkage=shrinkage
+    )
 
 # %% ../nbs/16_transferability.ipynb #42cf1c89
 def regret(
@@ -536,7 +597,8 @@ def regret(
     performance:np.ndarray, # (k,) what each model reached once adapted, higher is better
 ) -> float: # in units of `performance`; 0 where the best model was put first
     "The best performance minus that of the model which the score puts first."
-    scores, performance = np.asarray(scores, float), np.asarray(performance, float)
+    scores = np.asarray(scores, float)
+    performance = np.asarray(performance, float)
     is_bad = ~np.isfinite(scores)
     if scores.shape != performance.shape or is_bad.any():
         raise ValueError(f"{scores.shape} scores for {performance.shape} performances, {int(is_bad.sum())} not finite: "
