@@ -8,7 +8,8 @@ from torch import nn
 from upgradeability import evaluation as ev
 from upgradeability.core import unknown
 from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
-from upgradeability.metrics import METRICS, Metric, Predictions, gain, per_unit, ratio, score, upgradeability
+from upgradeability.intervals import gain, score, upgradeability
+from upgradeability.metrics import METRICS, Metric, Predictions, per_unit, ratio
 from upgradeability.models import MODELS, Source, load_backbone
 from upgradeability.protocols import PROTOCOLS, both, fit_rows
 from upgradeability.datasets import TASKS, load_task

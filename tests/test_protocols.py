@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from upgradeability import protocols as pr
 from upgradeability.features import Features, extract, model_inputs
-from upgradeability.metrics import score
+from upgradeability.intervals import score
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.protocols import CIFAR10_IN_IMAGENET, CS, PROTOCOLS, as_is, choose_C, choose_k, class_columns, excess, fine_tune, fit_logistic, fit_probe, fit_rows, from_scratch, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
 from upgradeability.datasets import load_task

@@ -94,3 +94,9 @@ def kind_of(
     if what not in KINDS: raise unknown('kind of task', what, KINDS)
     if isinstance(KINDS[what], str): KINDS[what] = import_module(KINDS[what]).KIND
     return KINDS[what]
+
+# %% ../nbs/02_kind.ipynb #8cca3a19
+def load_kinds():
+    "Every `Kind` by its name. The modules that define them are imported, so that their metrics are known."
+    import_module('upgradeability.kinds')
+    return {name: kind_of(name) for name in list(KINDS)}

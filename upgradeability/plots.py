@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast, inspect, re, sys, traceback, unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
@@ -32,10 +33,11 @@ from scipy.stats import binom
 
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
-from .kind import Kind, kind_of, Words
+from .kind import Kind, kind_of, load_kinds, Words
 from .evaluation import CONTROLS, read_predictions
 from .entities import read_tags
-from .metrics import METRICS, Predictions, calibration, ece, per_class_upgradeability, per_type, recall, score, size_groups, spans_of, unit_changes
+from .intervals import per_class_upgradeability, score, unit_changes
+from .metrics import METRICS, Predictions, calibration, class_names, ece
 from .protocols import fit_rows
 from .reading import as_label, as_markdown, drawable, visible
 from .recommenders import by_novelty
@@ -78,9 +80,17 @@ def short_name(spec):
 def amount_text(gain): return interval_text(abs(gain[0]), *sorted(abs(g) for g in gain[1:])) if compared(*gain) in ('better', 'worse') else interval_text(*gain)
 
 # %% ../nbs/20_plots.ipynb #038a5536
-def is_up(metric): return metric not in METRICS or METRICS[metric].higher_is_better
+def is_up(metric):
+    if metric not in METRICS: load_kinds()
+    return metric not in METRICS or METRICS[metric].higher_is_better
+
 def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metric) else ' (lower is better)')
 def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
+
+# %% ../nbs/20_plots.ipynb #c4a90e12
+def _tagging(): return import_module('upgradeability.kinds.tagging')
+
+def _recommendation(): return import_module('upgradeability.kinds.recommendation')
 
 # %% ../nbs/20_plots.ipynb #523b636a
 def _kind(predictions): return kind_of(predictions.meta.get('kind', 'classification'))
@@ -415,7 +425,7 @@ def mistakes(
     "The most confident wrong answers."
     wrong = test.take(test.y != test.pred)
     sure = np.full(len(wrong), np.nan) if wrong.scores is None else wrong.scores[np.arange(len(wrong)), wrong.pred]
-    names = np.array([str(c) for c in test.meta.get('classes', range(1 + max(test.y.max(), test.pred.max())))], dtype=object)
+    names = np.array(class_names(test), dtype=object)
     frame = pd.DataFrame({'id': wrong.ids, 'true': names[wrong.y], 'predicted': names[wrong.pred], 'confidence': sure})
     return frame.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)[:n]
 
@@ -499,7 +509,7 @@ def _draw_texts(blocks):
 # %% ../nbs/20_plots.ipynb #aa289a5d
 def _type_rows(train, test):
     "One row per type and one for all of them, with train and test side by side."
-    a, b = (per_type(p).set_index('type')[['n', 'f1', 'low', 'high']].add_suffix(f'_{k}') for k, p in [('train', train), ('test', test)])
+    a, b = (_tagging().per_type(p).set_index('type')[['n', 'f1', 'low', 'high']].add_suffix(f'_{k}') for k, p in [('train', train), ('test', test)])
     both = a.join(b, how='outer').sort_values('f1_test', ascending=False, kind='stable')
     whole = [score(p, 'span_f1') for p in (train, test)]
     both.loc['all types'] = sum(([n, s.value, s.low, s.high] for n, s in zip(both[['n_train', 'n_test']].sum(), whole)), [])
@@ -539,7 +549,7 @@ def type_confusion(
     test:Predictions, # of words in sentences
 ) -> pd.DataFrame: # counts: true type, last 'invented', by predicted type, then 'other words' and 'missed'
     "How often entities of each type were taken for each."
-    types, (true, said, _) = read_tags(test.meta['classes'])[0], spans_of(test)
+    types, (true, said, _) = read_tags(test.meta['classes'])[0], _tagging().spans_of(test)
     table = np.zeros((len(types) + 1, len(types) + 2), int)
     key = lambda s: s[:, 0] * (len(test) + 1) + s[:, 1]
     _, i, j = np.intersect1d(key(true), key(said), return_indices=True)
@@ -586,7 +596,7 @@ def entity_mistakes(
     test:Predictions, # of words in sentences
 ) -> pd.DataFrame: # sentence, start, stop (words within it), true ('' if invented), predicted ('' if missed), same_words, confidence; the most confident first, missed ones last
     "Every wrong answer about an entity, and every entity without an answer."
-    types, (true, said, order) = read_tags(test.meta['classes'])[0], spans_of(test)
+    types, (true, said, order) = read_tags(test.meta['classes'])[0], _tagging().spans_of(test)
     key = lambda s: [tuple(o) for o in s.tolist()]
     wrong, missed = said[[o not in set(key(true)) for o in key(said)]] if len(said) else said, true[~_touches(true, said)]
     at, touched = _last_before(wrong, true), _touches(wrong, true)
@@ -691,7 +701,7 @@ def plot_sentences(
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
     if not len(wrong): return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
-    true, said, order = spans_of(test)
+    true, said, order = _tagging().spans_of(test)
     types, top = read_tags(test.meta['classes'])[0], .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
@@ -1107,7 +1117,7 @@ def by_history(
 ) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
     "nDCG@10 by the size of the user's history."
     size = np.array(test.meta['history'])
-    rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in size_groups(size[test.ids], bins)]
+    rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in _recommendation().size_groups(size[test.ids], bins)]
     new = by_novelty(test)['new']
     return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
 
@@ -1149,7 +1159,7 @@ def hits_by_rank(
 ) -> pd.DataFrame: # one row per length: k, recall, low, high, best (what a perfect list of that length holds)
     "Recall by the length of the list."
     ks = [k for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50) if k <= test.pred.shape[1]]
-    found = [score(test, recall(k)) for k in ks]
+    found = [score(test, _recommendation().recall(k)) for k in ks]
     return pd.DataFrame(dict(k=ks, recall=[s.value for s in found], low=[s.low for s in found], high=[s.high for s in found],
                              best=[float(np.mean(np.minimum(test.y, k) / test.y)) for k in ks]))
 

@@ -26,7 +26,7 @@ from torch import nn
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .core import progress, read_list, unknown
 from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
-from .metrics import MANY_CLASSES, METRICS, Predictions, top_scores, TopScores
+from .metrics import MANY_CLASSES, Predictions, find_metric, top_scores, TopScores
 from .backbones import Backbone, complete
 from .models import IMAGENET, randomize, wordnet_columns
 from .tasks import Inputs, Task, nested_order
@@ -402,7 +402,7 @@ PROTOCOLS['knn'] = knn
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
 def _judge(task, rows):
     "(probabilities of these rows, true codes) -> the figure that a choice is made by."
-    metric = METRICS[task.kind.judge]
+    metric = find_metric(task.kind.judge)
     groups = None if task.groups is None else task.groups[rows]
     def figure(p, y):
         answer, _ = task.kind.answer(task, rows, p.argmax(1), p)

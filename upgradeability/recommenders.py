@@ -21,8 +21,9 @@ from threadpoolctl import threadpool_limits
 
 # %% ../nbs/15_recommenders.ipynb #ac295772
 from .core import need, unknown
+from .intervals import score
 from .kind import KINDS, Kind, kind_of
-from .metrics import METRICS, Predictions, score
+from .metrics import Predictions, find_metric
 from .backbones import Backbone
 from .models import randomize
 from .protocols import PROTOCOLS, fit_rows, standardiser
@@ -173,7 +174,7 @@ def judge(
     for some in chunks(users, train.shape[1]):
         for option, s in scores(some):
             found = _found(best_items(_without(s, some, excluded), 10), some, valid, 'valid')
-            sums[option] = sums.get(option, 0) + METRICS['ndcg@10'].unit_stats(found).sum(0)
+            sums[option] = sums.get(option, 0) + find_metric('ndcg@10').unit_stats(found).sum(0)
     return {k: float(total / n) for k, (total, n) in sums.items()}
 
 # %% ../nbs/15_recommenders.ipynb #c0ea4243

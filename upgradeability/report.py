@@ -25,7 +25,7 @@ from .checks import leaked_rows, scores_without_leaks
 from .core import check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible
 from .evaluation import CONTROLS, gains, read_predictions, read_results, versions
-from .metrics import Comparison, few_units, score
+from .intervals import Comparison, few_units, score
 from .kind import kind_of
 from .papermill_io import notebook_path
 from .plots import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, kind_in, short_name, triple, u_name, wording

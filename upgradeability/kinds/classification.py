@@ -9,14 +9,38 @@ from __future__ import annotations
 __all__ = ['KIND']
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
+from ..intervals import aligned
 from ..kind import Kind
-from ..metrics import broken, changes_by_class
-from ..plots import plot_confusion, plot_examples, plot_mistakes, plot_per_class
+from ..metrics import METRICS, all_class_names, check_form
+from ..plots import mistakes, plot_confusion, plot_examples, plot_mistakes, plot_per_class
 from ..tasks import check_all_known, clean_labels, read_test_labels
 
-# %% ../../nbs/kinds/classification.ipynb #10a54d3b
-def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
+# %% ../../nbs/kinds/classification.ipynb #0a799bc4
+def changes_by_class(a, b):
+    "(name, change of each of its examples) for each class."
+    for c, name in enumerate(all_class_names(a, b)):
+        here = a.y == c
+        before, after = ((p.pred[here] == c).astype(int) for p in (a, b))
+        yield name, after - before
+
+# %% ../../nbs/kinds/classification.ipynb #ae746f74
+def broken_examples(a, b):
+    "The examples that a had right and b has wrong: id, true, predicted, confidence; the most confident first."
+    check_form(METRICS['accuracy'], a)
+    a, b = aligned(a, b)
+    return mistakes(b.take(a.pred == a.y), len(b))
+
+def _plot_broken(task, old, new): return plot_examples(task, broken_examples(old, new))
 
 # %% ../../nbs/kinds/classification.ipynb #a52ea7bb
-KIND = Kind('classification', clean_labels=clean_labels, read_labels=read_test_labels, check_labels=check_all_known, parts=plot_per_class, confusions=plot_confusion, cases=plot_mistakes,
-            broken=_broken_examples, changes=changes_by_class)
+KIND = Kind(
+    'classification',
+    clean_labels=clean_labels,
+    read_labels=read_test_labels,
+    check_labels=check_all_known,
+    parts=plot_per_class,
+    confusions=plot_confusion,
+    cases=plot_mistakes,
+    broken=_plot_broken,
+    changes=changes_by_class,
+)
