@@ -5,7 +5,8 @@ Ratios are medians over several rounds in which the competitors take turns, so t
 import argparse, statistics, time, tracemalloc
 import numpy as np
 from scipy import stats
-from upgradeability.metrics import METRICS, Predictions, bootstrap
+from upgradeability.intervals import bootstrap
+from upgradeability.metrics import METRICS, Predictions
 
 
 def make(n, classes=10, seed=0):

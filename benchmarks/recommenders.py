@@ -5,7 +5,7 @@ The items' vectors are noise, so the figures are about cost only. Memory is the 
 import argparse, resource, sys, time
 import numpy as np
 from upgradeability.features import Features
-from upgradeability.metrics import score
+from upgradeability.intervals import score
 from upgradeability.recommenders import RECOMMENDERS
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task

@@ -11,7 +11,8 @@ from torchvision import transforms as T
 
 from upgradeability import checks
 from upgradeability.checks import ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows, normalised, looks, near_copies, near_pairs, scores_without_leaks, similar_texts, view, waves, without
-from upgradeability.metrics import Predictions, score
+from upgradeability.intervals import score
+from upgradeability.metrics import Predictions
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task
 from upgradeability.media import Inputs, array_pictures, digest

@@ -6,7 +6,8 @@ from torch import nn
 from upgradeability.budgets import curve_cells, learning_curve, rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import evaluate, read_predictions, verify
-from upgradeability.metrics import broken, class_flips, compare, compare_all, rank_groups
+from upgradeability.intervals import class_flips, compare, compare_all, rank_groups
+from upgradeability.kinds.classification import broken_examples
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_calibration, plot_differences, plot_flips, plot_groups, plot_scores
 from upgradeability.report import keep_provenance, opponents, show_table, test_predictions as predictions_of, verdict, verdict_compare
@@ -48,7 +49,7 @@ def decide(models, arrays, out_dir, metric=None):
     flips = class_flips(tests[old], tests[new])
     for ax in (plot_scores(df), plot_groups(groups), plot_differences(pairs, old, .02), plot_flips(flips), plot_calibration(tests[old])): ax.figure.canvas.draw()
     assert 'nan' not in text and np.isfinite(groups[['value', 'p_best']]).all(axis=None) and groups.p_best.sum() == pytest.approx(1)
-    assert len(broken(tests[old], tests[new])) == flips.negative.sum() and len(show_table(df)) and verify(out_dir).empty
+    assert len(broken_examples(tests[old], tests[new])) == flips.negative.sum() and len(show_table(df)) and verify(out_dir).empty
     return df, groups, text
 
 

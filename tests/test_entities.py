@@ -13,10 +13,20 @@ from upgradeability.budgets import rank_models
 from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
 from upgradeability.features import Features
-from upgradeability.metrics import METRICS, Metric, Predictions, compare, gain, micro_f1, per_type, relative_gain, score, spans_of, upgradeability
+from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
+from upgradeability.kinds.tagging import micro_f1, per_type, spans_of
+from upgradeability.metrics import METRICS, Metric, Predictions
 from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
 from upgradeability.plots import plot_ranking
 from upgradeability.protocols import PROTOCOLS, predictions_of, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
+from upgradeability.media import Inputs
+from upgradeability.tasks import make_task
+from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
+from upgradeability.kinds.tagging import micro_f1, per_type, spans_of
+from upgradeability.metrics import METRICS, Metric, Predictions
+from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
+from upgradeability.plots import plot_ranking
+from upgradeability.protocols import PROTOCOLS, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task
 
@@ -258,7 +268,7 @@ def test_each_type_is_that_of_seqeval():
     report, found = classification_report(*tags, output_dict=True), per_type(p, n_boot=200).set_index('type')
     for name in ('a', 'b', 'c-d'):
         assert np.allclose(found.loc[name, ['precision', 'recall', 'f1', 'n']].astype(float), [report[name][k] for k in ('precision', 'recall', 'f1-score', 'support')])
-    assert (found.low <= found.f1).all() and (found.f1 <= found.high).all() and found.said.sum() == len(spans_of(p)[1])
+    assert (found.low <= found.f1).all() and (found.f1 <= found.high).all() and found.predicted.sum() == len(spans_of(p)[1])
 
 def test_order_of_rows_and_names_of_sentences_change_nothing():
     p = answers(150, 2)
@@ -409,7 +419,7 @@ def test_type_confusion_adds_up(probed):
     table, found, wrong = type_confusion(test), per_type(test, n_boot=10), entity_mistakes(test)
     assert table[:-1].sum(axis=1).tolist() == found.n.tolist() and np.trace(table.to_numpy()) == METRICS['span_f1'].unit_stats(test).sum(0)[0]
     assert (wrong.predicted == '').sum() == table.missed.sum() and (wrong.true == '').sum() == table.loc['invented'].sum()
-    assert (wrong.predicted != '').sum() == found.said.sum() - np.trace(table.to_numpy())
+    assert (wrong.predicted != '').sum() == found.predicted.sum() - np.trace(table.to_numpy())
     assert wrong.confidence[wrong.predicted != ''].is_monotonic_decreasing and (wrong.stop > wrong.start).all()
 
 def test_pictures_of_entities(probed):

@@ -7,9 +7,9 @@ import numpy as np, pandas as pd, pyarrow.parquet as pq, pytest, torch
 from torch import nn
 from upgradeability import evaluation as ev
 from upgradeability.core import unknown
-from upgradeability.evaluation import COLUMNS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
-from upgradeability.tables import CONTROLS
-from upgradeability.metrics import METRICS, Metric, Predictions, gain, per_unit, ratio, score, upgradeability
+from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
+from upgradeability.intervals import gain, score, upgradeability
+from upgradeability.metrics import METRICS, Metric, Predictions, per_unit, ratio
 from upgradeability.models import MODELS, Source, load_backbone
 from upgradeability.protocols import PROTOCOLS
 from upgradeability.protocols import fit_rows, predictions_of

@@ -4,7 +4,7 @@ from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_pre
 from sklearn.neighbors import KNeighborsClassifier
 from upgradeability.datasets import load_task
 from upgradeability.features import Features
-from upgradeability.metrics import score
+from upgradeability.intervals import score
 from upgradeability.protocols import KS, choose_k, fit_rows, knn
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task, split_valid

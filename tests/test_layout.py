@@ -71,7 +71,7 @@ def test_package_needs_no_nbdev(path):
     roots |= {n.module.split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
     assert roots & {"nbdev", "fastcore", "execnb"} == set()
 
-@pytest.mark.parametrize("module", ["metrics", "transferability"])
+@pytest.mark.parametrize("module", ["metrics", "intervals", "transferability"])
 def test_statistics_need_no_torch(module):
     if module not in MODULES: pytest.skip(f"no module {module} yet")
     probe = f"import sys, upgradeability.{module}; sys.exit('torch' in sys.modules and 'torch was imported')"

@@ -3,10 +3,13 @@ import itertools, tracemalloc
 import numpy as np, pandas as pd, pytest
 from scipy import stats
 from sklearn import metrics as sk
-from upgradeability import metrics as m
-from upgradeability.metrics import METRICS, Metric, Predictions, bootstrap, calibration, compare, compare_all, ece, few_units, gain, holm, per_class, per_class_upgradeability, per_unit, rank_groups, ratio, relative_gain, score, tie_letters, upgradeability, wilson
+from upgradeability import intervals as m
+from upgradeability.intervals import bootstrap, compare, compare_all, few_units, gain, holm, per_class, per_class_upgradeability, rank_groups, relative_gain, score, tie_letters, upgradeability, wilson
+from upgradeability.kind import load_kinds
+from upgradeability.metrics import METRICS, Metric, Predictions, calibration, ece, mean_f1, per_unit, ratio
 
 FRACTIONS = ['accuracy', 'balanced_accuracy', 'macro_f1']
+load_kinds()
 OF_ROWS = {name: metric for name, metric in METRICS.items() if name != 'span_f1' and metric.reads == 'classes'} # entities and lists have tests of their own
 
 
@@ -168,7 +171,7 @@ def test_independent_rows_in_groups_count_as_rows():
 def test_bootstrap_weights_have_the_distribution_of_naive_resampling():
     "All 27 resamples of three units, two of them alike, by enumeration."
     p = Predictions(range(3), [0, 0, 1], [0, 0, 0])
-    naive = [m.mean_f1(METRICS['macro_f1'].unit_stats(p).toarray()[list(i)].sum(0)) for i in itertools.product(range(3), repeat=3)]
+    naive = [mean_f1(METRICS['macro_f1'].unit_stats(p).toarray()[list(i)].sum(0)) for i in itertools.product(range(3), repeat=3)]
     values, counts = np.unique(np.round(naive, 9), return_counts=True)
     drawn = np.round(bootstrap(p, 'macro_f1', n_boot=20_000), 9)
     seen = np.array([(drawn == v).sum() for v in values])
@@ -178,7 +181,7 @@ def test_bootstrap_weights_have_the_distribution_of_naive_resampling():
 @pytest.mark.parametrize('metric', ['macro_f1', 'log_loss'])
 def test_weights_times_rows_equal_the_loop_with_the_same_draws(metric):
     p, metric = make(50), METRICS[metric]
-    rows, counts = m._distinct(metric.unit_stats(p))
+    rows, counts = m._distinct_rows(metric.unit_stats(p))
     for w in m._weights(counts, 20, rows.shape[1], np.random.default_rng(0)):
         assert (w.sum(1) == 50).all()
         assert np.allclose(metric.reduce(w @ rows), [metric.reduce(np.repeat(rows.toarray(), v.astype(int), axis=0).sum(0)) for v in w], atol=1e-12)
@@ -186,7 +189,7 @@ def test_weights_times_rows_equal_the_loop_with_the_same_draws(metric):
 
 def test_distinct_rows_rebuild_the_table():
     stats_ = METRICS['macro_f1'].unit_stats(make(500, 3)).toarray()
-    rows, counts = m._distinct(m.sparse.csr_array(stats_))
+    rows, counts = m._distinct_rows(m.sparse.csr_array(stats_))
     known, known_counts = np.unique(stats_, axis=0, return_counts=True)
     order = np.lexsort(rows.toarray().T[::-1])
     assert (rows.toarray()[order] == known).all() and (counts[order] == known_counts).all()
@@ -214,7 +217,7 @@ def test_mcnemar_equals_the_binomial_test(b, c):
 @pytest.mark.parametrize('metric', ['macro_f1', 'log_loss', 'balanced_accuracy'])
 def test_swap_test_approaches_the_enumeration_of_all_swaps(metric):
     a, b = pair(10, 3, seed=3)
-    tables, metric = m._tables(METRICS[metric], a, b), METRICS[metric]
+    tables, metric = m.unit_tables(METRICS[metric], a, b), METRICS[metric]
     x, y = (t.toarray() for t in tables)
     gap = lambda s: abs(metric.reduce(np.where(s, x, y).sum(0)) - metric.reduce(np.where(s, y, x).sum(0)))
     every = [gap(np.array(s)[:, None]) for s in itertools.product([False, True], repeat=10)]

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from upgradeability import finetuning as ft, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
-from upgradeability.metrics import score
+from upgradeability.intervals import score
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS

@@ -8,7 +8,11 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, verify
 from upgradeability.features import Features, extract
-from upgradeability.metrics import METRICS, Predictions, broken, calibration, compare, compare_all, few_units, gain, ndcg, per_class, rank_groups, recall, score, unit_changes
+from upgradeability.intervals import compare, compare_all, few_units, gain, per_class, rank_groups, score, unit_changes
+from upgradeability.kind import load_kinds
+from upgradeability.kinds.classification import broken_examples
+from upgradeability.kinds.recommendation import ndcg, recall
+from upgradeability.metrics import METRICS, Predictions, calibration
 from upgradeability.models import load_backbone
 from upgradeability.kinds.recommendation import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
@@ -93,12 +97,13 @@ def test_bad_lists(change, said):
 
 def test_metrics_of_another_kind(task):
     lists, classes = run('majority', task)['test'], Predictions([0, 1], [0, 1], [0, 1], np.eye(2))
+    load_kinds()
     for name, metric in METRICS.items():
-        with pytest.raises(ValueError, match=f"'{name}' is worked out from"): score(classes if metric.reads == 'lists' else lists, name)
-    for f in (per_class, calibration, lambda p: broken(p, p)):
+        with pytest.raises(ValueError, match=f"'{name}' is computed from"): score(classes if metric.reads == 'lists' else lists, name)
+    for f in (per_class, calibration, lambda p: broken_examples(p, p)):
         with pytest.raises(ValueError, match='ists of items'): f(lists)
     assert few_units(lists) is None
-    with pytest.raises(ValueError, match='The lists hold 50 items'): score(lists, ndcg(51))
+    with pytest.raises(ValueError, match='The lists have 50 items'): score(lists, ndcg(51))
 
 
 # Parts

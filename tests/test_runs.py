@@ -431,8 +431,8 @@ def test_figures_of_many_classes_are_those_of_all_probabilities():
 
 def test_a_metric_that_needs_all_probabilities_says_so():
     _, held = many()
-    with pytest.raises(ValueError, match='Of 250 class probabilities only the 20 largest'): np.asarray(held.scores)
-    with pytest.raises(ValueError, match='only the 20 largest'): held.scores[np.arange(len(held)), np.argsort(held.y)]
+    with pytest.raises(ValueError, match='Only the 20 largest of 250 class probabilities'): np.asarray(held.scores)
+    with pytest.raises(ValueError, match='Only the 20 largest'): held.scores[np.arange(len(held)), np.argsort(held.y)]
 
 
 def test_many_classes_are_stored_and_verified(tmp_path):

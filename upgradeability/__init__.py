@@ -9,7 +9,8 @@ _PUBLIC = {
     "backbones": "Backbone",
     "models": "MODELS load_backbone randomize",
     "features": "Features cache_info extract prune_cache",
-    "metrics": "METRICS Comparison Metric Predictions Score compare compare_all gain ndcg rank_groups recall relative_gain score upgradeability",
+    "metrics": "METRICS Metric Predictions",
+    "intervals": "Comparison Score compare compare_all gain rank_groups relative_gain score upgradeability",
     "finetuning": "PROTOCOLS",
     "recommenders": "RECOMMENDERS",
     "transferability": "SCORES h_score leep logme nce transferability",
@@ -17,7 +18,7 @@ _PUBLIC = {
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
     "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
-    "kinds.recommendation": "plot_by_history plot_hits plot_recommendations",
+    "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
     "report": "show_reading show_table verdict write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_limits
 from .core import cache_dir, fingerprint, progress, read_json, read_list, write_atomic, write_json
 from .evaluation import evaluate, read_predictions, read_results
 from .features import batches, encode_batch, extract, model_inputs, rows_of
-from .metrics import METRICS, joint_bootstrap
+from .intervals import joint_bootstrap
+from .metrics import find_metric
 from .backbones import Backbone, complete
 from .models import check_spec, load_backbone
 from .datasets import load_task
@@ -156,7 +157,7 @@ def curve_cells(
 # %% ../nbs/18_budgets.ipynb #ca47b9cd
 def _one_curve(model, cells, out_dir, level, n_boot):
     "(rows, summary, draws) of one model."
-    metric = METRICS[cells.metric.iloc[0]]
+    metric = find_metric(cells.metric.iloc[0])
     draws = _curve_draws(cells, out_dir, metric, n_boot, 0)
     rows = _measured(cells, draws, level)
     n, mean = rows.n_train.to_numpy(), rows.test.to_numpy()
@@ -180,7 +181,7 @@ def _labels_for(n, performance, target):
     return float(np.exp(np.log(n[i - 1]) + share * (np.log(n[i]) - np.log(n[i - 1]))))
 
 def _add_best(summary, df, metric):
-    if not METRICS[metric].higher_is_better: return summary.assign(labels_to_95_of_best=np.nan)
+    if not find_metric(metric).higher_is_better: return summary.assign(labels_to_95_of_best=np.nan)
     measured, goal = df[df.origin == 'measured'], .95 * summary.best.max()
     return summary.assign(labels_to_95_of_best=[_labels_for(g.n_train.to_numpy(), g.test.to_numpy(), goal) for _, g in measured.groupby('model', sort=False)])
 
@@ -500,6 +501,6 @@ def judge_ranking(
     ranked, named = ranking[ranking['rank'].notna()], _named(models)
     rows = [evaluate(named[m], task, protocols='linear_probe', **options).iloc[0] for m in ranked.model]
     df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best']].assign(**{k: [r[k] for r in rows] for k in ('metric', 'test', 'test_low', 'test_high')})
-    sign = 1 if METRICS[df.metric.iloc[0]].higher_is_better else -1
+    sign = 1 if find_metric(df.metric.iloc[0]).higher_is_better else -1
     df.attrs = dict(check=check_ranking(ranking, dict(zip(df.model, sign * df.test))).to_dict())
     return df

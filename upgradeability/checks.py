@@ -30,7 +30,8 @@ from .core import cache_dir, error_line, is_strict, progress, write_atomic
 from .evaluation import read_predictions, read_results
 from .features import Features, encode_batch, resolve_dtype, to_device
 from .folders import pixel_budget
-from .metrics import Metric, Predictions, score
+from .metrics import Metric, Predictions
+from .intervals import score
 from .backbones import Backbone, complete
 from .models import load_backbone
 from .protocols import fit_rows

@@ -8,6 +8,7 @@ import builtins, inspect, json, platform, re, time, warnings, os, hashlib, signa
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from itertools import product
@@ -25,9 +26,13 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, remove_leftovers, unknown, write_atomic
+from .core import (
+    _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list,
+    read_sealed, seal, remove_leftovers, unknown, write_atomic)
 from .features import extract, resolve_dtype
-from .metrics import gain, Metric, METRICS, Predictions, score, TopScores, upgradeability
+from .intervals import gain, score, upgradeability
+from .kind import load_kinds
+from .metrics import find_metric, Metric, METRICS, Predictions, TopScores
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
@@ -390,13 +395,18 @@ def _class_map(given):
     if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
     return class_map
 
-BUILT_IN = tuple(METRICS)
+@cache
+def _built_in():
+    "The names of the metrics that come with the package."
+    load_kinds()
+    return tuple(METRICS)
 
 def _metric(given):
     "The name of a metric; one of the user's own becomes known by its name."
-    if isinstance(given, str) and given not in METRICS: raise unknown('metric', given, METRICS)
+    if isinstance(given, str): find_metric(given) # refuses unknown names
     if not isinstance(given, Metric): return given
-    if given.name in BUILT_IN and given != METRICS[given.name]: raise ValueError(f"A metric called {given.name!r} comes with the package: give yours another name.")
+    if given.name in _built_in() and given != METRICS[given.name]:
+        raise ValueError(f"A metric called {given.name!r} comes with the package: give yours another name.")
     METRICS[given.name] = given
     return given.name
 

@@ -23,8 +23,7 @@ from PIL import Image
 # %% ../nbs/06_folders.ipynb #4a8ba55e
 from .core import cache_dir, progress, write_json
 from .reading import decodable, Reading
-from .media import LONGEST
-from .media import Inputs, to_rgb
+from .media import LONGEST, Inputs, to_rgb
 from .tasks import encode_labels, make_task, named_splits, settle_splits, split_of
 
 # %% ../nbs/06_folders.ipynb #0c7dce26
@@ -248,7 +247,7 @@ def _count_and_first(is_so):
 
 # %% ../nbs/06_folders.ipynb #312d2850
 def _summary_of(facts):
-    "The facts of all pictures together, as JSON can hold them."
+    "The facts of all pictures together, in types that JSON has."
     size = np.array([fact['size'] for fact in facts])
     by_area = size[np.argsort(size.prod(1), kind='stable')]
     short, long = size.min(1), size.max(1)

@@ -27,7 +27,8 @@ from .tasks import Task, make_task
 # %% ../nbs/05_interactions.ipynb #4a8e58f3
 USUAL = dict(
     user='user user_id userid uid customer customer_id member reader visitor session',
-    item='item item_id itemid iid product product_id movie movie_id movieid book book_id isbn asin article track song',
+    item='item item_id itemid iid product product_id movie movie_id movieid '
+         'book book_id isbn asin article track song',
     rating='rating ratings score stars grade',
     timestamp='timestamp time date datetime unixreviewtime created created_at',
     image='image image_path img picture picture_path photo poster file path'
@@ -156,11 +157,11 @@ def _zone_seconds(given, zone):
     if missing.any():
         raise ValueError(f"Column {given.name!r} has times with a zone and times without one: "
                          f"{_row_text(given, int(missing.argmax()))} has none. Give all of them one, or none.")
-    zone = zone.replace(['Z', 'UTC', 'GMT'], '+00:00').str.replace(':', '')
-    hours = zone.str[1:3].astype(int)
-    minutes = zone.str[3:5].replace('', '0').astype(int)
-    sign = np.where(zone.str[0] == '-', -1, 1)
-    return (hours * 3600 + minutes * 60) * sign
+    zone = zone.replace(['Z', 'UTC', 'GMT'], '+00').str.replace(':', '')
+    clock = zone.str.ljust(5, '0').astype(int) # -530 for -05:30
+    hours = np.fix(clock / 100)
+    minutes = clock - hours * 100
+    return hours * 3600 + minutes * 60
 
 def _clock_seconds(given, parts):
     "(n,) seconds since midnight in UTC."
@@ -227,7 +228,8 @@ def _unit_of(numbers):
     unit = np.full(len(numbers), -1)
     for i, per_second in enumerate(UNITS.values()):
         first, last = (year * per_second for year in YEARS)
-        unit[(numbers >= first) & (numbers < last)] = i
+        is_dated = (numbers >= first) & (numbers < last)
+        unit[is_dated] = i
     return unit
 
 def _numeric_times(given, numbers):
@@ -271,7 +273,7 @@ def _times(given, dayfirst=None):
     "A column as numbers that grow with time (dates as seconds since 1970), and a phrase on them."
     _refuse(given, given.isna(), WHY_TIME)
     if types.is_datetime64_any_dtype(given):
-        return _with_span(_seconds(given), 'dates, as the file holds them')
+        return _with_span(_seconds(given), 'dates, as they are stored in the file')
     compact = _compact_dates(given)
     if compact is not None:
         return _with_span(*_numeric_dates(given, compact, dayfirst))
@@ -421,7 +423,7 @@ def _unfiltered(values):
     "The reading of ratings that do not filter."
     missing = int(values.isna().sum())
     if missing == len(values):
-        phrase = f'column {values.name!r} holds no rating at all: every interaction counts'
+        phrase = f'column {values.name!r} has no ratings: every interaction counts'
         return Reading().add('ratings', phrase, 'finding')
     phrase = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, '
               'also a low one (?min_rating= sets a threshold)')
@@ -462,12 +464,12 @@ def _unlisted(values):
             return values, ''
         lists = map(_written_list, filled)
         done = 'written-out lists'
-        problem = f'holds written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
+        problem = f'has written-out lists that cannot be read, such as {filled.iloc[0][:40]!r}'
     else:
         if not any(_is_list(v) or isinstance(v, (dict, bytes)) for v in filled):
             return values, ''
         lists, done = filled, 'lists'
-        problem = f'holds {type(filled.iloc[0]).__name__} objects, which are no text'
+        problem = f'has {type(filled.iloc[0]).__name__} objects, which are no text'
     words = [_list_text(v) for v in lists]
     if None in words:
         return None, problem
@@ -498,7 +500,7 @@ def _is_description(name, values):
 def _item_texts(table, columns):
     "The text of each item; a bar between genres becomes a comma."
     parts = table[columns].fillna('').astype(str)
-    parts = parts.map(lambda s: s.strip().replace('|', ', '))
+    parts = parts.map(str.strip).replace('[|]', ', ', regex=True)
     rows = parts.itertuples(index=False)
     return ['; '.join(filter(None, row)) for row in rows]
 
@@ -544,7 +546,7 @@ def _unique_names(names, ids):
 
 # %% ../nbs/05_interactions.ipynb #58be8af4
 def items_of_table(table, folder, *, item=None, text=None, pictures=None):
-    "`Items` from descriptions: pictures (`pictures`: paths -> `Inputs`) unless columns of `text` are named, else texts."
+    "`Items` from descriptions: pictures (`pictures`: paths -> `Inputs`) unless columns of `text` are named."
     id_column = find_column(table.columns, 'item', item) or _only_id(table)
     table, reading = _first_descriptions(table, id_column)
     table, of_lists = _texts_of_lists(table, id_column, text or ())
@@ -680,7 +682,10 @@ def _are_vectors(values):
     if not len(values) or not all(map(_is_list, values)):
         return False
     lengths = set(map(len, values))
-    return len(lengths) == 1 and max(lengths) > 1 and _is_signed(np.asarray(values.iloc[0]).dtype)
+    if len(lengths) != 1 or max(lengths) < 2:
+        return False
+    first = np.asarray(values.iloc[0])
+    return _is_signed(first.dtype)
 
 def _is_signed(dtype):
     "Whether this is a type of floats or of integers with a sign."
@@ -754,19 +759,16 @@ def split_interactions(user, time, how):
     return dict(train=learned[~valid], valid=learned[valid], test=np.flatnonzero(test))
 
 # %% ../nbs/05_interactions.ipynb #a6459320
-def _short_first(text):
-    "A key that sorts 9 before 10."
-    return len(text), text
-
 def _id_codes(values):
-    "Codes of ids, and the ids in their order."
-    known = sorted(values.unique(), key=_short_first)
+    "Codes of ids, short ones first (9 before 10); and the ids in this order."
+    known = sorted(values.unique())
+    known.sort(key=len)
     return pd.Index(known).get_indexer(values), tuple(known)
 
 def _in_order(frame, how, seed):
     "Rows by user and time (drawn where `how` is 'random'), with codes of users; and the names of the users."
-    users, names = _id_codes(frame.user)
     rng = np.random.default_rng(seed)
+    users, names = _id_codes(frame.user)
     order = np.lexsort((frame.item_code, users))
     frame = frame.assign(user_code=users).iloc[order]
     drawn = rng.permutation(len(frame)).astype(float)
@@ -777,8 +779,8 @@ def _in_order(frame, how, seed):
 # %% ../nbs/05_interactions.ipynb #5cfecebe
 def _described(frame, items):
     "Interactions with described items and their codes, the catalogue in order of ids, and the reading of the rest."
-    order = sorted(range(len(items.ids)), key=lambda i: _short_first(items.ids[i]))
-    items = items.take(np.array(order))
+    place, _ = _id_codes(pd.Series(items.ids))
+    items = items.take(np.argsort(place))
     codes = pd.Index(items.ids).get_indexer(frame.item)
     is_known, reading = codes >= 0, Reading()
     lost = frame.item[~is_known]
@@ -806,11 +808,13 @@ def _split_rule(given, timed):
 def _split_notes(frame, parts, how, n_items):
     "What the reader should know of the split."
     users, items = frame.user_code.to_numpy(), frame.item_code.to_numpy()
-    learned, test = np.r_[parts['train'], parts['valid']], parts['test']
-    tested, known = np.unique(users[test]), np.unique(users[learned])
-    few = len(np.setdiff1d(known, tested))
-    new = len(np.setdiff1d(tested, known))
-    cold = int((~np.isin(items[test], items[learned])).sum())
+    test = parts['test']
+    learned = np.r_[parts['train'], parts['valid']]
+    tested = np.unique(users[test])
+    few = len(np.setdiff1d(users[learned], tested))
+    new = len(np.setdiff1d(tested, users[learned]))
+    is_known = np.isin(items[test], items[learned])
+    cold = len(test) - is_known.sum()
     idle = n_items - len(np.unique(items))
     if few and how != 'global':
         yield f'{few:,} of {users.max() + 1:,} users have fewer than 5 interactions: they are in train only'
@@ -823,7 +827,7 @@ def _split_notes(frame, parts, how, n_items):
 
 # %% ../nbs/05_interactions.ipynb #9ee927b0
 def load_interactions(
-    name:str|Path, # a table of interactions, or a folder with `NAME.inter` and `NAME.item` or with `interactions.*` and `items.*`
+    name:str|Path, # a table of interactions, or a folder with `NAME.inter`, `NAME.item`, or `interactions.*`, `items.*`
     *,
     user:str|None=None, # column of the user; None: by its usual names
     item:str|None=None, # column of the item; None: by its usual names
@@ -831,7 +835,7 @@ def load_interactions(
     timestamp:str|None=None, # column of the time; None: by its usual names; 'none': there is none
     min_rating:float|None=None, # interactions rated lower do not count; None: all count
     items:str|None=None, # path of the items; None: beside the interactions
-    text:str|None=None, # columns that describe an item, between commas; None: all that hold text, and a year
+    text:str|None=None, # columns that describe an item, between commas; None: all columns of text, and a year
     split:str|None=None, # 'time', 'global' or 'random'; None: 'time' where there are times, else 'random'
     encoding:str='utf-8', # of the text files
     header:str|None=None, # 'none': the interactions have none, columns are 0, 1, …; 'first': they have; None: checked
@@ -920,8 +924,14 @@ def _task(name, frame, catalogue, users, how, reading):
 
 def _with_drawn_splits(task):
     "The same task, its splits called drawn: none of them comes with the data."
-    sizes = {split: f'{len(rows):,} (drawn)' for split, rows in task.splits.items() if len(rows)}
-    entries = (replace(e, value=sizes) if e.about == 'splits' else e for e in task.reading)
+    sizes = {
+        split: f'{len(rows):,} (drawn)'
+        for split, rows in task.splits.items() if len(rows)
+    }
+    entries = (
+        replace(e, value=sizes) if e.about == 'splits' else e
+        for e in task.reading
+    )
     origin = dict.fromkeys(task.origin, 'drawn')
     return replace(task, origin=origin, reading=Reading(tuple(entries)))
 

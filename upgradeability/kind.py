@@ -111,3 +111,9 @@ def kind_of_labels(labels):
         for kind in each_kind():
             if kind.claims is not None and kind.claims(labels): return kind
     return kind_of('classification')
+
+# %% ../nbs/02_kind.ipynb #8cca3a19
+def load_kinds():
+    "Every `Kind` by its name. The modules that define them are imported, so that their metrics are known."
+    import_module('upgradeability.kinds')
+    return {name: kind_of(name) for name in list(KINDS)}

@@ -28,10 +28,10 @@ from scipy.stats import binom
 
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
-from .kind import Kind, kind_of, Words
-from .evaluation import read_predictions
-from .tables import CONTROLS
-from .metrics import METRICS, Predictions, calibration, ece, score
+from .kind import Kind, kind_of, load_kinds, Words
+from .evaluation import read_predictions, CONTROLS
+from .metrics import calibration, ece, METRICS, Predictions
+from .intervals import score
 from .reading import as_label, as_markdown, drawable, visible
 from .tasks import Task
 
@@ -72,7 +72,10 @@ def short_name(spec):
 def amount_text(gain): return interval_text(abs(gain[0]), *sorted(abs(g) for g in gain[1:])) if compared(*gain) in ('better', 'worse') else interval_text(*gain)
 
 # %% ../nbs/20_plots.ipynb #038a5536
-def is_up(metric): return metric not in METRICS or METRICS[metric].higher_is_better
+def is_up(metric):
+    if metric not in METRICS: load_kinds()
+    return metric not in METRICS or METRICS[metric].higher_is_better
+
 def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metric) else ' (lower is better)')
 def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
 

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .heads import class_probabilities
-from .metrics import MANY_CLASSES, METRICS, Predictions, top_scores, TopScores
+from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .backbones import Backbone
 from .models import randomize
 from .tasks import Task
@@ -105,7 +105,7 @@ def _joined(parts):
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
 def judged(task, rows, answer):
     "The figure by which a choice is made, for the answer (pred, scores) to these rows."
-    metric = METRICS[task.kind.judge]
+    metric = find_metric(task.kind.judge)
     pred, _ = task.kind.answer(task, rows, *answer)
     meta = dict(classes=task.classes)
     predictions = Predictions(rows, task.y[rows], pred, None, _groups_of(task, rows), meta=meta)

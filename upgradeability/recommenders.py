@@ -20,10 +20,10 @@ from threadpoolctl import threadpool_limits
 # %% ../nbs/15_recommenders.ipynb #ac295772
 from .core import import_extra, unknown
 from .kind import kind_of, KINDS
-from .metrics import METRICS, Predictions, score
+from .metrics import find_metric, Predictions
+from .intervals import score
 from .models import randomize
-from .protocols import PROTOCOLS
-from .protocols import fit_rows, standardiser
+from .protocols import PROTOCOLS, fit_rows, standardiser
 from .tasks import Task
 
 # %% ../nbs/15_recommenders.ipynb #9c08803f
@@ -34,13 +34,9 @@ def interaction_matrix(
     "Interactions as a matrix."
     n_users = int(task.unit.max()) + 1
     shape = n_users, len(task.inputs)
-    users, items = task.unit[rows], task.y[rows]
-    return _ones_at(users, items, shape)
-
-def _ones_at(users, items, shape):
-    "Sparse float32 matrix of this shape with 1 at each pair of user and item."
-    ones = np.ones(len(users), np.float32)
-    return sparse.csr_array((ones, (users, items)), shape=shape)
+    ones = np.ones(len(rows), np.float32)
+    places = task.unit[rows], task.y[rows]
+    return sparse.csr_array((ones, places), shape=shape)
 
 # %% ../nbs/15_recommenders.ipynb #f05ef251
 def _split_matrix(task, split):
@@ -95,13 +91,15 @@ def _count_items(matrix):
 # %% ../nbs/15_recommenders.ipynb #5a719819
 def sample_history(history, n, seed=0):
     "Matrix (n_users, n_items) of n[u] random items of each user's history; all of them where there are fewer."
-    users, items = history.nonzero()
+    users, _ = history.nonzero()
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(users))
     order = np.lexsort((shuffled, users)) # users as they are, the items of each in random order
     place = np.arange(len(users)) - history.indptr[users]
-    kept = order[place < n[users]]
-    return _ones_at(users[kept], items[kept], history.shape)
+    sample = history.copy()
+    sample.data[order[place >= n[users]]] = 0
+    sample.eliminate_zeros()
+    return sample
 
 # %% ../nbs/15_recommenders.ipynb #32956943
 def seen_items(task):
@@ -223,7 +221,7 @@ def valid_ndcg(task, scores, seed=0):
         for option, found in scores(some):
             lists = _list_allowed(found, some, excluded, 10)
             predictions = _list_predictions(lists, some, valid, 'valid')
-            stats = METRICS['ndcg@10'].unit_stats(predictions).sum(0)
+            stats = find_metric('ndcg@10').unit_stats(predictions).sum(0)
             sums[option] = sums.get(option, 0) + stats
     return {
         option: float(total / n)
@@ -244,7 +242,7 @@ def _option_text(option):
     return ', '.join(f'{o:g}' for o in np.atleast_1d(option))
 
 def _undecided_notes(choices):
-    "Whether there was nothing to choose by."
+    "A note where there was nothing to choose by."
     if choices['tried']:
         return []
     return [f"nothing was chosen ({choices['by']})"]
@@ -377,7 +375,7 @@ def _head_notes(choices):
     if dropped := choices['dropped_features']:
         yield f'{dropped} features that do not vary over the items were dropped'
     if choices['boundary']:
-        yield f"the best strength alpha={choices['alpha']:g} lies at the boundary of those tried"
+        yield f"the best strength alpha={choices['alpha']:g} is at the boundary of those tried"
 
 # %% ../nbs/15_recommenders.ipynb #54c3d3f9
 def random_heads(backbone, task, features, *, seed=0):

@@ -110,16 +110,16 @@ def read_text(path, encoding='utf-8'):
 def odd_characters(text, name=''):
     "A finding for each sign that the text of a file was read in the wrong encoding."
     where = f'{name}: ' if name else ''
-    n_controls = len(re.findall(CONTROLS, text))
+    n_controls = len(re.findall(CONTROL_CHARACTERS, text))
     mistaken = [] if text.isascii() else list(filter(_is_mistaken, text.split('\n')))
-    controls = _sign(f'{where}control characters U+0080–U+009F', n_controls, CONTROLS, text,
+    controls = _sign(f'{where}control characters U+0080–U+009F', n_controls, CONTROL_CHARACTERS, text,
         hint=': the encoding is probably another one (cp1252?)')
     lost = _sign(f'{where}characters that are lost and read as �', text.count('\ufffd'), '\ufffd', text)
     other = f'{where}lines look like utf-8 that was read as something else'
     return controls + lost + _sign(other, len(mistaken), LEADS, '\n'.join(mistaken))
 
 # %% ../nbs/02_tables.ipynb #6d91c04e
-CONTROLS = '[\x80-\x9f]'
+CONTROL_CHARACTERS = '[\x80-\x9f]'
 LEADS = '[\xc2-\xf4]' # the first bytes of characters in utf-8, read as characters of their own
 
 def _sign(what, n, pattern, text, hint=''):

@@ -9,15 +9,17 @@ from __future__ import annotations
 __all__ = ['KIND', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes', 'plot_mistakes']
 
 # %% ../../nbs/kinds/classification.ipynb #02c9b1e2
+import numpy as np, pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-import numpy as np
-import pandas as pd
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
+from ..intervals import aligned, per_class_upgradeability
 from ..kind import Kind
-from ..metrics import broken, changes_by_class, Predictions, per_class_upgradeability
-from ..plots import plot_examples, BLUE, GREY, WORSE, _can_show, _draw_matrix, _ends, about_run, clip, point, rows_axes, say, side, style, wrap_text
+from ..metrics import all_class_names, check_form, METRICS, Predictions
+from ..plots import (
+    _can_show, _draw_matrix, _ends, about_run, BLUE, clip, GREY, plot_examples, point, rows_axes, say, side,
+    style, WORSE, wrap_text)
 from ..tasks import check_all_known, clean_labels, read_test_labels, Task
 from ..reading import as_label
 
@@ -110,10 +112,32 @@ def plot_mistakes(
     if _can_show(task) and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
     return plot_examples(task, mistakes(test, n))
 
-# %% ../../nbs/kinds/classification.ipynb #10a54d3b
-def _broken_examples(task, old, new): return plot_examples(task, broken(old, new))
+# %% ../../nbs/kinds/classification.ipynb #0a799bc4
+def changes_by_class(a, b):
+    "(name, change of each of its examples) for each class."
+    for c, name in enumerate(all_class_names(a, b)):
+        here = a.y == c
+        before, after = ((p.pred[here] == c).astype(int) for p in (a, b))
+        yield name, after - before
+
+# %% ../../nbs/kinds/classification.ipynb #ae746f74
+def broken_examples(a, b):
+    "The examples that a had right and b has wrong: id, true, predicted, confidence; the most confident first."
+    check_form(METRICS['accuracy'], a)
+    a, b = aligned(a, b)
+    return mistakes(b.take(a.pred == a.y), len(b))
+
+def _plot_broken(task, old, new): return plot_examples(task, broken_examples(old, new))
 
 # %% ../../nbs/kinds/classification.ipynb #a52ea7bb
 KIND = Kind(
-    'classification', clean_labels=clean_labels, read_labels=read_test_labels, check_labels=check_all_known,
-    parts=plot_per_class, confusions=plot_confusion, cases=plot_mistakes, broken=_broken_examples, changes=changes_by_class)
+    'classification',
+    clean_labels=clean_labels,
+    read_labels=read_test_labels,
+    check_labels=check_all_known,
+    parts=plot_per_class,
+    confusions=plot_confusion,
+    cases=plot_mistakes,
+    broken=_plot_broken,
+    changes=changes_by_class,
+)

@@ -9,11 +9,54 @@ from dataclasses import replace
 # %% auto #0
 __all__ = ['KIND']
 
+# %% ../../nbs/kinds/grades.ipynb #685f492e
+import numpy as np
+
 # %% ../../nbs/kinds/grades.ipynb #702ff8d9
 from .classification import KIND as CLASSIFICATION
+from ..metrics import METRICS, Metric, mean_stats, per_unit, ratio
 from ..tasks import grade_values, read_test_labels
 
-# %% ../../nbs/kinds/grades.ipynb #654defdb
+# %% ../../nbs/kinds/grades.ipynb #4f778744
+def _graded(p):
+    "Truth and answer of predictions as numbers, (n,) each: by the names of the grades, else by their position."
+    values = grade_values(p.meta.get('classes') or ())
+    if values is None: return p.y.astype(float), p.pred.astype(float)
+    return values[p.y], values[p.pred]
+
+def _absolute_errors(p):
+    "Distance between truth and answer, (n,)."
+    y, pred = _graded(p)
+    return abs(y - pred)
+
+# %% ../../nbs/kinds/grades.ipynb #2295d113
+def _kappa_stats(p):
+    "n, y, p, y², p² and (y - p)² of each unit, (n_units, 6)."
+    y, pred = _graded(p)
+    columns = np.ones(len(p)), y, pred, y**2, pred**2, (y - pred)**2
+    return per_unit(p, np.column_stack(columns))
+
+# %% ../../nbs/kinds/grades.ipynb #eb8b2f88
+def weighted_kappa(sums):
+    "Kappa (...) from totals (..., 6); 1 where truth and prediction are one and the same grade throughout."
+    n, y, pred, y2, pred2, observed = np.moveaxis(np.asarray(sums, float), -1, 0)
+    by_chance = n * y2 + n * pred2 - 2 * y * pred
+    disagreement = np.divide(
+        n * observed,
+        by_chance,
+        out=np.zeros_like(by_chance),
+        where=by_chance > 0)
+    return 1 - disagreement
+
+# %% ../../nbs/kinds/grades.ipynb #be6d850e
+METRICS['weighted_kappa'] = Metric('weighted_kappa', _kappa_stats, weighted_kappa)
+METRICS['mean_absolute_error'] = Metric(
+    'mean_absolute_error',
+    mean_stats(_absolute_errors),
+    ratio,
+    higher_is_better=False)
+
+# %% ../../nbs/kinds/grades.ipynb #f8fa48e8
 def _read_grades(reading, y, rows, classes, origin):
     "The reading with what grades count as: numbers as such, words by their position."
     if grade_values(classes) is None:
@@ -22,4 +65,10 @@ def _read_grades(reading, y, rows, classes, origin):
     else: reading = reading.add('grades', f"numbers that count as such: {', '.join(classes)}")
     return read_test_labels(reading, y, rows, classes, origin)
 
-KIND = replace(CLASSIFICATION, name='grades', also=('accuracy', 'weighted_kappa', 'mean_absolute_error'), read_labels=_read_grades)
+# %% ../../nbs/kinds/grades.ipynb #654defdb
+KIND = replace(
+    CLASSIFICATION,
+    name='grades',
+    also=('accuracy', 'weighted_kappa', 'mean_absolute_error'),
+    read_labels=_read_grades,
+)

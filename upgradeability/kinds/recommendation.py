@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['WORDS', 'KIND', 'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations']
+__all__ = ['KIND', 'ndcg', 'recall', 'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations']
 
 # %% ../../nbs/kinds/recommendation.ipynb #9ddd4c39
 import numpy as np, pandas as pd, matplotlib.pyplot as plt
@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 # %% ../../nbs/kinds/recommendation.ipynb #c0924390
+from ..intervals import unit_changes, score
 from ..kind import Kind, Words
-from ..metrics import changes_by_history, Predictions, recall, score, size_groups, unit_changes
+from ..metrics import mean_stats, Metric, METRICS, Predictions, ratio
 from ..backbones import _picture
-from ..plots import BLUE, GREY, WORSE, about_run, clip, point, rows_axes, say, side, style, wrap_text
+from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..recommenders import by_novelty, interaction_matrix, RECOMMENDERS
 from ..tasks import Task
@@ -29,12 +30,46 @@ def _interactions(y, unit): return np.arange(len(y)), np.zeros_like(y)
 
 def _item_of(task): return task.y
 
+# %% ../../nbs/kinds/recommendation.ipynb #2150c8a0
+def _first_hits(p, k):
+    "The hits in the first k places, (n, k)."
+    places = p.pred.shape[1]
+    if k > places: raise ValueError(f"The lists have {places} items, fewer than the {k} that the metric needs.")
+    return p.scores[:, :k].astype(np.float64)
+
+def _ndcg_values(p, k):
+    "The nDCG of each user's first k items."
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    best = np.cumsum(discounts)[np.minimum(p.y, k) - 1]
+    return _first_hits(p, k) @ discounts / best
+
+# %% ../../nbs/kinds/recommendation.ipynb #351cc918
+def ndcg(
+    k:int=10, # places of the list that count
+) -> Metric: # by user, in [0, 1]
+    "Normalised discounted cumulative gain at k."
+    values = mean_stats(lambda p: _ndcg_values(p, k))
+    return Metric(f'ndcg@{k}', values, ratio, fraction=True, reads='lists')
+
+METRICS['ndcg@10'] = ndcg(10)
+
+# %% ../../nbs/kinds/recommendation.ipynb #a2e70248
+def recall(
+    k:int=10, # places of the list that count
+) -> Metric: # by user, in [0, 1]
+    "The share of the items to be found that are among the first k."
+    values = mean_stats(lambda p: _first_hits(p, k).sum(1) / p.y)
+    return Metric(f'recall@{k}', values, ratio, fraction=True, reads='lists')
+
+METRICS['recall@10'] = recall(10)
+
 # %% ../../nbs/kinds/recommendation.ipynb #c47ef333
 def _user_targets(features, task, most=500):
     "(n, k) 1 where one of the k busiest users took the item in training; items are held out one by one."
     took = interaction_matrix(task, fit_rows(task))
     busiest = np.argsort(-took.sum(1), kind='stable')[:most]
-    return took[busiest][:, features.ids].toarray().T, None
+    targets = took[busiest][:, features.ids]
+    return targets.toarray().T, None
 
 def _training_items(task, seed):
     "The items that were taken in training, in random order."
@@ -202,15 +237,66 @@ def plot_recommendations(
     users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
     with style(): return (_picture_lists if task.medium.gallery == 'pictures' else _text_lists)(task, users, most) if users else say('There is none.')
 
+# %% ../../nbs/kinds/recommendation.ipynb #43af92d1
+def size_groups(sizes, bins=4):
+    "Groups of users by the size of their history: a list of (name, smallest, largest); users without one are apart."
+    some = sizes[sizes > 0]
+    starts, groups = [], []
+    if len(some):
+        edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int))
+        starts = list(edges[:-1]) or list(edges)
+    if (sizes == 0).any(): groups.append((0, 0))
+    ends = [*starts[1:], max(sizes) + 1]
+    groups += [(low, end - 1) for low, end in zip(starts, ends)]
+    return [(_group_name(low, high), low, high) for low, high in groups]
+
+def _group_name(low, high):
+    "What a report calls users with this many items."
+    if high <= 0: return 'no history'
+    return f'{low} taken' if low == high else f'{low}–{high} taken'
+
+# %% ../../nbs/kinds/recommendation.ipynb #d063994c
+def changes_by_history(a, b):
+    "(name, change of each user's figure) for each group of users by the size of their history."
+    change = unit_changes(a, b, 'ndcg@10')
+    size = np.array(a.meta['history'])[a.ids]
+    for name, low, high in size_groups(size):
+        yield name, change[(low <= size) & (size <= high)]
+
 # %% ../../nbs/kinds/recommendation.ipynb #4b5d917f
 def _recommenders(): return RECOMMENDERS
 
 def _broken_lists(task, old, new): return plot_recommendations(task, new, old=old)
 
-# %% ../../nbs/kinds/recommendation.ipynb #6202daae
-WORDS = Words('users', 'interactions', 'items', 'recommending what is popular', 'what {n:,} users took next in {task}')
+# %% ../../nbs/kinds/recommendation.ipynb #d9f81197
+WORDS = Words(
+    tested='users',
+    learned='interactions',
+    things='items',
+    majority='recommending what is popular',
+    reached='what {n:,} users took next in {task}',
+)
 
-KIND = Kind('recommendation', WORDS, metric='ndcg@10', also=('ndcg@10', 'recall@10'), judge='ndcg@10',
-            strata=_interactions, has_classes=False, inputs_of=_item_of, protocols=_recommenders, all_inputs=True,
-            parts=plot_by_history, confusions=plot_hits, cases=plot_recommendations, broken=_broken_lists, changes=changes_by_history,
-            checks={}, can_leak=False, rivals=('from_scratch',), rank_targets=_user_targets, rank_units=_training_items)
+# %% ../../nbs/kinds/recommendation.ipynb #6202daae
+KIND = Kind(
+    'recommendation',
+    WORDS,
+    metric='ndcg@10',
+    also=('ndcg@10', 'recall@10'),
+    judge='ndcg@10',
+    strata=_interactions,
+    has_classes=False,
+    inputs_of=_item_of,
+    protocols=_recommenders,
+    all_inputs=True,
+    parts=plot_by_history,
+    confusions=plot_hits,
+    cases=plot_recommendations,
+    broken=_broken_lists,
+    changes=changes_by_history,
+    checks={},
+    can_leak=False,
+    rivals=('from_scratch',),
+    rank_targets=_user_targets,
+    rank_units=_training_items,
+)

@@ -5,9 +5,10 @@
 # %% ../../nbs/kinds/tagging.ipynb #7acaa2db
 from __future__ import annotations
 import unicodedata
+from functools import partial
 
 # %% auto #0
-__all__ = ['WORDS', 'KIND', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences']
+__all__ = ['KIND', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences']
 
 # %% ../../nbs/kinds/tagging.ipynb #20071f43
 import numpy as np, pandas as pd, matplotlib.pyplot as plt, seaborn as sns
@@ -15,12 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from scipy import sparse
 
 # %% ../../nbs/kinds/tagging.ipynb #3dc812e8
-from ..entities import decode, read_tags
+from ..entities import decode, find_spans, read_tags
+from ..intervals import score, unit_changes, value_and_ends
 from ..kind import Kind, Words
-from ..metrics import changes_by_type, unit_changes, Predictions, per_type, score, spans_of
-from ..plots import say, BLUE, GREY, WORSE, about_run, clip, point, rows_axes, side, style, wrap_text
+from ..metrics import Metric, METRICS, Predictions
+from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
 from ..reading import as_label, drawable
@@ -42,7 +45,70 @@ def _valid_tags(task, rows, pred, scores):
     tags = np.empty(len(rows), np.int64)
     tags[order] = decode(np.asarray(scores)[order], task.unit[rows[order]], task.classes)
     changed = (tags != pred).sum()
-    return tags, [f'tags are the most probable valid sequence of each sentence; that changed {changed:,} of {len(rows):,} words']
+    return tags, [
+        'tags are the most probable valid sequence of each sentence; '
+        f'that changed {changed:,} of {len(rows):,} words']
+
+# %% ../../nbs/kinds/tagging.ipynb #c17d5cca
+def spans_of(p):
+    "True and predicted entities, (m, 3) each: first word, one past the last, type; and the rows of the words in order."
+    tags = p.meta.get('classes')
+    if p.groups is None or tags is None:
+        raise ValueError(
+            "Entities are found in sentences: these predictions lack `groups` (the sentence of each word) "
+            "or the tags in meta['classes']. For tasks that are not about entities choose accuracy or macro_f1.")
+    order = np.lexsort((p.ids, p.groups))
+    true, predicted = (find_spans(codes[order], p.groups[order], tags) for codes in (p.y, p.pred))
+    return true, predicted, order
+
+# %% ../../nbs/kinds/tagging.ipynb #78ad35e6
+def _span_codes(spans, p):
+    "One number for each span, so that equal spans have equal numbers."
+    start, stop, kind = spans.T
+    return (start * (len(p) + 1) + stop) * len(p.meta['classes']) + kind
+
+def span_stats(p, of_type=None):
+    "Hits, true and predicted spans of each sentence, (n_units, 3); `of_type`: of this type only."
+    true, predicted, order = spans_of(p)
+    if of_type is not None:
+        true, predicted = (spans[spans[:, 2] == of_type] for spans in (true, predicted))
+    is_hit = np.isin(_span_codes(true, p), _span_codes(predicted, p))
+    units, unit = np.unique(p.groups[order], return_inverse=True)
+    columns = []
+    for spans in (true[is_hit], true, predicted):
+        count = np.bincount(unit[spans[:, 0]], minlength=len(units))
+        columns.append(count.astype(float))
+    return sparse.csr_array(np.column_stack(columns))
+
+# %% ../../nbs/kinds/tagging.ipynb #83366de1
+def micro_f1(sums):
+    "F1 (...) from totals (..., 3) of hits, true and predicted spans; NaN where there are no spans at all."
+    hits, true, predicted = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid='ignore'):
+        return 2 * hits / (true + predicted)
+
+METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True)
+
+# %% ../../nbs/kinds/tagging.ipynb #1479f317
+def per_type(predictions, **options):
+    "A row per type: type, n (true), predicted (how many), precision, recall, f1, low, high; `options` of `score`."
+    rows = []
+    for k, name in enumerate(read_tags(predictions.meta['classes'])[0]):
+        metric = Metric(f'f1 of {name}', partial(span_stats, of_type=k), micro_f1, fraction=True)
+        sums = metric.unit_stats(predictions).sum(0).astype(int)
+        f1 = score(predictions, metric, **{'n_boot': 1000, **options})
+        rows.append((name, *sums, *value_and_ends(f1)))
+    df = pd.DataFrame(rows, columns='type hits n predicted f1 low high'.split())
+    df = df.assign(precision=df.hits / df.predicted, recall=df.hits / df.n)
+    return df['type n predicted precision recall f1 low high'.split()]
+
+# %% ../../nbs/kinds/tagging.ipynb #76ab33f4
+def changes_by_type(a, b):
+    "(name, change of the entities found in each sentence that has some) for each type."
+    for k, name in enumerate(read_tags(a.meta['classes'])[0]):
+        before, after = (span_stats(p, k).toarray() for p in (a, b))
+        has_some = before[:, 1] > 0
+        yield name, (after - before)[has_some, 0]
 
 # %% ../../nbs/kinds/tagging.ipynb #6f202143
 def _tag_targets(features, task):
@@ -264,14 +330,39 @@ def plot_sentences(
 # %% ../../nbs/kinds/tagging.ipynb #0d6c896f
 def _broken_sentences(task, old, new):
     "Sentences that the new model gets wrong and the old one did not."
-    worse = np.unique(new.groups)[unit_changes(old, new) < 0]
+    is_worse = unit_changes(old, new) < 0
+    worse = np.unique(new.groups)[is_worse]
     if not len(worse): return say('There is none.')
     return plot_sentences(task, new.take(np.isin(new.groups, worse)))
 
-# %% ../../nbs/kinds/tagging.ipynb #41c46c89
-WORDS = Words('sentences', 'sentences', 'sentences', 'always saying the most frequent tag', '{n:,} unseen sentences of {task}', 'F1 of spans')
+# %% ../../nbs/kinds/tagging.ipynb #dc4f5995
+WORDS = Words(
+    tested='sentences',
+    learned='sentences',
+    things='sentences',
+    majority='always saying the most frequent tag',
+    reached='{n:,} unseen sentences of {task}',
+    train_figure='F1 of spans',
+)
 
-KIND = Kind('tagging', WORDS, metric='span_f1', also=('span_f1', 'accuracy'), judge='span_f1',
-            strata=_sentences, whole_units=True, inputs_of=_sentence_of, check_labels=check_several, answer=_valid_tags,
-            parts=plot_types, confusions=plot_type_confusion, cases=plot_sentences, broken=_broken_sentences, changes=changes_by_type,
-            rank_targets=_tag_targets, rank_rows=15, rank_units=_training_sentences)
+# %% ../../nbs/kinds/tagging.ipynb #41c46c89
+KIND = Kind(
+    'tagging',
+    WORDS,
+    metric='span_f1',
+    also=('span_f1', 'accuracy'),
+    judge='span_f1',
+    strata=_sentences,
+    whole_units=True,
+    inputs_of=_sentence_of,
+    check_labels=check_several,
+    answer=_valid_tags,
+    parts=plot_types,
+    confusions=plot_type_confusion,
+    cases=plot_sentences,
+    broken=_broken_sentences,
+    changes=changes_by_type,
+    rank_targets=_tag_targets,
+    rank_rows=15,
+    rank_units=_training_sentences,
+)
