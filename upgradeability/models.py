@@ -23,7 +23,7 @@ __all__ = ['MODELS', 'load_backbone', 'randomize']
 from .backbones import (
     _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights)
 from upgradeability.core import (
-    error_line, FILES, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec,
+    error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec,
     unknown)
 from .checkpoints import (
     choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
@@ -534,7 +534,7 @@ def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:boo
 
 def _check_file_spec(name, path, arch, **flags):
     "Refuse a spec without an architecture, and options that are neither true nor false."
-    if not path or '/' in arch or Path(arch).suffix in FILES:
+    if not path or '/' in arch or Path(arch).suffix in FILE_ENDINGS:
         raise ValueError(
             f"file:{name} does not say which architecture the weights belong to: "
             f"write file:{name}:ARCH, for instance file:{name}:resnet50.")

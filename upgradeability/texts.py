@@ -78,8 +78,9 @@ def _unused(tables, found):
     "The tables of a folder that are no split, as a Reading; a finding where one is named like a split."
     unused = [name for name in tables if name not in found.values()]
     if not unused: return Reading()
-    alike = any(split_of(name, anywhere=True) for name in unused)
-    return Reading().add('files not used', unused, 'finding' if alike else 'read')
+    are_alike = any(split_of(name, anywhere=True) for name in unused)
+    status = 'finding' if are_alike else 'read'
+    return Reading().add('files not used', unused, status)
 
 def read_split(path, encoding, header=None):
     "A table in which an empty field of text is an empty text, and what was read of it."
@@ -105,8 +106,10 @@ def _column_named(frame, role, given):
         if _stripped(column) == _stripped(given): return column
     raise unknown(f'column for the {role}s', str(given), frame.columns)
 
-# %% ../nbs/07_texts.ipynb #7a60bc84
+# %% ../nbs/07_texts.ipynb #117daa56
 def _n_values(values): return values.astype(str).nunique()
+
+def _mean_length(values): return values.astype(str).str.len().mean()
 
 def _without_pictures(frame, columns):
     "The columns without pictures; all of them where only a column of labels would be left."
@@ -120,12 +123,15 @@ def _choose_column(frame, role, taken):
     "The column of the texts or the labels, by the usual names, else by what the columns contain."
     columns = [c for c in frame.columns if c not in taken]
     if role == 'text': columns = _without_pictures(frame, columns)
-    usual = [c for name in NAMES[role] for c in columns if _stripped(c).lower() == name]
-    if usual: return usual[0]
+    for name in NAMES[role]:
+        for column in columns:
+            if _stripped(column).lower() == name: return column
     if len(columns) == 1: return columns[0]
-    if role == 'text' and columns: return max(columns, key=lambda c: frame[c].astype(str).str.len().mean())
+    if role == 'text' and columns:
+        return max(columns, key=lambda c: _mean_length(frame[c]))
     if role == 'label': _refuse_spread(frame, columns)
-    few = [c for c in columns if 1 < _n_values(frame[c]) <= max(2, len(frame) // 5)]
+    most = max(2, len(frame) // 5)
+    few = [c for c in columns if 1 < _n_values(frame[c]) <= most]
     if len(few) == 1: return few[0]
     raise ValueError(
         f"Which column contains the {role}s? There are {', '.join(map(repr, frame.columns))}. "
@@ -155,14 +161,17 @@ ADDRESS = re.compile(r'''(?ix) ^( data:image/
 
 def _is_picture(value):
     "Whether a value is the path or address of a picture, or a picture."
-    if isinstance(value, str): return bool(ADDRESS.match(value.strip()))
-    return isinstance(value, bytes) or {'bytes', 'path'} <= set(value)
+    if isinstance(value, str): return ADDRESS.match(value.strip()) is not None
+    if isinstance(value, bytes): return True
+    return {'bytes', 'path'} <= set(value)
 
 def _are_addresses(values):
     "Whether a column contains paths or addresses of pictures, or pictures."
-    some = [v for v in values.head(1000) if isinstance(v, (str, dict, bytes)) and v]
+    could_be = (str, dict, bytes)
+    some = [v for v in values.head(1000) if isinstance(v, could_be) and v]
+    if not some: return False
     n_pictures = sum(map(_is_picture, some))
-    return len(some) > 0 and n_pictures >= .9 * len(some)
+    return n_pictures >= .9 * len(some)
 
 def _refuse_other_than_text(values, column):
     "An error where a column contains pictures or lists."
@@ -171,7 +180,8 @@ def _refuse_other_than_text(values, column):
         shown = f' (such as {first[:80]!r})' if isinstance(first, str) else ''
         raise ValueError(
             f"The column {column!r} contains pictures or their addresses{shown}; this task reads texts. "
-            "Put the pictures into one folder per class and write folder:PATH, or name a column of texts by ?text=NAME.")
+            "Put the pictures into one folder per class and write folder:PATH, "
+            "or name a column of texts by ?text=NAME.")
     for row, value in enumerate(values):
         if isinstance(value, (list, tuple, dict, np.ndarray)):
             raise ValueError(
@@ -188,24 +198,29 @@ def _n_words(text):
 
 def _look_like_texts(values, name):
     "Whether a column looks like texts: words, mostly letters, that differ from row to row."
-    some = [v.strip() for v in values.head(1000) if isinstance(v, str) and v.strip()]
-    if not some: return False
-    characters = ''.join(some).replace(' ', '')
+    texts = [v.strip() for v in values.head(1000) if isinstance(v, str)]
+    texts = list(filter(None, texts))
+    if not texts: return False
+    characters = ''.join(texts).replace(' ', '')
     n_letters = sum(map(str.isalpha, characters))
     if n_letters / len(characters) <= .6: return False
-    if len(set(some)) < max(min(10, .5 * len(some)), .1 * len(some)): return False
+    n = len(texts)
+    enough = max(min(10, .5 * n), .1 * n)
+    if len(set(texts)) < enough: return False
     base = re.sub(r'[\W_]*(\d+|[ab])?$', '', _stripped(name).lower())
-    enough = 1.5 if base in PAIRED + NAMES['text'] else 2.5
-    return np.mean([_n_words(text) for text in some]) >= enough
+    is_usual = base in PAIRED + NAMES['text']
+    n_words = np.mean(list(map(_n_words, texts)))
+    return n_words >= (1.5 if is_usual else 2.5)
 
-# %% ../nbs/07_texts.ipynb #144093c8
+# %% ../nbs/07_texts.ipynb #ffcb11d6
 def _read_columns(frame, texts, label, is_given, word):
     "The reading of the columns: used, not used, and texts that are not read."
     rest = [c for c in frame.columns if c not in (*texts, label)]
     noun = 'column' if len(texts) == 1 else 'columns'
     source = f"texts from the {noun} {' and '.join(map(repr, texts))}"
-    reading = Reading().add('columns used', f'{source}, {word} from {label!r}', 'read' if is_given else 'guess')
-    if rest: reading = reading.add('columns not used', [str(c) for c in rest])
+    status = 'read' if is_given else 'guess'
+    reading = Reading().add('columns used', f'{source}, {word} from {label!r}', status)
+    if rest: reading = reading.add('columns not used', list(map(str, rest)))
     reading += _read_rest(frame, texts, rest)
     if len(texts) == 1: return reading
     return reading.add('pairs',
@@ -255,12 +270,13 @@ def _columns(frame, text, label):
 
 # %% ../nbs/07_texts.ipynb #7b0c9e04
 def _grades(labels, order):
-    "Labels of grades and their classes from low to high; None for classes whose order needs no telling."
+    "Labels of grades and their classes from low to high; None for classes where the labels give the order."
     if not order: return labels, None
     if isinstance(order, str): order = order.split(',')
     if isinstance(order, (list, tuple)):
         names = _in_order([_stripped(name) for name in order])
-        return [l if l is None else str(l) for l in labels], names
+        texts = [l if l is None else str(l) for l in labels]
+        return texts, names
     numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
     bad = numbers.isna() | (numbers != numbers.round()) | (numbers.abs() > 1e9)
     if bad.any():
@@ -273,7 +289,10 @@ def _grades(labels, order):
 def _in_order(names):
     "Names of grades; numbers among themselves have to be in order."
     values = grade_values(names)
-    is_mixed = values is not None and len({*np.sign(np.diff(values))}) != 1
+    is_mixed = False
+    if values is not None:
+        signs = np.sign(np.diff(values))
+        is_mixed = len(set(signs)) != 1
     if len(names) >= 2 and not is_mixed: return names
     raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
 
@@ -282,7 +301,8 @@ def _whole_labels(labels):
     labels = [None if l != l or l == '' else l for l in labels]
     if None in labels: return labels
     texts = list(map(str, labels))
-    are_whole = all(re.fullmatch(r'0|-?[1-9][0-9]{0,8}', text) for text in texts)
+    whole = re.compile(r'0|-?[1-9][0-9]{0,8}')
+    are_whole = all(map(whole.fullmatch, texts))
     return list(map(int, texts)) if are_whole else texts
 
 # %% ../nbs/07_texts.ipynb #b6c3712c
@@ -293,7 +313,9 @@ def _labels_of(frame, label):
 
 def _split_labels(frame, label):
     "The labels of a split; None where it has no column of them."
-    return _labels_of(frame, label)[0] if label in frame else [None]
+    if label not in frame: return [None]
+    labels, _ = _labels_of(frame, label)
+    return labels
 
 def _labelled(frames, label):
     "The frames that have labels, under the splits that they are for, and the reading of that."
@@ -325,7 +347,7 @@ def text_task(name, frames, *, text=None, label=None, grades=False, kind=None, s
     frame = _joined(frames)
     if frame.empty: raise ValueError(f"{name!r} has no rows.")
     columns, column = _columns(frame, text, label)
-    is_given = text is not None and label is not None
+    is_given = None not in (text, label)
     word = 'grades' if grades else 'labels'
     if kind is None: kind = 'grades' if grades else 'classification'
     reading += _read_columns(frame, columns, column, is_given, word)
@@ -355,8 +377,9 @@ def rows_of_splits(frames):
 
 def _texts(frame, columns):
     "The column of texts, or two columns as pairs, as a list."
-    if len(columns) == 1: return frame[columns[0]].tolist()
-    return list(map(_pair, *(frame[c] for c in columns)))
+    first, *second = [frame[c].tolist() for c in columns]
+    if not second: return first
+    return list(map(_pair, first, *second))
 
 def _pair(first, second):
     "Two texts as a pair; what is no text is left for `text_inputs` to refuse."
@@ -367,14 +390,20 @@ def _read_examples(texts, labels):
     "The reading of a first example and of the number of empty texts."
     first = ' / '.join(str(texts[0]).splitlines())
     reading = Reading().add('first example', f'{first[:120]!r} is {str(labels[0])!r}')
-    n_empty = sum(isinstance(t, str) and not t.strip() for t in texts)
-    if n_empty: reading += finding('empty texts', f'{n_empty:,} of {len(texts):,}')
-    return reading
+    n_empty = sum(not text.strip() for text in texts if isinstance(text, str))
+    if not n_empty: return reading
+    return reading + finding('empty texts', f'{n_empty:,} of {len(texts):,}')
 
 # %% ../nbs/07_texts.ipynb #5e3b0eaa
 def _load_csv(
-    name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
-    encoding:str='utf-8', header:str|None=None,
+    name, *,
+    split_seed=0,
+    root=None,
+    text:str|list|None=None,
+    label:str|None=None,
+    grades:bool|list=False,
+    encoding:str='utf-8',
+    header:str|None=None,
 ):
     files, reading = split_files(Path(name).expanduser())
     frames = {}
@@ -382,11 +411,17 @@ def _load_csv(
         frames[split], of_file = read_split(file, encoding, header)
         reading += of_file
     return text_task(
-        f'csv:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+        f'csv:{name}', frames, text=text, label=label, grades=grades,
+        split_seed=split_seed, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
 def _load_hf_set(
-    name, *, split_seed=0, root=None, text:str|list|None=None, label:str|None=None, grades:bool|list=False,
+    name, *,
+    split_seed=0,
+    root=None,
+    text:str|list|None=None,
+    label:str|None=None,
+    grades:bool|list=False,
 ):
     frames, reading = set_frames(name)
     return text_task(
@@ -396,11 +431,16 @@ def set_frames(name):
     "({split: data frame}, Reading) of a set of the library `datasets`."
     found = _open_set(name)
     place = f"'hf:{name}'"
-    settled, reading = settle_splits(named_splits(found, place), place)
+    splits = named_splits(found, place)
+    settled, reading = settle_splits(splits, place)
     unused = [split for split in found if split not in settled.values()]
-    if unused: reading = reading.add('splits not used', unused)
-    reading = reading.add('splits of the set', {ours: theirs for ours, theirs in settled.items() if ours})
-    frames = {ours: _frame(found[theirs], name) for ours, theirs in settled.items()}
+    if unused:
+        reading = reading.add('splits not used', unused)
+    named = {ours: theirs for ours, theirs in settled.items() if ours}
+    reading = reading.add('splits of the set', named)
+    frames = {}
+    for ours, theirs in settled.items():
+        frames[ours] = _frame(found[theirs], name)
     return frames, reading
 
 def _open_set(name):
@@ -432,7 +472,7 @@ def _no_texts(name, what):
     if Path(name).expanduser().is_dir(): way = f"write folder:{name}"
     return _NoTexts(f"{said}: {way}.")
 
-# %% ../nbs/07_texts.ipynb #0ab3b97e
+# %% ../nbs/07_texts.ipynb #4101cbbc
 def _load_set(datasets, name):
     "{split: data frame or data set}."
     path, _, config = name.partition(':')
@@ -440,8 +480,8 @@ def _load_set(datasets, name):
     if folder.exists(): path, config = str(folder), ''
     where = path, config or None
     builder = datasets.load_dataset_builder(*where)
-    what = NO_TEXTS.get(str(builder.name).removesuffix('folder'))
-    if what: raise _no_texts(name, what)
+    kind = str(builder.name).removesuffix('folder')
+    if kind in NO_TEXTS: raise _no_texts(name, NO_TEXTS[kind])
     if builder.name != 'csv': return datasets.load_dataset(*where)
     files = builder.config.data_files
     are_here = all(_is_table(Path(file)) for found in files.values() for file in found)
@@ -456,24 +496,25 @@ def _read_parts(files):
     frames = {file: read_split(Path(file), 'utf-8')[0] for file in files}
     return _joined(frames)
 
-# %% ../nbs/07_texts.ipynb #8f1223b4
+# %% ../nbs/07_texts.ipynb #dbf70959
 def _frame(part, name):
     "A data frame in which class labels have their names."
     if isinstance(part, pd.DataFrame): return part
     features = part.features
     types = {type(f).__name__.lower() for f in features.values()}
-    has_texts = any(getattr(f, 'dtype', '') == 'string' for f in features.values())
+    has_texts = 'string' in [getattr(f, 'dtype', '') for f in features.values()]
     others = [what for kind, what in NO_TEXTS.items() if kind in types]
     if others and not has_texts: raise ValueError(str(_no_texts(name, others[0])))
     frame = part.to_pandas()
     for column, feature in features.items():
-        if hasattr(feature, 'int2str'): frame[column] = [_class_name(feature, v) for v in frame[column]]
+        if hasattr(feature, 'int2str'):
+            frame[column] = [_class_name(feature, v) for v in frame[column]]
     return frame
 
 def _class_name(feature, value):
     "The name of a class; None where the value is missing or -1."
-    is_class = value is not None and value >= 0
-    return feature.int2str(int(value)) if is_class else None
+    if value is None or not value >= 0: return None
+    return feature.int2str(int(value))
 
 # %% ../nbs/07_texts.ipynb #e14757c9
 PACKAGES = ('matplotlib', 'numpy', 'pandas', 'scipy', 'sklearn', 'torch')
@@ -487,8 +528,10 @@ def _first_paragraphs(path):
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
-        paragraph, _, _ = (ast.get_docstring(node) or '').partition('\n\n')
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): continue
+        if node.name.startswith('_'): continue
+        text = ast.get_docstring(node) or ''
+        paragraph = text.partition('\n\n')[0]
         yield ' '.join(paragraph.split())
 
 def _docstrings(package, most):
@@ -506,6 +549,10 @@ def _docstrings(package, most):
 
 # %% ../nbs/07_texts.ipynb #1edacca9
 def _load_docstrings(name, *, split_seed=0, root=None, per_package=200):
-    found = [(text, package) for package in PACKAGES for text in _docstrings(package, per_package)]
-    texts, labels = zip(*found)
-    return make_task('docstrings', text_inputs(texts), labels, {}, medium='text', split_seed=split_seed)
+    texts, labels = [], []
+    for package in PACKAGES:
+        found = _docstrings(package, per_package)
+        texts += found
+        labels += [package] * len(found)
+    inputs = text_inputs(texts)
+    return make_task('docstrings', inputs, labels, {}, medium='text', split_seed=split_seed)
