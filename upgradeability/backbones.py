@@ -625,8 +625,9 @@ class _Walk:
 
     def pairs(self, items):
         "[name, description] of values with names."
+        names = [name for name, _ in items]
         found = list(map(self, [v for _, v in items]))
-        return [[name, description] for (name, _), description in zip(items, found)]
+        return [list(pair) for pair in zip(names, found)]
 
     def met(self, network):
         "Note a network."
