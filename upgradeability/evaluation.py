@@ -26,9 +26,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import (
-    _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list,
-    read_sealed, seal, remove_leftovers, unknown, write_atomic)
+from .core import _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, remove_leftovers, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
 from .kind import load_kinds

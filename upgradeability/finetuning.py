@@ -19,14 +19,11 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #0b41d275
 from .core import progress, read_list, unknown
-from .features import (
-    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
+from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .backbones import Backbone, complete
 from .models import randomize
 from .media import Inputs
-from .protocols import (
-    PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, judged_by, log_losses,
-    predictions_of, values_at)
+from .protocols import PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, judged_by, log_losses, predictions_of, values_at
 from .tasks import Task, nested_order, strata
 
 # %% ../nbs/14b_finetuning.ipynb #e79782f7
@@ -104,7 +101,8 @@ class Adapted(nn.Module):
 # %% ../nbs/14b_finetuning.ipynb #53247b9e
 def _batch_norms(module):
     "The BatchNorm layers of a network."
-    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norm = nn.modules.batchnorm._BatchNorm
+    return [layer for layer in module.modules() if isinstance(layer, norm)]
 
 def _train_mode(net, batch_size):
     "Switch to training, in small batches without the statistics of BatchNorm."
@@ -118,19 +116,22 @@ def _schedule(steps, warmup=.1):
     rest = max(1, steps - first)
     def factor(i):
         if i < first: return (i + 1) / first
-        return .5 * (1 + np.cos(np.pi * (i - first) / rest))
+        angle = np.pi * (i - first) / rest
+        return .5 * (1 + np.cos(angle))
     return factor
 
 # %% ../nbs/14b_finetuning.ipynb #93149ed6
 def _epoch_order(inputs, rows, batch_size, rng):
     "The rows in a new order (sentences stay whole), without a last batch of one."
     order = rng.permutation(units_of(inputs, rows))
-    ends_in_one = len(order) > 1 and len(order) % batch_size == 1
-    return rows_of(inputs, order[:-1] if ends_in_one else order)
+    n = len(order)
+    if n > 1 and n % batch_size == 1: order = order[:-1]
+    return rows_of(inputs, order)
 
 def _steps_per_epoch(inputs, rows, batch_size):
     "The number of batches, the last one perhaps smaller."
-    return -(-len(units_of(inputs, rows)) // batch_size)
+    n = len(units_of(inputs, rows))
+    return -(-n // batch_size)
 
 @contextmanager
 def _noise(seed, device):
@@ -258,8 +259,9 @@ def _figures_of(training, net, lr, epoch):
     "One row: performance on train and valid after an epoch, and the mean loss on valid."
     task, objective = training.task, training.objective
     valid = task.splits['valid']
-    some = _some_of(training, task.splits['train'], max(256, len(valid)))
-    on_train, on_valid = training.answer(net, some), training.answer(net, valid)
+    some = _some_of(training, max(256, len(valid)))
+    on_train = training.answer(net, some)
+    on_valid = training.answer(net, valid)
     losses = objective.losses(on_valid, task.y[valid])
     return {
         'lr': lr,
@@ -268,23 +270,28 @@ def _figures_of(training, net, lr, epoch):
         'valid': float(judged(task, valid, on_valid)),
         f'valid_{objective.loss_name}': float(losses.mean())}
 
-def _some_of(training, rows, n):
-    "About n of the rows, strata in proportion; or whole sentences."
+def _some_of(training, n):
+    "About n rows of train, strata in proportion; or whole sentences."
     task, inputs = training.task, training.inputs
+    rows = task.splits['train']
     if getattr(inputs, 'unit', None) is None:
         unit, stratum = strata(task)
-        return rows[nested_order(stratum[unit[rows]], 0)[:n]]
-    units = np.random.default_rng(0).permutation(units_of(inputs, rows))
+        order = nested_order(stratum[unit[rows]], 0)
+        return rows[order[:n]]
+    units = units_of(inputs, rows)
+    order = np.random.default_rng(0).permutation(units)
     share = n * len(units) // len(rows)
-    return rows_of(inputs, units[:max(1, share)])
+    return rows_of(inputs, order[:max(1, share)])
 
 # %% ../nbs/14b_finetuning.ipynb #f061776f
 def _try_rate(training, lr, bar):
     "One row per epoch; a head that starts as the probe is judged before the first step too."
     rows, train = [], training.task.splits['train']
-    def after(net, epoch): rows.append(_figures_of(training, net, lr, epoch))
-    if training.heads is not None: after(training.start(train), 0)
-    training.train(training.start(train), train, lr=lr, stop=training.epochs, after_epoch=after, bar=bar)
+    def after(net, epoch):
+        rows.append(_figures_of(training, net, lr, epoch))
+    net = training.start(train)
+    if training.heads is not None: after(net, 0)
+    training.train(net, train, lr=lr, stop=training.epochs, after_epoch=after, bar=bar)
     return rows
 
 def _try_rates(training, lrs, bar):
@@ -295,32 +302,36 @@ def _try_rates(training, lrs, bar):
         except _Diverged as e:
             error = e
             notes.append(f'learning rate {lr:g} was given up: {e}')
-    if not rows: raise error
+    if lrs and not rows: raise error
     return rows, notes
 
-# %% ../nbs/14b_finetuning.ipynb #d4cff027
+# %% ../nbs/14b_finetuning.ipynb #7e741534
 def _choose_epoch(training, rows, lrs):
     "The rate and the epoch that are best on valid, and how they were chosen."
-    loss = training.objective.loss_name
-    best = dict(lr=sorted(lrs)[len(lrs) // 2], epoch=training.epochs)
-    where = ' in some class' if training.task.kind.has_classes else ''
-    by = f'default: fewer than five labels{where}'
+    task, loss = training.task, training.objective.loss_name
     if rows:
         best = max(rows, key=lambda row: (row['valid'], -row[f'valid_{loss}']))
-        by = f"valid {judged_by(training.task)}, then {loss.replace('_', '-')}"
-    return dict(lr=best['lr'], epoch=best['epoch'], epochs=training.epochs, tried=len(rows), by=by)
+        lr, epoch = best['lr'], best['epoch']
+        by = f"valid {judged_by(task)}, then {loss.replace('_', '-')}"
+    else:
+        lr, epoch = sorted(lrs)[len(lrs) // 2], training.epochs
+        where = ' in some class' if task.kind.has_classes else ''
+        by = f'default: fewer than five labels{where}'
+    return dict(lr=lr, epoch=epoch, epochs=training.epochs, tried=len(rows), by=by)
 
 # %% ../nbs/14b_finetuning.ipynb #cf54ac9a
 def _estimated_seconds(training, n):
     "How long training on so many rows will take, from one step on a copy."
     inputs, rows = training.inputs, fit_rows(training.task)
-    batch = rows_of(inputs, units_of(inputs, rows)[:training.batch_size])
+    units = units_of(inputs, rows)
+    batch = rows_of(inputs, units[:training.batch_size])
     one_step = replace(training, epochs=1, heads=None)
     net = one_step.start(rows)
     for _ in range(2): # the first step also pays for warming up
         start = time.perf_counter()
         one_step.train(net, batch, lr=1e-5, stop=1)
-    return (time.perf_counter() - start) / len(batch) * n
+    seconds = time.perf_counter() - start
+    return seconds / len(batch) * n
 
 # %% ../nbs/14b_finetuning.ipynb #f201513b
 HEADS = ('probe', 'random') # what the new head of a network starts from
@@ -328,7 +339,8 @@ HEADS = ('probe', 'random') # what the new head of a network starts from
 # %% ../nbs/14b_finetuning.ipynb #ce6a16a2
 def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features):
     "(`_Training`, learning rates), everything checked before the first step."
-    lrs = [float(lr) for lr in read_list(backbone.medium.rates if lrs is None else lrs)]
+    lrs = backbone.medium.rates if lrs is None else lrs
+    lrs = [*map(float, read_list(lrs))]
     _check_options(lrs, head, epochs=epochs, batch_size=batch_size)
     inputs = model_inputs(backbone, task)
     if backbone.encode is None:
@@ -338,7 +350,8 @@ def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, feature
     dtype = resolve_dtype(dtype, backbone)
     features = features or partial(extract, task=task)
     heads = objective.start(backbone, task, features) if head == 'probe' else None
-    return _Training(backbone, task, inputs, objective, epochs, batch_size, dtype, seed, heads), lrs
+    training = _Training(backbone, task, inputs, objective, epochs, batch_size, dtype, seed, heads)
+    return training, lrs
 
 def _check_options(lrs, head, **counts):
     "An error where an option makes no sense."
@@ -350,7 +363,7 @@ def _check_options(lrs, head, **counts):
     if head not in HEADS: raise unknown('start of the head', head, HEADS)
 
 # %% ../nbs/14b_finetuning.ipynb #10cbe4c6
-def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
+def fine_tune(backbone, task, features, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
     lrs:str|list|tuple|None=None, # learning rates to choose from; None: those of the medium
@@ -359,18 +372,23 @@ def fine_tune(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train all weights and a new head; learning rate and epoch are chosen on valid."
     training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features)
-    tried = lrs if len(task.splits['valid']) else []
-    n = epochs * (len(fit_rows(task)) + len(tried) * len(task.splits['train']))
+    fit, train, valid = fit_rows(task), task.splits['train'], task.splits['valid']
+    tried = lrs if len(valid) else []
+    n = epochs * (len(fit) + len(tried) * len(train))
     seconds = _estimated_seconds(training, n)
     print(f"{backbone.spec}: training on {n:,} {task.medium.counted}, about {seconds:,.0f} seconds")
     with progress(n, f'Training {backbone.spec}') as bar:
-        rows, notes = _try_rates(training, tried, bar) if tried else ([], [])
+        rows, notes = _try_rates(training, tried, bar)
         choices = _choose_epoch(training, rows, lrs)
-        net = training.start(fit_rows(task))
-        training.train(net, fit_rows(task), lr=choices['lr'], stop=choices['epoch'], bar=bar)
-    answers = [training.answer(net, these) for these in (fit_rows(task), task.splits['test'])]
-    notes = [*default_note(choices), *notes, *_notes_on(training, choices['epoch'])]
-    return predictions_of(task, *answers, choices=choices | dict(head=head), notes=notes, epochs=rows)
+        net = training.start(fit)
+        training.train(net, fit, lr=choices['lr'], stop=choices['epoch'], bar=bar)
+    return predictions_of(
+        task,
+        training.answer(net, fit),
+        training.answer(net, task.splits['test']),
+        choices=choices | dict(head=head),
+        notes=[*default_note(choices), *notes, *_notes_on(training, choices['epoch'])],
+        epochs=rows)
 
 PROTOCOLS['fine_tune'] = fine_tune
 
@@ -379,7 +397,8 @@ def _notes_on(training, epoch):
     "What the reader of a training's figures should know."
     yield from _few_steps(training, epoch)
     if _batch_norms(training.backbone.module):
-        is_small = min(training.batch_size, len(training.task.splits['train'])) < 8
+        n_train = len(training.task.splits['train'])
+        is_small = min(training.batch_size, n_train) < 8
         yield f"BatchNorm statistics {'kept' if is_small else 'trained'}"
     if training.backbone.medium.is_text: yield from _long_texts(training)
 
@@ -388,7 +407,8 @@ def _long_texts(training):
     task, inputs = training.task, training.inputs
     used = np.concatenate([fit_rows(task), task.splits['test']])
     shares = [inputs[int(i)].long for i in units_of(inputs, used)]
-    return long_note(training.backbone, task, float(np.mean(shares)))
+    share = float(np.mean(shares))
+    return long_note(training.backbone, task, share)
 
 # %% ../nbs/14b_finetuning.ipynb #e364fd6f
 FEW_STEPS = 200
@@ -401,10 +421,11 @@ def _few_steps(training, epoch):
                "the answers are the probe's")
     elif each * epoch < FEW_STEPS:
         enough = -(-FEW_STEPS // each)
-        yield f"only {each * epoch} steps of training, perhaps too few to judge by: ?epochs={enough} plans for {FEW_STEPS}"
+        yield (f"only {each * epoch} steps of training, perhaps too few to judge by: "
+               f"?epochs={enough} plans for {FEW_STEPS}")
 
 # %% ../nbs/14b_finetuning.ipynb #cd45d391
-def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
+def from_scratch(backbone, task, features, *, seed:int=0,
     epochs:int=10, # of the schedule
     batch_size:int=32, # examples per step
     lrs:str|list|tuple|None=None, # learning rates to choose from; None: those of the medium
@@ -412,7 +433,14 @@ def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     head:str='probe', # what the new head starts from: the 'probe' on the random network's features, or 'random'
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Fine-tuning from random weights, under the same budget."
-    options = dict(epochs=epochs, batch_size=batch_size, lrs=lrs, dtype=dtype, head=head)
-    return fine_tune(randomize(backbone, seed), task, features, seed=seed, **options)
+    randomized = randomize(backbone, seed)
+    return fine_tune(
+        randomized, task, features,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        lrs=lrs,
+        dtype=dtype,
+        head=head)
 
 PROTOCOLS['from_scratch'] = from_scratch
