@@ -287,7 +287,8 @@ def test_readings_of_every_table(tmp_path):
     from dataclasses import replace
     from torch import nn
     from upgradeability import evaluate, load_task
-    from upgradeability.budgets import curve_cells, learning_curve, rank_models
+    from upgradeability.curves import learning_curve
+    from upgradeability.ranking import rank_models
     from upgradeability.report import keep_provenance, keep_ranking, show_reading
     task = load_task(arrays())
     task = replace(task, reading=task.reading.add('labels', 'three | of *them* are odd', 'finding'))

@@ -38,7 +38,7 @@ def test_two_kinds_of_notebooks():
     for p in NOTEBOOKS:
         if p.stem == "index": assert p.resolve() == ROOT/"index.ipynb"
         elif p.parent.name == "kinds": assert exported_module(p) == f"kinds.{p.stem}"
-        elif m := re.fullmatch(r"\d\d_(\w+)", p.stem): assert exported_module(p) == m[1]
+        elif m := re.fullmatch(r"\d\d[a-z]?_(\w+)", p.stem): assert exported_module(p) == m[1]
         else: assert p in RUNNABLE
     assert (NBS/"eval.ipynb") in RUNNABLE
 

@@ -47,7 +47,7 @@ def _list_column(values, kind):
     ends = pa.array(np.arange(n + 1) * k, pa.int32())
     return pa.ListArray.from_arrays(ends, pa.array(values.reshape(-1), kind))
 
-# %% ../nbs/17_evaluation.ipynb #6cd79062
+# %% ../nbs/17_evaluation.ipynb #7b8b0eb1
 def _score_columns(p):
     "The columns of the class probabilities."
     if p.scores is None:
@@ -62,7 +62,7 @@ def _score_columns(p):
         rest=top.rest,
         squares=top.squares)
 
-# %% ../nbs/17_evaluation.ipynb #c5c24cf9
+# %% ../nbs/17_evaluation.ipynb #d9aa6618
 def _as_arrow(p):
     "Predictions as an Arrow table."
     columns = dict(
@@ -127,7 +127,7 @@ def _one_split(table, split, meta):
         split,
         meta)
 
-# %% ../nbs/17_evaluation.ipynb #56360c9a
+# %% ../nbs/17_evaluation.ipynb #fba9c1e0
 def _stored_scores(rows, is_lists):
     "The class probabilities, or the scores of lists; None where there are none."
     if 'codes' in rows.column_names:
@@ -438,7 +438,7 @@ def _protocol(given):
     class_map = _class_map(spec.written['class_map'])
     return replace(spec, options=spec.options | {'class_map': class_map})
 
-# %% ../nbs/17_evaluation.ipynb #8999bc4b
+# %% ../nbs/17_evaluation.ipynb #a40cbbe8
 def _keywords(f):
     "The options of a protocol; None: any."
     parameters = inspect.signature(f).parameters.values()
@@ -459,7 +459,7 @@ def _is_arrays(o):
     are_tasks = all(len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
     return not are_tasks
 
-# %% ../nbs/17_evaluation.ipynb #9941df00
+# %% ../nbs/17_evaluation.ipynb #66ead774
 def _task_specs(text):
     "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
     if text.lstrip().startswith(('[', '- ')): return read_list(text)
@@ -470,7 +470,7 @@ def _task_specs(text):
         elif part.strip(): specs.append(part.strip())
     return specs
 
-# %% ../nbs/17_evaluation.ipynb #44f6e322
+# %% ../nbs/17_evaluation.ipynb #9972abb5
 def _tasks(given, **options):
     "Loaded tasks, each once."
     if isinstance(given, str): given = _task_specs(given)
@@ -518,7 +518,7 @@ def _class_map(given):
     if isinstance(class_map, dict | None): return class_map
     raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
 
-# %% ../nbs/17_evaluation.ipynb #a393b2d9
+# %% ../nbs/17_evaluation.ipynb #42137bb3
 BUILT_IN = tuple(METRICS)
 
 def _metric(given):
@@ -672,14 +672,16 @@ def _table(cells, against, out_dir, kinds):
             f"the first: {failed.iloc[0]}", stacklevel=3)
     return Results.of(df, kinds=kinds, run=run, out_dir=str(out_dir))
 
-# %% ../nbs/17_evaluation.ipynb #f0a49da7
-NO_RUN = "This table does not say which run it is from. Read the table with read_results(out_dir)."
+# %% ../nbs/17_evaluation.ipynb #313bb7a4
+NO_RUN = (
+    "This table does not know its run. Read it with read_results(out_dir); "
+    "a curve or a ranking is made again by the same call, which reads what is stored.")
 
 class _Read(dict):
     "{path and state of a file: its predictions}; left out of pickles."
     def __reduce__(self): return _Read, ()
 
-# %% ../nbs/17_evaluation.ipynb #1689a9d8
+# %% ../nbs/17_evaluation.ipynb #8c20774e
 class RunTable(pd.DataFrame):
     "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
     _metadata = ['_read']
@@ -715,7 +717,8 @@ class RunTable(pd.DataFrame):
 
     def _tasks(self):
         "Names of the tasks, at least one."
-        return self['task'].unique() if 'task' in self and len(self) else [self.attrs.get('task')]
+        has_tasks = 'task' in self and len(self)
+        return list(self['task'].unique() if has_tasks else self.attrs.get('kinds', [None]))
 
     @property
     def kind(self):
@@ -745,10 +748,14 @@ def _markdown_html(text):
     "Markdown as HTML."
     return import_module('nbconvert.filters').markdown2html(text)
 
-# %% ../nbs/17_evaluation.ipynb #5898235d
+def report_of(name, df):
+    "What a function of the report, which comes later, says of a table."
+    return getattr(import_module('upgradeability.report'), name)(df)
+
+# %% ../nbs/17_evaluation.ipynb #b36e4bf3
 class Results(RunTable):
     "The results table of `evaluate`: it knows its run, and shows what it says in words."
-    _needed = ('model', 'task', 'protocol', 'key')
+    _needed = ('key',)
 
     def predictions(self,
         row:pd.Series|tuple|str, # a row, a label of the index, or a key
@@ -778,15 +785,23 @@ class Results(RunTable):
             yield 'task', row.task, reading.get('task', ())
             yield 'model', row.model, reading.get('model', ())
 
-    def _words(self): return import_module('upgradeability.report').verdict(self)
+    def _words(self): return report_of('verdict', self)
+    def _for_readers(self): return report_of('show_table', self)
 
-    def _for_readers(self): return import_module('upgradeability.report').show_table(self)
+# %% ../nbs/17_evaluation.ipynb #0ecc03a5
+def knows_run(df):
+    "Whether a results table says where its predictions are."
+    return 'out_dir' in df.attrs and 'key' in df
 
-# %% ../nbs/17_evaluation.ipynb #85bb9be4
 def as_results(df):
     "A results table that knows its run, or an error that says how to get one."
-    if 'out_dir' not in df.attrs or 'key' not in df: raise ValueError(NO_RUN)
+    if not knows_run(df): raise ValueError(NO_RUN)
     return df if isinstance(df, Results) else Results.of(df, **df.attrs)
+
+def facts_of(df):
+    "What a table knows of its run, or an error that says how to get one that does."
+    if not df.attrs: raise ValueError(NO_RUN)
+    return df.attrs
 
 # %% ../nbs/17_evaluation.ipynb #7af42add
 class _Terminated(BaseException):
