@@ -29,18 +29,21 @@ def _edges(u, e):
     du = u - u.mean()
     de = e - e.mean(-1, keepdims=True)
     slope = (de * du).sum(-1) / (du**2).sum()
-    b = np.maximum(0, slope)
+    b = slope.clip(0)
     a = e.mean(-1) - b * u.mean()
     through = (e * u).sum(-1) / (u**2).sum()
-    b = np.where(a < 0, np.maximum(0, through), b)
-    a = np.where(a < 0, 0, a)
-    rest = e - a[..., None] - b[..., None] * u
+    is_below = a < 0
+    b = np.where(is_below, through.clip(0), b)
+    a = a.clip(0)
+    above = e - a[..., None]
+    rest = above - b[..., None] * u
     return a, b, (rest**2).sum(-1)
 
 # %% ../nbs/18_curves.ipynb #3271cb86
 def fit_power_law(n, error):
     "Least-squares fit of error = a + b n^-c: (a, b, c) for errors (s,) at n (s,), or (k, 3) for errors (k, s)."
-    n, error = np.asarray(n, float), np.asarray(error, float)
+    n = np.asarray(n, float)
+    error = np.asarray(error, float)
     n_sizes = len(np.unique(n))
     if n_sizes < 4:
         raise ValueError(
@@ -59,9 +62,10 @@ def fit_power_law(n, error):
 # %% ../nbs/18_curves.ipynb #79b91edf
 def power_law(law, n):
     "The errors (..., s) that laws (..., 3) give at n (s,) labels."
+    n = np.asarray(n, float)
     parts = np.moveaxis(np.asarray(law), -1, 0)
     a, b, c = parts[..., None]
-    return a + b * np.asarray(n, float)**-c
+    return a + b * n**-c
 
 # %% ../nbs/18_curves.ipynb #540497db
 def label_efficiency(
@@ -70,9 +74,10 @@ def label_efficiency(
     target:float|None=None, # the performance to reach; None: 95 % of that with the most labels
 ) -> float: # labels; infinite where the target is never reached, NaN where it is no more than 0
     "The fewest labels that reach a performance, interpolated in log n."
+    performance = np.asarray(performance)
     if target is None: target = .95 * performance[-1]
     if not target > 0: return np.nan
-    hit = np.flatnonzero(np.asarray(performance) >= target)
+    hit = np.flatnonzero(performance >= target)
     if not len(hit): return np.inf
     if hit[0] == 0: return float(n[0])
     i = hit[0] - 1
@@ -81,7 +86,7 @@ def label_efficiency(
 
 def _between(n, i, share):
     "The labels at a share of the way from n[i] to n[i + 1], in log n."
-    start, end = np.log(n[i]), np.log(n[i + 1])
+    start, end = map(np.log, n[i:i + 2])
     return float(np.exp(start + share * (end - start)))
 
 # %% ../nbs/18_curves.ipynb #91b98038
@@ -89,15 +94,16 @@ def _crossing(n, difference):
     "Where the lead changes for good, interpolated in log n; NaN where the same model is ahead at both ends."
     ahead = np.sign(difference)
     if ahead[0] * ahead[-1] >= 0: return np.nan
-    i = np.flatnonzero(ahead[:-1] != ahead[-1])[-1]
-    before, after = difference[i], difference[i + 1]
+    i = np.flatnonzero(ahead != ahead[-1])[-1]
+    before, after = difference[i:i + 2]
     return _between(n, i, before / (before - after))
 
 # %% ../nbs/18_curves.ipynb #a26e3a45
 def _band(draws, level=.95):
     "The lower and the upper ends of intervals."
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    return np.quantile(draws, ends, axis=0)
+    lower = (1 - level) / 2
+    upper = (1 + level) / 2
+    return np.quantile(draws, [lower, upper], axis=0)
 
 _PAIR = ['a', 'b', 'n', 'low', 'high', 'share']
 
@@ -105,14 +111,16 @@ def find_crossings(draws):
     "Where each pair of {model: (sizes (s,), draws (n_boot, s))} crosses (NaN: not), and in which share of the draws."
     rows = []
     for a, b in combinations(draws, 2):
-        (n_a, draws_a), (n_b, draws_b) = draws[a], draws[b]
+        n_a, draws_a = draws[a]
+        n_b, draws_b = draws[b]
         n, at_a, at_b = np.intersect1d(n_a, n_b, return_indices=True)
         gap = draws_b[:, at_b] - draws_a[:, at_a]
         where = np.array([_crossing(n, g) for g in gap])
         found = where[~np.isnan(where)]
         low, high = _band(found) if len(found) else (np.nan, np.nan)
+        mean = _crossing(n, gap.mean(0))
         share = len(found) / len(where)
-        rows.append((a, b, _crossing(n, gap.mean(0)), low, high, share))
+        rows.append((a, b, mean, low, high, share))
     return pd.DataFrame(rows, columns=_PAIR)
 
 # %% ../nbs/18_curves.ipynb #a99ab9aa
@@ -122,31 +130,38 @@ def _curve_draws(cells, metric, n_boot, seed=0):
     tests = [cells.predictions(key)['test'] for key in cells.key]
     draws = joint_bootstrap(tests, metric, n_boot=n_boot, seed=seed)
     rng = np.random.default_rng(seed)
-    picks = rng.integers(10**6, size=(n_boot, cells.seed.nunique()))
+    shape = n_boot, cells.seed.nunique()
+    picks = rng.integers(10**6, size=shape)
     means = []
-    for _, at in cells.groupby('n_train').groups.items():
-        drawn = picks[:, :len(at)] % len(at)
-        means.append(np.take_along_axis(draws[:, at], drawn, 1).mean(1))
+    for at in cells.groupby('n_train').groups.values():
+        n_seeds = len(at)
+        seeds = picks[:, :n_seeds] % n_seeds
+        drawn = np.take_along_axis(draws[:, at], seeds, 1)
+        means.append(drawn.mean(1))
     return np.stack(means, 1)
 
 # %% ../nbs/18_curves.ipynb #594d83d6
 def _measured(cells, draws, level):
     "One row per size: means over seeds and the band of test."
     sizes = cells.groupby('n_train')
-    means = sizes[['train', 'test', 'upgradeability']].mean()
-    low, high = _band(draws, level)
-    spread = sizes.test.agg(test_seed_sd='std', n_seeds='size')
-    rows = means.assign(test_low=low, test_high=high, **spread).reset_index()
-    return rows.assign(origin='measured')
+    rows = sizes[['train', 'test', 'upgradeability']].mean()
+    rows['test_low'], rows['test_high'] = _band(draws, level)
+    rows['test_seed_sd'] = sizes.test.std()
+    rows['n_seeds'] = sizes.size()
+    rows['origin'] = 'measured'
+    return rows.reset_index()
 
 # %% ../nbs/18_curves.ipynb #6fbeb093
 def _fitted(n, draws, mean, metric, level):
     "The law on a grid of sizes, as rows of origin 'fit' and 'extrapolated', and its parameters."
-    flip = (lambda v: 1 - v) if metric.higher_is_better else (lambda v: v) # performance to error, and back
+    def flip(v): # performance to error, and back
+        return 1 - v if metric.higher_is_better else v
     law = fit_power_law(n, flip(mean))
     laws = fit_power_law(n, flip(draws))
-    grid = np.unique(np.round(np.geomspace(n.min(), 4 * n.max(), 60)))
-    low, high = _band(flip(power_law(laws, grid)), level)
+    sizes = np.geomspace(n.min(), 4 * n.max(), 60)
+    grid = np.unique(np.round(sizes))
+    resampled = flip(power_law(laws, grid))
+    low, high = _band(resampled, level)
     rows = pd.DataFrame(dict(
         n_train=grid,
         test=flip(power_law(law, grid)),
@@ -167,15 +182,16 @@ def _ill_behaved(n, mean, draws, higher_is_better):
         f"falls from {n[i]} to {n[i + 1]} labels by {-steps[i]:.3f}: "
         "not monotone, so the fitted law is not to be trusted")
 
-# %% ../nbs/18_curves.ipynb #7c797194
+# %% ../nbs/18_curves.ipynb #73a608b4
 def _needed(n, mean, draws, metric, level):
     "Label efficiency with its interval, as three columns; NaN for a loss, which has no 95 %."
     own, low, high = [np.nan] * 3
     if metric.higher_is_better:
         own = label_efficiency(n, mean)
-        reached = np.array([label_efficiency(n, d) for d in draws])
-        known = reached[~np.isnan(reached)]
-        if np.isfinite(known).any(): low, high = _band(known, level)
+        reached = [label_efficiency(n, d) for d in draws]
+        known = pd.Series(reached).dropna()
+        if np.isfinite(known).any():
+            low, high = _band(known, level)
     return dict(label_efficiency=own, efficiency_low=low, efficiency_high=high)
 
 # %% ../nbs/18_curves.ipynb #ca47b9cd
@@ -184,7 +200,8 @@ def _one_curve(model, cells, level, n_boot):
     metric = METRICS[cells.metric.iloc[0]]
     draws = _curve_draws(cells, metric, n_boot)
     rows = _measured(cells, draws, level)
-    n, mean = rows.n_train.to_numpy(), rows.test.to_numpy()
+    n = rows.n_train.to_numpy()
+    mean = rows.test.to_numpy()
     remark = _ill_behaved(n, mean, draws, metric.higher_is_better)
     if len(n) >= 4: fit, law = _fitted(n, draws, mean, metric, level)
     else:
@@ -200,15 +217,16 @@ def _one_curve(model, cells, level, n_boot):
     rows = pd.concat([rows, fit], ignore_index=True).assign(model=model)
     return rows, summary, (n, draws)
 
-# %% ../nbs/18_curves.ipynb #a683ba1c
+# %% ../nbs/18_curves.ipynb #9d8c65dc
 def _labels_to_best(rows, summary, metric):
     "For each model the labels that reach 95 % of what the best model reaches at its largest size; NaN for a loss."
     if not METRICS[metric].higher_is_better: return np.nan
     goal = .95 * summary.best.max()
-    measured = rows[rows.origin == 'measured']
-    return [
-        label_efficiency(part.n_train.to_numpy(), part.test.to_numpy(), goal)
-        for _, part in measured.groupby('model', sort=False)]
+    found = []
+    for _, part in rows.groupby('model', sort=False):
+        points = part[part.origin == 'measured']
+        found.append(label_efficiency(points.n_train.to_numpy(), points.test, goal))
+    return found
 
 # %% ../nbs/18_curves.ipynb #986d360e
 class Curve(RunTable):

@@ -4,7 +4,8 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, hashlib, inspect, json, os, platform, re, signal, sys, time, warnings
+import builtins, hashlib, inspect, json, os
+import platform, re, signal, sys, time, warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,8 +27,9 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec
-from .core import progress, read_list, read_sealed, seal, sweep, unknown, write_atomic
+from .core import _items, _json_value, BLANK, cache_dir, check_path
+from .core import fingerprint, locked, OPTION, parse_spec, progress
+from .core import read_list, read_sealed, seal, sweep, unknown, write_atomic
 from .features import extract, resolve_dtype
 from .metrics import gain, Metric, METRICS, Predictions, score, TopScores, upgradeability
 from .backbones import _contents, Backbone, hash_weights
@@ -45,9 +47,10 @@ def _list_column(values, kind):
     values = np.ascontiguousarray(values)
     n, k = values.shape
     ends = pa.array(np.arange(n + 1) * k, pa.int32())
-    return pa.ListArray.from_arrays(ends, pa.array(values.reshape(-1), kind))
+    flat = pa.array(values.reshape(-1), kind)
+    return pa.ListArray.from_arrays(ends, flat)
 
-# %% ../nbs/17_evaluation.ipynb #7b8b0eb1
+# %% ../nbs/17_evaluation.ipynb #226bf1dc
 def _score_columns(p):
     "The columns of the class probabilities."
     if p.scores is None:
@@ -62,15 +65,17 @@ def _score_columns(p):
         rest=top.rest,
         squares=top.squares)
 
-# %% ../nbs/17_evaluation.ipynb #d9aa6618
+# %% ../nbs/17_evaluation.ipynb #02931684
 def _as_arrow(p):
     "Predictions as an Arrow table."
+    is_lists = p.pred.ndim == 2
+    none = np.full(len(p), -1)
     columns = dict(
         split=[p.split] * len(p),
         id=p.ids,
         y=p.y,
-        pred=_list_column(p.pred, pa.int64()) if p.pred.ndim == 2 else p.pred,
-        group=np.full(len(p), -1) if p.groups is None else p.groups)
+        pred=_list_column(p.pred, pa.int64()) if is_lists else p.pred,
+        group=none if p.groups is None else p.groups)
     return pa.table(columns | _score_columns(p))
 
 # %% ../nbs/17_evaluation.ipynb #617c4e3a
@@ -91,10 +96,11 @@ def write_predictions(out_dir, key, parts):
     "The file of a cell's predictions {'train': …, 'test': …}, stored whole or not at all."
     path = _predictions_path(out_dir, key)
     test = parts['test']
-    n_classes = test.scores.n_classes if isinstance(test.scores, TopScores) else ''
-    about = json.dumps(test.meta, default=_json_value)
-    table = pa.concat_tables(map(_as_arrow, parts.values()))
-    data = _sealed_parquet(table, path.name, upgradeability=about, n_classes=str(n_classes))
+    data = _sealed_parquet(
+        pa.concat_tables(map(_as_arrow, parts.values())),
+        path.name,
+        upgradeability=json.dumps(test.meta, default=_json_value),
+        n_classes=str(getattr(test.scores, 'n_classes', '')))
     return write_atomic(path, lambda f: f.write(data))
 
 # %% ../nbs/17_evaluation.ipynb #4383dcd8
@@ -109,7 +115,8 @@ def read_predictions(
         raise unknown(f'key in {Path(out_dir).name}/predictions', key, known)
     table = pq.read_table(BytesIO(read_sealed(path)))
     meta = json.loads(table.schema.metadata[b'upgradeability'])
-    meta |= {k: tuple(meta[k]) for k in ('classes', 'notes') if k in meta}
+    for name in {'classes', 'notes'} & {*meta}:
+        meta[name] = tuple(meta[name])
     return {split: _one_split(table, split, meta) for split in ('train', 'test')}
 
 # %% ../nbs/17_evaluation.ipynb #e5812921
@@ -127,7 +134,7 @@ def _one_split(table, split, meta):
         split,
         meta)
 
-# %% ../nbs/17_evaluation.ipynb #fba9c1e0
+# %% ../nbs/17_evaluation.ipynb #ea96c0f3
 def _stored_scores(rows, is_lists):
     "The class probabilities, or the scores of lists; None where there are none."
     if 'codes' in rows.column_names:
@@ -168,7 +175,7 @@ PROTOCOL_VERSION = 2 # raised when a protocol begins to give other predictions
 def _code(f):
     "What is hashed for the code of a protocol."
     module = getattr(f, '__module__', '')
-    if module.startswith(__package__ or 'upgradeability'): return PROTOCOL_VERSION
+    if module.startswith('upgradeability'): return PROTOCOL_VERSION
     found = _contents(f)
     once = os.urandom(8) if found.opaque else '' # what cannot be described is computed every time
     return fingerprint(found.fingerprint, once)
@@ -270,7 +277,8 @@ def _run_cell(run, backbone, task, place):
         options = _options(protocol, sampled.kind, run.class_map, dtype)
         key = _key(backbone, sampled, protocol.name, options, seed, dtype, run.batch_size)
         if not _is_stored(run.out_dir, key):
-            facts = _facts(cell, sampled) | dict(dtype=dtype, batch_size=run.batch_size)
+            used = dict(dtype=dtype, batch_size=run.batch_size)
+            facts = _facts(cell, sampled) | used
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(backbone, sampled, features, protocol.name, options, seed, facts)
             write_predictions(run.out_dir, key, parts)
@@ -344,8 +352,8 @@ def _run_model(run, number, model, tasks, grid):
     places = [(number, *g) for g in grid]
     try: backbone = load_backbone(model, device=run.device)
     except Exception as e:
-        spec = _unloaded_name(model)
-        return [_cell_without(run, spec, tasks[p[1]], p, _error_text(e)) for p in places]
+        spec, error = _unloaded_name(model), _error_text(e)
+        return [_cell_without(run, spec, tasks[p[1]], p, error) for p in places]
     def run_one(place):
         cell = _run_cell(run, backbone, tasks[place[1]], place)
         run.bar.update(1)
@@ -361,7 +369,8 @@ def _cell_without(run, spec, task, place, error):
     run.bar.update(1)
     if place[2].name != 'majority': return _cell(run, spec, task, place, error=error)
     unknown_parts = [None] * 5
-    empty = Backbone(spec, 'array', nn.Identity(), *unknown_parts, fingerprint('not loaded', spec))
+    hashed = fingerprint('not loaded', spec)
+    empty = Backbone(spec, 'array', nn.Identity(), *unknown_parts, hashed)
     return _run_cell(run, empty, task, place)
 
 # %% ../nbs/17_evaluation.ipynb #da43106e
@@ -386,7 +395,8 @@ def _interval_columns(name, s):
 
 def _gain_columns(parts, baseline, metric):
     "The columns of the gain of a cell over another, from the predictions of both."
-    return _interval_columns('gain', gain(parts['test'], baseline['test'], metric))
+    gained = gain(parts['test'], baseline['test'], metric)
+    return _interval_columns('gain', gained)
 
 # %% ../nbs/17_evaluation.ipynb #fe1fd598
 def _figures(parts, metric):
@@ -438,28 +448,28 @@ def _protocol(given):
     class_map = _class_map(spec.written['class_map'])
     return replace(spec, options=spec.options | {'class_map': class_map})
 
-# %% ../nbs/17_evaluation.ipynb #a40cbbe8
+# %% ../nbs/17_evaluation.ipynb #1a47809c
 def _keywords(f):
     "The options of a protocol; None: any."
     parameters = inspect.signature(f).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters): return None
-    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return [n for n in names if n != 'seed']
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [name for name in keywords if name != 'seed']
 
 # %% ../nbs/17_evaluation.ipynb #4da93bdd
-def _is_column(o):
-    "Whether something has one entry per example: an array, a list, a column of a table."
-    return hasattr(o, 'shape') or isinstance(o, (list, tuple))
+def _are_columns(items):
+    "Whether each has one entry per example: an array, a list, a column of a table."
+    return all(isinstance(o, (list, tuple)) or hasattr(o, 'shape') for o in items)
 
 def _is_arrays(o):
     "Whether this is one task as arrays or lists, (X, y) or (X_train, y_train, X_test, y_test), and no list of tasks."
     if not isinstance(o, (tuple, list)) or not o: return False
     if any(hasattr(a, 'shape') for a in o): return True
-    if not all(map(_is_column, o)): return False
-    are_tasks = all(len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
-    return not are_tasks
+    if not _are_columns(o): return False
+    is_tasks = all(len(a) in (2, 4) and _are_columns(a) for a in o)
+    return not is_tasks
 
-# %% ../nbs/17_evaluation.ipynb #66ead774
+# %% ../nbs/17_evaluation.ipynb #2afc87c0
 def _task_specs(text):
     "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
     if text.lstrip().startswith(('[', '- ')): return read_list(text)
@@ -470,14 +480,14 @@ def _task_specs(text):
         elif part.strip(): specs.append(part.strip())
     return specs
 
-# %% ../nbs/17_evaluation.ipynb #9972abb5
+# %% ../nbs/17_evaluation.ipynb #ee9ab4aa
 def _tasks(given, **options):
     "Loaded tasks, each once."
     if isinstance(given, str): given = _task_specs(given)
     is_one = isinstance(given, Task) or _is_arrays(given)
     specs = [given] if is_one else read_list(given)
+    if not specs: raise ValueError("No task given: name at least one, such as 'digits'.")
     tasks = [load_task(spec, **options) for spec in specs]
-    if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
     once = {(t.name, t.fingerprint): t for t in tasks}
     return list(once.values())
 
@@ -497,7 +507,8 @@ def _models(given):
 # %% ../nbs/17_evaluation.ipynb #a397120f
 def _whole_numbers(name, given, least):
     "A list of whole numbers, each once."
-    numbers = list(given) if isinstance(given, (range, np.ndarray)) else read_list(given)
+    is_range = isinstance(given, (range, np.ndarray))
+    numbers = list(given) if is_range else read_list(given)
     for n in numbers:
         is_whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
         if not is_whole or n < least:
@@ -514,11 +525,13 @@ _Names.add_implicit_resolver('tag:yaml.org,2002:int', re.compile('^(?:0|[1-9][0-
 def _class_map(given):
     "A class map, perhaps as YAML text."
     class_map = yaml.load(given, _Names) if isinstance(given, str) else given
-    if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
+    if isinstance(class_map, str):
+        is_none = class_map.strip() in ('', 'null', 'None', '~')
+        if is_none: return None
     if isinstance(class_map, dict | None): return class_map
     raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
 
-# %% ../nbs/17_evaluation.ipynb #42137bb3
+# %% ../nbs/17_evaluation.ipynb #bc0a453d
 BUILT_IN = tuple(METRICS)
 
 def _metric(given):
@@ -583,13 +596,14 @@ def _as_table(rows):
 
 def _identities(df):
     "For each row a tuple that no other row of the folder has."
-    known = df[[*COLUMNS[:6], 'baseline', 'key']].astype(object)
-    known = known.where(known.notna(), '')
+    known = df[[*COLUMNS[:6], 'baseline', 'key']]
+    known = known.astype(object).where(known.notna(), '')
     return list(known.itertuples(index=False, name=None))
 
 def _run_hash(df):
     "The name of a call: a hash of what identifies its rows."
-    return fingerprint([[str(v) for v in row] for row in _identities(df)])
+    rows = [list(map(str, row)) for row in _identities(df)]
+    return fingerprint(rows)
 
 def _merged(stored, df):
     "The stored rows and those of this call; a failed row never replaces a good one, which replaces it."
@@ -605,7 +619,9 @@ def _merged(stored, df):
     return merged
 
 # %% ../nbs/17_evaluation.ipynb #461543cf
-def _csv_of(df): return df.to_csv(index=False).encode()
+def _csv_of(df):
+    "A table as the bytes of a CSV file."
+    return df.to_csv(index=False).encode()
 
 def _csv_hash(data):
     "What the Parquet file says of the CSV."
@@ -613,9 +629,11 @@ def _csv_hash(data):
 
 def _write_table(path, df):
     "Store rows as sealed Parquet, with the hash of the CSV that says the same."
-    table = pa.Table.from_pandas(df, preserve_index=False)
-    about = dict(PANDAS_ATTRS=json.dumps(df.attrs), csv=_csv_hash(_csv_of(df)))
-    data = _sealed_parquet(table, path.name, **about)
+    data = _sealed_parquet(
+        pa.Table.from_pandas(df, preserve_index=False),
+        path.name,
+        PANDAS_ATTRS=json.dumps(df.attrs),
+        csv=_csv_hash(_csv_of(df)))
     return write_atomic(path, lambda f: f.write(data))
 
 def _read_table(path):
@@ -672,7 +690,7 @@ def _table(cells, against, out_dir, kinds):
             f"the first: {failed.iloc[0]}", stacklevel=3)
     return Results.of(df, kinds=kinds, run=run, out_dir=str(out_dir))
 
-# %% ../nbs/17_evaluation.ipynb #313bb7a4
+# %% ../nbs/17_evaluation.ipynb #055ab406
 NO_RUN = (
     "This table does not know its run. Read it with read_results(out_dir); "
     "a curve or a ranking is made again by the same call, which reads what is stored.")
@@ -681,7 +699,7 @@ class _Read(dict):
     "{path and state of a file: its predictions}; left out of pickles."
     def __reduce__(self): return _Read, ()
 
-# %% ../nbs/17_evaluation.ipynb #8c20774e
+# %% ../nbs/17_evaluation.ipynb #1616a3fb
 class RunTable(pd.DataFrame):
     "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
     _metadata = ['_read']
@@ -752,7 +770,7 @@ def report_of(name, df):
     "What a function of the report, which comes later, says of a table."
     return getattr(import_module('upgradeability.report'), name)(df)
 
-# %% ../nbs/17_evaluation.ipynb #b36e4bf3
+# %% ../nbs/17_evaluation.ipynb #935dff7c
 class Results(RunTable):
     "The results table of `evaluate`: it knows its run, and shows what it says in words."
     _needed = ('key',)
@@ -766,16 +784,20 @@ class Results(RunTable):
         if not path.exists(): return read_predictions(self.out_dir, key) # which says what there is
         if self._read is None: self._read = _Read()
         state = path, path.stat().st_mtime_ns
-        if state not in self._read: self._read[state] = read_predictions(self.out_dir, key)
+        if state not in self._read:
+            self._read[state] = read_predictions(self.out_dir, key)
         return self._read[state]
 
     def _key_of(self, row):
         "The key of a row."
+        keys = self['key']
+        key = row
         if isinstance(row, (pd.Series, tuple)) and hasattr(row, 'key'): key = row.key
-        elif isinstance(row, str) and row in set(self['key']): key = row
-        else: key = self['key'][row] if row in self.index else row
-        if not isinstance(key, str): raise ValueError(f"Several rows have the label {row!r}: ask for one by its key.")
-        if not key: raise ValueError("This row has no predictions: it failed, and its `error` says why.")
+        elif row not in set(keys) and row in self.index: key = keys[row]
+        if isinstance(key, pd.Series):
+            raise ValueError(f"Several rows have the label {row!r}: ask for one by its key.")
+        if key == '':
+            raise ValueError("This row has no predictions: it failed, and its `error` says why.")
         return key
 
     def _records(self):
@@ -788,7 +810,7 @@ class Results(RunTable):
     def _words(self): return report_of('verdict', self)
     def _for_readers(self): return report_of('show_table', self)
 
-# %% ../nbs/17_evaluation.ipynb #0ecc03a5
+# %% ../nbs/17_evaluation.ipynb #6673b916
 def knows_run(df):
     "Whether a results table says where its predictions are."
     return 'out_dir' in df.attrs and 'key' in df
@@ -875,7 +897,9 @@ def evaluate(
             warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
             features = _shared_features(batch_size, dtype)
             run = _Run(out_dir, features, metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
-            cells = [c for i, model in enumerate(models) for c in _run_model(run, i, model, tasks, grid)]
+            cells = []
+            for i, model in enumerate(models):
+                cells += _run_model(run, i, model, tasks, grid)
         kinds = {t.name: t.kind.name for t in tasks}
         return _table(cells, against, out_dir, kinds)
 
@@ -892,17 +916,20 @@ _SETTING = ['task_hash', 'n_train', 'seed'] # rows that can be compared have the
 # %% ../nbs/17_evaluation.ipynb #f383718b
 def _compared(row, rows, protocols):
     "Rows of the same model under some protocols, and of the model that is the baseline of `row`."
-    is_own = rows.model_hash == row.model_hash
-    same = is_own & rows.protocol.isin(protocols)
-    rival = ~is_own & (rows.model == row.baseline) & (rows.protocol == row.protocol)
-    return rows[(rows.key != row.key) & (same | rival)]
+    others = rows[rows.key != row.key]
+    is_own = others.model_hash == row.model_hash
+    same = is_own & others.protocol.isin(protocols)
+    rival = (others.model == row.baseline) & (others.protocol == row.protocol)
+    return others[same | rival & ~is_own]
 
 def _baselines(row, rows):
     "Rows to compare with: the baselines of the model, its control under the same options, and the row's own baseline."
     name = row.protocol.partition('?')[0]
     if name == 'majority': return rows[:0]
     wanted = ['majority', 'as_is', row.baseline]
-    if name in CONTROLS: wanted.append(row.protocol.replace(name, CONTROLS[name], 1))
+    if name in CONTROLS:
+        control = row.protocol.replace(name, CONTROLS[name], 1)
+        wanted.append(control)
     return _compared(row, rows, wanted)
 
 # %% ../nbs/17_evaluation.ipynb #4625bd92
@@ -913,9 +940,11 @@ def gains(
     df = as_results(out_dir) if isinstance(out_dir, pd.DataFrame) else read_results(out_dir)
     ran = df[df.test.notna() & (df.key != '')]
     parts = {key: df.predictions(key) for key in ran.key}
+    settings = _with_hashes(ran, parts).groupby(_SETTING, sort=False)
     found = []
-    for _, rows in _with_hashes(ran, parts).groupby(_SETTING, sort=False):
-        for row in rows.drop_duplicates(['key', 'metric']).itertuples():
+    for _, rows in settings:
+        once = rows.drop_duplicates(['key', 'metric'])
+        for row in once.itertuples():
             for base in _baselines(row, rows).drop_duplicates('key').itertuples():
                 is_own = base.model_hash == row.model_hash
                 name = base.protocol if is_own else base.model
@@ -948,8 +977,9 @@ def average_seeds(
     ran = df[df.test.notna()]
     groups = ran.groupby(['model', 'task', 'protocol', 'n_train', 'metric'], sort=False)
     means = groups[['train', 'test', 'upgradeability', 'gain', 'seconds']].mean()
-    spread = groups.test.std(ddof=1)
-    return means.assign(test_seed_sd=spread, n_seeds=groups.size()).reset_index()
+    means['test_seed_sd'] = groups.test.std()
+    means['n_seeds'] = groups.size()
+    return means.reset_index()
 
 # %% ../nbs/17_evaluation.ipynb #ddc5a3ce
 def _finding(column, stored, recomputed, key=''):
@@ -963,14 +993,18 @@ def _finding(column, stored, recomputed, key=''):
 def _differ(a, b):
     "Whether two entries of a table differ, beyond rounding."
     if pd.isna(a) and pd.isna(b): return False
-    if any(isinstance(v, str | None) for v in (a, b)): return a != b
+    plain = str | None
+    if isinstance(a, plain) or isinstance(b, plain): return a != b
     return not np.isclose(a, b, rtol=0, atol=1e-9)
 
 def _findings(row, recomputed):
     "One entry per column in which a row differs from what was recomputed."
-    stored = row._asdict()
-    changed = {k: v for k, v in recomputed.items() if _differ(stored[k], v)}
-    return [_finding(k, stored[k], v, row.key) for k, v in changed.items()]
+    found = []
+    for name, value in recomputed.items():
+        stored = getattr(row, name)
+        if _differ(stored, value):
+            found.append(_finding(name, stored, value, row.key))
+    return found
 
 # %% ../nbs/17_evaluation.ipynb #7b7bf850
 def _again(row, parts):
@@ -979,25 +1013,29 @@ def _again(row, parts):
     facts = {k: meta[k] for k in COLUMNS[:5]}
     try: return facts | _figures(parts, row.metric)
     except Exception as e:
-        why = np.nan if pd.isna(row.test) else _error_text(e)
+        failed_too = pd.isna(row.test)
+        why = np.nan if failed_too else _error_text(e)
         return facts | dict.fromkeys(('train', 'test', 'upgradeability'), why)
 
 # %% ../nbs/17_evaluation.ipynb #98d8d34f
 def _gain_again(row, parts, base):
     "The gain over a baseline worked out anew."
     try: return _gain_columns(parts[row.key], parts[base], row.metric)
-    except Exception as e: return {'gain': _error_text(e)}
+    except Exception as e:
+        return {'gain': _error_text(e)}
 
 # %% ../nbs/17_evaluation.ipynb #98a4783c
 def _verify_gain(row, parts, rows):
     "What recomputing the gain changes, given the rows that share its task, number of labels and seed."
-    has_none = not isinstance(row.baseline, str) or pd.isna(row.gain) and row.error
-    if has_none:
+    is_without = not isinstance(row.baseline, str)
+    is_failed = pd.isna(row.gain) and row.error
+    if is_without or is_failed:
         return _findings(row, dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan))
     bases = _compared(row, rows, [row.baseline]).key
-    missing = {'gain': f'there are no predictions of the baseline {row.baseline}'}
-    again = [_gain_again(row, parts, base) for base in bases] or [missing]
-    return min([_findings(row, a) for a in again], key=len)
+    again = [_findings(row, _gain_again(row, parts, base)) for base in bases]
+    if again: return min(again, key=len)
+    missing = f'there are no predictions of the baseline {row.baseline}'
+    return _findings(row, {'gain': missing})
 
 # %% ../nbs/17_evaluation.ipynb #444226f9
 def _verify_labels(rows, parts):
@@ -1013,15 +1051,16 @@ def _verify_cell(key, parts, labels, ids):
     "Where a cell contradicts the labels of others, which it adds to, or their test examples."
     train, test = parts['train'], parts['test']
     is_lists = test.pred.ndim == 2 # their `y` counts what was to be found, which differs between the splits
-    learned = [] if is_lists else [*zip(train.ids, train.y)]
-    own = [*learned, *zip(test.ids, test.y)]
+    if is_lists: train = train.take(slice(0))
+    tested = {*test.ids}
+    own = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
     wrong = sum(labels.setdefault(i, y) != y for i, y in own)
-    shared = len({i for i, _ in learned} & {*test.ids})
     if wrong:
         yield _finding('y', f'{wrong} labels', 'other labels of the same examples in another cell', key)
+    shared = len(tested & {*train.ids})
     if shared:
         yield _finding('id', f'{shared} examples in train and in test', 0, key)
-    if {*test.ids} != ids:
+    if tested != ids:
         yield _finding('id', f'{len(test)} test examples', f'{len(ids)}, not the same, in another cell', key)
 
 # %% ../nbs/17_evaluation.ipynb #39d5db03
@@ -1030,8 +1069,9 @@ def _unreadable(df, out_dir):
     has_file = df.key != ''
     for test in df.test[~has_file].dropna():
         yield _finding('test', test, np.nan)
-    stored = [p.stem for p in sorted(out_dir.glob('predictions/*.parquet'))]
-    for key in dict.fromkeys([*df.key[has_file], *stored]):
+    paths = sorted(out_dir.glob('predictions/*.parquet'))
+    keys = [*df.key[has_file], *(p.stem for p in paths)]
+    for key in dict.fromkeys(keys):
         try: read_predictions(out_dir, key)
         except Exception as e:
             yield _finding('predictions', f'{key}.parquet', _error_text(e), key)
@@ -1039,17 +1079,19 @@ def _unreadable(df, out_dir):
 # %% ../nbs/17_evaluation.ipynb #da067eac
 def _damaged_files(out_dir):
     "The files of a folder that are damaged, but for predictions."
-    others = [p for pattern in ('rows/*.pq', 'p*.json') for p in sorted(out_dir.glob(pattern))]
-    for path in [out_dir/'results.parquet', *others]:
+    rows = sorted(out_dir.glob('rows/*.pq'))
+    plans = sorted(out_dir.glob('p*.json'))
+    for path in [out_dir/'results.parquet', *rows, *plans]:
         try: read_sealed(path)
         except Exception as e:
             yield _finding('file', str(path.relative_to(out_dir)), _error_text(e))
 
 def _expected_csv(out_dir):
     "The hash that `results.csv` should have; None where that is not known."
-    try: schema = pq.read_schema(BytesIO(read_sealed(out_dir/'results.parquet')))
+    try: data = read_sealed(out_dir/'results.parquet')
     except (ValueError, OSError): return None
-    return (schema.metadata or {}).get(b'csv', b'').decode()
+    about = pq.read_schema(BytesIO(data)).metadata or {}
+    return about.get(b'csv', b'').decode()
 
 # %% ../nbs/17_evaluation.ipynb #2ed03c08
 def _differing_csv(df, out_dir):
@@ -1088,7 +1130,8 @@ def _differing_figures(df, out_dir):
     "What recomputing the rows of a table changes."
     parts = {key: read_predictions(out_dir, key) for key in df.key}
     rows = _with_hashes(df, parts)
-    for _, same in rows.groupby(_SETTING, sort=False):
+    settings = rows.groupby(_SETTING, sort=False)
+    for _, same in settings:
         for row in same.itertuples():
             yield from _findings(row, _again(row, parts[row.key]))
             yield from _verify_gain(row, parts, same)

@@ -864,7 +864,7 @@ def plot_gap(
 
 # %% ../nbs/20_plots.ipynb #e8337188
 def plot_labels(
-    summary:pd.DataFrame, # of `curve_summary`
+    summary:pd.DataFrame, # `summary` of a `Curve`
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # one line per model; None where no curve has a 95 % to speak of
