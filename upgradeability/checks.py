@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/19_checks.ipynb #95288a45
 from .core import cache_dir, error_line, is_strict, progress, write_atomic
-from .evaluation import read_predictions, read_results
+from .evaluation import read_results
 from .features import Features, encode_batch, resolve_dtype, to_device
 from .folders import pixel_budget
 from .metrics import Metric, Predictions
@@ -565,7 +565,7 @@ def scores_without_leaks(
     df = read_results(results)
     df = df[df.test.notna() & (df.task == findings.attrs.get('task', df.task))]
     about = df[['model', 'task', 'protocol', 'n_train', 'seed']].to_dict('records')
-    return pd.DataFrame([who | _both(read_predictions(results, key), rows, metric or own) for who, key, own in zip(about, df.key, df.metric)])
+    return pd.DataFrame([who | _both(df.predictions(key), rows, metric or own) for who, key, own in zip(about, df.key, df.metric)])
 
 # %% ../nbs/19_checks.ipynb #e9e7155d
 def count_flops(
