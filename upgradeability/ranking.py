@@ -27,7 +27,7 @@ from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import find_metric
 from .models import check_spec, load_backbone
 from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
-from .transferability import held_out_r2, regret, transferability
+from .transferability import held_out_r2, logme, regret, transferability
 
 # %% ../nbs/18b_ranking.ipynb #4ccfe446
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1):
 
 # %% ../nbs/18b_ranking.ipynb #fe42a514
 def _cheap_scores(x, y, groups=None, seed=0):
-    "The cross-validated probe with its standard error, and LogME beside it; for targets (n, k) variance explained."
+    "The cross-validated probe with its standard error, and LogME beside it; for targets (n,) or (n, k) variance explained."
     with threadpool_limits(1, user_api='blas'):
-        if np.ndim(y) == 2:
-            r2, se = held_out_r2(x, y, groups, seed=seed)
-            return dict(score=r2, se=se, logme=np.nan)
+        if y.ndim == 2 or np.issubdtype(y.dtype, np.floating):
+            r2, se = held_out_r2(x, y.reshape(len(y), -1), groups, seed=seed)
+            evidence = logme(x, y) if y.ndim == 1 else np.nan
+            return dict(score=r2, se=se, logme=evidence)
         table = transferability(
             x,
             y,
@@ -85,8 +86,8 @@ def _cheap_scores(x, y, groups=None, seed=0):
             n_subsample=10,
             max_rows=None,
             seed=seed)
-    probe, logme = table['value']
-    return dict(score=probe, se=table['se'][0], logme=logme)
+    probe, evidence = table['value']
+    return dict(score=probe, se=table['se'][0], logme=evidence)
 
 # %% ../nbs/18b_ranking.ipynb #280920a0
 @cache
@@ -95,9 +96,9 @@ def _scoring_cost(d, n_classes, kind, n=500):
     rng = np.random.default_rng(0)
     m = n * kind.rank_rows
     x = rng.normal(size=(m, d)).astype(np.float32)
-    y = np.arange(m) % n_classes
-    if kind.rank_targets is not None:
-        y = rng.normal(size=(m, min(n_classes, 500)))
+    if kind.rank_targets is None: y = np.arange(m) % n_classes
+    else:
+        y = rng.normal(size=(m, min(max(n_classes, 1), 500)))
     start = time.perf_counter()
     _cheap_scores(x, y)
     return (time.perf_counter() - start) / n**2
@@ -441,7 +442,7 @@ def _training_units(task, seed):
     drawn = _units_to_draw(task)
     nested = _train_and_valid(unit, stratum, drawn, seed)
     full = np.r_[nested['train'], nested['valid']]
-    order = nested_order(task.y[full], seed)
+    order = nested_order(stratum[full], seed)
     return full[order]
 
 # %% ../nbs/18b_ranking.ipynb #5633077f

@@ -367,8 +367,8 @@ def changes_by_target(old, new):
 
 # %% ../../nbs/kinds/regression.ipynb #aa4ffb5c
 def rank_targets(features, task):
-    "(targets (n, 1), None): what a ranking predicts, and that each example is by itself."
-    return features.y[:, None], None
+    "(targets (n,), None): what a ranking predicts, and that each example is by itself."
+    return features.y, None
 
 # %% ../../nbs/kinds/regression.ipynb #5e2abbdc
 WORDS = Words(majority='always answering the mean', train_figure='R²')
