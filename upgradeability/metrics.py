@@ -189,7 +189,8 @@ def _checked_fields(p):
     units = _checked_units(p.ids, p.groups)
     n = len(units['ids'])
     if np.ndim(p.pred) == 2: return units | _checked_lists(p, n)
-    if np.asarray(p.y).dtype == np.asarray(p.pred).dtype == np.dtype(float):
+    are_floats = [np.issubdtype(np.asarray(values).dtype, np.floating) for values in (p.y, p.pred)]
+    if all(are_floats):
         numbers = {name: _checked_numbers(name, getattr(p, name), n) for name in ('y', 'pred')}
         return units | numbers | dict(scores=None)
     return units | _checked_classes(p, n)
