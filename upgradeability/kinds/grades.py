@@ -21,7 +21,8 @@ from ..tasks import grade_values, read_test_labels
 def _graded(p):
     "Truth and answer of predictions as numbers, (n,) each: by the names of the grades, else by their position."
     values = grade_values(p.meta.get('classes') or ())
-    if values is None: return p.y.astype(float), p.pred.astype(float)
+    if values is None:
+        return p.y.astype(float), p.pred.astype(float)
     return values[p.y], values[p.pred]
 
 def _absolute_errors(p):
