@@ -57,9 +57,9 @@ def predictions_of(
         choices=choices or {},
         in_sample=in_sample,
         **more)
-    rows_of = dict(train=fit_rows(task), test=task.splits['test'])
+    rows_by_split = dict(train=fit_rows(task), test=task.splits['test'])
     for split, given in dict(train=train, test=test).items():
-        rows = rows_of[split]
+        rows = rows_by_split[split]
         pred, scores = _answers(task, rows, given)
         answer, remarks = task.kind.answer(task, rows, pred, scores)
         notes += [f'{remark} of {split}' for remark in remarks]
