@@ -50,7 +50,7 @@ def _list_column(values, kind):
     flat = pa.array(values.reshape(-1), kind)
     return pa.ListArray.from_arrays(ends, flat)
 
-# %% ../nbs/17_evaluation.ipynb #69776fbe
+# %% ../nbs/17_evaluation.ipynb #44fcf857
 def _score_columns(p):
     "The columns of the class probabilities."
     if p.scores is None:
@@ -65,7 +65,7 @@ def _score_columns(p):
         rest=top.rest,
         squares=top.squares)
 
-# %% ../nbs/17_evaluation.ipynb #358ca088
+# %% ../nbs/17_evaluation.ipynb #cd629a39
 def _as_arrow(p):
     "Predictions as an Arrow table."
     is_lists = p.pred.ndim == 2
@@ -134,7 +134,7 @@ def _one_split(table, split, meta):
         split,
         meta)
 
-# %% ../nbs/17_evaluation.ipynb #76db53b9
+# %% ../nbs/17_evaluation.ipynb #737b568f
 def _stored_scores(rows, is_lists):
     "The class probabilities, or the scores of lists; None where there are none."
     if 'codes' in rows.column_names:
@@ -462,7 +462,7 @@ def _protocol(given):
     class_map = _class_map(spec.written['class_map'])
     return replace(spec, options=spec.options | {'class_map': class_map})
 
-# %% ../nbs/17_evaluation.ipynb #e9278225
+# %% ../nbs/17_evaluation.ipynb #a045c98e
 def _keywords(f):
     "The options of a protocol; None: any."
     parameters = inspect.signature(f).parameters.values()
@@ -483,7 +483,7 @@ def _is_arrays(o):
     is_tasks = all(len(a) in (2, 4) and _are_columns(a) for a in o)
     return not is_tasks
 
-# %% ../nbs/17_evaluation.ipynb #cce1647b
+# %% ../nbs/17_evaluation.ipynb #e7489396
 def _task_specs(text):
     "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
     if text.lstrip().startswith(('[', '- ')): return read_list(text)
@@ -494,7 +494,7 @@ def _task_specs(text):
         elif part.strip(): specs.append(part.strip())
     return specs
 
-# %% ../nbs/17_evaluation.ipynb #b2e04936
+# %% ../nbs/17_evaluation.ipynb #b917de8c
 def _tasks(given, **options):
     "Loaded tasks, each once."
     if isinstance(given, str): given = _task_specs(given)
@@ -545,7 +545,7 @@ def _class_map(given):
     if isinstance(class_map, dict | None): return class_map
     raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
 
-# %% ../nbs/17_evaluation.ipynb #91f4f6c0
+# %% ../nbs/17_evaluation.ipynb #598b0c29
 BUILT_IN = tuple(METRICS)
 
 def _metric(given):
@@ -707,7 +707,7 @@ def _table(cells, against, out_dir, kinds):
             f"the first: {failed.iloc[0]}", stacklevel=3)
     return Results.of(df, kinds=kinds, run=run, out_dir=str(out_dir))
 
-# %% ../nbs/17_evaluation.ipynb #3db30747
+# %% ../nbs/17_evaluation.ipynb #783300b1
 NO_RUN = (
     "This table does not know its run. Read it with read_results(out_dir); "
     "a curve or a ranking is made again by the same call, which reads what is stored.")
@@ -716,7 +716,7 @@ class _Read(dict):
     "{path and state of a file: its predictions}; left out of pickles."
     def __reduce__(self): return _Read, ()
 
-# %% ../nbs/17_evaluation.ipynb #8d975de0
+# %% ../nbs/17_evaluation.ipynb #ccb948ef
 class RunTable(pd.DataFrame):
     "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
     _metadata = ['_read']
@@ -773,11 +773,9 @@ class RunTable(pd.DataFrame):
         return found
 
     def _repr_html_(self):
-        "What the table says in words, and the table for readers; where one cannot be had, the other."
-        try: words = _markdown_html(self._words())
-        except Exception: words = ''
-        try: return words + as_table(self._for_readers()).html
-        except Exception: return words + (super()._repr_html_() or '')
+        "What the table says in words, and the table for readers; where they cannot be had, the plain table."
+        try: return _markdown_html(self._words()) + as_table(self._for_readers()).html
+        except Exception: return super()._repr_html_()
 
 def _markdown_html(text):
     "Markdown as HTML."
@@ -787,7 +785,7 @@ def report_of(name, df):
     "What a function of the report, which comes later, says of a table."
     return getattr(import_module('upgradeability.report'), name)(df)
 
-# %% ../nbs/17_evaluation.ipynb #175737ba
+# %% ../nbs/17_evaluation.ipynb #925da972
 class Results(RunTable):
     "The results table of `evaluate`: it knows its run, and shows what it says in words."
     _needed = ('key',)
@@ -827,7 +825,7 @@ class Results(RunTable):
     def _words(self): return report_of('verdict', self)
     def _for_readers(self): return report_of('show_table', self)
 
-# %% ../nbs/17_evaluation.ipynb #79057f0e
+# %% ../nbs/17_evaluation.ipynb #6e9b9ac9
 def knows_run(df):
     "Whether a results table says where its predictions are."
     return 'out_dir' in df.attrs and 'key' in df
