@@ -19,13 +19,10 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #9f4c12de
 from .core import progress, read_list, unknown
-from .features import (
-    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
+from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .backbones import Backbone, complete
 from .models import randomize
-from .protocols import (
-    PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
-    predictions_of, values_at)
+from .protocols import PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of, values_at
 from .tasks import Task, nested_order, strata
 
 # %% ../nbs/14b_finetuning.ipynb #e79782f7
