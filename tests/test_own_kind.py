@@ -1,7 +1,5 @@
 "A kind of task that the package does not know: sixty lines here, and no change elsewhere."
 import json
-from functools import partial
-from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from sklearn.linear_model import Ridge
@@ -10,7 +8,9 @@ from upgradeability import evaluate, learning_curve, make_task, rank_models, rea
 from upgradeability.kind import KINDS, Kind, Words
 from upgradeability.media import array_inputs
 from upgradeability.metrics import METRICS, Metric, mean_stats, ratio
+from upgradeability.papermill_io import notebook_dir
 from upgradeability.protocols import arrays_of, fit_rows, on_random_weights, predictions_of
+from upgradeability.texts import text_inputs
 
 # ---- the kind: directions in degrees. They are neither classes nor numbers, since 359 is next to 1.
 
@@ -85,23 +85,31 @@ def test_curve_and_ranking(compasses, tmp_path):
     ranking = rank_models([torch.nn.Identity(), Mixed(3)], compasses, budget=20, out_dir=tmp_path/"rank", dtype="float32")
     assert len(ranking) == 2
 
-def run_report(name, tmp_path, **parameters):
-    "The cells of a runnable notebook, run here with other parameters: a task of this test is known in this process only."
+WINDS = ["north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"]
+
+@pytest.fixture
+def winds(cache, monkeypatch):
+    "The same kind on texts, since the models of a report are specs."
+    monkeypatch.setitem(KINDS, "angles", ANGLES)
+    monkeypatch.setitem(METRICS, "closeness", METRIC)
+    texts = [f"{hour} o'clock, wind from the {WINDS[i % 8]}" for i, hour in enumerate(range(160))]
+    return make_task("winds", text_inputs(texts), [45. * (i % 8) for i in range(160)], {}, medium="text", kind="angles")
+
+def run_report(name, **parameters):
+    "The cells of a runnable notebook, run here with other parameters: the kind of this test is known in this process only."
     from IPython.display import display
-    import upgradeability
-    found = json.loads((Path(upgradeability.__file__).parent.parent/"nbs"/f"{name}.ipynb").read_text(encoding="utf-8"))
+    found = json.loads((notebook_dir()/f"{name}.ipynb").read_text(encoding="utf-8"))
     space = dict(display=display, __name__="report")
     for c in found["cells"]:
         if c["cell_type"] != "code": continue
         code = "".join(line for line in c["source"] if not line.startswith("%"))
         exec(compile(code, f"{name}.ipynb", "exec"), space)
-        if "parameters" in c["metadata"].get("tags", []): space |= dict(parameters, out_dir=str(tmp_path/name), dtype="float32")
-    return space
+        if "parameters" in c["metadata"].get("tags", []): space |= parameters
 
-@pytest.mark.parametrize("name, more", [("eval", dict(protocols="majority, linear_probe, random_probe")), ("compare", {}), ("curve", dict(sizes=[20, 60], seeds=[0, 1])), ("rank", dict(budget=10))])
-def test_reports(compasses, tmp_path, monkeypatch, name, more):
+@pytest.mark.parametrize("name, more", [("eval", dict(model="bundled:minilm", protocols="majority, linear_probe, random_probe")), ("compare", {}),
+    ("curve", dict(sizes="20, 60", seeds="0, 1")), ("rank", dict(budget=10))])
+def test_reports(winds, tmp_path, monkeypatch, name, more):
     monkeypatch.setattr("upgradeability.core.check_parameters", lambda given: None)
-    nets = [torch.nn.Identity(), Mixed(3)]
-    which = dict(model=Mixed(8)) if name == "eval" else dict(models=nets)
-    run_report(name, tmp_path, task=compasses, **which, **more)
-    assert list((tmp_path/name).glob("*.svg"))
+    models = {} if "model" in more else dict(models="bundled:minilm, bundled:minilm?random=0")
+    run_report(name, task=winds, out_dir=str(tmp_path), dtype="float32", **models, **more)
+    assert list(tmp_path.glob("*.svg"))

@@ -17,8 +17,7 @@ import numpy as np, pandas as pd
 from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import (
-    Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path)
+from .core import Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path
 from .entities import _load_conll
 from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
 from .reading import Reading

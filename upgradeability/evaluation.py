@@ -26,9 +26,7 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import (
-    _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress,
-    read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers)
+from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
