@@ -14,15 +14,15 @@ __all__ = ['TASKS', 'load_task']
 
 # %% ../nbs/08_datasets.ipynb #cb91ce37
 import numpy as np, pandas as pd
-from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path
+from .core import (
+    Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path)
 from .entities import _load_conll
 from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
 from .reading import Reading
 from .interactions import load_interactions
-from .media import array_inputs, array_pictures, digest, Inputs, picture_problem, to_rgb
+from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
 from .tasks import make_task, one_label_each, Task
 from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
 from .kind import each_kind, kind_of_labels
@@ -283,14 +283,9 @@ def _as_rows(part):
     n_dims = getattr(part, 'ndim', 1)
     if n_dims == 2 and hasattr(part, 'to_numpy'):
         return part.to_numpy()
-    if n_dims == 1 and hasattr(part, 'tolist') and not _is_numeric(part):
+    if n_dims == 1 and hasattr(part, 'tolist') and not is_numeric(part):
         return part.tolist()
     return part
-
-def _is_numeric(part):
-    "Whether a part is an array or a column of whole numbers, floats or truth values."
-    dtype = getattr(part, 'dtype', None)
-    return is_numeric_dtype(dtype) and not is_complex_dtype(dtype)
 
 # %% ../nbs/08_datasets.ipynb #688fe61f
 def _is_pair(example):
@@ -322,7 +317,7 @@ def _array_labels(parts):
     for column in columns:
         entries = np.asarray(column) if hasattr(column, '__array__') else list(column)
         labels.append(one_label_each(entries, 'the arrays'))
-    return np.concatenate(labels) if all(map(_is_numeric, columns)) else list(chain(*labels))
+    return np.concatenate(labels) if all(map(is_numeric, columns)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
 TASKS = {
