@@ -3,7 +3,8 @@ import numpy as np, pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability.datasets import load_task
-from upgradeability.entities import find_spans, read_conll, read_tags
+from upgradeability.kinds.tagging_files import read_conll
+from upgradeability.kinds.tagging_spans import find_spans, read_tags
 
 NAMES = dict(Anna='PER', Berlin='LOC', Siemens='ORG', Paris='LOC', Karl='PER')
 

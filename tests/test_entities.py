@@ -11,7 +11,8 @@ from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
 from upgradeability.budgets import rank_models
 from upgradeability.evaluation import evaluate, read_predictions, verify
-from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
+from upgradeability.kinds.tagging_files import read_conll
+from upgradeability.kinds.tagging_spans import decode, find_spans, iob2_tags, misplaced, read_tags, recognise, split_tag
 from upgradeability.features import Features
 from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
 from upgradeability.kinds.tagging import micro_f1, per_type, spans_of

@@ -12,12 +12,12 @@ _PUBLIC = {
     "metrics": "METRICS Metric Predictions",
     "intervals": "Comparison Score compare compare_all gain rank_groups relative_gain score upgradeability",
     "finetuning": "PROTOCOLS",
-    "recommenders": "RECOMMENDERS",
     "transferability": "SCORES h_score leep logme nce transferability",
     "evaluation": "average_seeds evaluate gains read_predictions read_results verify",
     "budgets": "judge_ranking learning_curve rank_models",
     "checks": "check_task",
     "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
+    "kinds.recommendation_protocols": "RECOMMENDERS",
     "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
     "report": "show_reading show_table verdict write_report",
 }

@@ -37,7 +37,7 @@ from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .protocols import PROTOCOLS
 from .reading import decodable
-from .recommenders import all_protocols, protocol_for
+from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 

@@ -19,6 +19,7 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #0b41d275
 from .core import progress, read_list, unknown
+from .kind import kind_of, KINDS
 from .features import (
     batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
@@ -416,3 +417,28 @@ def from_scratch(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     return fine_tune(randomize(backbone, seed), task, features, seed=seed, **options)
 
 PROTOCOLS['from_scratch'] = from_scratch
+
+# %% ../nbs/14b_finetuning.ipynb #cbabf6fd
+def protocols_of(kind):
+    "{name: protocol} of a kind of task."
+    own = kind_of(kind).protocols
+    return PROTOCOLS if own is None else own()
+
+def all_protocols():
+    "{name: functions that it means}, one for each kind of task with protocols of its own."
+    found = {}
+    for protocols in (PROTOCOLS, *map(protocols_of, list(KINDS))):
+        for name, f in protocols.items():
+            functions = found.setdefault(name, [])
+            if f not in functions:
+                functions.append(f)
+    return found
+
+def protocol_for(name, kind):
+    "The function that a protocol's name means for a kind of task."
+    known = protocols_of(kind)
+    if name in known:
+        return known[name]
+    if name in PROTOCOLS:
+        raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
+    raise unknown('protocol', name, known)

@@ -16,12 +16,14 @@ from matplotlib.lines import Line2D
 
 # %% ../../nbs/kinds/recommendation.ipynb #c0924390
 from ..intervals import unit_changes, score
+from ..datasets import TASKS
 from ..kind import Kind, Words
+from .recommendation_files import load_interactions
+from .recommendation_protocols import by_novelty, interaction_matrix, RECOMMENDERS
 from ..metrics import mean_stats, Metric, METRICS, Predictions, ratio
 from ..backbones import _picture
 from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
-from ..recommenders import by_novelty, interaction_matrix, RECOMMENDERS
 from ..tasks import Task
 from ..reading import as_label, visible
 
@@ -276,6 +278,9 @@ WORDS = Words(
     majority='recommending what is popular',
     reached='what {n:,} users took next in {task}',
 )
+
+# %% ../../nbs/kinds/recommendation.ipynb #c6da99c9
+TASKS.setdefault('interactions', load_interactions)
 
 # %% ../../nbs/kinds/recommendation.ipynb #6202daae
 KIND = Kind(

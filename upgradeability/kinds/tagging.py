@@ -19,9 +19,11 @@ from matplotlib.patches import Patch, Rectangle
 from scipy import sparse
 
 # %% ../../nbs/kinds/tagging.ipynb #3dc812e8
-from ..entities import decode, find_spans, read_tags
+from ..datasets import TASKS
 from ..intervals import score, unit_changes, value_and_ends
 from ..kind import Kind, Words
+from .tagging_files import _load_conll
+from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
 from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
@@ -344,6 +346,9 @@ WORDS = Words(
     reached='{n:,} unseen sentences of {task}',
     train_figure='F1 of spans',
 )
+
+# %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
+TASKS.setdefault('conll', _load_conll)
 
 # %% ../../nbs/kinds/tagging.ipynb #41c46c89
 KIND = Kind(
