@@ -22,7 +22,7 @@ from scipy import sparse
 from ..datasets import TASKS
 from ..intervals import score, unit_changes, value_and_ends
 from ..kind import Kind, Words
-from .tagging_files import _load_conll
+from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
 from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
@@ -348,7 +348,7 @@ WORDS = Words(
 )
 
 # %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
-TASKS.setdefault('conll', _load_conll)
+TASKS.setdefault('conll', load_conll)
 
 # %% ../../nbs/kinds/tagging.ipynb #41c46c89
 KIND = Kind(

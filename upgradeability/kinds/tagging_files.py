@@ -6,11 +6,13 @@
 from __future__ import annotations
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import mode
 
 # %% auto #0
-__all__ = ['OTHER_FILES', 'Tagged', 'read_conll']
+__all__ = ['load_conll']
 
 # %% ../../nbs/kinds/tagging_files.ipynb #16770fef
 import numpy as np
@@ -22,22 +24,29 @@ from .tagging_spans import (
 from ..media import Inputs, digest
 from ..reading import Reading
 from ..tables import read_text
-from ..tasks import make_task, named_splits, settle_splits
+from ..tasks import make_task, named_splits, settle_splits, Task
 
 # %% ../../nbs/kinds/tagging_files.ipynb #7137c9ce
 def _columns(text):
     "(line number, columns) of the lines; no columns where a line is empty."
     lines = [line.strip(' \r') if line.strip(' \t\r') else '' for line in text.split('\n')]
-    filled = [line for line in lines if line]
-    tabs = 2 * sum('\t' in line for line in filled) >= len(filled)
-    rows = [(i, (line.split('\t') if tabs else re.split('[ \t]+', line.strip('\t'))) if line else []) for i, line in enumerate(lines, 1)]
-    return _without_surplus(rows) if tabs else rows
+    n_filled = sum(line != '' for line in lines)
+    n_tabbed = sum('\t' in line for line in lines)
+    if 2 * n_tabbed < n_filled:
+        return [(i, _split_at_blanks(line)) for i, line in enumerate(lines, 1)]
+    rows = [(i, line.split('\t') if line else []) for i, line in enumerate(lines, 1)]
+    return _drop_empty_columns(rows)
 
-def _without_surplus(rows):
+def _split_at_blanks(line):
+    "The columns of a line between blanks or tabs."
+    return re.split('[ \t]+', line.strip('\t')) if line else []
+
+def _drop_empty_columns(rows):
     "The same rows without last columns that are empty in every row of words."
     words = [columns for _, columns in rows if len(columns) > 1 and not _is_marked(columns)]
     while words and all(len(columns) > 2 and not columns[-1] for columns in words):
-        for columns in words: columns.pop()
+        for columns in words:
+            columns.pop()
     return rows
 
 def _is_marked(columns):
@@ -49,34 +58,28 @@ def _is_marked(columns):
 class Tagged:
     "The words of a file."
     words: list # (n,) text
-    tags: list # (n,) tags as they stand in the file
+    tags: list # (n,) tags as they are in the file
     groups: np.ndarray # (n,) sentence of each word, from 0
     lines: np.ndarray # (n,) line of each word, from 1
-    notes: tuple = () # what was passed over or decided
-    about: dict = field(default_factory=dict) # of the file: number of lines, columns taken, columns that are not used, columns of tags
+    notes: list # how many lines were passed over, and why
+    layout: _Layout # what the columns of the file are
+    n_lines: int # of the file
 
-    def __len__(self): return len(self.words)
-    def __repr__(self): return f"Tagged({len(self)} words, {int(self.groups[-1]) + 1 if len(self) else 0} sentences)"
+    @property
+    def n_sentences(self): return int(self.groups[-1]) + 1
 
 # %% ../../nbs/kinds/tagging_files.ipynb #83624d9e
 ADDED = re.compile(r'[0-9]+([-.])[0-9]+') # numbers of contracted words and of words that are not in the text
 
-def _sentences_of(rows, width):
-    "The lines of words, sentence by sentence."
-    found = [[]]
-    for _, columns in rows:
-        if not columns or columns[0].startswith('-DOCSTART-'): found.append([])
-        elif len(columns) == width and not _is_marked(columns): found[-1].append(columns)
-    return [s for s in found if s]
-
-def _counts(sentences):
-    "Whether numbers, as text, count the words of their sentences: 1, 2, 3, or on from the sentence before."
-    plain = [[v for v in s if not ADDED.fullmatch(v)] for s in sentences]
-    values = [v for s in plain for v in s]
-    if not values or not all(v.isascii() and v.isdigit() for v in values): return False
-    numbers = list(map(int, values))
-    steps = [b == a + 1 or b in (0, 1) for a, b in zip(numbers, numbers[1:])]
-    return numbers[0] in (0, 1) and all(steps) and any(b == a + 1 for a, b in zip(numbers, numbers[1:]))
+def _counts(values):
+    "Whether a column, as text, counts the words of its sentences: 1, 2, 3, or on from the sentence before."
+    plain = [v for v in values if not ADDED.fullmatch(v)]
+    if not plain or not all(v.isascii() and v.isdigit() for v in plain):
+        return False
+    numbers = list(map(int, plain))
+    steps = [(b == a + 1, b in (0, 1)) for a, b in pairwise(numbers)]
+    goes_on = any(is_next for is_next, _ in steps)
+    return numbers[0] in (0, 1) and goes_on and all(map(any, steps))
 
 # %% ../../nbs/kinds/tagging_files.ipynb #649c47f9
 @dataclass(frozen=True)
@@ -89,256 +92,394 @@ class _Layout:
     tagged: dict # {column of tags: number of words that it tags}
     example: tuple # the columns of the first word
 
-def _tagged_words(sentences, column):
+def _count_tags(values):
     "How many words a column of tags tags; 0 where most of it is no tag."
-    values = [columns[column] for s in sentences for columns in s]
     tags = [v for v in values if TAG.fullmatch(v)]
-    return sum(v != 'O' for v in tags) if 10 * len(tags) >= 9 * len(values) else 0
+    is_column = 10 * len(tags) >= 9 * len(values)
+    return len(tags) - tags.count('O') if is_column else 0
 
-def _tag_column(sentences, width, token, tagged):
-    "The column of the tags: the last one, unless it has none and another has."
-    last = [columns[-1] for s in sentences for columns in s]
-    is_last = 2 * sum(TAG.fullmatch(v) is not None for v in last) >= len(last)
-    return width - 1 if is_last or not tagged else max(tagged)
+def _tag_column(last, tagged):
+    "The column of the tags: the last one, -1, unless it has none and another has."
+    n_tags = sum(TAG.fullmatch(v) is not None for v in last)
+    return max(tagged) if tagged and 2 * n_tags < len(last) else -1
 
 # %% ../../nbs/kinds/tagging_files.ipynb #8948b351
 def _width(rows, path):
     "The usual number of columns."
-    filled = [c for _, c in rows if c]
-    words = [c for c in filled if not _is_marked(c)] or filled
-    width = Counter(map(len, words)).most_common(1)[0][0]
-    if width > 1: return width
-    raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, with a tab or blanks between them. "
-                     "A test file whose tags are withheld cannot be measured on: leave it out, and the validation file is the test set.")
+    filled = [columns for _, columns in rows if columns]
+    words = [columns for columns in filled if not _is_marked(columns)]
+    width = mode(map(len, words or filled))
+    if width == 1:
+        raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, "
+                         "with a tab or blanks between them. A test file whose tags are withheld cannot be "
+                         "measured on: leave it out, and the validation file is the test set.")
+    return width
+
+def _check_column(name, column, width, path):
+    "An error for an option that is no column."
+    if column is None:
+        return
+    if type(column) is not int or not -width <= column < width:
+        raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: "
+                         "they count from 0, and -1 is the last.")
 
 def _layout(rows, path, token, tag):
-    "What the columns of a file are, as told or by what they hold."
+    "The `_Layout` of a file, by its options or else by its contents."
     width = _width(rows, path)
-    for name, column in [('token', token), ('tag', tag)]:
-        is_column = isinstance(column, int) and not isinstance(column, bool) and -width <= column < width
-        if column is not None and not is_column: raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: they count from 0, and -1 is the last.")
-    sentences = _sentences_of(rows, width)
-    counter = next((k for k in range(min(3, width - 2)) if _counts([[c[k] for c in s] for s in sentences])), None)
-    token = (0 if counter is None else counter + 1) if token is None else token % width
-    tagged = {k: n for k in range(width) if k not in (token, counter) and (n := _tagged_words(sentences, k))}
-    tag = _tag_column(sentences, width, token, tagged) if tag is None else tag % width
-    if token == tag: raise ValueError(f"In {str(path)!r} column {token} of {width} would be both word and tag: give token= and tag=.")
-    example = tuple(sentences[0][0]) if sentences else ()
-    return _Layout(width, token, tag, counter, tagged, example)
+    _check_column('token', token, width, path)
+    _check_column('tag', tag, width, path)
+    words = [columns for _, columns in rows if len(columns) == width and not _is_marked(columns)]
+    values = list(zip(*words)) or [()] * width
+    counter = next((k for k in range(min(3, width - 2)) if _counts(values[k])), None)
+    if token is None:
+        token = 0 if counter is None else counter + 1
+    token %= width
+    tagged = {k: _count_tags(v) for k, v in enumerate(values) if k not in (token, counter)}
+    tagged = {k: n for k, n in tagged.items() if n}
+    if tag is None:
+        tag = _tag_column(values[-1], tagged)
+    tag %= width
+    if token == tag:
+        raise ValueError(f"In {str(path)!r} column {token} of {width} would be both word and tag: "
+                         "give token= and tag=.")
+    return _Layout(width, token, tag, counter, tagged, tuple(words[0]) if words else ())
 
 # %% ../../nbs/kinds/tagging_files.ipynb #8d245461
 SEVERAL = re.compile(r'(O|[BIESLUMW]-[^|,;/+& ]+)[|,;/+& ]+(O|[BIESLUMW]-.+)')
 
 def _problem(columns, layout):
     "What is wrong with a line, None if nothing is."
-    if len(columns) != layout.width: return f"{len(columns)} column{'s' * (len(columns) > 1)} where others have {layout.width}"
-    if not columns[layout.token]: return 'no word'
+    n = len(columns)
+    if n != layout.width:
+        return f"{n} column{'s' * (n > 1)} where others have {layout.width}"
+    if not columns[layout.token]:
+        return 'no word'
     tag = columns[layout.tag]
-    if SEVERAL.fullmatch(tag) or '|' in tag and TAG.fullmatch(tag.partition('|')[0]): return f'{tag!r} holds several tags, and a word has one'
-    if not TAG.fullmatch(tag): return f'{tag!r} is no tag'
+    first, bar, _ = tag.partition('|')
+    if SEVERAL.fullmatch(tag) or (bar and TAG.fullmatch(first)):
+        return f'{tag!r} is several tags, and a word has one'
+    if not TAG.fullmatch(tag):
+        return f'{tag!r} is no tag'
 
 # %% ../../nbs/kinds/tagging_files.ipynb #ee139446
-PASSED = {'document': 'document mark', 'comment': 'comment line', '-': 'contracted word', '.': 'word that is not in the text'}
+PASSED = { # why a line is no word, for one and for several
+    'document': ('document mark', 'document marks'),
+    'comment': ('comment line', 'comment lines'),
+    '-': ('contracted word', 'contracted words'),
+    '.': ('word that is not in the text', 'words that are not in the text'),
+}
 
 def _why_passed(columns, layout):
     "Why a line is no word: 'empty', or a key of `PASSED`; None for words."
-    if not columns: return 'empty'
-    if columns[0].startswith('-DOCSTART-'): return 'document'
-    if layout.counter is not None:
-        added = ADDED.fullmatch(columns[min(layout.counter, len(columns) - 1)])
-        return 'comment' if columns[0].startswith('#') else added[1] if added else None
-    is_word = len(columns) == layout.width and TAG.fullmatch(columns[layout.tag])
-    return 'comment' if _is_marked(columns) and not is_word else None
+    if not columns:
+        return 'empty'
+    if columns[0].startswith('-DOCSTART-'):
+        return 'document'
+    if layout.counter is None:
+        is_word = len(columns) == layout.width and TAG.fullmatch(columns[layout.tag])
+        return 'comment' if _is_marked(columns) and not is_word else None
+    if columns[0].startswith('#'):
+        return 'comment'
+    added = ADDED.fullmatch(columns[min(layout.counter, len(columns) - 1)])
+    return added and added[1]
 
-def _begins(columns, layout):
-    "Whether the number of a word says that a sentence begins."
-    return layout.counter is not None and len(columns) == layout.width and columns[layout.counter] in ('0', '1')
+def _first_number(columns, layout):
+    "The number of a word, '0' or '1', by which a sentence begins; '' where there is none."
+    if layout.counter is None or len(columns) != layout.width:
+        return ''
+    number = columns[layout.counter]
+    return number if number in ('0', '1') else ''
 
 # %% ../../nbs/kinds/tagging_files.ipynb #3cbf48a1
 def _read_file(path, token, tag, encoding):
-    "A `Tagged` and what is wrong with the file, line by line."
+    "A `Tagged` (None where no line can be read), and what is wrong with the file, line by line."
     text = read_text(path, encoding)
-    rows, n_lines = _columns(text), len(text.removesuffix('\n').split('\n'))
-    if not any(c for _, c in rows): raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
-    layout, kept, problems, sentence, seen, previous = _layout(rows, path, token, tag), [], [], 0, Counter(), None
+    rows = _columns(text)
+    if not any(columns for _, columns in rows):
+        raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
+    layout = _layout(rows, path, token, tag)
+    words, passed, problems = _read_lines(rows, layout)
+    if not words and not problems:
+        raise ValueError(f"{str(path)!r} has no words, only comments and document marks.")
+    n_lines = len(rows) - text.endswith('\n')
+    tagged = _tagged(words, passed, layout, n_lines) if words else None
+    return tagged, [f'{path}, line {i}: {problem}' for i, problem in problems]
+
+def _read_lines(rows, layout):
+    "(word, tag, first word of its sentence, line) of words; numbers of lines passed over; (line, problem) of bad ones."
+    words, passed, problems = [], Counter(), []
+    start, previous = 0, ''
     for i, columns in rows:
-        passed = _why_passed(columns, layout)
-        if passed: seen[passed] += 1
-        if passed in ('empty', 'document'): sentence = len(kept)
-        if passed: continue
-        number = columns[layout.counter] if _begins(columns, layout) else None
-        if number and not (previous == '0' and number == '1'): sentence = len(kept)
+        why = _why_passed(columns, layout)
+        if why:
+            passed[why] += 1
+            if why in ('empty', 'document'):
+                start = len(words)
+            continue
+        number = _first_number(columns, layout)
+        if number and previous + number != '01':
+            start = len(words)
         previous = number
         problem = _problem(columns, layout)
-        if problem: problems.append(f'{path}, line {i}: {problem}')
-        else: kept.append((columns[layout.token], columns[layout.tag], sentence, i))
-    if not kept and not problems: raise ValueError(f"{str(path)!r} holds no words, only comments and document marks.")
-    return _tagged(kept, layout, seen, n_lines), problems
+        if problem:
+            problems.append((i, problem))
+        else:
+            words.append((columns[layout.token], columns[layout.tag], start, i))
+    return words, passed, problems
 
-def _tagged(kept, layout, seen, n_lines):
-    "Kept lines as a `Tagged`."
-    words, tags, starts, lines = map(list, zip(*kept)) if kept else ([], [], [], [])
-    notes = [f"{seen[k]} {name}{'s' * (seen[k] > 1)} passed over" for k, name in PASSED.items() if seen[k]]
-    notes = [n.replace('word that is not in the texts', 'words that are not in the text') for n in notes]
-    if layout.width > 2: notes.append(f'of {layout.width} columns, number {layout.token} is the word and number {layout.tag} the tag (from 0)')
-    groups = np.unique(np.array(starts, np.int64), return_inverse=True)[1]
-    return Tagged(words, tags, groups, np.array(lines, np.int64), tuple(notes), dict(layout=layout, lines=n_lines, passed=dict(seen)))
+def _tagged(words, passed, layout, n_lines):
+    "The words of `_read_lines` as a `Tagged`."
+    tokens, tags, starts, lines = map(list, zip(*words))
+    _, groups = np.unique(starts, return_inverse=True)
+    notes = [f'{passed[why]} {names[passed[why] > 1]} passed over' for why, names in PASSED.items() if passed[why]]
+    return Tagged(tokens, tags, groups, np.array(lines), notes, layout, n_lines)
 
 # %% ../../nbs/kinds/tagging_files.ipynb #f63a50c1
-def read_conll(
-    path:str|Path, # of one file
-    *,
-    token:int|None=None, # column of the word, from 0; negative: from the end; None: the first that does not count the words
-    tag:int|None=None, # column of the tag; None: the last that holds tags
-    encoding:str='utf-8', # of the file
-) -> Tagged: # its words in order
-    "Read a CoNLL file."
+def read_conll(path, *, token=None, tag=None, encoding='utf-8'):
+    "A `Tagged` of one file; options as in `load_conll`."
     found, problems = _read_file(Path(path), token, tag, encoding)
-    _refuse(problems)
+    _refuse_lines(problems)
     return found
 
 # %% ../../nbs/kinds/tagging_files.ipynb #4ccb55b0
-def _refuse(problems, most=10):
+def _refuse_lines(problems, most=10):
     "One error for all lines that cannot be read."
-    if not problems: return
-    more = f'\n… and {len(problems) - most} more' if len(problems) > most else ''
-    raise ValueError(f"{len(problems)} line{'s' * (len(problems) > 1)} cannot be read:\n" + '\n'.join(problems[:most]) + more +
-        "\nEach line holds a word and its tag (O, B-TYPE, I-TYPE; also E, S or L, U or M), and an empty line ends a sentence. Other columns: ?token= and ?tag=, from 0, -1 is the last.")
+    if not problems:
+        return
+    n = len(problems)
+    more = [f'… and {n - most} more'] if n > most else []
+    shown = '\n'.join([*problems[:most], *more])
+    raise ValueError(f"{n} line{'s' * (n > 1)} cannot be read:\n{shown}\n"
+                     "Each line has a word and its tag (O, B-TYPE, I-TYPE; also E, S or L, U or M), and an empty line "
+                     "ends a sentence. Other columns: ?token= and ?tag=, from 0, -1 is the last.")
 
 # %% ../../nbs/kinds/tagging_files.ipynb #52badf3f
-OTHER_FILES = set('.csv .json .jsonl .parquet .arrow .zip .gz .tgz .tar .bz2 .xz .md .rst .py .ipynb .html .xml .pdf .ann .license'.split())
+OTHER_FILES = '''
+    .csv .json .jsonl .parquet .arrow .zip .gz .tgz .tar .bz2 .xz
+    .md .rst .py .ipynb .html .xml .pdf .ann .license
+'''.split()
 
 # %% ../../nbs/kinds/tagging_files.ipynb #6f8e3aa5
 def _conll_files(path):
     "{split: file}, '' for a file that is to be split, and the Reading of it."
-    if path.is_file(): return {'': path}, Reading()
-    if not path.is_dir(): raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
-    inside = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith('.') and p.suffix.lower() not in OTHER_FILES)
-    found = named_splits(inside, repr(str(path)), anywhere=True)
+    if path.is_file():
+        return {'': path}, Reading()
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+    names = sorted(p.name for p in path.iterdir() if p.is_file() and _may_have_tags(p))
+    place = repr(str(path))
+    found = named_splits(names, place, anywhere=True)
     if 'train' not in found:
-        names = ', '.join(inside[:8]) or 'no text files'
-        raise ValueError(f"{str(path)!r} has no train file; it holds {names}. Name them train, dev and test (such as train.conll), or give one file: conll:PATH/FILE.")
-    settled, reading = settle_splits(found, repr(str(path)))
-    reading = Reading(tuple(e for e in reading if e.about == 'split rule')) # which file is which is said with their sizes
-    return {k: path/name for k, name in settled.items()}, reading + _unused_files(inside, found)
+        shown = ', '.join(names[:8]) or 'no text files'
+        raise ValueError(f"{place} has no train file, only {shown}. Name them train, dev and test "
+                         "(such as train.conll), or give one file: conll:PATH/FILE.")
+    settled, reading = settle_splits(found, place)
+    rule = [e for e in reading if e.about == 'split rule'] # which file is which is part of their sizes
+    files = {split: path/name for split, name in settled.items()}
+    return files, Reading(tuple(rule)) + _unused_files(names, found)
+
+def _may_have_tags(path):
+    "Whether a file may be one of words."
+    return not path.name.startswith('.') and path.suffix.lower() not in OTHER_FILES
 
 def _unused_files(names, found):
     "Files that are no split, as a Reading; a finding where one ends like the train file."
-    unused = [n for n in names if n not in found.values()]
-    alike = any(Path(n).suffix == Path(found['train']).suffix for n in unused)
-    return Reading().add('files not used', unused, 'finding' if alike else 'read') if unused else Reading()
+    unused = [name for name in names if name not in found.values()]
+    if not unused:
+        return Reading()
+    endings = {Path(name).suffix for name in unused}
+    is_alike = Path(found['train']).suffix in endings
+    return Reading().add('files not used', unused, 'finding' if is_alike else 'read')
 
 # %% ../../nbs/kinds/tagging_files.ipynb #88eacd08
 def _joined(parts):
-    "All files in one: words, tags, sentence of each word, rows of each split."
-    sizes, sentences = [len(t) for t in parts.values()], [int(t.groups[-1]) + 1 for t in parts.values()]
-    words, tags = ([o for t in parts.values() for o in getattr(t, k)] for k in ('words', 'tags'))
-    groups = np.concatenate([t.groups + s for t, s in zip(parts.values(), np.cumsum([0, *sentences]))])
-    return words, tags, groups, {k: np.arange(a, a + n) for k, a, n in zip(parts, np.cumsum([0, *sizes]), sizes)}
+    "All files in one: words, tags, sentence of each word (n,), rows of each split."
+    words, tags, groups, rows = [], [], [], {}
+    n_sentences = 0
+    for split, part in parts.items():
+        first = len(words)
+        words += part.words
+        tags += part.tags
+        groups.append(part.groups + n_sentences)
+        rows[split] = np.arange(first, len(words))
+        n_sentences += part.n_sentences
+    return words, tags, np.concatenate(groups), rows
+
+def _place(word, rows, files, parts):
+    "The file and the line of a word."
+    split = next(split for split, own in rows.items() if word in own)
+    line = parts[split].lines[word - rows[split][0]]
+    return f'{files[split].name}, line {line}'
 
 # %% ../../nbs/kinds/tagging_files.ipynb #ae913085
-def _read_scheme(scheme, wrong, tags, places):
-    "What the tags were and what was wrong with them, as a Reading."
-    reading = Reading().add('tags', f'tags are {scheme}' + ('' if scheme == 'IOB2' else ', converted to IOB2'))
-    if not wrong.any(): return reading
-    first = int(wrong.argmax())
-    said = f"{int(wrong.sum())} of {len(tags):,} tags cannot stand where they do in {scheme}, the first is {tags[first]!r} ({places(first)}): read as seqeval does by default"
-    return reading.add('tags out of place', said, 'finding')
+def _scheme_reading(scheme, tags, wrong, place):
+    "What the tags are and which `wrong` ones (n,) are out of place, the first at a `place`, as a Reading."
+    converted = '' if scheme == 'IOB2' else ', converted to IOB2'
+    reading = Reading().add('tags', f'tags are {scheme}{converted}')
+    if not wrong.any():
+        return reading
+    first = tags[wrong.argmax()]
+    phrase = (f'{wrong.sum()} of {len(tags):,} tags cannot stand where they do in {scheme}, '
+              f'the first is {first!r} ({place}): read as seqeval does by default')
+    return reading.add('tags out of place', phrase, 'finding')
 
-def _read_types(spans, types, rows):
-    "How many entities of which type there are, and what test has and train lacks."
-    counts = {t: int((spans[:, 2] == k).sum()) for k, t in enumerate(types)}
-    reading, kinds = Reading().add('entities', counts), {k: set(spans[np.isin(spans[:, 0], r), 2]) for k, r in rows.items()}
-    if 'test' not in rows: return reading
-    lost = sorted(kinds['test'] - kinds['train'] - kinds.get('valid', set()))
-    if lost: reading = reading.add('types', f"in test but not in train, so never found: {', '.join(types[k] for k in lost)}", 'finding')
-    for part in sorted(k for k in kinds if not kinds[k]): reading = reading.add('types', f'{part} holds no entity', 'finding')
+def _type_reading(spans, types, rows):
+    "How many entities of which type there are, and which types test has and train lacks, as a Reading."
+    counts = np.bincount(spans[:, 2], minlength=len(types)).tolist()
+    reading = Reading().add('entities', dict(zip(types, counts)))
+    if 'test' not in rows:
+        return reading
+    kinds = {split: set(spans[np.isin(spans[:, 0], own), 2]) for split, own in rows.items()}
+    lost = kinds['test'].difference(kinds['train'], kinds.get('valid', ()))
+    if lost:
+        names = ', '.join(types[k] for k in sorted(lost))
+        reading = reading.add('types', f'in test but not in train, so never found: {names}', 'finding')
+    for split in sorted(kinds):
+        if not kinds[split]:
+            reading = reading.add('types', f'{split} holds no entity', 'finding')
     return reading
 
 # %% ../../nbs/kinds/tagging_files.ipynb #b0662c17
 LONG_SENTENCE = 500 # words
 
-def _read_files(files, parts):
+def _file_reading(files, parts):
     "The sizes of the files, what was passed over, and sentences that are hardly any, as a Reading."
-    sizes = {k: f"{files[k].name} ({t.about['lines']:,} lines, {int(t.groups[-1]) + 1:,} sentences, {len(t):,} words)" for k, t in parts.items()}
-    reading = Reading().add('files', {k or 'all': size for k, size in sizes.items()})
-    for k, t in parts.items():
-        name = files[k].name
-        for note in t.notes:
-            if 'passed over' in note: reading = reading.add('lines', f'{name}: {note}')
-        longest = np.bincount(t.groups)
-        if len(longest) == 1 and len(t) > 100: reading = reading.add('sentences', f'{name}: no empty line ends a sentence, so all {len(t):,} words are one', 'finding')
-        elif longest.max() > LONG_SENTENCE: reading = reading.add('sentences', f'{name}: a sentence of {longest.max():,} words ends in line {t.lines[t.groups == longest.argmax()][-1]:,}: empty lines end a sentence', 'finding')
-    return reading
+    sizes = {}
+    reading = Reading()
+    for split, part in parts.items():
+        name = files[split].name
+        numbers = f'{part.n_lines:,} lines, {part.n_sentences:,} sentences, {len(part.words):,} words'
+        sizes[split or 'all'] = f'{name} ({numbers})'
+        for note in part.notes:
+            reading = reading.add('lines', f'{name}: {note}')
+        odd = _odd_sentence(part)
+        if odd:
+            reading = reading.add('sentences', f'{name}: {odd}', 'finding')
+    return Reading().add('files', sizes) + reading
+
+def _odd_sentence(part):
+    "What is odd about the longest sentence of a file; None where nothing is."
+    lengths = np.bincount(part.groups)
+    longest = lengths.max()
+    if len(lengths) == 1 and longest > 100:
+        return f'no empty line ends a sentence, so all {longest:,} words are one'
+    if longest > LONG_SENTENCE:
+        last = part.lines[part.groups == lengths.argmax()][-1]
+        return f'a sentence of {longest:,} words ends in line {last:,}: empty lines end a sentence'
 
 # %% ../../nbs/kinds/tagging_files.ipynb #554f8cbb
-def _read_columns(files, parts, told):
-    "Which columns were taken, and why, as a Reading."
-    reading, seen = Reading(), set()
-    for k, t in parts.items():
-        layout = t.about['layout']
-        taken = layout.width, layout.token, layout.tag
-        if taken in seen: continue
-        where = f'{files[k].name}: ' if seen else ''
-        seen.add(taken)
-        reading = reading.add('columns used', f'{where}number {layout.token} is the word and number {layout.tag} the tag, of {layout.width} (from 0)')
-        reading += _why_columns(layout, where, told)
-        unused = [f'number {i} (such as {v!r})' for i, v in enumerate(layout.example) if i not in (layout.token, layout.tag)]
-        if unused: reading = reading.add('columns not used', unused)
+def _column_reading(files, parts, given):
+    "Which columns were taken, and why, as a Reading; layouts that several files have are named once."
+    reading, taken = Reading(), set()
+    for split, part in parts.items():
+        layout = part.layout
+        columns = layout.width, layout.token, layout.tag
+        if columns in taken:
+            continue
+        where = f'{files[split].name}: ' if taken else ''
+        taken.add(columns)
+        phrase = f'number {layout.token} is the word and number {layout.tag} the tag, of {layout.width} (from 0)'
+        reading = reading.add('columns used', where + phrase)
+        reading += _guessed_columns(layout, where, given)
+        unused = [f'number {i} (such as {v!r})' for i, v in enumerate(layout.example) if i not in columns[1:]]
+        if unused:
+            reading = reading.add('columns not used', unused)
     return reading
 
-def _why_columns(layout, where, told):
-    "What was decided about columns that nobody named, as a Reading."
+def _guessed_columns(layout, where, given):
+    "Guesses about columns that no option named, as a Reading."
     reading = Reading()
-    if layout.counter is not None and 'token' not in told:
-        reading = reading.add('words', f'{where}number {layout.counter} counts the words of each sentence, so number {layout.token} is taken for the word', 'guess')
+    if layout.counter is not None and 'token' not in given:
+        phrase = (f'number {layout.counter} counts the words of each sentence, '
+                  f'so number {layout.token} is taken for the word')
+        reading = reading.add('words', where + phrase, 'guess')
     others = [f'number {k} ({n:,} tagged words, ?tag={k})' for k, n in layout.tagged.items() if k != layout.tag]
-    if others and 'tag' not in told:
-        own = f'number {layout.tag} ({layout.tagged.get(layout.tag, 0):,} tagged words)'
-        reading = reading.add('tag column', f"{where}of {len(layout.tagged)} columns of tags, {own} is taken; there is also {', '.join(others)}", 'guess')
+    if others and 'tag' not in given:
+        n_own = layout.tagged.get(layout.tag, 0)
+        phrase = (f'of {len(layout.tagged)} columns of tags, number {layout.tag} ({n_own:,} tagged words) is taken; '
+                  f"there is also {', '.join(others)}")
+        reading = reading.add('tag column', where + phrase, 'guess')
     return reading
 
 # %% ../../nbs/kinds/tagging_files.ipynb #b8750514
 def _example(words, tags, groups):
     "The first sentence with an entity, or its beginning, with tags."
-    first = next(i for i, t in enumerate(tags) if t != 'O')
+    first = next(i for i, tag in enumerate(tags) if tag != 'O')
     rows = np.flatnonzero(groups == groups[first])
-    start = max(0, int(np.searchsorted(rows, first)) - 5)
-    shown = [words[i] if tags[i] == 'O' else f'{words[i]} [{tags[i]}]' for i in rows[start:start + 12]]
-    return ' '.join(shown) + (' …' if len(rows) > start + 12 else '')
+    start = max(rows[0], first - 5)
+    shown = range(start, rows[-1] + 1)[:12]
+    texts = [words[i] if tags[i] == 'O' else f'{words[i]} [{tags[i]}]' for i in shown]
+    if shown[-1] < rows[-1]:
+        texts.append('…')
+    return ' '.join(texts)
 
 # %% ../../nbs/kinds/tagging_files.ipynb #5281d8dc
-def _sentences(words, groups):
+def _sentence_inputs(words, groups):
     "The sentences as `Inputs`: tuples of words."
-    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
-    items = [tuple(words[a:b]) for a, b in zip(starts, np.append(starts[1:], len(words)))]
-    return Inputs(items, lambda words: words, np.array([digest('\n'.join(s).encode()) for s in items], np.uint64))
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    stops = [*starts[1:], len(words)]
+    spans = zip(starts, stops)
+    sentences = [tuple(words[first:stop]) for first, stop in spans]
+    digests = [digest('\n'.join(sentence).encode()) for sentence in sentences]
+    return Inputs(sentences, tuple, np.array(digests, np.uint64))
 
 # %% ../../nbs/kinds/tagging_files.ipynb #81a91ee1
-def _load_conll(name, *, split_seed=0, root=None, token=None, tag=None, encoding='utf-8'):
+def load_conll(
+    name:str|Path, # of a file, or of a folder with a file for each split
+    *,
+    split_seed:int=0, # draws the splits that the files do not bring
+    root:str|Path|None=None, # not used: nothing is downloaded
+    token:int|None=None, # column of the word, from 0 or, negative, from the end; None: the first that does not count words
+    tag:int|None=None, # column of the tag; None: the last that has tags
+    encoding:str='utf-8', # of the files
+) -> Task: # of kind 'tagging', one row per word
+    "A task of tagged words from CoNLL files."
     files, reading = _conll_files(Path(name).expanduser())
-    read = {k: _read_file(f, token, tag, encoding) for k, f in files.items()}
-    _refuse([p for _, problems in read.values() for p in problems])
-    words, tags, groups, rows = _joined(parts := {k: t for k, (t, _) in read.items()})
+    found = {split: _read_file(file, token, tag, encoding) for split, file in files.items()}
+    _refuse_lines([problem for _, problems in found.values() for problem in problems])
+    parts = {split: part for split, (part, _) in found.items()}
+    words, tags, groups, rows = _joined(parts)
     classes, y = np.unique(tags, return_inverse=True)
-    scheme, spans, types = recognise(y, groups, classes), find_spans(y, groups, classes), read_tags(classes)[0]
+    spans = find_spans(y, groups, classes)
     _check_enough(files, groups, spans)
-    def places(i): k = next(k for k, r in rows.items() if i in r); return f'{files[k].name}, line {parts[k].lines[i - rows[k][0]]}'
-    given = {k: v for k, v, usual in [('token', token, None), ('tag', tag, None), ('encoding', encoding, 'utf-8')] if v != usual}
-    reading += _read_scheme(scheme, misplaced(y, groups, classes, scheme), tags, places)
-    reading += _read_types(spans, types, rows) + _read_files(files, parts) + _read_columns(files, parts, given)
+    types, _, _ = read_tags(classes)
+    scheme = recognise(y, groups, classes)
+    wrong = misplaced(y, groups, classes, scheme)
+    place = _place(wrong.argmax(), rows, files, parts)
+    options = dict(token=token, tag=tag, encoding=encoding)
+    given = {k: v for k, v in options.items() if v not in (None, 'utf-8')}
+    reading += _scheme_reading(scheme, tags, wrong, place)
+    reading += _type_reading(spans, types, rows)
+    reading += _file_reading(files, parts) + _column_reading(files, parts, given)
     reading = reading.add('first example', _example(words, tags, groups))
     labels = iob2_tags(spans, len(y), types)
-    return make_task(str(Spec('conll', str(name), given)), _sentences(words, groups), labels, {k: r for k, r in rows.items() if k}, medium='words', classes=_iob2_classes(labels),
-                     split_seed=split_seed, kind='tagging', unit=groups, reading=reading, about=dict(scheme=scheme, types=types))
+    return make_task(
+        str(Spec('conll', str(name), given)),
+        _sentence_inputs(words, groups),
+        labels,
+        {split: own for split, own in rows.items() if split},
+        medium='words',
+        classes=_iob2_classes(labels),
+        split_seed=split_seed,
+        kind='tagging',
+        unit=groups,
+        reading=reading,
+        about=dict(scheme=scheme, types=types),
+    )
 
 # %% ../../nbs/kinds/tagging_files.ipynb #fd658575
 def _iob2_classes(labels):
     "O first, then by type, B before I."
-    return sorted(set(labels) | {'O'}, key=lambda t: (t != 'O', split_tag(t)[1], t))
+    inside = set(labels) - {'O'}
+    return ['O', *sorted(inside, key=lambda tag: (split_tag(tag)[1], tag))]
 
 def _check_enough(files, groups, spans):
-    "Whether there is anything to learn."
-    where = ', '.join(repr(str(f)) for f in files.values())
-    if not len(spans): raise ValueError(f"No word of {where} is tagged as an entity: every tag is O. If the tags are in another column, say which by ?tag= (from 0; -1 is the last).")
-    if '' in files and (with_entity := len(np.unique(groups[spans[:, 0]]))) < 2: raise ValueError(f"{where} holds {with_entity} sentence with an entity: train and test need one each. An empty line ends a sentence. Add sentences, or give a folder with train and test files.")
+    "An error where there is nothing to learn."
+    where = ', '.join(repr(str(file)) for file in files.values())
+    if not len(spans):
+        raise ValueError(f"No word of {where} is tagged as an entity: every tag is O. "
+                         "If the tags are in another column, say which by ?tag= (from 0; -1 is the last).")
+    n = len(np.unique(groups[spans[:, 0]]))
+    if '' in files and n < 2:
+        raise ValueError(f"{where} has {n} sentence with an entity: train and test need one each. "
+                         "An empty line ends a sentence. Add sentences, or give a folder with train and test files.")

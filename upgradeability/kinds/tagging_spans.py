@@ -7,130 +7,170 @@ from __future__ import annotations
 import re
 
 # %% auto #0
-__all__ = ['TAG', 'SAME', 'split_tag', 'read_tags', 'find_spans', 'iob2_tags', 'decode', 'recognise', 'misplaced']
+__all__ = []
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #bb9fa45f
 import numpy as np
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #dcdb9252
 TAG = re.compile(r'(O|[BIESLUMW])(?:(?<!O)-([^|]+))?')
-SAME = {'L': 'E', 'U': 'S', 'M': 'I', 'W': 'S'} # the letters of BILOU and BMES in those of BIOES
+SAME = dict(L='E', U='S', M='I', W='S') # the letters of BILOU and BMES in those of BIOES
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #de842809
-def split_tag(
-    tag:str, # such as 'B-person', 'I' or 'O'
-) -> tuple[str, str]: # its letter, one of O B I E S, and its type; '' for O, '_' where none is given
-    "A tag in its two parts."
+def split_tag(tag):
+    "The letter of a tag, one of O B I E S, and its type: '' for O, '_' where none is given."
     found = TAG.fullmatch(tag)
-    if not found: raise ValueError(f"{tag!r} is no tag: tags are O, and B-TYPE, I-TYPE (also E, S or L, U for the last and the only word, M for a middle one).")
-    return SAME.get(found[1], found[1]), found[2] or ('' if found[1] == 'O' else '_')
+    if not found:
+        raise ValueError(f"{tag!r} is no tag: tags are O, and B-TYPE, I-TYPE "
+                         "(also E, S or L, U for the last and the only word, M for a middle one).")
+    letter, kind = found.groups()
+    if kind is None:
+        kind = '' if letter == 'O' else '_'
+    return SAME.get(letter, letter), kind
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #1fa8ea24
-def read_tags(
-    classes:Sequence, # (C,) tags
-) -> tuple: # the T types, sorted; type of each tag (C,), -1 for O; letter of each tag (C,)
-    "What each class says about a word."
+def read_tags(classes):
+    "The types of tags, sorted; the code (C,) of each class's type, -1 for O; the letter (C,) of each class."
     letters, kinds = zip(*map(split_tag, classes))
-    types = tuple(sorted(set(kinds) - {''}))
-    return types, np.array([types.index(k) if k else -1 for k in kinds]), np.array(letters)
+    types = set(kinds) - {''}
+    types = tuple(sorted(types))
+    codes = [
+        types.index(kind) if kind else -1
+        for kind in kinds
+    ]
+    return types, np.array(codes), np.array(letters)
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #151781c3
-def find_spans(
-    y:np.ndarray, # (n,) codes of the tags, in the order of the words
-    groups:np.ndarray, # (n,) sentence of each word; words of a sentence lie together
-    classes:Sequence, # (C,) tags of any scheme
-) -> np.ndarray: # (m, 3) int64: first word, one past the last word, type code into `read_tags(classes)[0]`
-    "The entities that tags stand for, valid or not."
-    _, kinds, letters = read_tags(classes)
-    kind, before = kinds[y], _before(kinds[y], groups)
-    starts = (kind >= 0) & ((kind != before) | np.isin(letters, ('B', 'S'))[y] | (_before(np.isin(letters, ('E', 'S'))[y], groups) == 1))
-    first, edges = np.flatnonzero(starts), np.append(np.flatnonzero(starts | (kind < 0)), len(y))
-    return np.column_stack([first, edges[np.searchsorted(edges, first) + 1], kind[first]]).astype(np.int64)
+def find_spans(y, groups, classes):
+    "Entities (m, 3) of tags (n,), valid or not: first word, one past the last, type code into `read_tags(classes)[0]`."
+    kind, letter, goes_on = _read_words(y, groups, classes)
+    is_end = np.isin(letter, ('E', 'S'))
+    after_end = _before(is_end, groups) == 1
+    is_new = np.isin(letter, ('B', 'S')) | after_end | ~goes_on
+    is_outside = kind < 0
+    is_first = is_new & ~is_outside
+    first = np.flatnonzero(is_first)
+    edges = np.flatnonzero(is_first | is_outside)
+    edges = np.append(edges, len(y))
+    place = np.searchsorted(edges, first)
+    stop = edges[place + 1]
+    spans = np.column_stack([first, stop, kind[first]])
+    return spans.astype(np.int64)
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #a27a3a3a
+def _read_words(y, groups, classes):
+    "Of each word (n,): the code of its type, its letter, and whether the word before in its sentence has its type."
+    _, kinds, letters = read_tags(classes)
+    kind = kinds[y]
+    goes_on = kind == _before(kind, groups)
+    return kind, letters[y], goes_on
+
 def _before(values, groups):
-    "The value at the word before; -1 at the first word of a sentence."
+    "The value at the word before (n,); -1 at the first word of a sentence."
     shifted = np.full(len(values), -1)
-    shifted[1:] = np.where(groups[1:] == groups[:-1], values[:-1], -1)
+    is_same = groups[1:] == groups[:-1]
+    shifted[1:] = np.where(is_same, values[:-1], -1)
     return shifted
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #ad50d9e5
-def iob2_tags(
-    spans:np.ndarray, # (m, 3) of `find_spans`
-    n:int, # number of words
-    types:Sequence, # names of the types
-) -> np.ndarray: # (n,) tags, as text
-    "Spans as IOB2 tags."
-    inside, tags = np.repeat(np.arange(len(spans)), spans[:, 1] - spans[:, 0]), np.full(n, 'O', object)
-    words = np.arange(len(inside)) - np.searchsorted(inside, inside) + spans[inside, 0]
-    suffix = np.array(['' if t == '_' else f'-{t}' for t in types], object)
-    if len(spans): tags[words], tags[spans[:, 0]] = 'I' + suffix[spans[inside, 2]], 'B' + suffix[spans[:, 2]]
+def iob2_tags(spans, n, types):
+    "Spans (m, 3) of n words as IOB2 tags (n,), text."
+    tags = np.full(n, 'O', object)
+    for first, stop, kind in spans:
+        name = types[kind]
+        suffix = '' if name == '_' else f'-{name}'
+        tags[first:stop] = f'I{suffix}'
+        tags[first] = f'B{suffix}'
     return tags
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #58927e44
 def _openers(classes):
-    "For each I the tag that may come before it besides itself, -1 for other tags."
+    "For each I the tag (C,) that may come before it besides itself, -1 for other tags."
     _, kinds, letters = read_tags(classes)
-    if set(letters) - set('OBI'): raise ValueError(f"Tags are decoded as IOB2; there is {classes[int(np.isin(letters, ('E', 'S')).argmax())]!r} among them.")
-    begins = {k: c for c, (k, letter) in enumerate(zip(kinds, letters)) if letter == 'B'}
-    return np.array([begins.get(k, c) if letter == 'I' else -1 for c, (k, letter) in enumerate(zip(kinds, letters))])
+    is_foreign = np.isin(letters, ('E', 'S'))
+    if is_foreign.any():
+        tag = classes[is_foreign.argmax()]
+        raise ValueError(f"Tags are decoded as IOB2; there is {tag!r} among them.")
+    begins = {
+        kinds[c]: c
+        for c in np.flatnonzero(letters == 'B')
+    }
+    openers = np.full(len(classes), -1)
+    for c in np.flatnonzero(letters == 'I'):
+        openers[c] = begins.get(kinds[c], c)
+    return openers
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #81a7ac9e
 def _forward(log, start, running, opener):
-    "Where the best way to each tag of each word comes from (n, C), and how good the best way to each last tag is."
-    inside, back = np.flatnonzero(opener >= 0), np.zeros(log.shape, np.int32)
+    "The tag before each tag of each word on the best way to it (n, C); the value of the best way to each last tag."
+    n_tags = log.shape[1]
+    inside = np.flatnonzero(opener >= 0)
+    outside = opener[inside]
+    origin = np.zeros(log.shape, np.int32)
     best = log[start]
     best[:, inside] = -np.inf # no sentence begins inside
-    for t, k in enumerate(running[1:], 1):
-        origin = np.repeat(best[:k].argmax(1)[:, None], log.shape[1], axis=1)
-        origin[:, inside] = np.where(best[:k, opener[inside]] >= best[:k, inside], opener[inside], inside)
-        best[:k] = np.take_along_axis(best[:k], origin, 1) + log[start[:k] + t]
-        back[start[:k] + t] = origin
-    return back, best
+    for step, k in enumerate(running[1:], 1):
+        row = start[:k] + step
+        before = best[:k] # of the sentences that go on
+        favourite = before.argmax(1, keepdims=True)
+        via = np.repeat(favourite, n_tags, axis=1)
+        opens = before[:, outside] >= before[:, inside]
+        via[:, inside] = np.where(opens, outside, inside)
+        best[:k] = np.take_along_axis(before, via, 1)
+        best[:k] += log[row]
+        origin[row] = via
+    return origin, best
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #ac9c02f5
-def decode(
-    scores:np.ndarray, # (n, C) probabilities of the tags, in the order of the words
-    groups:np.ndarray, # (n,) sentence of each word; words of a sentence lie together
-    classes:Sequence, # (C,) IOB2 tags
-) -> np.ndarray: # (n,) codes of the tags
-    "The most probable valid tags of every sentence."
-    start = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.zeros(0, int)
-    length = np.diff(np.append(start, len(groups)))
-    start, running = start[np.argsort(-length, kind='stable')], len(length) - np.cumsum(np.bincount(length))[:-1]
-    log = np.log(np.maximum(np.asarray(scores, np.float64), 1e-300))
-    back, best = _forward(log, start, running, _openers(classes))
-    tags, now = np.zeros(len(groups), np.int64), best.argmax(1)
-    for t, k in reversed([*enumerate(running)]):
-        tags[start[:k] + t] = now[:k]
-        now[:k] = back[start[:k] + t, now[:k]]
+def decode(scores, groups, classes):
+    "The most probable valid tags (n,) of sentences, from probabilities (n, C) of IOB2 tags; words are in order."
+    n = len(groups)
+    is_first = np.diff(groups, prepend=-1) != 0
+    start = np.flatnonzero(is_first)
+    length = np.diff(start, append=n)
+    longest_first = np.argsort(-length, kind='stable')
+    start = start[longest_first]
+    ended = np.cumsum(np.bincount(length))
+    running = len(length) - ended[:-1] # sentences that have a word at each step
+    scores = np.asarray(scores, np.float64)
+    log = np.log(scores.clip(1e-300))
+    origin, best = _forward(log, start, running, _openers(classes))
+    tags = np.zeros(n, np.int64)
+    tag = best.argmax(1)
+    for step in reversed(range(len(running))):
+        k = running[step]
+        row = start[:k] + step
+        tags[row] = tag[:k]
+        tag[:k] = origin[row, tag[:k]]
     return tags
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #a2736b9d
-def recognise(
-    y:np.ndarray, # (n,) codes of the tags, in the order of the words
-    groups:np.ndarray, # (n,) sentence of each word
-    classes:Sequence, # (C,) tags
-) -> str: # 'IOB2', 'IOB1', 'BIOES', 'BILOU' or 'BMES'
-    "The scheme that tags follow, or mostly follow."
-    first = {str(c)[0] for c in classes}
-    if first & set('MW'): return 'BMES'
-    if first & set('ESLU'): return 'BIOES' if first & set('ES') else 'BILOU'
-    _, kinds, letters = read_tags(classes)
-    fresh = (kinds[y] >= 0) & (kinds[y] != _before(kinds[y], groups))
-    return 'IOB1' if (letters[y[fresh]] == 'I').sum() > (letters[y[fresh]] == 'B').sum() else 'IOB2'
+OWN_LETTERS = dict(BMES='MW', BIOES='ES', BILOU='LU') # that no scheme after it has
+
+def recognise(y, groups, classes):
+    "The scheme that tags (n,) follow, or mostly follow: 'IOB2', 'IOB1', 'BIOES', 'BILOU' or 'BMES'."
+    initials = {str(c)[0] for c in classes}
+    for scheme, letters in OWN_LETTERS.items():
+        if initials.intersection(letters):
+            return scheme
+    _, letter, goes_on = _read_words(y, groups, classes)
+    first = letter[~goes_on].tolist()
+    has_iob1 = first.count('I') > first.count('B')
+    return 'IOB1' if has_iob1 else 'IOB2'
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #52e2b16c
-def misplaced(
-    y:np.ndarray, # (n,) codes of the tags, in the order of the words
-    groups:np.ndarray, # (n,) sentence of each word
-    classes:Sequence, # (C,) tags
-    scheme:str, # of `recognise`
-) -> np.ndarray: # (n,) True where a tag cannot stand
-    "Words whose tag does not fit the one before (or the end of the sentence)."
-    _, kinds, letters = read_tags(classes)
-    letter, goes_on = letters[y], (kinds[y] >= 0) & (kinds[y] == _before(kinds[y], groups))
-    if scheme in ('IOB1', 'IOB2'): return (letter == {'IOB1': 'B', 'IOB2': 'I'}[scheme]) & ~goes_on
-    unfinished, needs = np.isin(letters, ('B', 'I'))[y], np.isin(letter, ('I', 'E'))
-    was_open, is_last = _before(unfinished, groups) == 1, np.append(groups[1:] != groups[:-1], True)[:len(y)]
-    return (needs != was_open) | (needs & ~goes_on) | (unfinished & is_last)
+BOUND = dict(IOB1='B', IOB2='I') # the letter that needs the same type before
+
+def misplaced(y, groups, classes, scheme):
+    "True (n,) for words whose tag does not fit the one before, or the end of the sentence, in a scheme of `recognise`."
+    _, letter, goes_on = _read_words(y, groups, classes)
+    if scheme in BOUND:
+        return ~goes_on & (letter == BOUND[scheme])
+    is_open = np.isin(letter, ('B', 'I'))
+    was_open = _before(is_open, groups) == 1
+    needs_open = np.isin(letter, ('I', 'E'))
+    is_last = np.diff(groups, append=-1) != 0
+    lacks_start = needs_open & ~(was_open & goes_on)
+    breaks_off = was_open & ~needs_open
+    never_ends = is_open & is_last
+    return lacks_start | breaks_off | never_ends
