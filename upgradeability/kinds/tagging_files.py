@@ -429,7 +429,7 @@ def load_conll(
     *,
     split_seed:int=0, # draws the splits that the files do not bring
     root:str|Path|None=None, # not used: nothing is downloaded
-    token:int|None=None, # column of the word, from 0 or, negative, from the end; None: the first that does not count words
+    token:int|None=None, # column of the word, from 0 (-1: the last); None: the first that does not count words
     tag:int|None=None, # column of the tag; None: the last that has tags
     encoding:str='utf-8', # of the files
 ) -> Task: # of kind 'tagging', one row per word
