@@ -6,7 +6,6 @@
 from __future__ import annotations
 import unicodedata
 from functools import partial
-from itertools import groupby
 
 # %% auto #0
 __all__ = ['KIND', 'plot_types', 'plot_sentences']
@@ -47,8 +46,9 @@ def _valid_tags(task, rows, pred, scores):
         return pred, []
     unit = task.unit[rows]
     order = np.lexsort((rows, unit))
+    scores = np.asarray(scores)[order]
     tags = np.empty(len(rows), np.int64)
-    tags[order] = decode(np.asarray(scores)[order], unit[order], task.classes)
+    tags[order] = decode(scores, unit[order], task.classes)
     changed = (tags != pred).sum()
     note = ('tags are the most probable valid sequence of each sentence; '
             f'that changed {changed:,} of {len(rows):,} words')
@@ -63,29 +63,37 @@ def spans_of(p):
             "Entities are found in sentences: these predictions lack `groups` (the sentence of each word) "
             "or the tags in meta['classes']. For tasks that are not about entities choose accuracy or macro_f1.")
     order = np.lexsort((p.ids, p.groups))
-    true, predicted = (find_spans(codes[order], p.groups[order], tags) for codes in (p.y, p.pred))
+    groups = p.groups[order]
+    true, predicted = (
+        find_spans(codes[order], groups, tags)
+        for codes in (p.y, p.pred)
+    )
     return true, predicted, order
 
 # %% ../../nbs/kinds/tagging.ipynb #78ad35e6
-def _word_codes(spans, p):
-    "One number for each span, so that spans of the same words have equal numbers."
-    return spans[:, 0] * (len(p) + 1) + spans[:, 1]
+def _nearest(spans, others):
+    "For each span the last of the others that begins before it ends (m, 3); -1, -1, -1 where there is none."
+    last = np.searchsorted(others[:, 0], spans[:, 1]) - 1
+    none = np.full((1, 3), -1)
+    padded = np.append(others, none, axis=0)
+    return padded[last]
 
-def _span_codes(spans, p):
-    "The same by words and type."
-    n_classes = len(p.meta['classes'])
-    return _word_codes(spans, p) * n_classes + spans[:, 2]
+def _are_among(spans, others):
+    "Which spans (m,) are among the others, with the same words and type; both are in the order of the text."
+    return (_nearest(spans, others) == spans).all(axis=1)
 
 def span_stats(p, of_type=None):
     "Hits, true and predicted spans of each sentence, (n_units, 3); `of_type`: of this type only."
     true, predicted, order = spans_of(p)
     if of_type is not None:
-        true, predicted = (spans[spans[:, 2] == of_type] for spans in (true, predicted))
-    is_hit = np.isin(_span_codes(true, p), _span_codes(predicted, p))
+        true = true[true[:, 2] == of_type]
+        predicted = predicted[predicted[:, 2] == of_type]
+    hits = true[_are_among(true, predicted)]
     units, unit = np.unique(p.groups[order], return_inverse=True)
     columns = []
-    for spans in (true[is_hit], true, predicted):
-        count = np.bincount(unit[spans[:, 0]], minlength=len(units))
+    for spans in (hits, true, predicted):
+        of_words = unit[spans[:, 0]]
+        count = np.bincount(of_words, minlength=len(units))
         columns.append(count.astype(float))
     return sparse.csr_array(np.column_stack(columns))
 
@@ -111,10 +119,11 @@ def per_type(predictions, **options):
     for k, name in enumerate(_types_of(predictions)):
         stats = partial(span_stats, of_type=k)
         metric = Metric(f'f1 of {name}', stats, micro_f1, fraction=True)
-        sums = metric.unit_stats(predictions).sum(0).astype(int)
         f1 = score(predictions, metric, **options)
-        rows.append((name, *sums, *value_and_ends(f1)))
-    df = pd.DataFrame(rows, columns='type hits n predicted f1 low high'.split())
+        sums = stats(predictions).sum(0)
+        rows.append((name, *sums.astype(int), *value_and_ends(f1)))
+    columns = 'type hits n predicted f1 low high'
+    df = pd.DataFrame(rows, columns=columns.split())
     df['precision'] = df.hits / df.predicted
     df['recall'] = df.hits / df.n
     return df['type n predicted precision recall f1 low high'.split()]
@@ -133,8 +142,9 @@ def changes_by_type(a, b):
 def _tag_targets(features, task):
     "A column for each tag but the most frequent one, and the sentence of each word."
     frequent = np.bincount(features.y).argmax()
-    is_tag = np.eye(len(task.classes))[features.y]
-    return np.delete(is_tag, frequent, axis=1), features.groups
+    tags = np.eye(len(task.classes))
+    tags = np.delete(tags, frequent, axis=1)
+    return tags[features.y], features.groups
 
 def _training_sentences(task, seed):
     "Training sentences in nested order."
@@ -148,16 +158,19 @@ def _split_rows(p, split):
     "A row per type and one for 'all types': n_SPLIT (true ones), SPLIT (their F1), and the ends of its interval."
     rows = per_type(p).set_index('type')
     rows = rows[['n', 'f1', 'low', 'high']]
-    rows.loc['all types'] = rows.n.sum(), *value_and_ends(score(p, 'span_f1'))
+    whole = score(p, 'span_f1')
+    rows.loc['all types'] = rows.n.sum(), *value_and_ends(whole)
     rows.columns = f'n_{split}', split, f'{split}_low', f'{split}_high'
     return rows
 
 def _type_rows(train, test):
     "These rows of train and test side by side: 'all types', then the types, the best one on test first."
-    rows = _split_rows(train, 'train').join(_split_rows(test, 'test'), how='outer')
+    rows = _split_rows(train, 'train')
+    rows = rows.join(_split_rows(test, 'test'), how='outer')
+    whole = rows.loc[['all types']]
     types = rows.drop('all types')
     types = types.sort_values('test', ascending=False, kind='stable')
-    return pd.concat([rows.loc[['all types']], types])
+    return pd.concat([whole, types])
 
 # %% ../../nbs/kinds/tagging.ipynb #94cd9710
 def plot_types(
@@ -191,7 +204,14 @@ def _draw_type(ax, y, row, is_hollow):
     "F1 on train and on test, with intervals and in figures; the first line is of all types."
     colour = BLUE if y else 'black'
     above, below = y - .13, y + .13
-    ax.plot([row.train, row.test], [above, below], color=colour, lw=1, alpha=.45, zorder=1)
+    ax.plot(
+        [row.train, row.test],
+        [above, below],
+        color=colour,
+        lw=1,
+        alpha=.45,
+        zorder=1
+    )
     point(ax, above, row, 'train', colour, 's', 4.5, is_hollow)
     point(ax, below, row, 'test', colour, 'o', 6.5)
     n = int(np.nan_to_num(row.n_test))
@@ -203,30 +223,25 @@ def _figure(value):
 
 # %% ../../nbs/kinds/tagging.ipynb #f1e2dc61
 def type_confusion(test):
-    "Counts of entities: types and 'invented' (rows) by what was predicted, types, 'other words' and 'missed' (columns)."
+    "Counts of entities by type and answer: a row 'invented' after the types, columns 'other words' and 'missed'."
     types = _types_of(test)
+    n = len(types)
     true, predicted, _ = spans_of(test)
-    table = np.zeros((len(types) + 1, len(types) + 2), int)
-    _, i, j = np.intersect1d(_word_codes(true, test), _word_codes(predicted, test), return_indices=True)
-    np.add.at(table, (true[i, 2], predicted[j, 2]), 1)
-    unmatched = np.delete(true, i, axis=0)
-    is_missed = ~_touches(unmatched, predicted)
-    np.add.at(table, (unmatched[:, 2], len(types) + is_missed), 1)
-    unmatched = np.delete(predicted, j, axis=0)
-    invented = unmatched[~_touches(unmatched, true)]
-    np.add.at(table, (len(types), invented[:, 2]), 1)
-    return pd.DataFrame(table, [*types, 'invented'], [*types, 'other words', 'missed'])
-
-# %% ../../nbs/kinds/tagging.ipynb #568ee07a
-def _nearest(spans, others):
-    "For each span the last of the others that begins before it ends (m, 3); -1, -1, -1 where there is none."
-    last = np.searchsorted(others[:, 0], spans[:, 1]) - 1
-    padded = np.append(others, [[-1, -1, -1]], axis=0)
-    return padded[last]
+    nearest = _nearest(true, predicted)
+    is_found = (nearest[:, :2] == true[:, :2]).all(axis=1)
+    is_cut = _touches(true, predicted)
+    answer = np.select([is_found, is_cut], [nearest[:, 2], n], n + 1)
+    invented = predicted[~_touches(predicted, true)]
+    table = np.zeros((n + 1, n + 2), int)
+    np.add.at(table, (true[:, 2], answer), 1)
+    np.add.at(table, (n, invented[:, 2]), 1)
+    columns = [*types, 'other words', 'missed']
+    return pd.DataFrame(table, [*types, 'invented'], columns)
 
 def _touches(spans, others):
     "Which spans (m,) share a word with one of the others; both are in the order of the text."
-    return _nearest(spans, others)[:, 1] > spans[:, 0]
+    nearest = _nearest(spans, others)
+    return nearest[:, 1] > spans[:, 0]
 
 # %% ../../nbs/kinds/tagging.ipynb #46361184
 def plot_type_confusion(test, *, ax=None):
@@ -235,63 +250,72 @@ def plot_type_confusion(test, *, ax=None):
     counts = table.to_numpy()
     if not counts.any():
         return say('There is no entity in these sentences, and none was predicted.')
-    share = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    sums = counts.sum(axis=1, keepdims=True)
     n_rows, n_columns = counts.shape
-    predicted, true = ([as_label(clip(name, 18)) for name in names] for names in (table.columns, table.index))
     with style():
         if ax is None:
-            _, ax = plt.subplots(figsize=(max(5, 2.3 + .55 * n_columns), 1.5 + .42 * n_rows))
+            size = max(5, 2.3 + .55 * n_columns), 1.5 + .42 * n_rows
+            _, ax = plt.subplots(figsize=size)
         sns.heatmap(
-            share,
+            counts / sums.clip(1),
             vmin=0,
             vmax=1,
             cmap='Blues',
-            annot=np.where(counts > 0, counts.astype(str), ''),
+            annot=np.where(counts, counts.astype(str), ''),
             fmt='',
             annot_kws={'fontsize': 8.5},
             cbar=False,
             ax=ax
         )
-        ax.set_xticks(np.arange(n_columns) + .5, predicted, rotation=40, ha='right', rotation_mode='anchor')
-        ax.set_yticks(np.arange(n_rows) + .5, true, rotation=0)
-        for draw_line in (ax.axvline, ax.axhline):
-            draw_line(n_rows - 1, color='white', lw=5)
+        ax.set_xticks(
+            np.arange(n_columns) + .5,
+            _short_labels(table.columns),
+            rotation=40,
+            ha='right',
+            rotation_mode='anchor'
+        )
+        ax.set_yticks(np.arange(n_rows) + .5, _short_labels(table.index), rotation=0)
+        ax.axvline(n_rows - 1, color='white', lw=5)
+        ax.axhline(n_rows - 1, color='white', lw=5)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(about_run(test)))
     return ax
 
+def _short_labels(names):
+    "The beginnings of names."
+    return [as_label(clip(name, 18)) for name in names]
+
 # %% ../../nbs/kinds/tagging.ipynb #2179d7bf
 def entity_mistakes(test):
-    """Wrong answers about entities, the most confident first, then entities without an answer: sentence, start and stop in it,
-    true ('' if invented) and predicted type ('' if missed), same_words, confidence."""
+    """Wrong answers about entities, the most confident first, then entities without an answer: sentence, start and
+    stop in it, true ('' if invented) and predicted type ('' if missed), same_words, confidence."""
     true, predicted, order = spans_of(test)
-    is_hit = np.isin(_span_codes(predicted, test), _span_codes(true, test))
-    wrong = predicted[~is_hit]
+    wrong = predicted[~_are_among(predicted, true)]
     missed = true[~_touches(true, predicted)]
-    nearest = _nearest(wrong, true)
-    is_touched = _touches(wrong, true)
     rows = np.concatenate([wrong, missed])
-    sentence, start, stop = _within(test, order, rows)
+    is_missed = np.arange(len(rows)) >= len(wrong)
+    nearest = _nearest(rows, true) # a missed one itself
+    nearest[~_touches(rows, true)] = -1
+    is_same = nearest[:, :2] == rows[:, :2]
     names = np.array([*_types_of(test), ''], object)
-    true_type = np.where(is_touched, nearest[:, 2], -1)
-    has_same_words = (nearest[:, :2] == wrong[:, :2]).all(axis=1)
+    sentence, start, stop = _within(test, order, rows)
     frame = pd.DataFrame(dict(
         sentence=sentence,
         start=start,
         stop=stop,
-        true=names[np.append(true_type, missed[:, 2])],
-        predicted=[*names[wrong[:, 2]], *[''] * len(missed)],
-        same_words=np.append(has_same_words, np.zeros(len(missed), bool)),
+        true=names[nearest[:, 2]],
+        predicted=names[np.where(is_missed, -1, rows[:, 2])],
+        same_words=is_same.all(axis=1) & ~is_missed,
         confidence=_span_confidence(test, order, rows),
     ))
-    frame = frame.sort_values('confidence', ascending=False, kind='stable')
-    return frame.sort_values('predicted', key=lambda names: names == '', kind='stable', ignore_index=True)
+    worst_first = np.lexsort((-frame.confidence, is_missed))
+    return frame.iloc[worst_first].reset_index(drop=True)
 
 # %% ../../nbs/kinds/tagging.ipynb #0ef5ee72
 def _within(test, order, spans):
     "Sentence of each span (m,), and its first word and the end counted within the sentence."
+    start, stop, _ = spans.T
     groups = test.groups[order]
-    start, stop = spans[:, 0], spans[:, 1]
     sentence = groups[start]
     first = np.searchsorted(groups, sentence)
     return sentence, start - first, stop - first
@@ -300,10 +324,11 @@ def _span_confidence(test, order, spans):
     "The mean probability of the predicted tags of each span (m,); NaN without probabilities."
     if test.scores is None:
         return np.full(len(spans), np.nan)
-    start, stop = spans[:, 0], spans[:, 1]
+    start, stop, _ = spans.T
     sure = test.scores[order, test.pred[order]]
     total = np.append(0, np.cumsum(sure))
-    return (total[stop] - total[start]) / (stop - start)
+    sums = total[stop] - total[start]
+    return sums / (stop - start)
 
 # %% ../../nbs/kinds/tagging.ipynb #33085074
 LINE = 92 # letters in a line of text
@@ -312,7 +337,8 @@ MONO = 'DejaVu Sans Mono'
 def _plain_word(word, width=40):
     "A word in letters of equal width."
     letters = drawable(word, font=MONO)
-    return clip(''.join(c if _is_narrow(c) else '□' for c in letters), width)
+    letters = [c if _is_narrow(c) else '□' for c in letters]
+    return clip(''.join(letters), width)
 
 def _is_narrow(letter):
     "Whether a letter is one column wide."
@@ -324,7 +350,8 @@ def _word_places(words, width=LINE):
     places, line, column = [], 0, 0
     for word in words:
         if column and column + len(word) > width:
-            line, column = line + 1, 0
+            line += 1
+            column = 0
         places.append((line, column))
         column += len(word) + 1
     return places
@@ -332,32 +359,59 @@ def _word_places(words, width=LINE):
 # %% ../../nbs/kinds/tagging.ipynb #8a657767
 def _line_parts(places, words, start, stop):
     "(line, left, right) of some words, line by line."
-    for line, part in groupby(range(start, stop), lambda i: places[i][0]):
-        first, *_, last = [*part] * 2
-        yield line, places[first][1], places[last][1] + len(words[last])
+    lines = {}
+    for i in range(start, stop):
+        line, column = places[i]
+        left, _ = lines.get(line, (column, 0))
+        lines[line] = left, column + len(words[i])
+    return [(line, left, right) for line, (left, right) in lines.items()]
 
-def _draw_ground(ax, top, parts, colour):
+def _draw_ground(ax, parts, colour):
     "A coloured ground behind words."
     for line, left, right in parts:
-        corner = left - .15, top + line + .03
-        ground = Rectangle(corner, right - left + .3, .9, lw=0, zorder=1, facecolor=colour, alpha=.25)
-        ax.add_patch(ground)
+        corner = left - .15, line + .03
+        width = right - left + .3
+        ax.add_patch(Rectangle(
+            corner,
+            width,
+            .9,
+            lw=0,
+            zorder=1,
+            facecolor=colour,
+            alpha=.25
+        ))
 
-def _underline(ax, top, parts):
+def _underline(ax, parts):
     "A line under words."
     for line, left, right in parts:
-        y = top + line + .92
-        ax.plot([left, right], [y, y], solid_capstyle='butt', zorder=3, color='black', lw=1.3)
+        y = line + .92
+        ax.plot(
+            [left, right],
+            [y, y],
+            solid_capstyle='butt',
+            zorder=3,
+            color='black',
+            lw=1.3
+        )
 
 # %% ../../nbs/kinds/tagging.ipynb #a33738cb
 def _write(ax, column, line, text, **look):
     "Text in letters of equal width."
-    ax.text(column, line, text, va='center', family=MONO, parse_math=False, **look)
+    ax.text(
+        column,
+        line,
+        text,
+        va='center',
+        family=MONO,
+        parse_math=False,
+        **look
+    )
 
 def _write_word(ax, column, line, word, step=6):
     "A word, some letters at a time: rounded to pixels they would drift from their columns."
     for i in range(0, len(word), step):
-        _write(ax, column + i, line, word[i:i + step], fontsize=9, zorder=4)
+        letters = word[i:i + step]
+        _write(ax, column + i, line, letters, fontsize=9, zorder=4)
 
 # %% ../../nbs/kinds/tagging.ipynb #957b3ce1
 def _mistake_text(row, words):
@@ -390,10 +444,11 @@ def _excerpt(words, first):
 
 def _clip_spans(spans, shift, n):
     "Spans counted from another word on, cut to n words."
+    moved = [(start - shift, stop - shift, name) for start, stop, name in spans]
     return [
-        (max(start - shift, 0), min(stop - shift, n), name)
-        for start, stop, name in spans
-        if stop > shift and start - shift < n
+        (max(start, 0), min(stop, n), name)
+        for start, stop, name in moved
+        if stop > 0 and start < n
     ]
 
 def _draw_sentence(ax, top, words, true, predicted, mistakes):
@@ -402,26 +457,28 @@ def _draw_sentence(ax, top, words, true, predicted, mistakes):
     first = max(0, mistakes.start.min() - 25) if is_long else 0
     shift = first - 1 if first else 0
     shown = _excerpt(words, first)
-    places = _word_places(shown)
-    true, predicted = (_clip_spans(spans, shift, len(shown)) for spans in (true, predicted))
-    for span in predicted:
+    true = _clip_spans(true, shift, len(shown))
+    places = [(top + line, column) for line, column in _word_places(shown)]
+    for span in _clip_spans(predicted, shift, len(shown)):
         colour = BLUE if span in true else WORSE
-        _draw_ground(ax, top, _line_parts(places, shown, *span[:2]), colour)
-    for span in true:
-        _underline(ax, top, _line_parts(places, shown, *span[:2]))
+        parts = _line_parts(places, shown, *span[:2])
+        _draw_ground(ax, parts, colour)
+    for start, stop, _ in true:
+        _underline(ax, _line_parts(places, shown, start, stop))
     for word, (line, column) in zip(shown, places):
-        _write_word(ax, column, top + line + .5, word)
-    last_line, _ = places[-1]
-    end = top + last_line + 1.5
-    told = [_mistake_text(row, words) for row in mistakes[:4].itertuples()]
-    for i, text in enumerate(told):
-        _write(ax, 2, end + i, text, fontsize=8, color=GREY)
-    return end + .2 + len(told)
+        _write_word(ax, column, line + .5, word)
+    last, _ = places[-1]
+    for row in mistakes[:4].itertuples():
+        last += 1
+        text = _mistake_text(row, words)
+        _write(ax, 2, last + .5, text, fontsize=8, color=GREY)
+    return last + 1.7
 
 # %% ../../nbs/kinds/tagging.ipynb #33da7f07
 def _text_axes(title):
     "An axis of letters: one unit to the right is one letter, one unit down is one line."
-    ax = plt.figure(layout='none').add_axes((0, 0, 1, 1))
+    fig = plt.figure(layout='none')
+    ax = fig.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
     marks = {
         'true entity': Line2D([], [], color='black', lw=1.3),
@@ -446,7 +503,8 @@ def _fit_text(ax, height):
     "The size of the figure that makes letters and lines fit."
     ax.set(xlim=(-.5, LINE + .5), ylim=(height, 0))
     letter = .6021 * 9 / 72 # inches
-    ax.figure.set_size_inches((LINE + 1) * letter, height * .19)
+    width = (LINE + 1) * letter
+    ax.figure.set_size_inches(width, height * .19)
 
 # %% ../../nbs/kinds/tagging.ipynb #6ff0945e
 def plot_sentences(
@@ -461,10 +519,11 @@ def plot_sentences(
     top = .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
-        for sentence in wrong.sentence.drop_duplicates()[:n]:
-            words = [_plain_word(word) for word in task.inputs[int(sentence)]]
-            true, predicted = _spans_in(test, sentence)
-            top = _draw_sentence(ax, top, words, true, predicted, wrong[wrong.sentence == sentence])
+        for sentence in wrong.sentence.unique()[:n]:
+            words = map(_plain_word, task.inputs[int(sentence)])
+            spans = _spans_in(test, sentence)
+            mistakes = wrong[wrong.sentence == sentence]
+            top = _draw_sentence(ax, top, [*words], *spans, mistakes)
         _fit_text(ax, top)
     return ax.figure
 
@@ -473,7 +532,10 @@ def _spans_in(test, sentence):
     test = test.take(test.groups == sentence)
     types = _types_of(test)
     true, predicted, _ = spans_of(test)
-    return [[(start, stop, types[kind]) for start, stop, kind in spans.tolist()] for spans in (true, predicted)]
+    return [
+        [(start, stop, types[kind]) for start, stop, kind in spans.tolist()]
+        for spans in (true, predicted)
+    ]
 
 # %% ../../nbs/kinds/tagging.ipynb #0d6c896f
 def _broken_sentences(task, old, new):

@@ -57,6 +57,7 @@ def _is_marked(columns):
 @dataclass(frozen=True, eq=False)
 class Tagged:
     "The words of a file."
+    path: Path
     words: list # (n,) text
     tags: list # (n,) tags as they are in the file
     groups: np.ndarray # (n,) sentence of each word, from 0
@@ -76,10 +77,11 @@ def _counts(values):
     plain = [v for v in values if not ADDED.fullmatch(v)]
     if not plain or not all(v.isascii() and v.isdigit() for v in plain):
         return False
-    numbers = list(map(int, plain))
-    steps = [(b == a + 1, b in (0, 1)) for a, b in pairwise(numbers)]
-    goes_on = any(is_next for is_next, _ in steps)
-    return numbers[0] in (0, 1) and goes_on and all(map(any, steps))
+    first, *later = numbers = list(map(int, plain))
+    goes_on = [b == a + 1 for a, b in pairwise(numbers)]
+    restarts = [b in (0, 1) for b in later]
+    steps = zip(goes_on, restarts)
+    return first in (0, 1) and any(goes_on) and all(map(any, steps))
 
 # %% ../../nbs/kinds/tagging_files.ipynb #649c47f9
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _count_tags(values):
 def _tag_column(last, tagged):
     "The column of the tags: the last one, -1, unless it has none and another has."
     n_tags = sum(TAG.fullmatch(v) is not None for v in last)
-    return max(tagged) if tagged and 2 * n_tags < len(last) else -1
+    is_last = 2 * n_tags >= len(last)
+    return max(tagged, default=-1) if not is_last else -1
 
 # %% ../../nbs/kinds/tagging_files.ipynb #8948b351
 def _width(rows, path):
@@ -190,21 +193,7 @@ def _first_number(columns, layout):
     number = columns[layout.counter]
     return number if number in ('0', '1') else ''
 
-# %% ../../nbs/kinds/tagging_files.ipynb #3cbf48a1
-def _read_file(path, token, tag, encoding):
-    "A `Tagged` (None where no line can be read), and what is wrong with the file, line by line."
-    text = read_text(path, encoding)
-    rows = _columns(text)
-    if not any(columns for _, columns in rows):
-        raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
-    layout = _layout(rows, path, token, tag)
-    words, passed, problems = _read_lines(rows, layout)
-    if not words and not problems:
-        raise ValueError(f"{str(path)!r} has no words, only comments and document marks.")
-    n_lines = len(rows) - text.endswith('\n')
-    tagged = _tagged(words, passed, layout, n_lines) if words else None
-    return tagged, [f'{path}, line {i}: {problem}' for i, problem in problems]
-
+# %% ../../nbs/kinds/tagging_files.ipynb #8f25d83a
 def _read_lines(rows, layout):
     "(word, tag, first word of its sentence, line) of words; numbers of lines passed over; (line, problem) of bad ones."
     words, passed, problems = [], Counter(), []
@@ -227,12 +216,31 @@ def _read_lines(rows, layout):
             words.append((columns[layout.token], columns[layout.tag], start, i))
     return words, passed, problems
 
-def _tagged(words, passed, layout, n_lines):
-    "The words of `_read_lines` as a `Tagged`."
+# %% ../../nbs/kinds/tagging_files.ipynb #3cbf48a1
+def _read_file(path, token, tag, encoding):
+    "A `Tagged`, or None and what is wrong with the file, line by line."
+    text = read_text(path, encoding)
+    rows = _columns(text)
+    if not any(columns for _, columns in rows):
+        raise ValueError(f"{str(path)!r} is empty: a CoNLL file has a word and its tag on each line.")
+    layout = _layout(rows, path, token, tag)
+    words, passed, problems = _read_lines(rows, layout)
+    if not words and not problems:
+        raise ValueError(f"{str(path)!r} has no words, only comments and document marks.")
+    if problems:
+        return None, [f'{path}, line {i}: {problem}' for i, problem in problems]
     tokens, tags, starts, lines = map(list, zip(*words))
     _, groups = np.unique(starts, return_inverse=True)
-    notes = [f'{passed[why]} {names[passed[why] > 1]} passed over' for why, names in PASSED.items() if passed[why]]
-    return Tagged(tokens, tags, groups, np.array(lines), notes, layout, n_lines)
+    n_lines = len(rows) - text.endswith('\n')
+    return Tagged(path, tokens, tags, groups, np.array(lines), _passed_notes(passed), layout, n_lines), []
+
+def _passed_notes(passed):
+    "How many lines were passed over, and why."
+    return [
+        f'{passed[why]} {names[passed[why] > 1]} passed over'
+        for why, names in PASSED.items()
+        if passed[why]
+    ]
 
 # %% ../../nbs/kinds/tagging_files.ipynb #f63a50c1
 def read_conll(path, *, token=None, tag=None, encoding='utf-8'):
@@ -305,49 +313,53 @@ def _joined(parts):
         n_sentences += part.n_sentences
     return words, tags, np.concatenate(groups), rows
 
-def _place(word, rows, files, parts):
+def _place(word, parts):
     "The file and the line of a word."
-    split = next(split for split, own in rows.items() if word in own)
-    line = parts[split].lines[word - rows[split][0]]
-    return f'{files[split].name}, line {line}'
+    for part in parts.values():
+        if word < len(part.words):
+            return f'{part.path.name}, line {part.lines[word]}'
+        word -= len(part.words)
 
 # %% ../../nbs/kinds/tagging_files.ipynb #ae913085
-def _scheme_reading(scheme, tags, wrong, place):
-    "What the tags are and which `wrong` ones (n,) are out of place, the first at a `place`, as a Reading."
+def _scheme_reading(scheme, tags, wrong, parts):
+    "What the tags are and which `wrong` ones (n,) are out of place, as a Reading."
     converted = '' if scheme == 'IOB2' else ', converted to IOB2'
     reading = Reading().add('tags', f'tags are {scheme}{converted}')
     if not wrong.any():
         return reading
-    first = tags[wrong.argmax()]
+    first = wrong.argmax()
     phrase = (f'{wrong.sum()} of {len(tags):,} tags cannot stand where they do in {scheme}, '
-              f'the first is {first!r} ({place}): read as seqeval does by default')
+              f'the first is {tags[first]!r} ({_place(first, parts)}): read as seqeval does by default')
     return reading.add('tags out of place', phrase, 'finding')
 
 def _type_reading(spans, types, rows):
     "How many entities of which type there are, and which types test has and train lacks, as a Reading."
-    counts = np.bincount(spans[:, 2], minlength=len(types)).tolist()
-    reading = Reading().add('entities', dict(zip(types, counts)))
+    counts = {}
+    for split, own in rows.items():
+        found = spans[np.isin(spans[:, 0], own), 2]
+        counts[split] = np.bincount(found, minlength=len(types))
+    in_all = sum(counts.values()).tolist()
+    reading = Reading().add('entities', dict(zip(types, in_all)))
     if 'test' not in rows:
         return reading
-    kinds = {split: set(spans[np.isin(spans[:, 0], own), 2]) for split, own in rows.items()}
-    lost = kinds['test'].difference(kinds['train'], kinds.get('valid', ()))
-    if lost:
-        names = ', '.join(types[k] for k in sorted(lost))
+    known = counts['train'] + counts.get('valid', 0)
+    is_lost = (counts['test'] > 0) & (known == 0)
+    if is_lost.any():
+        names = ', '.join(types[k] for k in np.flatnonzero(is_lost))
         reading = reading.add('types', f'in test but not in train, so never found: {names}', 'finding')
-    for split in sorted(kinds):
-        if not kinds[split]:
+    for split in sorted(counts):
+        if not counts[split].any():
             reading = reading.add('types', f'{split} holds no entity', 'finding')
     return reading
 
 # %% ../../nbs/kinds/tagging_files.ipynb #b0662c17
 LONG_SENTENCE = 500 # words
 
-def _file_reading(files, parts):
+def _file_reading(parts):
     "The sizes of the files, what was passed over, and sentences that are hardly any, as a Reading."
-    sizes = {}
-    reading = Reading()
+    sizes, reading = {}, Reading()
     for split, part in parts.items():
-        name = files[split].name
+        name = part.path.name
         numbers = f'{part.n_lines:,} lines, {part.n_sentences:,} sentences, {len(part.words):,} words'
         sizes[split or 'all'] = f'{name} ({numbers})'
         for note in part.notes:
@@ -364,19 +376,20 @@ def _odd_sentence(part):
     if len(lengths) == 1 and longest > 100:
         return f'no empty line ends a sentence, so all {longest:,} words are one'
     if longest > LONG_SENTENCE:
-        last = part.lines[part.groups == lengths.argmax()][-1]
+        is_in = part.groups == lengths.argmax()
+        last = part.lines[is_in][-1]
         return f'a sentence of {longest:,} words ends in line {last:,}: empty lines end a sentence'
 
 # %% ../../nbs/kinds/tagging_files.ipynb #554f8cbb
-def _column_reading(files, parts, given):
+def _column_reading(parts, given):
     "Which columns were taken, and why, as a Reading; layouts that several files have are named once."
     reading, taken = Reading(), set()
-    for split, part in parts.items():
+    for part in parts.values():
         layout = part.layout
         columns = layout.width, layout.token, layout.tag
         if columns in taken:
             continue
-        where = f'{files[split].name}: ' if taken else ''
+        where = f'{part.path.name}: ' if taken else ''
         taken.add(columns)
         phrase = f'number {layout.token} is the word and number {layout.tag} the tag, of {layout.width} (from 0)'
         reading = reading.add('columns used', where + phrase)
@@ -402,24 +415,23 @@ def _guessed_columns(layout, where, given):
     return reading
 
 # %% ../../nbs/kinds/tagging_files.ipynb #b8750514
-def _example(words, tags, groups):
-    "The first sentence with an entity, or its beginning, with tags."
-    first = next(i for i, tag in enumerate(tags) if tag != 'O')
+def _example(words, tags, groups, first):
+    "The beginning of the sentence with the first word of an entity, with tags."
     rows = np.flatnonzero(groups == groups[first])
-    start = max(rows[0], first - 5)
-    shown = range(start, rows[-1] + 1)[:12]
-    texts = [words[i] if tags[i] == 'O' else f'{words[i]} [{tags[i]}]' for i in shown]
-    if shown[-1] < rows[-1]:
-        texts.append('…')
-    return ' '.join(texts)
+    rows = rows[rows >= first - 5]
+    texts = [
+        words[i] if tags[i] == 'O' else f'{words[i]} [{tags[i]}]'
+        for i in rows[:12]
+    ]
+    rest = ['…'] if len(rows) > 12 else []
+    return ' '.join(texts + rest)
 
 # %% ../../nbs/kinds/tagging_files.ipynb #5281d8dc
 def _sentence_inputs(words, groups):
     "The sentences as `Inputs`: tuples of words."
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    stops = [*starts[1:], len(words)]
-    spans = zip(starts, stops)
-    sentences = [tuple(words[first:stop]) for first, stop in spans]
+    starts = np.flatnonzero(np.diff(groups)) + 1
+    parts = np.split(np.array(words, object), starts)
+    sentences = [tuple(part) for part in parts]
     digests = [digest('\n'.join(sentence).encode()) for sentence in sentences]
     return Inputs(sentences, tuple, np.array(digests, np.uint64))
 
@@ -441,17 +453,16 @@ def load_conll(
     words, tags, groups, rows = _joined(parts)
     classes, y = np.unique(tags, return_inverse=True)
     spans = find_spans(y, groups, classes)
-    _check_enough(files, groups, spans)
+    _check_enough(parts, groups, spans)
     types, _, _ = read_tags(classes)
     scheme = recognise(y, groups, classes)
     wrong = misplaced(y, groups, classes, scheme)
-    place = _place(wrong.argmax(), rows, files, parts)
     options = dict(token=token, tag=tag, encoding=encoding)
     given = {k: v for k, v in options.items() if v not in (None, 'utf-8')}
-    reading += _scheme_reading(scheme, tags, wrong, place)
+    reading += _scheme_reading(scheme, tags, wrong, parts)
     reading += _type_reading(spans, types, rows)
-    reading += _file_reading(files, parts) + _column_reading(files, parts, given)
-    reading = reading.add('first example', _example(words, tags, groups))
+    reading += _file_reading(parts) + _column_reading(parts, given)
+    reading = reading.add('first example', _example(words, tags, groups, spans[0, 0]))
     labels = iob2_tags(spans, len(y), types)
     return make_task(
         str(Spec('conll', str(name), given)),
@@ -473,13 +484,13 @@ def _iob2_classes(labels):
     inside = set(labels) - {'O'}
     return ['O', *sorted(inside, key=lambda tag: (split_tag(tag)[1], tag))]
 
-def _check_enough(files, groups, spans):
+def _check_enough(parts, groups, spans):
     "An error where there is nothing to learn."
-    where = ', '.join(repr(str(file)) for file in files.values())
+    where = ', '.join(repr(str(part.path)) for part in parts.values())
     if not len(spans):
         raise ValueError(f"No word of {where} is tagged as an entity: every tag is O. "
                          "If the tags are in another column, say which by ?tag= (from 0; -1 is the last).")
     n = len(np.unique(groups[spans[:, 0]]))
-    if '' in files and n < 2:
+    if '' in parts and n < 2:
         raise ValueError(f"{where} has {n} sentence with an entity: train and test need one each. "
                          "An empty line ends a sentence. Add sentences, or give a folder with train and test files.")

@@ -86,18 +86,15 @@ def iob2_tags(spans, n, types):
 # %% ../../nbs/kinds/tagging_spans.ipynb #58927e44
 def _openers(classes):
     "For each I the tag (C,) that may come before it besides itself, -1 for other tags."
-    _, kinds, letters = read_tags(classes)
-    is_foreign = np.isin(letters, ('E', 'S'))
-    if is_foreign.any():
-        tag = classes[is_foreign.argmax()]
-        raise ValueError(f"Tags are decoded as IOB2; there is {tag!r} among them.")
-    begins = {
-        kinds[c]: c
-        for c in np.flatnonzero(letters == 'B')
-    }
+    classes = list(classes)
+    _, _, letters = read_tags(classes)
     openers = np.full(len(classes), -1)
-    for c in np.flatnonzero(letters == 'I'):
-        openers[c] = begins.get(kinds[c], c)
+    for c, (tag, letter) in enumerate(zip(classes, letters)):
+        if letter in ('E', 'S'):
+            raise ValueError(f"Tags are decoded as IOB2; there is {tag!r} among them.")
+        begin = f'B{tag[1:]}'
+        if letter == 'I':
+            openers[c] = classes.index(begin) if begin in classes else c
     return openers
 
 # %% ../../nbs/kinds/tagging_spans.ipynb #81a7ac9e
