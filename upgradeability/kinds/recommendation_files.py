@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['load_interactions']
+__all__ = []
 
 # %% ../../nbs/kinds/recommendation_files.ipynb #accc3ec2
 import numpy as np, pandas as pd

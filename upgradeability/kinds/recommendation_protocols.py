@@ -4,13 +4,12 @@
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #14949e68
 from __future__ import annotations
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
 
 # %% auto #0
-__all__ = ['RECOMMENDERS', 'interaction_matrix', 'recommend']
+__all__ = ['RECOMMENDERS']
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #f8843108
 import numpy as np
@@ -26,11 +25,8 @@ from ..protocols import fit_rows, standardiser
 from ..tasks import Task
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #9c08803f
-def interaction_matrix(
-    task:Task, # whose rows are interactions
-    rows:np.ndarray, # the interactions that count
-) -> sparse.csr_array: # (n_users, n_items) float32, 1 where the user took the item
-    "Interactions as a matrix."
+def interaction_matrix(task, rows):
+    "Interactions (n_users, n_items) of some rows, float32: 1 where the user took the item."
     n_users = int(task.unit.max()) + 1
     shape = n_users, len(task.inputs)
     ones = np.ones(len(rows), np.float32)
@@ -107,16 +103,12 @@ def seen_items(task):
     return interaction_matrix(task, before)
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #c110e3ff
-def recommend(
-    task:Task, # whose rows are interactions
-    scores:Callable, # users (n,) -> (n, n_items); an item's own interaction with the user may be left out of its score
-    *,
-    seed:int=0, # draws the training items to be found
-    choices:dict|None=None, # what was chosen and how
-    in_sample:bool=True, # False: scores of training items leave the item itself out
-    notes:Sequence[str]=(), # what the reader should know
-) -> dict: # {'train': Predictions, 'test': Predictions}, one row per user with test items
-    "Lists for every user, judged on train and on test."
+def recommend(task, scores, *, seed=0, choices=None, in_sample=True, notes=()):
+    """Lists for every user with test items, judged on train and on test: {'train': Predictions, 'test': …}.
+
+    `scores` gives users (n,) -> (n, n_items); where it leaves an item's own interaction out, `in_sample` is False.
+    The seed draws the training items to be found.
+    """
     history, test = _history(task), _split_matrix(task, 'test')
     n_test = _count_items(test)
     users = np.flatnonzero(n_test)
