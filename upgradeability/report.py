@@ -21,13 +21,18 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/21_report.ipynb #ec18f27c
 from .checks import leaked_rows, scores_without_leaks
-from .core import check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json
-from .reading import as_code, as_html, as_markdown, decodable, in_common, Reading, reading_html, Shown, visible
-from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, versions
+from .core import (
+    check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json)
+from .reading import (
+    as_code, as_html, as_markdown, decodable, in_common, Reading, reading_html, Shown, visible)
+from .evaluation import (
+    as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, versions)
 from .intervals import Comparison, few_units, score
 from .kind import kind_of
 from .papermill_io import notebook_path
-from .plots import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind, row_labels, say, kind_in, short_name, triple, u_name, wording
+from .plots import (
+    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind,
+    row_labels, say, kind_in, short_name, triple, u_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/21_report.ipynb #1e559f96
