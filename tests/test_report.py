@@ -10,8 +10,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.kinds.classification import confused_pairs, confusion, mistakes, plot_confusion, plot_mistakes, plot_per_class
-from upgradeability.plots import compared, keep, plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style
-from upgradeability.plots import headlines
+from upgradeability.draw import save_figure, style
+from upgradeability.plots import plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training
+from upgradeability.words import compared, headlines
 from upgradeability.report import _meant, findings, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
 from upgradeability.datasets import load_task
 from upgradeability.media import Inputs
@@ -207,11 +208,11 @@ def test_style_leaves_a_notebook_interactive():
 def test_kept_figures(tmp_path):
     df = table(row("knn"), row("linear_probe"))
     ax = plot_scores(df)
-    assert keep(ax, tmp_path/"new", "scores") is ax
+    assert save_figure(ax, tmp_path/"new", "scores") is ax
     first = (tmp_path/"new"/"scores.svg").read_bytes()
-    keep(plot_scores(df).figure, tmp_path/"new", "scores")
+    save_figure(plot_scores(df).figure, tmp_path/"new", "scores")
     assert (tmp_path/"new"/"scores.svg").read_bytes() == first and (tmp_path/"new"/"scores.png").stat().st_size > 5000
-    assert keep(None, tmp_path, "nothing") is None and not list(tmp_path.glob("nothing*"))
+    assert save_figure(None, tmp_path, "nothing") is None and not list(tmp_path.glob("nothing*"))
 
 # ---- findings and provenance
 

@@ -35,7 +35,7 @@ USUAL = dict(
 )
 
 def find_column(columns, role, given=None):
-    "The column with a role of `USUAL`: the given one, else one of the usual names; None for 'none' or where there is none."
+    "The column with a role of `USUAL`: the given one, else one of the usual names; None for 'none' or no such column."
     columns = list(columns)
     if given is None:
         plain = {str(c).lower().replace('-', '_').replace(' ', '_'): c for c in reversed(columns)}

@@ -165,7 +165,7 @@ def _add_meta(parts, **more):
 
 # %% ../nbs/15_recommenders.ipynb #39578e5b
 def _about_users(history, test):
-    "What the pictures need: the size of every user's history, new items, and how many of each user's test items are new."
+    "What the pictures need: the size of each user's history, new items, and the number of each user's new test items."
     new = history.sum(0) == 0
     n_new = (test @ new.astype(int)).astype(int)
     return dict(

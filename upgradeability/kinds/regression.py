@@ -15,10 +15,11 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/regression.ipynb #b07d9ff2
 from ..kind import Kind, Words
-from ..plots import BLUE, GREY, plot_examples, style, point, rows_axes, side
+from ..draw import BLUE, forest, GREY, style
+from ..plots import plot_examples
 from ..protocols import (
     KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
-from ..intervals import score, unit_changes
+from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
 from ..reading import Reading
@@ -305,21 +306,19 @@ def errors_by_target(train, test):
 
 def _interval_columns(name, found):
     "{name, name_low, name_high} of a `Score`; NaN where there is none."
-    if found is None: return {name: np.nan, f'{name}_low': np.nan, f'{name}_high': np.nan}
-    return {name: found.value, f'{name}_low': found.low, f'{name}_high': found.high}
+    values = [np.nan] * 3 if found is None else value_and_ends(found)
+    return dict(zip((name, f'{name}_low', f'{name}_high'), values))
 
 # %% ../../nbs/kinds/regression.ipynb #4f5d91fc
 def plot_errors(train, test):
     "The mean absolute error of each group of targets on train and on test, with intervals, as `Axes`."
     df = errors_by_target(train, test)
-    hollow = not test.meta.get('in_sample', True)
-    with style():
-        ax = rows_axes(None, list(df.group))
-        for y, (_, row) in enumerate(df.iterrows()):
-            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, hollow)
-            point(ax, y + .13, row, 'test', BLUE, 'o', 6.5)
-            side(ax, y, f'{row.test:.3g}   {row.n:,} examples')
-        ax.set(xlabel='mean absolute error (square: train; dot: test)', xlim=(0, None))
+    rows = df.assign(
+        label=df.group,
+        train_hollow=not test.meta.get('in_sample', True),
+        text=[f'{row.test:.3g}   {row.n:,} examples' for row in df.itertuples()])
+    ax = forest(rows, heading='test', xlabel='mean absolute error')
+    ax.set_xlim(0, None)
     return ax
 
 # %% ../../nbs/kinds/regression.ipynb #2d81b829
@@ -340,8 +339,8 @@ def plot_residuals(test):
 # %% ../../nbs/kinds/regression.ipynb #0af4fa80
 def _case_table(test, order):
     "id, true, predicted, confidence (NaN: none is stored) of some examples in this order."
-    names = {name: [f'{v:.4g}' for v in values[order]] for name, values in dict(true=test.y, predicted=test.pred).items()}
-    return pd.DataFrame(dict(id=test.ids[order], **names, confidence=np.nan))
+    def texts(values): return [f'{v:.4g}' for v in values[order]]
+    return pd.DataFrame(dict(id=test.ids[order], true=texts(test.y), predicted=texts(test.pred), confidence=np.nan))
 
 def worst_cases(test):
     "The examples with the largest error first."
@@ -357,7 +356,9 @@ def worsened_cases(old, new):
 
 def plot_worst(task, test): return plot_examples(task, worst_cases(test))
 
-def plot_worsened(task, old, new): return plot_examples(task, worsened_cases(old, new))
+def plot_worsened(task, old, new):
+    "The examples whose error grows, as a `Figure`."
+    return plot_examples(task, worsened_cases(old, new), empty='No error grows.')
 
 # %% ../../nbs/kinds/regression.ipynb #b503c92d
 def changes_by_target(old, new):

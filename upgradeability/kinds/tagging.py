@@ -23,10 +23,11 @@ from ..entities import decode, find_spans, read_tags
 from ..intervals import score, unit_changes, value_and_ends
 from ..kind import Kind, Words
 from ..metrics import Metric, METRICS, Predictions
-from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
+from ..draw import BLUE, clip, GREY, nothing, point, rows_axes, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
 from ..reading import as_label, drawable
+from ..words import about_run
 
 # %% ../../nbs/kinds/tagging.ipynb #7c61f5b7
 def _sentences(y, unit):
@@ -193,7 +194,7 @@ def plot_type_confusion(
 ) -> Axes|None: # a matrix; None where there are no entities
     "Which types of entities are taken for which, cut, missed or invented."
     table = type_confusion(test)
-    if not table.to_numpy().any(): return say('There is no entity in these sentences, and none was predicted.')
+    if not table.to_numpy().any(): return nothing('There is no entity in these sentences, and none was predicted.')
     counts, share = table.to_numpy(), table.div(table.sum(axis=1).clip(lower=1), axis=0)
     with style():
         if ax is None: ax = plt.subplots(figsize=(max(5, 2.3 + .55 * counts.shape[1]), 1.5 + .42 * len(counts)))[1]
@@ -316,7 +317,7 @@ def plot_sentences(
 ) -> Figure|None: # None where no entity was mistaken
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
-    if not len(wrong): return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
+    if not len(wrong): return nothing(f'No entity of the {test.n_units:,} sentences was mistaken.')
     true, said, order = spans_of(test)
     types, top = read_tags(test.meta['classes'])[0], .4
     with style():
@@ -332,7 +333,7 @@ def _broken_sentences(task, old, new):
     "Sentences that the new model gets wrong and the old one did not."
     is_worse = unit_changes(old, new) < 0
     worse = np.unique(new.groups)[is_worse]
-    if not len(worse): return say('There is none.')
+    if not len(worse): return nothing('There is none.')
     return plot_sentences(task, new.take(np.isin(new.groups, worse)))
 
 # %% ../../nbs/kinds/tagging.ipynb #dc4f5995
