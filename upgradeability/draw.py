@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
 
@@ -92,49 +92,62 @@ def wrap_text(text, width=62):
 # %% ../nbs/01b_draw.ipynb #e3dcdb6f
 def axes_or_new(ax, width, height):
     "The given axis, or that of a new figure of this size in inches."
-    return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+    if ax is not None: return ax
+    return plt.subplots(figsize=(width, height))[1]
 
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
-    n, labels = len(labels), [as_label(label, 100) for label in labels]
+    n = len(labels)
+    labels = [as_label(label, 100) for label in labels]
     longest = max(map(len, labels), default=0)
     ax = axes_or_new(ax, 5.4 + .075 * longest, 1 + .42 * n)
     ax.locator_params(axis='x', nbins=5)
-    ax.set(ylim=(n - .45, -.6))
+    ax.set_ylim(n - .45, -.6)
     ax.set_yticks(range(n), labels)
     return ax
 
 # %% ../nbs/01b_draw.ipynb #c39ce879
 def triple(row, name):
     "A value of a row and the ends of its interval."
-    return tuple(float(row[k]) for k in (name, f'{name}_low', f'{name}_high'))
+    names = (name, f'{name}_low', f'{name}_high')
+    return tuple(float(row[k]) for k in names)
 
 def point(ax, y, row, name, colour, marker, size, hollow=False):
     "Draw a value with its interval."
     value, low, high = triple(row, name)
-    ax.plot([low, high], [y, y], color=colour, lw=1.6, solid_capstyle='butt', zorder=2)
     inner = 'white' if hollow else colour
-    ax.plot(value, y, marker, ms=size, mec=colour, mew=1.3, mfc=inner, zorder=3)
+    ax.plot([low, high], [y, y], color=colour, lw=1.6, solid_capstyle='butt', zorder=2)
+    ax.plot(
+        value, y, marker, ms=size,
+        mec=colour, mew=1.3, mfc=inner, zorder=3)
 
 def side(ax, y, text, colour='black', **more):
     "Write text at the right of a line."
     place = ax.get_yaxis_transform()
-    ax.text(1.02, y, as_label(text), transform=place, va='center', color=colour, fontsize=9, **more)
+    ax.text(
+        1.02, y, as_label(text), transform=place,
+        va='center', color=colour, fontsize=9, **more)
 
 # %% ../nbs/01b_draw.ipynb #4f1267c5
 def _forest_row(ax, y, row, name):
     "Draw one line: the dot, the square above it where there is one, and the text."
-    colour = row.get('colour', BLUE)
-    drop = .13 if 'train_hollow' in row else 0
-    if drop:
-        ax.plot([row['train'], row[name]], [y - drop, y + drop], color=colour, lw=1, alpha=.45, zorder=1)
+    colour, drop = row.get('colour', BLUE), 0
+    if 'train_hollow' in row:
+        drop = .13
+        ends = [row['train'], row[name]]
+        ax.plot(ends, [y - drop, y + drop], color=colour, lw=1, alpha=.45, zorder=1)
         point(ax, y - drop, row, 'train', colour, 's', 4.5, row['train_hollow'])
-    point(ax, y + drop, row, name, colour, 'o', 6.5, row.get('hollow', False))
+    point(ax, y + drop, row, name, colour, 'o', 6.5, row.get('hollow'))
     side(ax, y, row['text'], row.get('text_colour', 'black'))
 
 # %% ../nbs/01b_draw.ipynb #99d1cb64
 MARK_LEGEND = dict(
-    loc='lower left', bbox_to_anchor=(0, 1), alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2,
+    loc='lower left',
+    bbox_to_anchor=(0, 1),
+    alignment='left',
+    borderpad=0,
+    borderaxespad=.2,
+    handletextpad=.2,
     title_fontproperties={'weight': 'bold', 'size': 10})
 
 def _mark_legend(ax, rows, title, left_out):
@@ -143,12 +156,13 @@ def _mark_legend(ax, rows, title, left_out):
     marks = {'test': ('o', 'black')}
     if not hollow.all(): marks['train'] = ('s', 'black')
     if hollow.any(): marks[left_out] = ('s', 'white')
-    lines = [Line2D([], [], ls='', marker=m, ms=5.5, mec='black', mfc=inner, mew=1.3) for m, inner in marks.values()]
+    look = dict(ls='', ms=5.5, mec='black', mew=1.3)
+    lines = [Line2D([], [], marker=marker, mfc=inner, **look) for marker, inner in marks.values()]
     ax.legend(lines, marks, ncols=3, title=wrap_text(title), **MARK_LEGEND)
 
 # %% ../nbs/01b_draw.ipynb #ba20656e
 def forest(
-    rows:pd.DataFrame, # label, text, NAME, NAME_low, NAME_high; optional: colour, hollow, text_colour; with train_hollow also train, train_low, train_high
+    rows:pd.DataFrame, # label, text, NAME, NAME_low, NAME_high; colour, hollow, text_colour; train and train_hollow
     name:str='test', # the column of the dots
     *,
     xlabel:str='', # below the axis
@@ -173,12 +187,31 @@ def forest(
 
 # %% ../nbs/01b_draw.ipynb #62c04110
 def bars(labels, pieces, texts, ax=None):
-    "An axis with a bar for each label, and a text beside each; `pieces` are arguments of `Axes.barh`, each with `width` (n,)."
+    "An axis with a bar for each label, and a text beside each; pieces: arguments of `barh`, each with `width` (n,)."
     with style():
         ax = rows_axes(ax, labels)
         for piece in pieces: ax.barh(range(len(labels)), height=.6, **piece)
         for y, text in enumerate(texts): side(ax, y, text)
     return ax
+
+# %% ../nbs/01b_draw.ipynb #f97e3ba3
+SLANTED = dict(rotation=40, ha='right', rotation_mode='anchor')
+
+def _draw_shares(ax, counts):
+    "Shade each count by its share of the row, and write it."
+    totals = counts.sum(1, keepdims=True)
+    written = np.where(counts > 0, counts.astype(str), '')
+    sns.heatmap(
+        counts / np.maximum(totals, 1),
+        vmin=0,
+        vmax=1,
+        cmap='Blues',
+        cbar=False,
+        square=True,
+        annot=written,
+        fmt='',
+        annot_kws={'fontsize': 8.5},
+        ax=ax)
 
 # %% ../nbs/01b_draw.ipynb #771cae5a
 def matrix(
@@ -190,24 +223,22 @@ def matrix(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # rows from top to bottom
     "How often each true answer got each prediction."
-    rows, columns = ([as_label(clip(name, 18)) for name in names] for names in (row_names, column_names))
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    written = np.where(counts > 0, counts.astype(str), '')
-    is_long = max(map(len, columns)) > 3
-    turn = dict(rotation=40, ha='right', rotation_mode='anchor') if is_long else dict(rotation=0)
+    n, m = counts.shape
+    rows = [as_label(clip(name, 18)) for name in row_names]
+    columns = [as_label(clip(name, 18)) for name in column_names]
+    is_short = max(map(len, columns)) <= 3
     with style():
-        ax = axes_or_new(ax, max(5, 1.9 + .42 * len(columns)), 1.3 + .42 * len(rows))
-        sns.heatmap(
-            shares, vmin=0, vmax=1, cmap='Blues', cbar=False, square=True,
-            annot=written, fmt='', annot_kws={'fontsize': 8.5}, ax=ax)
-        ax.set_xticks(np.arange(len(columns)) + .5, columns, **turn)
-        ax.set_yticks(np.arange(len(rows)) + .5, rows, rotation=0)
+        ax = axes_or_new(ax, max(5, 1.9 + .42 * m), 1.3 + .42 * n)
+        _draw_shares(ax, counts)
+        ax.set_xticks(np.arange(m) + .5, columns, **({'rotation': 0} if is_short else SLANTED))
+        ax.set_yticks(np.arange(n) + .5, rows, rotation=0)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(title))
     return ax
 
 # %% ../nbs/01b_draw.ipynb #17e3f33f
 SHOWN = 640 # pixels of the longer side that suffice for a figure
+GROUP_NAME = dict(fontsize=9.5, color=GREY)
 
 def shrunk(example):
     "An example; a picture that is larger than what a figure shows is reduced."
@@ -217,57 +248,65 @@ def shrunk(example):
 
 def _items(cell):
     "(content, lines of its caption, whether it is marked) for each content of a cell."
-    return list(zip_longest(cell['contents'], cell.get('captions', ()), cell.get('marks', ())))
+    captions, marks = cell.get('captions', ()), cell.get('marks', ())
+    return list(zip_longest(cell['contents'], captions, marks))
 
 def _by_group(cells):
     "{name of a group: its cells}; '' is the group of cells that have none."
-    return {name: list(members) for name, members in groupby(cells, key=lambda cell: cell.get('group', ''))}
+    groups = {}
+    for cell in cells:
+        groups.setdefault(cell.get('group', ''), []).append(cell)
+    return groups
 
 # %% ../nbs/01b_draw.ipynb #b499cde5
 def _draw_picture(ax, content, caption, mark, width, colour):
-    "One picture below its caption, in a frame where it is marked."
+    "Draw one picture below its caption, in a frame where it is marked."
     x = np.asarray(content)
-    if x.ndim == 3 and x.shape[2] == 1: x = x[..., 0]
     is_small = max(x.shape[:2]) < 100
     ax.imshow(x, cmap='gray', interpolation='nearest' if is_small else 'auto')
     lines = [wrap_text(clip(line, 2 * width), width) for line in caption or ()]
     ax.set_title('\n'.join(lines), fontsize=8, loc='center', color=colour)
-    if mark:
-        frame = plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec=COLOURS[1], lw=4, clip_on=False)
-        ax.add_patch(frame)
+    if not mark: return
+    frame = plt.Rectangle(
+        (0, 0), 1, 1, transform=ax.transAxes,
+        fill=False, ec=COLOURS[1], lw=4, clip_on=False)
+    ax.add_patch(frame)
 
 # %% ../nbs/01b_draw.ipynb #3eb15498
 def _draw_cell(part, cell, slots, width):
-    "The heading of a cell, and its pictures side by side."
-    is_list = 'group' in cell
-    if cell.get('heading'):
-        place = dict(x=.01, ha='left') if is_list else dict(x=.5, ha='center')
-        part.suptitle(as_label(cell['heading']), fontsize=9, **place)
+    "Draw the heading of a cell, and its pictures side by side."
+    place = dict(x=.01, ha='left') if 'group' in cell else {}
+    if 'heading' in cell: part.suptitle(as_label(cell['heading']), fontsize=9, **place)
     axes = part.subplots(1, slots, squeeze=False)[0]
     for ax in axes: ax.set_axis_off()
-    for ax, item in zip(axes, _items(cell)): _draw_picture(ax, *item, width, cell.get('colour', 'black'))
+    colour = cell.get('colour', 'black')
+    for ax, item in zip(axes, _items(cell)):
+        _draw_picture(ax, *item, width, colour)
 
 def _picture_gallery(cells):
     "A figure of pictures."
     groups = _by_group(cells)
     slots = max(1, *(len(cell['contents']) for cell in cells))
     columns = max(1, 6 // slots)
+    n_lines = -(-max(map(len, groups.values())) // columns)
     side = 8 / (columns * slots) # inches
-    lines = [-(-len(members) // columns) for members in groups.values()]
-    heights = [.3 * bool(name) + n * (side + .3 * (1 + (slots < 6))) for name, n in zip(groups, lines)]
-    fig = plt.figure(figsize=(8.4, sum(heights)))
-    parts = fig.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for part, n, (name, members) in zip(parts, lines, groups.items()):
-        if name: part.suptitle(as_label(name), fontsize=9.5, color=GREY, x=.01, ha='left')
-        places = part.subfigures(n, columns, squeeze=False).flat
-        for place, cell in zip(places, members): _draw_cell(place, cell, slots, int(15 * side))
+    room = .6 if 'captions' in cells[0] else .3 # above a picture
+    height = n_lines * (side + room) + .3 * ('group' in cells[0])
+    fig = plt.figure(figsize=(8.4, height * len(groups)))
+    parts = fig.subfigures(len(groups), 1, squeeze=False)[:, 0]
+    for part, (name, members) in zip(parts, groups.items()):
+        if name: part.suptitle(as_label(name), x=.01, ha='left', **GROUP_NAME)
+        places = part.subfigures(n_lines, columns, squeeze=False)
+        for place, cell in zip(places.flat, members):
+            _draw_cell(place, cell, slots, int(15 * side))
     return fig
 
 # %% ../nbs/01b_draw.ipynb #6a4463ff
 def _text_lines(text, width=92, most=4):
     "The beginning of a text as lines of a figure."
     words = ' '.join(str(text)[:2000].split())
-    return wrap(drawable(words), width, max_lines=most, placeholder=' …') or ['(blank)']
+    lines = wrap(drawable(words), width, max_lines=most, placeholder=' …')
+    return lines or ['(blank)']
 
 def _place_texts(cells):
     "[(x, y, text, look)] of texts below their headings, and the number of lines in all."
@@ -275,9 +314,10 @@ def _place_texts(cells):
     for cell in cells:
         look = dict(weight='bold', color=cell.get('colour', 'black'))
         for content, caption, _ in _items(cell):
-            heading = ': '.join(filter(None, [cell.get('heading'), ', '.join(caption or ())]))
+            parts = [cell.get('heading'), ', '.join(caption or ())]
+            heading = clip(': '.join(filter(None, parts)), 80)
             lines = _text_lines(content)
-            placed.append((0, y, drawable(clip(heading, 80)), look))
+            placed.append((0, y, drawable(heading), look))
             placed.append((0, y + 1.1, '\n'.join(lines), {}))
             y += len(lines) + 1.8
     return placed, y
@@ -287,13 +327,13 @@ MARKED = dict(color='#00724f', weight='bold')
 
 def _place_lists(cells):
     "[(x, y, text, look)] of lists beside one another, and the number of lines in all."
-    placed, width = [], 102 // len(cells)
+    placed, n = [], len(cells)
     for i, cell in enumerate(cells):
-        x = i / len(cells)
-        placed.append((x, 0, cell['heading'], dict(weight='bold')))
+        placed.append((i / n, 0, cell['heading'], dict(weight='bold')))
         for y, (content, _, mark) in enumerate(_items(cell), 1):
-            text = ('✓ ' if mark else '   ') + drawable(clip(content, width))
-            placed.append((x, 1.2 * y, text, MARKED if mark else {}))
+            tick = '✓ ' if mark else '   '
+            name = drawable(clip(content, 102 // n))
+            placed.append((i / n, 1.2 * y, tick + name, MARKED if mark else {}))
     longest = max(len(cell['contents']) for cell in cells)
     return placed, 1.2 * longest + 1.8
 
@@ -303,14 +343,15 @@ def _text_gallery(cells):
     groups = _by_group(cells)
     place = _place_lists if 'marks' in cells[0] else _place_texts
     layouts = [place(members) for members in groups.values()]
-    heights = [height + 1.5 * bool(name) for name, (_, height) in zip(groups, layouts)]
-    ratios = dict(height_ratios=heights)
-    fig, axes = plt.subplots(len(groups), 1, figsize=(8.2, .15 * sum(heights)), squeeze=False, gridspec_kw=ratios)
-    for ax, name, (placed, height) in zip(axes[:, 0], groups, layouts):
+    height = max(lines for _, lines in layouts)
+    inches = .15 * (height + 1.5 * ('group' in cells[0]))
+    fig, axes = plt.subplots(len(groups), 1, figsize=(8.2, inches * len(groups)), squeeze=False)
+    for ax, name, (placed, _) in zip(axes[:, 0], groups, layouts):
         ax.set(xlim=(0, 1), ylim=(height, 0))
         ax.set_axis_off()
-        ax.set_title(as_label(name), fontsize=9.5, color=GREY)
-        for x, y, text, look in placed: ax.text(x, y, text, fontsize=9, va='top', linespacing=1.2, parse_math=False, **look)
+        ax.set_title(as_label(name), **GROUP_NAME)
+        for x, y, text, look in placed:
+            ax.text(x, y, text, fontsize=9, va='top', linespacing=1.2, parse_math=False, **look)
     return fig
 
 # %% ../nbs/01b_draw.ipynb #55a41b03
@@ -320,7 +361,7 @@ GALLERIES = {'pictures': _picture_gallery, 'texts': _text_gallery, '': _no_galle
 
 # %% ../nbs/01b_draw.ipynb #1c38a945
 def gallery(
-    cells:Sequence[dict], # each with contents; optional: heading, captions (lines for each content), colour, marks (bool for each), group
+    cells:Sequence[dict], # contents; heading, colour, captions (lines for each content), marks (bool for each), group
     how:str, # 'pictures' or 'texts'; '': the examples cannot be shown
     empty:str='There are no such examples.', # what is said where there are no cells
 ) -> Figure|None: # None where there is nothing to see

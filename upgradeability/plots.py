@@ -33,13 +33,13 @@ def _row_colours(df):
     "A colour for each row: by model; grey for controls where there is one model, and for `majority`."
     models = df.model.unique()
     by_model = dict(zip(models, COLOURS * len(models)))
-    is_grey = df.protocol.map(is_control) if len(models) == 1 else df.protocol == 'majority'
+    is_grey = df.protocol == 'majority'
+    if len(models) == 1: is_grey = df.protocol.map(is_control)
     return np.where(is_grey, GREY, df.model.map(by_model))
 
-def _u_texts(df):
-    "The upgradeability of each row with its interval, or that there is none."
-    texts = interval_texts(df, 'upgradeability', '+')
-    return np.where(df.test.notna(), texts, 'could not be run')
+def _model_label(model, most=60):
+    "The short name of a model, for matplotlib."
+    return as_label(clip(short_name(model), most))
 
 # %% ../nbs/20_plots.ipynb #225f0753
 def plot_scores(
@@ -48,17 +48,23 @@ def plot_scores(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per row of the table
     "Performance on train and on test with intervals, and the distance between them."
-    left_out, metric = df.protocol.map(protocol_kind).isin(LEFT_OUT), df.metric.iloc[0]
-    text_colour = np.where(left_out, GREY, 'black')
+    metric, ran = df.metric.iloc[0], df.test.notna()
+    left_out = df.protocol.map(protocol_kind).isin(LEFT_OUT)
     rows = df.assign(
         label=row_labels(df),
         colour=_row_colours(df),
         train_hollow=left_out,
-        text=_u_texts(df),
-        text_colour=np.where(df.test.notna(), text_colour, WORSE))
-    majority = df.test[df.protocol == 'majority'].dropna()
-    chance = majority.iloc[0] if len(majority) and df.task.nunique() == 1 else None
-    return forest(rows, title=setting(df), heading=u_name(metric), xlabel=as_label(axis_name(metric)), dotted=chance, ax=ax)
+        text=np.where(ran, interval_texts(df, 'upgradeability', '+'), 'could not be run'),
+        text_colour=np.select([~ran, left_out], [WORSE, GREY], 'black'))
+    majority = df.test[ran & (df.protocol == 'majority')]
+    is_one_chance = len(majority) and df.task.nunique() == 1
+    return forest(
+        rows,
+        title=setting(df),
+        heading=u_name(metric),
+        xlabel=as_label(axis_name(metric)),
+        dotted=majority.iloc[0] if is_one_chance else None,
+        ax=ax)
 
 # %% ../nbs/20_plots.ipynb #ba5ba9ef
 GAIN_COLOURS = {'better': BLUE, 'worse': WORSE, 'undecided': GREY}
@@ -73,21 +79,26 @@ def plot_gains(
     over = over[over.gain.notna() & ~over.protocol.map(is_control)]
     verdicts = [compared(*triple(row, 'gain')) for _, row in over.iterrows()]
     rows = over.assign(
-        label=[f'{name} over {short_name(baseline)}' for name, baseline in zip(row_labels(over), over.baseline)],
+        label=[f'{name} over {short_name(other)}' for name, other in zip(row_labels(over), over.baseline)],
         colour=[GAIN_COLOURS[v] for v in verdicts],
         hollow=[v == 'undecided' for v in verdicts],
         text=interval_texts(over, 'gain', '+'))
     xlabel = 'there is no gain to show'
-    if len(over): xlabel = f"gain in {as_label(str(over.metric.iloc[0]).replace('_', ' '))} (right of the line: better)"
+    if len(over):
+        metric = str(over.metric.iloc[0]).replace('_', ' ')
+        xlabel = f'gain in {as_label(metric)} (right of the line: better)'
     return forest(rows, 'gain', title=setting(over), xlabel=xlabel, zero=True, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #cdf9d1b3
 def _example(task, row):
     "An example as a gallery shows it; a word is shown in its sentence, in brackets."
     if not task.kind.whole_units: return shrunk(task.inputs[int(row)])
-    rows = np.flatnonzero(task.unit == task.unit[row])
-    words, at = list(task.inputs.items[task.unit[row]]), int(rows.searchsorted(row))
-    return ' '.join([*words[:at], f'[{words[at]}]', *words[at + 1:]])
+    unit = task.unit[row]
+    rows = np.flatnonzero(task.unit == unit)
+    words = list(task.inputs.items[unit])
+    at = int(rows.searchsorted(row))
+    words[at] = f'[{words[at]}]'
+    return ' '.join(words)
 
 def _gallery_of(task):
     "How a gallery shows the rows of a task; '' where it cannot."
@@ -100,21 +111,24 @@ def _sure(confidence):
 
 # %% ../nbs/20_plots.ipynb #29e4e623
 def plot_examples(task, examples, n=12, empty='There are no such examples.'):
-    "The first n of wrong answers (id, true, predicted, confidence) as pictures or texts, with what they were taken for, as a `Figure`."
-    how = _gallery_of(task)
-    cells = []
-    for row in examples[:n].itertuples() if how else ():
-        caption = [f'{row.id}: {clip(row.true, 40)}', f'taken for {row.predicted}{_sure(row.confidence)}']
-        cells.append(dict(contents=[_example(task, row.id)], captions=[caption]))
+    "The first n wrong answers (id, true, predicted, confidence) as pictures or texts, as a `Figure`."
+    how, cells = _gallery_of(task), []
+    for row in examples[:n].itertuples():
+        true = f'{row.id}: {clip(row.true, 40)}'
+        predicted = f'taken for {row.predicted}{_sure(row.confidence)}'
+        contents = [_example(task, row.id)] if how else []
+        cells.append(dict(contents=contents, captions=[[true, predicted]]))
     return gallery(cells, how, empty)
 
 # %% ../nbs/20_plots.ipynb #7e903951
 def _draw_epochs(ax, part, is_chosen, shade):
-    "Train and valid of one learning rate, with a ring at the epoch that was chosen."
+    "Draw train and valid of one learning rate, with a ring at the epoch that was chosen."
     ax.plot(part.epoch, part.train, color=shade, ls='--', lw=1.3)
     ax.plot(part.epoch, part.valid, color=shade, lw=1.8, label=f'{part.lr.iloc[0]:g}')
     hit = part[is_chosen]
-    ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
+    ax.plot(
+        hit.epoch, hit.valid, 'o', ms=10,
+        mfc='none', mec=WORSE, mew=1.6, zorder=4)
 
 def plot_epochs(predictions, *, ax=None):
     "Performance on train and valid after each epoch and what was chosen, as `Axes`; a colour for each learning rate."
@@ -135,9 +149,10 @@ def plot_epochs(predictions, *, ax=None):
 # %% ../nbs/20_plots.ipynb #9781f219
 def _trained(df):
     "Predictions of the rows that were trained by epochs."
-    by_epochs = df.protocol.map(protocol_kind).isin(('fine_tune', 'from_scratch'))
-    keys = df.key[df.test.notna() & by_epochs]
-    found = [read_predictions(df.attrs['out_dir'], key)['test'] for key in keys]
+    kinds = df.protocol.map(protocol_kind)
+    rows = df[df.test.notna() & kinds.isin(['fine_tune', 'from_scratch'])]
+    out_dir = df.attrs['out_dir']
+    found = [read_predictions(out_dir, key)['test'] for key in rows.key]
     return [p for p in found if len(p.meta.get('epochs', ()))]
 
 # %% ../nbs/20_plots.ipynb #604a2a9b
@@ -222,9 +237,12 @@ def plot_differences(
 def _flip_bars(shown, level):
     "The bars to the left and to the right; dark where a class changes by more than chance."
     is_real = shown.p_holm <= 1 - level
-    broken = [(WORSE, 1 if dark else .45) for dark in is_real & (shown.net < 0)]
-    fixed = [(BLUE, 1 if dark else .45) for dark in is_real & (shown.net > 0)]
-    return [dict(width=-shown.negative, color=broken), dict(width=shown.positive, color=fixed)]
+    bars = []
+    for colour, sign, counts in [(WORSE, -1, shown.negative), (BLUE, 1, shown.positive)]:
+        is_dark = is_real & (sign * shown.net > 0)
+        colours = [(colour, 1 if dark else .45) for dark in is_dark]
+        bars.append(dict(width=sign * counts, color=colours))
+    return bars
 
 # %% ../nbs/20_plots.ipynb #e01874e2
 def plot_flips(
@@ -254,28 +272,38 @@ def _error_bars(rows):
     down, up = rows.test - rows.test_low, rows.test_high - rows.test
     return np.maximum([down, up], 0)
 
+def _ticks_at(ax, sizes):
+    "Ticks where something was measured, on a logarithmic axis."
+    ax.set_xticks(sizes, [f'{n:,.0f}' for n in sizes])
+    ax.set_xticks([], minor=True)
+
 # %% ../nbs/20_plots.ipynb #034586b8
 def _draw_curve(ax, model, part, colour):
     "Draw the measured points of one model, and its law as a line that is dashed where it is extrapolated."
     points, law, beyond = (part[part.origin == k] for k in ('measured', 'fit', 'extrapolated'))
-    ax.plot(points.n_train, points.train, 's', ms=4, mfc='white', mec=colour, alpha=.7)
+    ax.plot(
+        points.n_train, points.train, 's', ms=4,
+        mfc='white', mec=colour, alpha=.7)
     ax.errorbar(
-        points.n_train, points.test, _error_bars(points), fmt='o', ms=5.5, color=colour, lw=1.5,
-        label=as_label(short_name(model), 60))
+        points.n_train, points.test, _error_bars(points),
+        fmt='o', ms=5.5, color=colour, lw=1.5, label=_model_label(model))
     beyond = pd.concat([law[-1:], beyond])
     for piece, dash, shade in [(law, '-', .15), (beyond, '--', .07)]:
         if not len(piece): continue
-        ax.plot(piece.n_train, piece.test, dash, color=colour, lw=1.3)
-        ax.fill_between(piece.n_train, piece.test_low, piece.test_high, color=colour, alpha=shade, lw=0)
+        n = piece.n_train
+        ax.plot(n, piece.test, dash, color=colour, lw=1.3)
+        ax.fill_between(n, piece.test_low, piece.test_high, color=colour, alpha=shade, lw=0)
 
 # %% ../nbs/20_plots.ipynb #4d226c1d
 def _finish_sizes(ax, df, title=None):
     "Ticks where something was measured, and a legend of the models."
     sizes = sorted(df.n_train[df.origin == 'measured'].unique())
-    ax.set(xscale='log', xlabel=f'{wording(df).learned} (train and valid together)')
-    ax.set_xticks(sizes, [f'{n:,.0f}' for n in sizes])
-    ax.set_xticks([], minor=True)
-    ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=title, alignment='left')
+    ax.set_xscale('log')
+    ax.set_xlabel(f'{wording(df).learned} (train and valid together)')
+    _ticks_at(ax, sizes)
+    ax.legend(
+        loc='center left', bbox_to_anchor=(1, .5),
+        title=title, alignment='left')
 
 # %% ../nbs/20_plots.ipynb #4bc2a6d5
 def plot_curve(
@@ -301,10 +329,13 @@ def plot_gap(
 ) -> Axes: # a colour per model
     "Upgradeability by number of labels."
     points = df[df.origin == 'measured']
+    by_model = points.groupby('model', sort=False)
     with style():
         ax = axes_or_new(ax, 6.6, 2.8)
-        for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)):
-            ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=as_label(short_name(model), 60))
+        for (model, part), colour in zip(by_model, COLOURS * len(points)):
+            ax.plot(
+                part.n_train, part.upgradeability, 'o-',
+                ms=5, color=colour, label=_model_label(model))
         ax.axhline(0, color='black', lw=.8, zorder=0)
         ax.set_ylabel(u_name(df.attrs.get('metric', 'accuracy')))
         _finish_sizes(ax, df)
@@ -337,15 +368,19 @@ def plot_labels(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # one line per model; None where no curve has a 95 %
     "Labels needed for 95 % of one's own and of the best model's performance."
-    if summary.label_efficiency.isna().all(): return nothing('These curves reach nothing of which 95 % could be taken.')
-    ends = dict(efficiency_low='label_efficiency_low', efficiency_high='label_efficiency_high')
-    rows = summary.rename(columns=ends).assign(
+    if summary.label_efficiency.isna().all():
+        return nothing('These curves reach nothing of which 95 % could be taken.')
+    rows = summary.assign(
         label=summary.model.map(short_name),
+        label_efficiency_low=summary.efficiency_low,
+        label_efficiency_high=summary.efficiency_high,
         text=[_labels_text(row) for row in summary.itertuples()])
     xlabel = f'{wording(summary).learned} (filled: own 95 %; ring: 95 % of the best)'
     ax = forest(rows, 'label_efficiency', heading="own 95 %, best's 95 %", xlabel=xlabel, ax=ax)
-    best = summary.labels_to_95_of_best.where(np.isfinite(summary.labels_to_95_of_best))
-    ax.plot(best, range(len(best)), 'o', ms=10, mfc='none', mec=GREY, mew=1.3, zorder=2)
+    best = summary.labels_to_95_of_best.replace(np.inf, np.nan)
+    ax.plot(
+        best, range(len(best)), 'o', ms=10,
+        mfc='none', mec=GREY, mew=1.3, zorder=2)
     ax.set_xscale('log')
     _round_ticks(ax, lambda v, _: f'{v:,.0f}')
     return ax
@@ -374,21 +409,31 @@ def plot_ranking(
     return forest(rows, 'score', heading='chance of being best', xlabel=xlabel, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #f72c70d1
+THIN = dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4)
+
 def _apart(y, gap):
     "Heights for labels at `y`, moved so far up that each has its room."
-    heights, order = np.array(y, float), np.argsort(y)
-    for lower, upper in zip(order, order[1:]): heights[upper] = max(heights[upper], heights[lower] + gap)
+    heights = np.array(y, float)
+    order = np.argsort(y)
+    for lower, upper in zip(order, order[1:]):
+        lowest = heights[lower] + gap
+        heights[upper] = max(heights[upper], lowest)
     return heights
 
 def _name_lines(ax, ends):
     "Write the name of each model at the right, joined to the end of its line."
-    line = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis
-    arrow = dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4)
+    inches = ax.figure.get_figheight() - .7
+    line = .17 * np.ptp(ax.get_ylim()) / inches # a line of text, in units of the axis
+    place = ax.get_yaxis_transform()
     for y, row in zip(_apart(ends.score, line), ends.itertuples()):
-        name = as_label(clip(short_name(row.model)))
         ax.annotate(
-            name, (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(),
-            va='center', fontsize=8.5, arrowprops=arrow)
+            _model_label(row.model, 28),
+            (row.examples, row.score),
+            (1.02, y),
+            textcoords=place,
+            va='center',
+            fontsize=8.5,
+            arrowprops=THIN)
 
 # %% ../nbs/20_plots.ipynb #325abfea
 def plot_rungs(
@@ -399,17 +444,32 @@ def plot_rungs(
     "What each model scored with how many examples, and where it was left behind."
     steps = pd.DataFrame(ranking.attrs['steps'])
     ends = steps.sort_values('rung').drop_duplicates('model', keep='last')
-    examples, last = sorted(steps.examples.unique()), steps.rung.max()
+    last = steps.rung.max()
     with style():
         ax = axes_or_new(ax, 7, 1.6 + .3 * max(6, len(ends)))
         for _, part in steps.groupby('model', sort=False):
             colour = BLUE if part.rung.max() == last else GREY
-            ax.errorbar(part.examples, part.score, part.se, fmt='o-', ms=5, lw=1.4, color=colour)
-        ax.set(xscale='log', xlabel='training examples seen', ylabel=f'{_score_name(ranking)} (± standard error)')
-        ax.set_xticks(examples, [f'{n:,}' for n in examples])
-        ax.set_xticks([], minor=True)
+            ax.errorbar(
+                part.examples, part.score, part.se,
+                fmt='o-', ms=5, lw=1.4, color=colour)
+        ax.set_xscale('log')
+        ax.set_xlabel('training examples seen')
+        ax.set_ylabel(f'{_score_name(ranking)} (± standard error)')
+        _ticks_at(ax, sorted(steps.examples.unique()))
         _name_lines(ax, ends)
     return ax
+
+# %% ../nbs/20_plots.ipynb #ebd20c3a
+def _seconds_by_rung(ranking):
+    "Seconds of the warm-up and of each model (rows) for the warm-up and each rung (columns)."
+    names = ranking.model[ranking['rank'].notna()]
+    steps = pd.DataFrame(ranking.attrs['steps'])
+    by_rung = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum')
+    seconds = by_rung.reindex(['warm-up', *names])
+    rest = ranking.attrs['spent'] - seconds.sum().sum()
+    seconds.insert(0, 'before', 0.)
+    seconds.loc['warm-up', 'before'] = max(0., rest)
+    return seconds.fillna(0)
 
 # %% ../nbs/20_plots.ipynb #ab08702a
 def plot_spent(
@@ -418,17 +478,15 @@ def plot_spent(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model, and one for the warm-up
     "Seconds that a ranking spent on each model, rung by rung."
-    spent, names = ranking.attrs['spent'], ranking.model[ranking['rank'].notna()]
-    steps = pd.DataFrame(ranking.attrs['steps'])
-    by_rung = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum', fill_value=0)
-    seconds = by_rung.loc[names]
-    warm_up = max(0., spent - seconds.to_numpy().sum())
-    shades = plt.cm.Blues(np.linspace(.45, 1, seconds.shape[1]))
-    starts = seconds.cumsum(axis=1).shift(axis=1, fill_value=0)
-    pieces = [dict(width=[0, *seconds[r]], left=[0, *starts[r]], color=[shade]) for r, shade in zip(seconds, shades)]
-    totals = [warm_up, *seconds.sum(axis=1)]
-    labels = ['warm-up', *names.map(short_name)]
-    ax = bars(labels, [dict(width=[warm_up, *[0] * len(names)], color=GREY), *pieces], [f'{s:.1f} s' for s in totals], ax)
+    seconds, spent = _seconds_by_rung(ranking), ranking.attrs['spent']
+    n_rungs = seconds.shape[1] - 1
+    colours = [GREY, *plt.cm.Blues(np.linspace(.45, 1, n_rungs))]
+    starts = seconds.cumsum(axis=1) - seconds
+    pieces = [
+        dict(width=seconds[part], left=starts[part], color=[colour])
+        for part, colour in zip(seconds, colours)]
+    texts = [f'{total:.1f} s' for total in seconds.sum(axis=1)]
+    ax = bars(seconds.index.map(short_name), pieces, texts, ax)
     ax.set_xlabel(f"seconds, {spent:.0f} of {ranking.attrs['budget']:.0f} in all")
     return ax
 
@@ -450,13 +508,17 @@ def plot_check(
 
 # %% ../nbs/20_plots.ipynb #1e989afd
 def _draw_reliability(ax, df):
-    "The dots of a reliability diagram, the diagonal, and the band of a calibrated model."
+    "Draw the dots of a reliability diagram, the diagonal, and the band of a calibrated model."
     ax.plot([0, 1], [0, 1], color=GREY, lw=1, zorder=1)
-    ax.fill_between(df.confidence, df.low, df.high, color=GREY, alpha=.2, lw=0, zorder=0)
+    ax.fill_between(
+        df.confidence, df.low, df.high,
+        color=GREY, alpha=.2, lw=0, zorder=0)
     ax.plot(df.confidence, df.accuracy, 'o', color=BLUE, ms=5.5, zorder=3)
-    smallest = float(df[['confidence', 'accuracy']].min().min())
-    ends = (max(0, smallest - .08), 1.02)
-    ax.set(xlim=ends, ylim=ends, ylabel='share of right answers')
+    lowest = df[['confidence', 'accuracy']].to_numpy().min()
+    ends = (max(0, lowest - .08), 1.02)
+    ax.set_xlim(ends)
+    ax.set_ylim(ends)
+    ax.set_ylabel('share of right answers')
 
 def _draw_confidences(ax, confidences):
     "A histogram below the axis."
@@ -495,11 +557,14 @@ COST_NAMES = {
     'examples_per_second': 'examples per second (right: faster)'}
 
 def _draw_frontier(ax, rows, against):
-    "A line that joins the models that no cheaper one reaches."
+    "Draw a line that joins the models that no cheaper one reaches."
     edge, costs = frontier(rows, against), rows[against]
-    end = costs.min() if against == 'examples_per_second' else costs.max()
-    heights = [*edge.test, edge.test.iloc[-1]]
-    ax.plot([*edge[against], end], heights, color=GREY, lw=1, drawstyle='steps-post', zorder=1)
+    is_speed = against == 'examples_per_second'
+    end = costs.min() if is_speed else costs.max()
+    ax.plot(
+        [*edge[against], end],
+        [*edge.test, edge.test.iloc[-1]],
+        color=GREY, lw=1, drawstyle='steps-post', zorder=1)
 
 # %% ../nbs/20_plots.ipynb #f293f288
 def plot_cost(
@@ -511,18 +576,25 @@ def plot_cost(
 ) -> Axes: # one point per model
     "Performance on test against cost, with intervals."
     if against not in COST_NAMES: raise unknown('cost', against, COST_NAMES)
-    rows = headlines(df).merge(costs.drop_duplicates('model'), on='model', suffixes=('', '_of_cost'))
+    paid = costs.drop_duplicates('model')
+    rows = headlines(df).merge(paid, on='model', suffixes=('', '_of_cost'))
     if rows.empty:
-        shown, paid = (', '.join(names[:3]) for names in (df.model.unique(), costs.model))
-        raise ValueError(f'No model of the results is among the costs: {shown} against {paid}.')
+        shown, known = (', '.join(table.model.unique()[:3]) for table in (df, costs))
+        raise ValueError(f'No model of the results is among the costs: {shown} against {known}.')
+    cost = rows[against]
     with style():
         ax = axes_or_new(ax, 6, 3.4)
         _draw_frontier(ax, rows, against)
-        ax.errorbar(rows[against], rows.test, _error_bars(rows), fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
-        for model, x, y in zip(rows.model, rows[against], rows.test):
-            ax.annotate(as_label(clip(short_name(model))), (x, y), (7, 5), textcoords='offset points', fontsize=8.5)
-        ax.set_xscale('log' if (rows[against] > 0).all() else 'linear')
-        ax.set(xlabel=COST_NAMES[against], ylabel=as_label(axis_name(rows.metric.iloc[0])))
+        ax.errorbar(
+            cost, rows.test, _error_bars(rows),
+            fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
+        for model, *place in zip(rows.model, cost, rows.test):
+            ax.annotate(
+                _model_label(model, 28), place, (7, 5),
+                textcoords='offset points', fontsize=8.5)
+        if (cost > 0).all(): ax.set_xscale('log')
+        ax.set_xlabel(COST_NAMES[against])
+        ax.set_ylabel(as_label(axis_name(rows.metric.iloc[0])))
         ax.margins(x=.15)
         _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
@@ -531,23 +603,30 @@ def plot_cost(
 # %% ../nbs/20_plots.ipynb #f9b02f5d
 def _first_of_each(findings, n):
     "(check, rows) for up to n examples, from all findings in turn, in the order of the checks."
-    shown = findings[findings['rows'].map(len) > 0]
-    order = shown.check.tolist()
-    turns = [(check, rows[i]) for i in range(n) for check, rows in zip(shown.check, shown['rows']) if i < len(rows)]
-    return sorted(turns[:n], key=lambda turn: order.index(turn[0]))
+    shown = findings[findings['rows'].map(len) > 0].reset_index()
+    turns = []
+    for i in range(n):
+        has_more = shown['rows'].map(len) > i
+        turns += [(k, i) for k in shown.index[has_more]]
+    chosen = sorted(turns[:n])
+    return [(shown.check[k], shown['rows'][k][i]) for k, i in chosen]
+
+def _split_of(task, row):
+    "The split of a row; '' where it is in none."
+    splits = task.splits
+    return next((name for name in splits if row in splits[name]), '')
 
 def _finding_cell(task, check, rows):
     "A finding for a gallery: one example or several, each with its split and its label."
     rows, by_row = np.atleast_1d(rows), not task.kind.whole_units
-    captions = []
-    for row in rows:
-        split = next((name for name, members in task.splits.items() if row in members), '')
-        label = [clip(task.classes[task.y[row]], 16)] if by_row else []
-        captions.append([f'{row} in {split}', *label])
-    differ = by_row and len(set(task.y[rows])) > 1
-    contents = [_example(task, row) for row in rows]
+    captions = [[f'{row} in {_split_of(task, row)}'] for row in rows]
+    labels = [task.classes[code] for code in task.y[rows]] if by_row else []
+    for caption, label in zip(captions, labels): caption.append(clip(label, 16))
     return dict(
-        heading=check.replace('_', ' '), contents=contents, captions=captions, colour=WORSE if differ else 'black')
+        heading=check.replace('_', ' '),
+        contents=[_example(task, row) for row in rows],
+        captions=captions,
+        colour=WORSE if len(set(labels)) > 1 else 'black')
 
 # %% ../nbs/20_plots.ipynb #d30b7036
 def plot_findings(
