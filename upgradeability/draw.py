@@ -131,13 +131,14 @@ def side(ax, y, text, colour='black', **more):
 # %% ../nbs/01b_draw.ipynb #4f1267c5
 def _forest_row(ax, y, row, name):
     "Draw one line: the dot, the square above it where there is one, and the text."
-    colour, drop = row.get('colour', BLUE), 0
+    colour = row.get('colour', BLUE)
+    above = below = y
     if 'train_hollow' in row:
-        drop = .13
+        above, below = y - .13, y + .13
         ends = [row['train'], row[name]]
-        ax.plot(ends, [y - drop, y + drop], color=colour, lw=1, alpha=.45, zorder=1)
-        point(ax, y - drop, row, 'train', colour, 's', 4.5, row['train_hollow'])
-    point(ax, y + drop, row, name, colour, 'o', 6.5, row.get('hollow'))
+        ax.plot(ends, [above, below], color=colour, lw=1, alpha=.45, zorder=1)
+        point(ax, above, row, 'train', colour, 's', 4.5, row['train_hollow'])
+    point(ax, below, row, name, colour, 'o', 6.5, row.get('hollow'))
     side(ax, y, row['text'], row.get('text_colour', 'black'))
 
 # %% ../nbs/01b_draw.ipynb #99d1cb64
@@ -157,7 +158,9 @@ def _mark_legend(ax, rows, title, left_out):
     if not hollow.all(): marks['train'] = ('s', 'black')
     if hollow.any(): marks[left_out] = ('s', 'white')
     look = dict(ls='', ms=5.5, mec='black', mew=1.3)
-    lines = [Line2D([], [], marker=marker, mfc=inner, **look) for marker, inner in marks.values()]
+    lines = []
+    for marker, inner in marks.values():
+        lines.append(Line2D([], [], marker=marker, mfc=inner, **look))
     ax.legend(lines, marks, ncols=3, title=wrap_text(title), **MARK_LEGEND)
 
 # %% ../nbs/01b_draw.ipynb #ba20656e
@@ -176,7 +179,8 @@ def forest(
     "Values with their intervals, and a text beside each."
     with style():
         ax = rows_axes(ax, rows.label)
-        for y, row in enumerate(rows.to_dict('records')): _forest_row(ax, y, row, name)
+        for y, row in enumerate(rows.to_dict('records')):
+            _forest_row(ax, y, row, name)
         side(ax, -.5, heading, weight='bold')
         if zero: ax.axvline(0, color='black', lw=.8, zorder=0)
         if dotted is not None: ax.axvline(dotted, color=GREY, lw=1, ls=':', zorder=0)
@@ -248,7 +252,8 @@ def shrunk(example):
 
 def _items(cell):
     "(content, lines of its caption, whether it is marked) for each content of a cell."
-    captions, marks = cell.get('captions', ()), cell.get('marks', ())
+    captions = cell.get('captions', ())
+    marks = cell.get('marks', ())
     return list(zip_longest(cell['contents'], captions, marks))
 
 def _by_group(cells):

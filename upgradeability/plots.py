@@ -132,28 +132,32 @@ def _draw_epochs(ax, part, is_chosen, shade):
 
 def plot_epochs(predictions, *, ax=None):
     "Performance on train and valid after each epoch and what was chosen, as `Axes`; a colour for each learning rate."
-    meta = predictions.meta
+    meta, words = predictions.meta, kind_of_predictions(predictions).words
     curves, chosen = pd.DataFrame(meta['epochs']), meta.get('choices', {})
     shades = plt.cm.Blues(np.linspace(.4, 1, curves.lr.nunique()))
     with style():
         ax = axes_or_new(ax, 5, 3)
         for (lr, part), shade in zip(curves.groupby('lr'), shades):
-            is_chosen = (part.epoch == chosen.get('epoch')) & (lr == chosen.get('lr'))
-            _draw_epochs(ax, part, is_chosen, shade)
+            is_epoch = part.epoch == chosen.get('epoch')
+            _draw_epochs(ax, part, is_epoch & (lr == chosen.get('lr')), shade)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
-        ylabel = f'{kind_of_predictions(predictions).words.train_figure} (dashed: train)'
-        ax.set(xlabel='epoch', ylabel=ylabel, title=as_label(meta.get('protocol', '')))
+        ax.set_xlabel('epoch')
+        ax.set_ylabel(f'{words.train_figure} (dashed: train)')
+        ax.set_title(as_label(meta.get('protocol', '')))
     return ax
 
 # %% ../nbs/20_plots.ipynb #9781f219
 def _trained(df):
     "Predictions of the rows that were trained by epochs."
-    kinds = df.protocol.map(protocol_kind)
-    rows = df[df.test.notna() & kinds.isin(['fine_tune', 'from_scratch'])]
+    protocols = df.protocol.map(protocol_kind)
+    by_epochs = protocols.isin(['fine_tune', 'from_scratch'])
     out_dir = df.attrs['out_dir']
-    found = [read_predictions(out_dir, key)['test'] for key in rows.key]
-    return [p for p in found if len(p.meta.get('epochs', ()))]
+    found = []
+    for key in df.key[df.test.notna() & by_epochs]:
+        test = read_predictions(out_dir, key)['test']
+        if len(test.meta.get('epochs', ())): found.append(test)
+    return found
 
 # %% ../nbs/20_plots.ipynb #604a2a9b
 def plot_training(
@@ -165,8 +169,9 @@ def plot_training(
     n = len(trained)
     with style():
         fig, axes = plt.subplots(1, n, figsize=(1 + 3.6 * n, 3), sharey=True, squeeze=False)
-        for ax, predictions in zip(axes[0], trained): plot_epochs(predictions, ax=ax)
-        for ax in axes[0, 1:]: ax.set_ylabel('')
+        for predictions, ax in zip(trained, axes[0]):
+            plot_epochs(predictions, ax=ax)
+            ax.label_outer()
         for ax in axes[0, :-1]: ax.get_legend().remove()
     return fig
 
@@ -269,7 +274,8 @@ def plot_flips(
 # %% ../nbs/20_plots.ipynb #e95adda4
 def _error_bars(rows):
     "How far the intervals of test reach down and up (2, n); rounding may put an end on the other side of its value."
-    down, up = rows.test - rows.test_low, rows.test_high - rows.test
+    down = rows.test - rows.test_low
+    up = rows.test_high - rows.test
     return np.maximum([down, up], 0)
 
 def _ticks_at(ax, sizes):
@@ -312,13 +318,15 @@ def plot_curve(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a colour per model
     "Performance by number of labels, measured, fitted and extrapolated."
+    metric, protocol = df.attrs.get('metric', 'performance'), df.attrs.get('protocol')
+    by_model = df.groupby('model', sort=False)
     with style():
         ax = axes_or_new(ax, 6.6, 3.8)
-        for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)):
+        for (model, part), colour in zip(by_model, COLOURS * len(df)):
             _draw_curve(ax, model, part, colour)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
-        ax.set_ylabel(as_label(axis_name(df.attrs.get('metric', 'performance'))))
-        _finish_sizes(ax, df, as_label(df.attrs.get('protocol') or '', 60))
+        ax.set_ylabel(as_label(axis_name(metric)))
+        _finish_sizes(ax, df, as_label(protocol or '', 60))
     return ax
 
 # %% ../nbs/20_plots.ipynb #0b528a59
@@ -498,13 +506,17 @@ def plot_check(
 ) -> Axes|None: # one line per model in the order of the ranking; None where nothing was judged
     "What the ranked models reach when they are evaluated in full."
     if judged is None: return None
+    is_top = judged.rung == judged.rung.max()
+    metric = as_label(axis_name(judged.metric.iloc[0]))
     rows = judged.assign(
         label=[f'{int(rank)}. {short_name(model)}' for rank, model in zip(judged['rank'], judged.model)],
-        colour=np.where(judged.rung == judged.rung.max(), BLUE, GREY),
+        colour=np.where(is_top, BLUE, GREY),
         text=interval_texts(judged, 'test'))
-    metric = as_label(axis_name(judged.metric.iloc[0]))
-    xlabel = f'{metric} on test, all labels (dotted: the first place)'
-    return forest(rows, xlabel=xlabel, dotted=judged.test.iloc[0], ax=ax)
+    return forest(
+        rows,
+        xlabel=f'{metric} on test, all labels (dotted: the first place)',
+        dotted=judged.test.iloc[0],
+        ax=ax)
 
 # %% ../nbs/20_plots.ipynb #1e989afd
 def _draw_reliability(ax, df):
@@ -523,8 +535,11 @@ def _draw_reliability(ax, df):
 def _draw_confidences(ax, confidences):
     "A histogram below the axis."
     strip = ax.inset_axes([0, -.3, 1, .18], sharex=ax)
-    strip.hist(confidences, bins=30, range=(0, 1), color=BLUE, alpha=.6)
-    strip.set(yticks=[], xlabel='confidence')
+    strip.hist(
+        confidences, bins=30, range=(0, 1),
+        color=BLUE, alpha=.6)
+    strip.set_yticks([])
+    strip.set_xlabel('confidence')
     ax.tick_params(labelbottom=False)
 
 # %% ../nbs/20_plots.ipynb #c6de2d82
@@ -571,7 +586,7 @@ def plot_cost(
     df:pd.DataFrame, # the results table
     costs:pd.DataFrame, # of `costs`, for the same models
     *,
-    against:str='flops', # 'flops', 'parameters', 'examples_per_second' or 'seconds' (of adapting, from the results table)
+    against:str='flops', # 'flops', 'parameters', 'examples_per_second', or 'seconds' that adapting took
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one point per model
     "Performance on test against cost, with intervals."

@@ -47,15 +47,19 @@ def headlines(
 ) -> pd.DataFrame: # one row for each model, task and number of labels; without those of which nothing ran
     "The rows that a report speaks of."
     ran = df[df.test.notna()]
-    first = ran.protocol.map(protocol_rank).sort_values(kind='stable').index
-    return ran.loc[first].drop_duplicates(['model', 'task', 'n_train']).sort_index()
+    ranks = ran.protocol.map(protocol_rank)
+    first = ranks.sort_values(kind='stable').index
+    rows = ran.loc[first].drop_duplicates(['model', 'task', 'n_train'])
+    return rows.sort_index()
 
 # %% ../nbs/19b_words.ipynb #abff55b5
 def frontier(df, cost):
     "The rows that no cheaper row reaches on test, from the cheapest on."
-    cheap_first = df.sort_values([cost, 'test'], ascending=[cost != 'examples_per_second', False])
-    best_so_far = cheap_first.test.cummax().shift(fill_value=-np.inf)
-    return cheap_first[cheap_first.test > best_so_far]
+    is_cost = cost != 'examples_per_second'
+    cheap_first = df.sort_values([cost, 'test'], ascending=[is_cost, False])
+    so_far = cheap_first.test.cummax()
+    before = so_far.shift(fill_value=-np.inf)
+    return cheap_first[cheap_first.test > before]
 
 # %% ../nbs/19b_words.ipynb #9088a2da
 def compared(
@@ -109,7 +113,9 @@ def kind_in(
     task:str|None=None, # which of its tasks; None: the first
 ) -> Kind: # of that task
     "The kind of a task in a table."
-    if task is None: task = df.task.iloc[0] if 'task' in df and len(df) else df.attrs.get('task')
+    if task is None:
+        has_rows = 'task' in df and len(df)
+        task = df.task.iloc[0] if has_rows else df.attrs.get('task')
     names = df.attrs.get('kinds') or {}
     return kind_of(names.get(task, 'classification'))
 
@@ -150,8 +156,9 @@ def setting(df):
     "What all rows have in common."
     names = [short_name(df[c].iloc[0]) for c in ('model', 'task') if df[c].nunique() == 1]
     text = ' on '.join(names)
-    is_one_size = df.n_train.nunique() == 1 and df.n_train.notna().all()
-    return f'{text}, {int(df.n_train.iloc[0]):,} {wording(df).learned}' if is_one_size else text
+    sizes = df.n_train
+    if sizes.nunique() != 1 or sizes.isna().any(): return text
+    return f'{text}, {int(sizes.iloc[0]):,} {wording(df).learned}'
 
 # %% ../nbs/19b_words.ipynb #cc25656a
 def or_line(

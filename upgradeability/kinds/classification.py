@@ -44,10 +44,17 @@ def plot_per_class(
     shown, remark = _ends(known, most)
     rows = pd.DataFrame(dict(
         label=shown['class'].map(clip),
-        u=shown.upgradeability, u_low=shown.low, u_high=shown.high,
+        u=shown.upgradeability,
+        u_low=shown.low,
+        u_high=shown.high,
         text=[f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}' for row in shown.itertuples()]))
-    xlabel = f'U of the class: recall on test − recall on train\n{remark}'.strip()
-    ax = forest(rows, 'u', heading='recall train → test', title=about_run(test), xlabel=xlabel, zero=True, ax=ax)
+    ax = forest(
+        rows, 'u',
+        heading='recall train → test',
+        title=about_run(test),
+        xlabel=f'U of the class: recall on test − recall on train\n{remark}'.strip(),
+        zero=True,
+        ax=ax)
     if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
     return ax
 
@@ -55,17 +62,23 @@ def plot_per_class(
 def confusion(test):
     "How often each class was taken for each, (C, C) counts: true class by predicted class."
     n = len(class_names(test))
-    return np.bincount(test.y * n + test.pred, minlength=n * n).reshape(n, n)
+    counts = np.bincount(test.y * n + test.pred, minlength=n * n)
+    return counts.reshape(n, n)
 
 # %% ../../nbs/kinds/classification.ipynb #21733315
 def confused_pairs(test):
-    "The classes that are taken for one another: true, predicted, n, share (of the true class); the most frequent first."
-    counts, names = confusion(test), np.array(class_names(test), dtype=object)
+    "Classes that are taken for one another: true, predicted, n, share of the true class; the most frequent first."
+    counts = confusion(test)
+    names = np.array(class_names(test), dtype=object)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     true, predicted = np.nonzero(wrong)
     n = counts[true, predicted]
-    frame = pd.DataFrame({'true': names[true], 'predicted': names[predicted], 'n': n, 'share': n / counts.sum(1)[true]})
+    frame = pd.DataFrame({
+        'true': names[true],
+        'predicted': names[predicted],
+        'n': n,
+        'share': n / counts.sum(1)[true]})
     return frame.sort_values('n', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../../nbs/kinds/classification.ipynb #f82fc7ca
@@ -89,7 +102,8 @@ def plot_confusion(
 ) -> Axes: # a matrix or bars
     "Which classes are taken for which."
     names, title = class_names(test), about_run(test)
-    if len(names) <= most: return matrix(confusion(test), names, names, title=title, ax=ax)
+    if len(names) <= most:
+        return matrix(confusion(test), names, names, title=title, ax=ax)
     pairs = confused_pairs(test)
     return _draw_pairs(pairs[:most], int(pairs.n.sum()), title, ax)
 
@@ -99,8 +113,13 @@ def mistakes(test, n=12):
     names = np.array(class_names(test), dtype=object)
     wrong = test.take(test.y != test.pred)
     confidence = np.nan
-    if wrong.scores is not None: confidence = wrong.scores[np.arange(len(wrong)), wrong.pred]
-    frame = pd.DataFrame({'id': wrong.ids, 'true': names[wrong.y], 'predicted': names[wrong.pred], 'confidence': confidence})
+    if wrong.scores is not None:
+        confidence = wrong.scores[np.arange(len(wrong)), wrong.pred]
+    frame = pd.DataFrame({
+        'id': wrong.ids,
+        'true': names[wrong.y],
+        'predicted': names[wrong.pred],
+        'confidence': confidence})
     return frame.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)[:n]
 
 # %% ../../nbs/kinds/classification.ipynb #b4765d71

@@ -77,14 +77,18 @@ def _training_items(task, seed):
 
 # %% ../../nbs/kinds/recommendation.ipynb #3dcb00b0
 def by_history(train, test, bins=4):
-    "nDCG@10 of about equal groups of users by the size of their history: group, n, train and test with low and high; last the new items."
+    "nDCG@10 of users by the size of their history: group, n, train and test with low and high; last the new items."
     size = np.array(test.meta['history'])
     rows = []
     for name, low, high in size_groups(size[test.ids], bins):
-        parts = [p.take((low <= size[p.ids]) & (size[p.ids] <= high)) for p in (train, test)]
+        parts = []
+        for p in (train, test):
+            own = size[p.ids]
+            parts.append(p.take((low <= own) & (own <= high)))
         rows.append(_history_row(name, *parts))
     new = by_novelty(test)['new']
-    if new is not None: rows.append(_history_row('items nobody took in train', train.take(slice(0)), new))
+    if new is not None:
+        rows.append(_history_row('items nobody took in train', train.take(slice(0)), new))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/kinds/recommendation.ipynb #3f66a6e8
@@ -112,8 +116,13 @@ def plot_by_history(
         colour=np.where(df.train.isna(), WORSE, BLUE),
         train_hollow=not test.meta.get('in_sample', True),
         text=[f'{row.test:.3f}   {row.n:,} users' for row in df.itertuples()])
-    title = about_run(test)
-    ax = forest(rows, title=title, heading='test', left_out='train, item left out', xlabel='ndcg@10', ax=ax)
+    ax = forest(
+        rows,
+        title=about_run(test),
+        heading='test',
+        left_out='train, item left out',
+        xlabel='ndcg@10',
+        ax=ax)
     ax.set_xlim(0, None)
     return ax
 
@@ -151,7 +160,10 @@ def plot_hits(
         if baseline is not None: _draw_hits(ax, baseline, GREY, 'baseline')
         df = _draw_hits(ax, test, BLUE, 'lists')
         ax.plot(df.k, df.best, ':', color='black', lw=1, label='a perfect list')
-        ax.set(xlabel='length k of the list', ylabel='recall@k', xlim=(0, df.k.max() + 1), ylim=(0, None))
+        ax.set_xlabel('length k of the list')
+        ax.set_ylabel('recall@k')
+        ax.set_xlim(0, df.k.max() + 1)
+        ax.set_ylim(0, None)
         ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
         ax.set_title(wrap_text(about_run(test)))
     return ax
@@ -161,11 +173,12 @@ def _row_of(test, user): return test.ids.tolist().index(user)
 
 def _best_to_worst(test, n):
     "Rows of n users, from the best served to the worst."
-    places = min(10, test.scores.shape[1])
-    gain = (test.scores[:, :places] / np.log2(np.arange(2, 2 + places))).sum(1)
-    order = np.argsort(-gain, kind='stable')
-    at = np.linspace(0, len(order) - 1, min(n, len(order)))
-    return order[np.unique(at.round().astype(int))]
+    scores = test.scores[:, :10]
+    discounts = np.log2(np.arange(scores.shape[1]) + 2)
+    order = np.argsort(-(scores / discounts).sum(1), kind='stable')
+    n = min(n, len(order))
+    at = np.linspace(0, len(order) - 1, n).round()
+    return order[np.unique(at.astype(int))]
 
 def _last_items(task, user, n):
     "The last items of a user's history, the latest first."
@@ -177,20 +190,25 @@ def _last_items(task, user, n):
 def _offered(lists, user, most):
     "The first items of one user's list, and which of them are hits."
     row = _row_of(lists, user)
-    is_item = lists.pred[row] >= 0
-    return lists.pred[row][is_item][:most], lists.scores[row][is_item][:most]
+    items, hits = lists.pred[row], lists.scores[row]
+    is_item = items >= 0
+    return items[is_item][:most], hits[is_item][:most]
 
 def _lists(task, test, user, most, old=None):
     "{heading: (items, which are hits)} of one user."
     history = _last_items(task, user, most)
     lists = {'took last': (history, np.zeros(len(history)))}
-    if old is None: return lists | {'is offered': _offered(test, user, most)}
-    return lists | {'was offered': _offered(old, user, most), 'is offered now': _offered(test, user, most)}
+    now = _offered(test, user, most)
+    if old is None: return lists | {'is offered': now}
+    before = _offered(old, user, most)
+    return lists | {'was offered': before, 'is offered now': now}
 
 # %% ../../nbs/kinds/recommendation.ipynb #6d571fb2
 def _about_user(task, test, user, old=None):
     "Who the user is, and how many items were found."
-    def found(lists): return int(lists.scores[_row_of(lists, user), :10].sum())
+    def found(lists):
+        hits = lists.scores[_row_of(lists, user), :10]
+        return int(hits.sum())
     names = task.about.get('users')
     name = visible(names[user], 40) if names else user
     before = '' if old is None else f', {found(old)} before'
@@ -213,7 +231,11 @@ def _list_cells(task, test, user, most, old):
     for heading, (items, hits) in _lists(task, test, user, most, old).items():
         contents = [shrunk(shown[int(i)]) for i in items]
         if not contents and shown is task.classes: contents, hits = ['nothing yet'], [0]
-        cells.append(dict(group=about, heading=heading, contents=contents, marks=hits))
+        cells.append(dict(
+            group=about,
+            heading=heading,
+            contents=contents,
+            marks=hits))
     return cells
 
 # %% ../../nbs/kinds/recommendation.ipynb #ad75ccf3
@@ -222,7 +244,7 @@ def plot_recommendations(
     test:Predictions, # lists
     n:int=4, # users at most
     *,
-    old:Predictions|None=None, # lists of the model in use; None: users from the best served to the worst, else those who lose most
+    old:Predictions|None=None, # lists of the model in use: users who lose most; None: from the best served to the worst
     most:int=10, # items of each list at most
 ) -> Figure|None: # None where there is no list
     "What some users took last beside what they were offered; hits are marked."

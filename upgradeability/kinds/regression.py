@@ -278,7 +278,13 @@ def target_objective(task):
 # %% ../../nbs/kinds/regression.ipynb #abb66c1e
 def _protocols():
     "{name: protocol}."
-    return dict(majority=mean_target, knn=knn, linear_probe=linear_probe, random_probe=random_probe, fine_tune=fine_tune, from_scratch=from_scratch)
+    return dict(
+        majority=mean_target,
+        knn=knn,
+        linear_probe=linear_probe,
+        random_probe=random_probe,
+        fine_tune=fine_tune,
+        from_scratch=from_scratch)
 
 # %% ../../nbs/kinds/regression.ipynb #28fa168a
 N_GROUPS = 5
@@ -292,7 +298,7 @@ def target_groups(y):
     return names, group
 
 def errors_by_target(train, test):
-    "One row for each group of targets: group, n (test examples), and the mean absolute error on train and test with its interval."
+    "One row for each group of targets: group, n (test examples), mean absolute error on train and test with intervals."
     names, group = target_groups(test.y)
     inner = [test.y[group == i].max() for i in np.unique(group)][:-1]
     rows = []
@@ -306,8 +312,9 @@ def errors_by_target(train, test):
 
 def _interval_columns(name, found):
     "{name, name_low, name_high} of a `Score`; NaN where there is none."
+    names = (name, f'{name}_low', f'{name}_high')
     values = [np.nan] * 3 if found is None else value_and_ends(found)
-    return dict(zip((name, f'{name}_low', f'{name}_high'), values))
+    return dict(zip(names, values))
 
 # %% ../../nbs/kinds/regression.ipynb #4f5d91fc
 def plot_errors(train, test):
@@ -324,23 +331,29 @@ def plot_errors(train, test):
 # %% ../../nbs/kinds/regression.ipynb #2d81b829
 def plot_residuals(test):
     "Predicted against true values, and the residuals against the predictions, as a `Figure`."
+    look = dict(s=9, alpha=.5, color=BLUE, lw=0)
+    ends = [min(test.y.min(), test.pred.min()), max(test.y.max(), test.pred.max())]
     with style():
         fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
-        dots = dict(s=9, alpha=.5, color=BLUE, lw=0)
-        left.scatter(test.y, test.pred, **dots)
-        ends = [min(test.y.min(), test.pred.min()), max(test.y.max(), test.pred.max())]
+        left.scatter(test.y, test.pred, **look)
         left.plot(ends, ends, color=GREY, lw=1)
-        left.set(xlabel='true value', ylabel='predicted value (line: perfect)')
-        right.scatter(test.pred, test.y - test.pred, **dots)
+        left.set_xlabel('true value')
+        left.set_ylabel('predicted value (line: perfect)')
+        right.scatter(test.pred, test.y - test.pred, **look)
         right.axhline(0, color=GREY, lw=1)
-        right.set(xlabel='predicted value', ylabel='residual (true - predicted)')
+        right.set_xlabel('predicted value')
+        right.set_ylabel('residual (true − predicted)')
     return fig
 
 # %% ../../nbs/kinds/regression.ipynb #0af4fa80
 def _case_table(test, order):
     "id, true, predicted, confidence (NaN: none is stored) of some examples in this order."
     def texts(values): return [f'{v:.4g}' for v in values[order]]
-    return pd.DataFrame(dict(id=test.ids[order], true=texts(test.y), predicted=texts(test.pred), confidence=np.nan))
+    return pd.DataFrame(dict(
+        id=test.ids[order],
+        true=texts(test.y),
+        predicted=texts(test.pred),
+        confidence=np.nan))
 
 def worst_cases(test):
     "The examples with the largest error first."
