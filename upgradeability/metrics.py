@@ -13,10 +13,11 @@ __all__ = ['METRICS', 'TopScores', 'Predictions', 'Metric', 'per_unit', 'ratio']
 # %% ../nbs/13_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
 from scipy import sparse
+from scipy.stats import binom
 
 # %% ../nbs/13_metrics.ipynb #65f4b081
 from .core import unknown
-from .kind import load_kinds
+from .kind import load_kinds, Kind, kind_of
 
 # %% ../nbs/13_metrics.ipynb #176303f4
 def _refuse_rows(bad, values, message):
@@ -240,6 +241,11 @@ class Predictions:
         "What the answers are."
         if self.pred.ndim == 2: return 'lists'
         return 'values' if self.pred.dtype == np.float64 else 'classes'
+
+    @property
+    def kind(self) -> Kind: # of the task that they are about
+        "The kind of task."
+        return kind_of(self.meta.get('kind'))
 
     @property
     def n_units(self) -> int: # number of independent units
@@ -500,3 +506,16 @@ def ece(p, n_bins=15, *, n_sim=200, seed=0):
         return abs(gaps).sum() / len(bins)
     by_chance = [error(rng.random(len(bins)) < confidence) for _ in range(n_sim)]
     return float(error(correct)), float(np.mean(by_chance))
+
+# %% ../nbs/13_metrics.ipynb #6405f45f
+def reliability(p, n_bins=15):
+    "`calibration` with low and high for a calibrated model; attrs: ece, reference, brier, confidences (n,). Bins have 40 examples or more."
+    n_bins = max(1, min(n_bins, len(p) // 40))
+    df, (error, reference) = calibration(p, n_bins), ece(p, n_bins)
+    chance = df.confidence.clip(0, 1)
+    df['low'], df['high'] = (binom.ppf(q, df.n, chance) / df.n for q in (.025, .975))
+    brier = METRICS['brier']
+    totals = brier.unit_stats(p).sum(0)
+    confidences = p.scores[np.arange(len(p)), p.pred]
+    df.attrs.update(ece=error, reference=reference, brier=float(brier.reduce(totals)), confidences=confidences)
+    return df

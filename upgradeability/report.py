@@ -28,12 +28,12 @@ from .reading import (
 from .evaluation import (
     as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, versions)
 from .intervals import Comparison, few_units, score
-from .kind import kind_of
 from .papermill_io import notebook_path
-from .plots import (
-    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind,
-    row_labels, say, kind_in, short_name, triple, u_name, wording)
 from .tasks import Task, leaked
+from .draw import nothing, triple
+from .words import (
+    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, protocol_kind,
+    row_labels, kind_in, short_name, u_name, wording)
 
 # %% ../nbs/21_report.ipynb #1e559f96
 def read_headline(
@@ -213,7 +213,7 @@ def show_metrics(
 
 def _by_metric(test, own):
     "{metric: figure with interval} of one row."
-    kind = kind_of(test.meta.get('kind', 'classification'))
+    kind = test.kind
     names = dict.fromkeys([own, *kind.also])
     scores = {name: score(test, name) for name in names}
     return {axis_name(name): interval_text(s.value, s.low, s.high).replace(' ', '\N{NO-BREAK SPACE}') for name, s in scores.items()}
@@ -365,7 +365,7 @@ def show_without_leaks(
     checked:pd.DataFrame, # of `check_task` for its task
 ) -> pd.DataFrame|None: # text, one row per row that ran; None where no test example has a copy in train
     "The test performance beside that without the test examples that are also in train."
-    if not len(leaked_rows(checked)): return say('No test example was found to have a copy in train.')
+    if not len(leaked_rows(checked)): return nothing('No test example was found to have a copy in train.')
     ran = df[df.test.notna()]
     both = pd.concat([scores_without_leaks(as_results(df).predictions(r), checked, r.metric) for r in ran.itertuples()])
     cells = lambda name: [interval_text(*triple(r, name)).replace(' ', '\N{NO-BREAK SPACE}') for _, r in both.iterrows()]
