@@ -33,7 +33,8 @@ def _checked_codes(name, values, n):
     values = np.asarray(values)
     if values.shape != (n,):
         raise ValueError(f"`{name}` must contain one class code per id, shape ({n},); got shape {values.shape}.")
-    if n and values.dtype.kind not in 'biu':
+    is_whole = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
+    if n and not is_whole:
         raise ValueError(
             f"`{name}` must contain integer class codes; got {values.dtype}, first value {values[0]!r}. "
             "Encode labels with np.unique(labels, return_inverse=True), and drop rows without a label.")
@@ -169,7 +170,7 @@ def _checked_lists(p, n):
     pred = np.asarray(p.pred)
     hits = np.asarray(p.scores)
     y = _checked_codes('y', p.y, n)
-    is_integer = pred.dtype.kind in 'iu'
+    is_integer = np.issubdtype(pred.dtype, np.integer)
     if len(pred) != n or not is_integer or hits.shape != pred.shape:
         raise ValueError(
             f"Lists need `pred`, integer item codes of shape ({n}, K), and `scores`, their hits, of the same shape; "
@@ -411,7 +412,8 @@ def _log_losses(p):
     "-log of the probability of the true class, (n,)."
     scores = _class_probabilities(p, 'log_loss')
     true = _probability_of(scores, p.y)
-    stored = p.scores.dtype if p.scores.dtype.kind == 'f' else float
+    is_float = np.issubdtype(p.scores.dtype, np.floating)
+    stored = p.scores.dtype if is_float else float
     eps = np.finfo(stored).eps
     return -np.log(np.clip(true, eps, 1 - eps))
 
