@@ -3,7 +3,8 @@ import json
 from dataclasses import replace
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from torch import nn
-from upgradeability.budgets import curve_cells, learning_curve, rank_models
+from upgradeability.curves import learning_curve
+from upgradeability.ranking import rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.intervals import class_flips, compare, compare_all, rank_groups
@@ -161,7 +162,7 @@ def test_shuffled_test_labels_change_no_choice(tmp_path):
 def test_shuffled_test_labels_change_no_choice_of_a_curve(tmp_path):
     task = load_task(data())
     curves = [learning_curve(FAIR(), t, sizes=[9, 18, 36, 72], seeds=[0, 1], out_dir=tmp_path/str(i)) for i, t in enumerate((task, shuffled(task)))]
-    assert_same_choices(*(cells_of(curve_cells(c)) for c in curves))
+    assert_same_choices(*(cells_of(c.cells) for c in curves))
     assert not np.allclose(*(c[c.origin == 'measured'].test for c in curves))
 
 

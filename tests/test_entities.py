@@ -9,7 +9,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
-from upgradeability.budgets import rank_models
+from upgradeability.ranking import rank_models
 from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.kinds.tagging_files import read_conll
 from upgradeability.kinds.tagging_spans import decode, find_spans, iob2_tags, misplaced, read_tags, recognise, split_tag

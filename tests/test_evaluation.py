@@ -79,7 +79,7 @@ def test_columns_types_and_missing_values(tmp_path):
     ok = df[~failed]
     for name in ('train', 'test', 'upgradeability'): assert ((ok[f'{name}_low'] <= ok[name] + 1e-12) & (ok[name] <= ok[f'{name}_high'] + 1e-12)).all()
     again = pd.read_parquet(tmp_path/'run'/'results.parquet')
-    pd.testing.assert_frame_equal(again, df, check_dtype=False, check_exact=True)
+    pd.testing.assert_frame_equal(again, df, check_dtype=False, check_exact=True, check_frame_type=False)
     assert df.attrs['out_dir'] == str(tmp_path/'run')
     assert list(pd.read_csv(tmp_path/'run'/'results.csv').columns) == COLUMNS
 

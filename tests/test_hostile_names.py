@@ -287,7 +287,8 @@ def test_readings_of_every_table(tmp_path):
     from dataclasses import replace
     from torch import nn
     from upgradeability import evaluate, load_task
-    from upgradeability.budgets import curve_cells, learning_curve, rank_models
+    from upgradeability.curves import learning_curve
+    from upgradeability.ranking import rank_models
     from upgradeability.report import keep_provenance, keep_ranking, show_reading
     task = load_task(arrays())
     task = replace(task, reading=task.reading.add('labels', 'three | of *them* are odd', 'finding'))
@@ -295,7 +296,7 @@ def test_readings_of_every_table(tmp_path):
     df = evaluate(net(), task, protocols=['knn'], out_dir=tmp_path/'a')
     curve = learning_curve(net(), task, sizes=[10, 20, 40], seeds=[0], out_dir=tmp_path/'b', n_boot=20)
     ranking = rank_models({'one': net(), 'two': net()}, task, budget=20., smallest=8, out_dir=tmp_path/'c')
-    for table in (df, curve_cells(curve), ranking):
+    for table in (df, curve, ranking):
         shown = show_reading(table)
         assert 'three | of *them* are odd (!)' in shown.text and 'numeric type: float32' in shown.text
         assert '<b>three | of *them* are odd</b>' in shown.html

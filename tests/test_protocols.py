@@ -4,18 +4,22 @@ from dataclasses import replace
 from functools import partial
 import numpy as np, pytest, torch
 from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from upgradeability import finetuning as ft, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
 from upgradeability.intervals import score
+from upgradeability.kind import Kind
+from upgradeability.intervals import score
+from upgradeability.metrics import METRICS, Metric, per_unit
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS
 from upgradeability.heads import CIFAR10_IN_IMAGENET, class_columns
-from upgradeability.protocols import CS, as_is, choose_C, choose_k, excess_bound, fit_logistic, fit_probe, fit_rows, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
+from upgradeability.protocols import CS, as_is, choose_C, choose_k, choose_ridge, excess_bound, fit_logistic, fit_probe, fit_ridge, fit_rows, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
 from upgradeability.datasets import load_task
 
 
@@ -233,6 +237,69 @@ def test_probe_does_not_depend_on_scale_offset_or_order():
     other = linear_probe(None, shuffled, given(shuffled))
     assert other['test'].meta['choices']['C'] == plain['test'].meta['choices']['C']
     np.testing.assert_allclose(other['test'].scores, plain['test'].scores, atol=1e-3)
+
+
+# --- ridge
+
+def numbers(n, d, noise=1., seed=0):
+    "(x, y): features of all sizes, and a number that is linear in three of them."
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)) * rng.lognormal(size=d) + 5
+    return x, (x / x.std(0))[:, :3] @ [2, -1, 1] + noise * rng.normal(size=n) + 40
+
+
+@pytest.mark.parametrize('strength', [1e-4, 1., 1e3])
+@pytest.mark.parametrize('n, d', [(60, 8), (30, 90), (40, 40)])
+def test_ridge_is_that_of_scikit_learn(n, d, strength):
+    x, y = numbers(n + 20, d)
+    ours, theirs = fit_ridge(x[:n], y[:n], strength), make_pipeline(StandardScaler(), Ridge(alpha=strength)).fit(x[:n], y[:n])
+    np.testing.assert_allclose(ours(x), theirs.predict(x), rtol=1e-8)
+    weights, biases = ours.head()
+    assert weights.shape == (1, d) and biases.shape == (1,)
+    np.testing.assert_allclose(x @ weights[0] + biases, ours(x), rtol=1e-8)
+
+
+def test_ridge_drops_dead_features():
+    x, y = numbers(60, 5)
+    dead = np.c_[x, np.full(60, .1)]
+    np.testing.assert_allclose(fit_ridge(dead, y, 1.)(dead), fit_ridge(x, y, 1.)(x), rtol=1e-10)
+    assert fit_ridge(dead, y, 1.).head()[0][0, 5] == 0
+
+
+@pytest.mark.parametrize('n, d', [(100, 20), (40, 70)])
+def test_strength_of_ridge_is_chosen_by_the_slow_loop_too(n, d):
+    x, y = numbers(n, d, noise=3.)
+    train = slice(0, int(.75 * n))
+    found = choose_ridge(x, y, train.stop, codes=np.zeros(n, int))
+    for strength, error in found['squared_error'].items():
+        theirs = make_pipeline(StandardScaler(), Ridge(alpha=strength)).fit(x[train], y[train]).predict(x[train.stop:])
+        assert error == pytest.approx(((theirs - y[train.stop:])**2).mean() / y.var(), rel=1e-6)
+    best = min(found['squared_error'].values())
+    assert found['strength'] == max(s for s, error in found['squared_error'].items() if error <= best + pr.TIE)
+    assert found['by'] == 'valid squared error' and found['tried'] == len(found['squared_error']) == 11 and not found['boundary']
+
+
+def test_strength_of_ridge_does_not_depend_on_units_of_the_target():
+    x, y = numbers(100, 20, noise=3.)
+    a, b = (choose_ridge(x, v, 75, codes=np.zeros(100, int)) for v in (y, 1e4 * y - 7))
+    assert a['strength'] == b['strength'] and np.allclose(list(a['squared_error'].values()), list(b['squared_error'].values()))
+
+
+def test_ridge_without_valid_is_cross_validated_in_strata_or_groups():
+    x, y = numbers(60, 10)
+    codes = np.searchsorted(np.quantile(y, [.25, .5, .75]), y)
+    assert choose_ridge(x, y, 60, codes=codes)['by'] == 'squared error in 5-fold cross-validation'
+    assert choose_ridge(x, y, 60, codes=codes, groups=np.arange(60) // 4)['by'] == 'squared error in 5-fold cross-validation'
+    alone = choose_ridge(x[:4], y[:4], 4, codes=np.arange(4))
+    assert alone == dict(strength=1., tried=0, by='default: too few labels to choose by', boundary=False)
+
+
+def test_ridge_at_the_boundary():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 30))
+    noise = choose_ridge(x, rng.normal(size=100), 80, codes=np.zeros(100, int))
+    assert (noise['strength'], noise['boundary'], noise['tried']) == (1e10, True, 15) and list(noise['squared_error'])[:2] == [1e10, 1e9]
+    assert choose_ridge(x, np.full(100, 3.), 80, codes=np.zeros(100, int))['strength'] == 1e10 # nothing varies
 
 
 # --- what may be looked at
@@ -599,6 +666,76 @@ def test_train_curve_is_of_all_classes(mine):
     try: fine_tune(mine, by_class, None, epochs=1, lrs=[1e-3])
     finally: ft.predict_network = true
     assert len(seen[0]) == 256 and set(np.bincount(task.y[seen[0]])) <= {85, 86}
+
+
+# --- kinds that are not classes
+
+def r2_stats(p): return per_unit(p, np.column_stack([np.ones(len(p)), p.y, p.y**2, (p.y - p.pred)**2]))
+def r2(sums): return 1 - sums[..., 3] / (sums[..., 2] - sums[..., 1]**2 / sums[..., 0])
+
+
+def quarters(y, unit): return np.arange(len(y)), np.searchsorted(np.quantile(y, [.25, .5, .75]), y)
+
+
+def squares(task):
+    "One output, trained by the squared error in standard deviations of the target."
+    y = task.y[fit_rows(task)]
+    mean, sd = y.mean(), y.std()
+    def start(backbone, task, features):
+        found = features(backbone)
+        x, _, y = pr.arrays_of(found, task)
+        chosen = choose_ridge(x, y, len(task.splits['train']), codes=quarters(y, None)[1])
+        def head(rows):
+            weights, biases = fit_ridge(pr.values_at(found, found.x, rows), task.y[rows], chosen['strength']).head()
+            return weights / sd, (biases - mean) / sd
+        return head
+    return ft.Objective(
+        outputs=1, loss=lambda out, y: ((out[:, 0] - (y - mean) / sd)**2).mean(),
+        answers=lambda out: (out[:, 0] * sd + mean, None),
+        losses=lambda answer, y: ((answer[0] - y) / sd)**2, loss_name='squared_error', start=start)
+
+
+@pytest.fixture
+def number_task(monkeypatch):
+    monkeypatch.setitem(METRICS, 'r2_by_hand', Metric('r2_by_hand', r2_stats, r2, reads='values'))
+    kind = Kind('numbers', metric='r2_by_hand', judge='r2_by_hand', strata=quarters, has_classes=False, objective=squares)
+    task = image_task(n=80)
+    y = 7 + 3 * task.y + np.random.default_rng(0).normal(size=len(task.y))
+    return replace(task, kind=kind, y=y, classes=(), metric='r2_by_hand')
+
+
+def test_a_kind_says_what_a_network_is_trained_for(mine, number_task):
+    out = fine_tune(mine, number_task, None, epochs=3, lrs=[1e-2])
+    meta, test = out['test'].meta, out['test']
+    assert test.form == 'values' and test.scores is None and np.array_equal(test.y, number_task.y[number_task.splits['test']])
+    assert [set(row) for row in meta['epochs']] == [{'lr', 'epoch', 'train', 'valid', 'valid_squared_error'}] * 4
+    assert meta['choices']['by'] == 'valid r2 by hand, then squared-error'
+    best = max(meta['epochs'], key=lambda row: (row['valid'], -row['valid_squared_error']))
+    assert meta['choices']['epoch'] == best['epoch'] and r2(r2_stats(test).sum(0)) > .5
+
+
+def test_before_the_first_step_a_network_for_numbers_answers_as_the_ridge(mine, number_task):
+    features = lambda backbone: extract(backbone, number_task, dtype='float32')
+    training, _ = ft._prepare(mine, number_task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
+    rows, test = fit_rows(number_task), number_task.splits['test']
+    pred, scores = training.answer(training.start(rows), test)
+    f = features(mine)
+    x, codes = pr.values_at(f, f.x, rows), quarters(number_task.y[rows], None)[1]
+    strength = choose_ridge(x, number_task.y[rows], len(number_task.splits['train']), codes=codes)['strength']
+    np.testing.assert_allclose(pred, fit_ridge(x, number_task.y[rows], strength)(pr.values_at(f, f.x, test)), rtol=1e-4)
+    assert scores is None
+
+
+def test_rows_for_the_curve_of_numbers_are_drawn_by_strata(mine, number_task):
+    training, _ = ft._prepare(mine, number_task, 2, 32, [1e-3], 'float32', 0, 'random', None)
+    some = ft._some_of(training, 32)
+    assert len(some) == 32 and set(some) <= set(number_task.splits['train'])
+    assert np.bincount(quarters(number_task.y, None)[1][some]).min() >= 6
+
+
+def test_without_valid_numbers_have_no_classes_to_speak_of(mine, number_task):
+    bare = with_splits(number_task, fit_rows(number_task), [])
+    assert fine_tune(mine, bare, None, epochs=1)['test'].meta['choices']['by'] == 'default: fewer than five labels'
 
 
 def test_controls_need_random_weights(mine):

@@ -618,15 +618,17 @@ class _Walk:
 
     def each(self, values):
         "[description] of values."
-        return [self(v) for v in values]
+        return list(map(self, values)) # a comprehension would be one more frame for each level of the recursion
 
     def attributes(self, o, names):
         "[description] of attributes; None where one is missing."
-        return [self(getattr(o, name, None)) for name in names.split()]
+        return list(map(self, [getattr(o, name, None) for name in names.split()]))
 
     def pairs(self, items):
         "[name, description] of values with names."
-        return [[name, self(v)] for name, v in items]
+        names = [name for name, _ in items]
+        found = list(map(self, [v for _, v in items]))
+        return [list(pair) for pair in zip(names, found)]
 
     def met(self, network):
         "Note a network."
@@ -773,7 +775,8 @@ def _walk_class(walk, cls):
 def _walk_method(walk, m):
     "A bound method: its function, and the object that it belongs to."
     name = getattr(m, '__name__', '')
-    return ['method', name, *walk.attributes(m, '__func__ __self__')]
+    f = getattr(m, '__func__', None)
+    return ['method', name, walk(f), walk(m.__self__)]
 
 # %% ../nbs/09_backbones.ipynb #9d83c02c
 def _walk_builtin(walk, f):
@@ -837,7 +840,7 @@ def _walk_set(walk, o):
 
 def _walk_dict(walk, o):
     "Keys and values in their order, and what makes values that are missing."
-    items = [walk.each(item) for item in o.items()]
+    items = list(map(walk.each, o.items()))
     default = getattr(o, 'default_factory', None)
     return ['dict', items, walk(default)]
 
@@ -905,7 +908,7 @@ def _walk_weak(walk, ref):
     return ['weak', walk(ref())]
 
 def _walk_partial(walk, o):
-    return ['partial', *walk.attributes(o, 'func args keywords')]
+    return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
 
 # %% ../nbs/09_backbones.ipynb #bc86c103
 def _walk_compiled(walk, net):

@@ -78,10 +78,11 @@ def fit_weights(
     "Load weights that must fit completely."
     own = module.state_dict()
     shared = [k for k in own if k in state]
+    other = [k for k in shared if state[k].shape != own[k].shape]
     misfits = {
         'missing': [k for k in own if k not in state],
         'unexpected': [k for k in state if k not in own],
-        'mis-shaped': [_two_shapes(k, state[k], own[k]) for k in shared if state[k].shape != own[k].shape],
+        'mis-shaped': [f'{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}' for k in other],
     }
     found = [_some_of(names, kind) for kind, names in misfits.items() if names]
     if found:
@@ -90,8 +91,6 @@ def fit_weights(
             "Check the architecture and its number of classes.")
     module.load_state_dict(state)
     return module
-
-def _two_shapes(name, tensor, wanted): return f'{name} {tuple(tensor.shape)} for {tuple(wanted.shape)}'
 
 def _some_of(names, kind):
     "How many weights do not fit, and the first three: '4 missing (a, b, c, …)'."
@@ -118,7 +117,9 @@ def state_dicts(found, path='', depth=0):
     if not isinstance(found, dict) or depth > 4: return {}
     tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
     states = {path: tensors} if tensors else {}
-    for k, v in found.items(): states |= state_dicts(v, f'{path}.{k}' if path else str(k), depth + 1)
+    for k, v in found.items():
+        inner = f'{path}.{k}' if path else str(k)
+        states |= state_dicts(v, inner, depth + 1)
     return states
 
 def _prefixes(state, own):
@@ -126,7 +127,12 @@ def _prefixes(state, own):
     names = [name for name in own if not name.endswith('num_batches_tracked')]
     middle = len(names) // 2
     tried = names[:8] + names[middle:middle + 8] + names[-8:]
-    return {k.removesuffix(name) for name in tried for k in state if f'.{k}'.endswith(f'.{name}')}
+    return {
+        k.removesuffix(name)
+        for name in tried
+        for k in state
+        if f'.{k}'.endswith(f'.{name}')
+    }
 
 def _candidates(checkpoint, own):
     "All ways to read a checkpoint as this architecture, as `Weights`."
@@ -134,8 +140,9 @@ def _candidates(checkpoint, own):
     for path, state in state_dicts(checkpoint).items():
         for prefix in sorted(_prefixes(state, own) | {''}):
             tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            n_fit = sum(k in tensors and tensors[k].shape == v.shape for k, v in own.items())
-            ways.append(Weights(n_fit, path, prefix, tensors))
+            shared = [k for k in own if k in tensors]
+            fitting = [k for k in shared if tensors[k].shape == own[k].shape]
+            ways.append(Weights(len(fitting), path, prefix, tensors))
     return ways
 
 # %% ../nbs/11_checkpoints.ipynb #2ea19837
@@ -164,8 +171,8 @@ def choose_weights(checkpoint, own, ema, path, prefix=None):
     most = max(w.n_fit for w in ways)
     good = [w for w in ways if w.n_fit > .9 * most] or ways[:1]
     best = max(good, key=lambda w: (*_preference(w, ema), -len(w.prefix)))
-    equals = [w for w in good if w is not best and _preference(w, ema) == _preference(best, ema)]
-    rivals = [w for w in equals if not _same_weights(w.tensors, best.tensors, own)]
+    equals = [w for w in good if _preference(w, ema) == _preference(best, ema)]
+    rivals = [w for w in equals if w is not best and not _same_weights(w.tensors, best.tensors, own)]
     if not rivals: return best
     raise ValueError(
         f"{str(path)!r} contains several sets of weights that fit: {best} and {', '.join(map(str, rivals))}. "
@@ -182,8 +189,12 @@ def _with_prefix(ways, prefix, path):
 
 def _same_weights(a, b, own):
     "Whether two sets of weights are equal in all that the architecture takes from both."
-    shared = [k for k in own if k in a and k in b and a[k].shape == b[k].shape]
-    return all(torch.equal(a[k], b[k]) for k in shared)
+    pairs = [(a[k], b[k]) for k in own if k in a and k in b]
+    return all(
+        torch.equal(x, y)
+        for x, y in pairs
+        if x.shape == y.shape
+    )
 
 # %% ../nbs/11_checkpoints.ipynb #80f6497a
 def sketch(build, n_classes):
@@ -194,16 +205,22 @@ def sketch(build, n_classes):
 
 def weight_shapes(module):
     "{name: shape} of a network's weights."
-    return {k: tuple(v.shape) for k, v in module.state_dict().items() if isinstance(v, torch.Tensor)}
+    return {
+        k: tuple(v.shape)
+        for k, v in module.state_dict().items()
+        if isinstance(v, torch.Tensor)
+    }
 
 def head_names(build):
     "Names of the weights whose shape depends on the number of classes: the head, and auxiliary heads."
-    few, more = (weight_shapes(sketch(build, n)) for n in (3, 5))
+    few = weight_shapes(sketch(build, 3))
+    more = weight_shapes(sketch(build, 5))
     return [k for k in more if few.get(k) != more[k]]
 
 def head_size(head, state):
-    "Number of classes of the last head in a checkpoint; None where it has none."
-    sizes = [len(state[k]) for k in head if k in state and state[k].ndim]
+    "Number of classes of the last head in a checkpoint, auxiliary heads aside; None where it has none."
+    main = [k for k in head if 'aux' not in k.lower()]
+    sizes = [len(state[k]) for k in main if k in state and state[k].ndim]
     return sizes[-1] if sizes else None
 
 def without_head(module, head):
@@ -219,16 +236,25 @@ def fit_checkpoint(make, state, checkpoint, n_classes, spec):
     "The network of `make` with all of its weights from the checkpoint."
     module = make()
     own = module.state_dict()
-    counters = {k: v for k, v in own.items() if k.endswith('num_batches_tracked')} # no feature depends on them
-    state = {k: v for k, v in state.items() if not k.endswith(('total_ops', 'total_params'))} # counts of a profiler
+    counters = _ending(own, 'num_batches_tracked') # no feature depends on them
+    profiled = _ending(state, ('total_ops', 'total_params')) # counts of a profiler
+    state = {k: v for k, v in state.items() if k not in profiled}
     if not n_classes: state = _body_only(state, own)
     try: return fit_weights(module, counters | state, spec)
     except ValueError as e: raise ValueError(f"{e} The file contains: {keys_in_words(checkpoint)}.") from None
 
+def _ending(state, ends):
+    "The weights whose names end so."
+    return {k: v for k, v in state.items() if k.endswith(ends)}
+
 def _body_only(state, own):
     "The weights of a checkpoint without the parts that the architecture lacks, such as projections of the training."
     parts = {k.partition('.')[0] for k in own if '.' in k}
-    return {k: v for k, v in state.items() if k in own or k.partition('.')[0] in parts}
+    return {
+        k: v
+        for k, v in state.items()
+        if k in own or k.partition('.')[0] in parts
+    }
 
 # %% ../nbs/11_checkpoints.ipynb #42109994
 def read_weights(reading, weights, checkpoint, own, n_classes):
@@ -245,7 +271,8 @@ def read_weights(reading, weights, checkpoint, own, n_classes):
     if left:
         some = ', '.join(left[:3])
         reading = reading.add('names not used', f"{len(left):,} that do not begin with {prefix!r}, the first: {some}")
-    return reading if n_classes else reading.add('checkpoint', _no_head_in_words(weights.tensors, own), 'finding')
+    if n_classes: return reading
+    return reading.add('checkpoint', _no_head_in_words(weights.tensors, own), 'finding')
 
 def _no_head_in_words(state, own):
     "What follows from a checkpoint without a head."

@@ -4,21 +4,21 @@
 
 # %% ../nbs/17_evaluation.ipynb #17b6f084
 from __future__ import annotations
-import builtins, inspect, json, platform, re, time, warnings, os, hashlib, signal, sys
+import builtins, hashlib, inspect, json, os, platform, re, signal, sys, time, warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock, current_thread, main_thread
 
 # %% auto #0
-__all__ = ['PROTOCOL_VERSION', 'CONTROLS', 'SERIAL', 'COLUMNS', 'write_predictions', 'read_predictions', 'Cell', 'versions',
-           'figures', 'evaluate', 'gains', 'read_results', 'average_seeds', 'verify']
+__all__ = ['read_predictions', 'Results', 'evaluate', 'gains', 'read_results', 'average_seeds', 'verify']
 
 # %% ../nbs/17_evaluation.ipynb #f34ac568
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, yaml
@@ -26,64 +26,80 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import (
-    _items, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list,
-    read_sealed, seal, remove_leftovers, unknown, write_atomic)
+from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
-from .kind import load_kinds
-from .metrics import find_metric, Metric, METRICS, Predictions, TopScores
+from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
+from .kind import kind_of, load_kinds
 from .protocols import PROTOCOLS
-from .reading import decodable
+from .reading import as_table, decodable, read_records, Reading
 from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
-def _lists(values, kind):
+def _list_column(values, kind):
     "An array (n, k) as a column of lists."
     values = np.ascontiguousarray(values)
-    ends = np.arange(len(values) + 1) * values.shape[1]
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values.reshape(-1), kind))
+    n, k = values.shape
+    ends = pa.array(np.arange(n + 1) * k, pa.int32())
+    flat = pa.array(values.reshape(-1), kind)
+    return pa.ListArray.from_arrays(ends, flat)
 
+# %% ../nbs/17_evaluation.ipynb #44fcf857
 def _score_columns(p):
     "The columns of the class probabilities."
-    if p.scores is None: return dict(scores=pa.array([None] * len(p), pa.list_(pa.float32())))
-    if not isinstance(p.scores, TopScores): return dict(scores=_lists(np.asarray(p.scores, np.float32), pa.float32()))
-    held = p.scores
-    return dict(scores=_lists(held.probs, pa.float32()), codes=_lists(held.codes, pa.int32()), rest=held.rest, squares=held.squares)
+    if p.scores is None:
+        return dict(scores=pa.array([None] * len(p), pa.list_(pa.float32())))
+    if not isinstance(p.scores, TopScores):
+        probs = np.asarray(p.scores, np.float32)
+        return dict(scores=_list_column(probs, pa.float32()))
+    top = p.scores
+    return dict(
+        scores=_list_column(top.probs, pa.float32()),
+        codes=_list_column(top.codes, pa.int32()),
+        rest=top.rest,
+        squares=top.squares)
 
-def _columns(p):
-    group = p.groups if p.groups is not None else np.full(len(p), -1)
-    pred = _lists(p.pred, pa.int64()) if p.pred.ndim == 2 else p.pred
-    return dict(split=[p.split] * len(p), id=p.ids, y=p.y, pred=pred, group=group, **_score_columns(p))
-
-def _plain(o): return o.tolist() if isinstance(o, (np.generic, np.ndarray)) else str(o)
+# %% ../nbs/17_evaluation.ipynb #cd629a39
+def _as_arrow(p):
+    "Predictions as an Arrow table."
+    is_lists = p.pred.ndim == 2
+    none = np.full(len(p), -1)
+    columns = dict(
+        split=[p.split] * len(p),
+        id=p.ids,
+        y=p.y,
+        pred=_list_column(p.pred, pa.int64()) if is_lists else p.pred,
+        group=none if p.groups is None else p.groups)
+    return pa.table(columns | _score_columns(p))
 
 # %% ../nbs/17_evaluation.ipynb #617c4e3a
 def _sealed_parquet(table, name, **metadata):
     "A table as the bytes of a sealed Parquet file."
     file = BytesIO()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata, 'checksum': BLANK}), file)
+    known = table.schema.metadata or {}
+    about = {**known, **metadata, 'checksum': BLANK}
+    pq.write_table(table.replace_schema_metadata(about), file)
     return seal(file.getvalue(), name)
 
-# %% ../nbs/17_evaluation.ipynb #0f92e63b
-def write_predictions(
-    out_dir:str|Path, # folder of the run
-    key:str, # of the cell
-    parts:dict, # {'train': Predictions, 'test': Predictions}, which share their `meta`
-) -> Path: # out_dir/predictions/<key>.parquet
-    "Store a cell's predictions, whole or not at all."
-    table = pa.concat_tables([pa.table(_columns(p)) for p in parts.values()])
-    meta = json.dumps(parts['test'].meta, default=_plain)
-    path, held = _file(out_dir, key), parts['test'].scores
-    n_classes = str(held.n_classes) if isinstance(held, TopScores) else ''
-    data = _sealed_parquet(table.replace_schema_metadata(None), path.name, upgradeability=meta, n_classes=n_classes)
-    return write_atomic(path, lambda f: f.write(data))
+def _predictions_path(out_dir, key):
+    "Where a cell's predictions are stored."
+    return Path(out_dir)/'predictions'/f'{key}.parquet'
 
-def _file(out_dir, key): return Path(out_dir)/'predictions'/f'{key}.parquet'
+# %% ../nbs/17_evaluation.ipynb #0f92e63b
+def write_predictions(out_dir, key, parts):
+    "The file of a cell's predictions {'train': …, 'test': …}, stored whole or not at all."
+    path = _predictions_path(out_dir, key)
+    test = parts['test']
+    data = _sealed_parquet(
+        pa.concat_tables(map(_as_arrow, parts.values())),
+        path.name,
+        upgradeability=json.dumps(test.meta, default=_json_value),
+        n_classes=str(getattr(test.scores, 'n_classes', '')))
+    return write_atomic(path, lambda f: f.write(data))
 
 # %% ../nbs/17_evaluation.ipynb #4383dcd8
 def read_predictions(
@@ -91,28 +107,50 @@ def read_predictions(
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "A cell's predictions, or a sentence that says that their file is damaged."
-    path = _file(out_dir, key)
-    if not path.exists(): raise unknown(f'key in {Path(out_dir).name}/predictions', key, [p.stem for p in path.parent.glob('*.parquet')])
+    path = _predictions_path(out_dir, key)
+    if not path.exists():
+        known = [p.stem for p in path.parent.glob('*.parquet')]
+        raise unknown(f'key in {Path(out_dir).name}/predictions', key, known)
     table = pq.read_table(BytesIO(read_sealed(path)))
     meta = json.loads(table.schema.metadata[b'upgradeability'])
-    meta = {k: tuple(v) if k in ('classes', 'notes') else v for k, v in meta.items()}
-    return {s: _from_table(table.filter(pa.compute.equal(table['split'], s)), s, meta) for s in ('train', 'test')}
+    for name in {'classes', 'notes'} & {*meta}:
+        meta[name] = tuple(meta[name])
+    return {split: _one_split(table, split, meta) for split in ('train', 'test')}
 
 # %% ../nbs/17_evaluation.ipynb #e5812921
-def _from_table(t, split, meta):
-    pred = _wide(t['pred']) if pa.types.is_list(t['pred'].type) else t['pred'].to_numpy()
-    scores = None if pred.ndim == 1 and (t['scores'].null_count or not len(t)) else _wide(t['scores'])
-    if 'codes' in t.column_names: scores = _top_of(t, int(t.schema.metadata[b'n_classes']))
-    group = t['group'].to_numpy()
-    return Predictions(t['id'].to_numpy(), t['y'].to_numpy(), pred, scores, None if (group == -1).all() else group, split, meta)
+def _one_split(table, split, meta):
+    "The predictions of one split."
+    rows = table.filter(pa.compute.equal(table['split'], split))
+    is_lists = pa.types.is_list(rows['pred'].type)
+    group = rows['group'].to_numpy()
+    return Predictions(
+        rows['id'].to_numpy(),
+        rows['y'].to_numpy(),
+        _matrix(rows['pred']) if is_lists else rows['pred'].to_numpy(),
+        _stored_scores(rows, is_lists),
+        None if (group == -1).all() else group,
+        split,
+        meta)
 
-def _top_of(t, n_classes):
-    return TopScores(_wide(t['codes']), _wide(t['scores']), t['rest'].to_numpy(), t['squares'].to_numpy(), n_classes)
+# %% ../nbs/17_evaluation.ipynb #737b568f
+def _stored_scores(rows, is_lists):
+    "The class probabilities, or the scores of lists; None where there are none."
+    if 'codes' in rows.column_names:
+        return TopScores(
+            _matrix(rows['codes']),
+            _matrix(rows['scores']),
+            rows['rest'].to_numpy(),
+            rows['squares'].to_numpy(),
+            int(rows.schema.metadata[b'n_classes']))
+    has_none = not len(rows) or rows['scores'].null_count
+    if has_none and not is_lists: return None
+    return _matrix(rows['scores'])
 
-def _wide(column):
+def _matrix(column):
     "A column of lists as (n, k)."
-    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), -1) if len(column) else values.reshape(0, 1)
+    flat = column.combine_chunks().flatten()
+    values = flat.to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1 if len(column) else 1)
 
 # %% ../nbs/17_evaluation.ipynb #a45a4d5b
 @dataclass(frozen=True)
@@ -125,8 +163,7 @@ class Cell:
     seed: int # of the training subset and the training noise
     metric: str # what counts in the table
     key: str = '' # name of the file of predictions
-    seconds: float = np.nan # that the cell took when it was computed
-    error: str = '' # why there are none
+    error: str = '' # why there are no predictions
     place: tuple = () # in the grid of the call
 
 # %% ../nbs/17_evaluation.ipynb #0d40c6c6
@@ -134,96 +171,174 @@ PROTOCOL_VERSION = 2 # raised when a protocol begins to give other predictions
 
 # %% ../nbs/17_evaluation.ipynb #6c8b5312
 def _code(f):
-    "What stands for the code of a protocol."
-    if getattr(f, '__module__', '').startswith(__package__ or 'upgradeability'): return PROTOCOL_VERSION
+    "What is hashed for the code of a protocol."
+    module = getattr(f, '__module__', '')
+    if module.startswith('upgradeability'): return PROTOCOL_VERSION
     found = _contents(f)
-    return fingerprint(found.fingerprint, os.urandom(8) if found.opaque else '') # what cannot be described is computed every time
+    once = os.urandom(8) if found.opaque else '' # what cannot be described is computed every time
+    return fingerprint(found.fingerprint, once)
 
 # %% ../nbs/17_evaluation.ipynb #e2733b62
 def _key(backbone, task, protocol, options, seed, dtype, batch_size):
-    rows = [task.splits['train'], task.splits['valid']]
-    random = randomize(backbone, seed).fingerprint if protocol in CONTROLS.values() and backbone.init and backbone.spec.startswith('object:') else ''
-    return fingerprint(backbone.fingerprint, backbone.spec, random, task.fingerprint, *rows, protocol, options, _code(protocol_for(protocol, task.kind)), seed, dtype, batch_size)
+    "The name of a cell's file: a hash of all that can change a prediction."
+    is_control = protocol in CONTROLS.values()
+    has_own_init = backbone.init and backbone.spec.startswith('object:')
+    return fingerprint(
+        backbone.fingerprint,
+        backbone.spec,
+        randomize(backbone, seed).fingerprint if is_control and has_own_init else '',
+        task.fingerprint,
+        task.splits['train'],
+        task.splits['valid'],
+        protocol,
+        options,
+        _code(protocol_for(protocol, task.kind)),
+        seed,
+        dtype,
+        batch_size)
 
 # %% ../nbs/17_evaluation.ipynb #fd317c83
 CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the same protocol on random weights
 
 # %% ../nbs/17_evaluation.ipynb #66652f00
-def versions() -> dict: # name -> version
-    "Versions of what the figures depend on."
-    names = ('upgradeability', 'torch', 'torchvision', 'timm', 'transformers', 'sentence-transformers', 'implicit', 'numpy', 'scipy', 'scikit-learn', 'pandas', 'pillow')
-    def installed(n):
-        try: return {n: version(n)}
-        except PackageNotFoundError: return {} # an extra
-    return {'python': platform.python_version()} | {k: v for n in names for k, v in installed(n).items()}
+_PACKAGES = ('upgradeability torch torchvision timm transformers sentence-transformers implicit '
+             'numpy scipy scikit-learn pandas pillow')
+
+def versions():
+    "{name: version} of what the figures depend on."
+    found = {'python': platform.python_version()}
+    for name in _PACKAGES.split():
+        try: found[name] = version(name)
+        except PackageNotFoundError: pass # an extra
+    return found
 
 # %% ../nbs/17_evaluation.ipynb #d2a582ac
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):
-    "Run the protocol and complete what is known about it."
-    start, read = time.perf_counter(), []
-    def remembered(b):
-        found = features(b)
-        if b is backbone: read.append(found) # a control reads another network
+    "The predictions of a protocol, with all that is known about them."
+    start = time.perf_counter()
+    own = []
+    def remembered(network):
+        found = features(network)
+        if network is backbone: own.append(found) # a control reads another network
         return found
-    parts = protocol_for(protocol, task.kind)(backbone, task, remembered, seed=seed, **options)
-    model = read[-1].meta['reading'] if read else backbone.reading
-    reading = {'task': task.reading.records(), 'model': model.records()}
-    def complete(meta):
-        return {**meta, **facts, 'seconds': time.perf_counter() - start, 'notes': tuple(meta.get('notes', ())), 'reading': reading, 'versions': versions(),
-            'fingerprints': {'model': backbone.fingerprint, 'task': task.fingerprint, **meta.get('fingerprints', {})}}
-    return {k: replace(p, meta=complete(p.meta)) for k, p in parts.items()}
+    run = protocol_for(protocol, task.kind)
+    parts = run(backbone, task, remembered, seed=seed, **options)
+    model = own[-1].meta['reading'] if own else backbone.reading
+    about = facts | {
+        'seconds': time.perf_counter() - start,
+        'notes': (),
+        'reading': {'task': task.reading.records(), 'model': model.records()},
+        'versions': versions(),
+        'fingerprints': {'model': backbone.fingerprint, 'task': task.fingerprint}}
+    return {k: replace(p, meta=_completed(p.meta, about)) for k, p in parts.items()}
+
+def _completed(meta, about):
+    "What a protocol noted, and what is known about its cell."
+    own = {
+        'notes': tuple(meta.get('notes', ())),
+        'fingerprints': about['fingerprints'] | meta.get('fingerprints', {})}
+    return meta | about | own
 
 # %% ../nbs/17_evaluation.ipynb #ec78cf72
 @dataclass(frozen=True, eq=False)
 class _Run:
     "What all cells of one call have in common."
-    out_dir: Path; features: Callable; metric: str|None; class_map: dict|None
-    dtype: str; batch_size: int; device: object; n_jobs: int; bar: object
+    out_dir: Path
+    features: Callable # (backbone, task) -> Features
+    metric: str|None
+    class_map: dict|None
+    dtype: str
+    batch_size: int
+    device: object
+    n_jobs: int
+    bar: object
 
 # %% ../nbs/17_evaluation.ipynb #a7bdd575
-def _stored(out_dir, key):
-    "Whether the predictions of a cell are there and whole."
-    if not _file(out_dir, key).exists(): return False
+def _is_stored(out_dir, key):
+    "Whether the predictions of a cell are there and not damaged."
+    if not _predictions_path(out_dir, key).exists(): return False
     try: return bool(read_predictions(out_dir, key))
-    except Exception as e: warnings.warn(f"The predictions {key} cannot be read ({e}); they are computed again.", stacklevel=2)
-    return False
+    except Exception as e:
+        warnings.warn(
+            f"The predictions {key} cannot be read ({e}); "
+            "they are computed again.", stacklevel=2)
+        return False
 
 # %% ../nbs/17_evaluation.ipynb #0251915b
 def _run_cell(run, backbone, task, place):
-    "Make sure that the predictions of one cell are on disk."
+    "The cell at a place of the grid, whose predictions are then on disk."
     _, _, protocol, n, seed = place
     cell = _cell(run, backbone.spec, task, place)
     try:
-        sampled, dtype = task.sample(n, seed), resolve_dtype(run.dtype, backbone)
+        sampled = task.sample(n, seed)
+        dtype = resolve_dtype(run.dtype, backbone)
         options = _options(protocol, sampled.kind, run.class_map, dtype)
-        key = _key(backbone, sampled, protocol.name, options, seed, dtype, run.batch_size)
-        if not _stored(run.out_dir, key):
-            facts = _facts(cell, sampled) | dict(dtype=dtype, batch_size=run.batch_size)
-            parts = _compute_cell(backbone, sampled, lambda b: run.features(b, sampled), protocol.name, options, seed, facts)
+        key = _key(
+            backbone,
+            sampled,
+            protocol.name,
+            options,
+            seed,
+            dtype,
+            run.batch_size)
+        if not _is_stored(run.out_dir, key):
+            used = dict(dtype=dtype, batch_size=run.batch_size)
+            facts = _facts(cell, sampled) | used
+            features = lambda network: run.features(network, sampled)
+            parts = _compute_cell(
+                backbone,
+                sampled,
+                features,
+                protocol.name,
+                options,
+                seed,
+                facts)
             write_predictions(run.out_dir, key, parts)
         return replace(cell, n_train=sampled.n_train, key=key)
-    except Exception as e: return replace(cell, error=_said(e))
+    except Exception as e:
+        return replace(cell, error=_error_text(e))
+
+def _error_text(e): return decodable(f'{type(e).__name__}: {e}')
 
 # %% ../nbs/17_evaluation.ipynb #9eed8655
-def _said(e): return decodable(f'{type(e).__name__}: {e}')
-
 def _cell(run, model, task, place, **more):
-    _, _, protocol, n, seed = place
-    return Cell(decodable(model), task.name, str(protocol), n or task.n_train, seed, run.metric or task.metric, place=(*place[:2], str(protocol), n, seed), **more)
+    "A cell before it is computed."
+    number, which, protocol, n, seed = place
+    return Cell(
+        decodable(model),
+        task.name,
+        str(protocol),
+        n or task.n_train,
+        seed,
+        run.metric or task.metric,
+        place=(number, which, str(protocol), n, seed),
+        **more)
 
 def _facts(cell, task):
     "What the file of predictions says about itself."
-    sizes = {k: len(v) for k, v in task.splits.items()}
-    return dict(model=cell.model, task=cell.task, protocol=cell.protocol, n_train=task.n_train, seed=cell.seed, sizes=sizes, origin=task.origin, leaked=len(leaked(task)))
+    return dict(
+        model=cell.model,
+        task=cell.task,
+        protocol=cell.protocol,
+        n_train=task.n_train,
+        seed=cell.seed,
+        sizes={split: len(rows) for split, rows in task.splits.items()},
+        origin=task.origin,
+        leaked=len(leaked(task)))
 
 # %% ../nbs/17_evaluation.ipynb #c6601b8a
 def _options(protocol, kind, class_map, dtype):
     "A protocol's options for a kind of task, with what the call adds to them."
-    known = _takes(protocol_for(protocol.name, kind))
+    known = _keywords(protocol_for(protocol.name, kind))
     for option in protocol.options:
-        if known is not None and option not in known: raise ValueError(f"{protocol.name} has no option {option!r} for {kind} tasks; it has {', '.join(known) or 'none'}.")
-    extra = {'class_map': class_map} if protocol.name == 'as_is' and class_map else {'dtype': dtype} if protocol.name in SERIAL and 'dtype' in (known or ()) else {}
-    return {**extra, **protocol.options}
+        if known is None or option in known: continue
+        raise ValueError(
+            f"{protocol.name} has no option {option!r} for {kind} tasks; "
+            f"it has {', '.join(known) or 'none'}.")
+    options = {}
+    if protocol.name == 'as_is' and class_map: options['class_map'] = class_map
+    if protocol.name in SERIAL and 'dtype' in (known or ()): options['dtype'] = dtype
+    return options | protocol.options
 
 # %% ../nbs/17_evaluation.ipynb #e30dab44
 SERIAL = ('fine_tune', 'from_scratch') # protocols that never run side by side
@@ -231,10 +346,11 @@ SERIAL = ('fine_tune', 'from_scratch') # protocols that never run side by side
 # %% ../nbs/17_evaluation.ipynb #d01c4f43
 def _shared_features(batch_size, dtype):
     "`extract` that remembers its last results and lets one thread at a time compute."
-    lock, known = Lock(), {}
+    lock = Lock()
+    known = {}
     def features(backbone, task):
-        rows = np.zeros(0) if task.kind.all_inputs else np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
-        key = (backbone.fingerprint, task.fingerprint, fingerprint(rows))
+        rows = '' if task.kind.all_inputs else fingerprint(*task.splits.values())
+        key = (backbone.fingerprint, task.fingerprint, rows)
         with lock:
             if key not in known:
                 if len(known) >= 4: known.pop(next(iter(known)))
@@ -247,28 +363,30 @@ def _run_model(run, number, model, tasks, grid):
     "All cells of one model, in the order of the grid."
     places = [(number, *g) for g in grid]
     try: backbone = load_backbone(model, device=run.device)
-    except Exception as e: return [_cell_without(run, _spec_of(model), tasks[p[1]], p, _said(e)) for p in places]
-    def one(place):
+    except Exception as e:
+        spec, error = _unloaded_name(model), _error_text(e)
+        return [_cell_without(run, spec, tasks[p[1]], p, error) for p in places]
+    def run_one(place):
         cell = _run_cell(run, backbone, tasks[place[1]], place)
         run.bar.update(1)
         return cell
-    side = [i for i, (_, _, protocol, *_) in enumerate(places) if protocol.name not in SERIAL]
-    cells = dict(zip(side, Parallel(run.n_jobs, prefer='threads')(delayed(one)(places[i]) for i in side)))
-    return [cells[i] if i in cells else one(place) for i, place in enumerate(places)]
+    together = [p for p in places if p[2].name not in SERIAL]
+    threads = Parallel(run.n_jobs, prefer='threads')
+    done = iter(threads(delayed(run_one)(p) for p in together))
+    return [run_one(p) if p[2].name in SERIAL else next(done) for p in places]
 
 # %% ../nbs/17_evaluation.ipynb #819c5290
-def _stand_in(spec):
-    "A backbone without a network."
-    return Backbone(spec, 'array', nn.Identity(), None, None, None, None, None, fingerprint('not loaded', spec))
-
 def _cell_without(run, spec, task, place, error):
     "A cell of a model that cannot be loaded."
     run.bar.update(1)
-    if place[2].name == 'majority': return _run_cell(run, _stand_in(spec), task, place)
-    return _cell(run, spec, task, place, error=error)
+    if place[2].name != 'majority': return _cell(run, spec, task, place, error=error)
+    unknown_parts = [None] * 5
+    hashed = fingerprint('not loaded', spec)
+    empty = Backbone(spec, 'array', nn.Identity(), *unknown_parts, hashed)
+    return _run_cell(run, empty, task, place)
 
 # %% ../nbs/17_evaluation.ipynb #da43106e
-def _spec_of(model):
+def _unloaded_name(model):
     "What a model is called before it is loaded."
     if not isinstance(model, nn.Module): return getattr(model, 'spec', model)
     name = f'object:{type(model).__name__}'
@@ -276,41 +394,55 @@ def _spec_of(model):
     except Exception: return name # weights that cannot be read: the row says why
 
 # %% ../nbs/17_evaluation.ipynb #79ab1ed4
-COLUMNS = ('model task protocol n_train seed metric train train_low train_high test test_low test_high upgradeability upgradeability_low upgradeability_high '
-           'baseline gain gain_low gain_high n_test seconds error key').split()
+COLUMNS = ('model task protocol n_train seed metric train train_low train_high test test_low test_high upgradeability '
+           'upgradeability_low upgradeability_high baseline gain gain_low gain_high n_test seconds error key').split()
 
 # %% ../nbs/17_evaluation.ipynb #2225abf1
-def _three(name, s): return {name: s.value, f'{name}_low': s.low, f'{name}_high': s.high}
+def _interval_columns(name, s):
+    "A figure and its interval as three columns."
+    return {
+        name: s.value,
+        f'{name}_low': s.low,
+        f'{name}_high': s.high}
+
+def _gain_columns(parts, baseline, metric):
+    "The columns of the gain of a cell over another, from the predictions of both."
+    gained = gain(parts['test'], baseline['test'], metric)
+    return _interval_columns('gain', gained)
 
 # %% ../nbs/17_evaluation.ipynb #fe1fd598
-def figures(
-    parts:dict, # {'train': Predictions, 'test': Predictions} of the cell
-    metric:str|Metric, # what to measure
-    baseline:Predictions|None=None, # test predictions of the baseline; None: no gain
-) -> dict: # the columns of the results table that are measured
-    "All figures of a cell with their intervals."
-    row = {**_three('train', score(parts['train'], metric)), **_three('test', test := score(parts['test'], metric)),
-           **_three('upgradeability', upgradeability(parts['train'], parts['test'], metric)), 'n_test': test.n_units}
-    return row if baseline is None else {**row, **_three('gain', gain(parts['test'], baseline, metric))}
+def _figures(parts, metric):
+    "The columns of the results table that are measured, but for the gain."
+    train, test = parts['train'], parts['test']
+    on_test = score(test, metric)
+    return {
+        'seconds': test.meta['seconds'],
+        **_interval_columns('train', score(train, metric)),
+        **_interval_columns('test', on_test),
+        **_interval_columns('upgradeability', upgradeability(train, test, metric)),
+        'n_test': on_test.n_units}
 
 # %% ../nbs/17_evaluation.ipynb #34db4092
 def _row(cell, baseline, out_dir):
     "A cell's row; `baseline` is the cell to compare with, or None on a baseline's own row."
-    row = dict(vars(cell), baseline=None if baseline is None else _label(baseline, cell))
+    name = None if baseline is None else _baseline_name(baseline, cell)
+    row = vars(cell) | dict(baseline=name)
     if cell.error: return row
     try:
         parts = read_predictions(out_dir, cell.key)
-        row |= {'seconds': parts['test'].meta['seconds'], **figures(parts, cell.metric)}
-        return row if baseline is None else row | _gain_of(parts['test'], baseline, cell, out_dir)
-    except Exception as e: return row | {'error': _said(e)}
+        row |= _figures(parts, cell.metric)
+        if baseline is None: return row
+        if baseline.error:
+            return row | {'error': f'no gain, since the baseline {name} failed: {baseline.error}'}
+        against = read_predictions(out_dir, baseline.key)
+        return row | _gain_columns(parts, against, cell.metric)
+    except Exception as e:
+        return row | {'error': _error_text(e)}
 
-def _label(baseline, cell): return baseline.protocol if baseline.place[0] == cell.place[0] else baseline.model
-
-# %% ../nbs/17_evaluation.ipynb #733afbf2
-def _gain_of(test, baseline, cell, out_dir):
-    "The columns of the gain, or why there is none."
-    if baseline.error: return {'error': f'no gain, since the baseline {_label(baseline, cell)} failed: {baseline.error}'}
-    return _three('gain', gain(test, read_predictions(out_dir, baseline.key)['test'], cell.metric))
+def _baseline_name(baseline, cell):
+    "What the column `baseline` says."
+    same_model = baseline.place[0] == cell.place[0]
+    return baseline.protocol if same_model else baseline.model
 
 # %% ../nbs/17_evaluation.ipynb #be96b89e
 def _protocol(given):
@@ -318,67 +450,81 @@ def _protocol(given):
     spec = parse_spec(str(given).strip(), ())
     of_any = all_protocols()
     if spec.name not in of_any: raise unknown('protocol', spec.name, of_any)
-    takes = [_takes(f) for f in of_any[spec.name]]
+    takes = [_keywords(f) for f in of_any[spec.name]]
     if None in takes: return spec
-    known = list(dict.fromkeys(o for names in takes for o in names))
+    known = list(dict.fromkeys(chain(*takes)))
     for option in spec.options:
-        if option not in known: raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
-    return replace(spec, options={k: _class_map(spec.written[k]) if k == 'class_map' else v for k, v in spec.options.items()})
+        if option not in known:
+            raise unknown(f'option of {spec.name}', option, known or ['(it has none)'])
+    if 'class_map' not in spec.options: return spec
+    class_map = _class_map(spec.written['class_map'])
+    return replace(spec, options=spec.options | {'class_map': class_map})
 
-def _takes(f):
+# %% ../nbs/17_evaluation.ipynb #a045c98e
+def _keywords(f):
     "The options of a protocol; None: any."
-    takes = inspect.signature(f).parameters.values()
-    return None if any(p.kind is p.VAR_KEYWORD for p in takes) else [p.name for p in takes if p.kind is p.KEYWORD_ONLY and p.name != 'seed']
-
-def _protocols(given): return list({str(s): s for s in map(_protocol, read_list(given))}.values())
+    parameters = inspect.signature(f).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters): return None
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [name for name in keywords if name != 'seed']
 
 # %% ../nbs/17_evaluation.ipynb #4da93bdd
-def _many(given, is_one):
-    "A list of what may be one thing or several."
-    return [given] if is_one(given) else read_list(given)
-
-def _is_column(o):
-    "Whether something holds one entry per example: an array, a list, a column of a table."
-    return hasattr(o, 'shape') or isinstance(o, (list, tuple))
+def _are_columns(items):
+    "Whether each has one entry per example: an array, a list, a column of a table."
+    return all(isinstance(o, (list, tuple)) or hasattr(o, 'shape') for o in items)
 
 def _is_arrays(o):
     "Whether this is one task as arrays or lists, (X, y) or (X_train, y_train, X_test, y_test), and no list of tasks."
     if not isinstance(o, (tuple, list)) or not o: return False
     if any(hasattr(a, 'shape') for a in o): return True
-    are_tasks = all(isinstance(a, (tuple, list)) and len(a) in (2, 4) and all(map(_is_column, a)) for a in o)
-    return all(map(_is_column, o)) and not are_tasks
+    if not _are_columns(o): return False
+    is_tasks = all(len(a) in (2, 4) and _are_columns(a) for a in o)
+    return not is_tasks
 
+# %% ../nbs/17_evaluation.ipynb #e7489396
 def _task_specs(text):
     "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
     if text.lstrip().startswith(('[', '- ')): return read_list(text)
     specs = []
     for part in _items(text):
-        in_option = specs and re.search(rf'\?{OPTION}', specs[-1]) and not is_task_name(part)
-        if in_option: specs[-1] += f',{part}'
+        in_option = specs and re.search(rf'\?{OPTION}', specs[-1])
+        if in_option and not is_task_name(part): specs[-1] += f',{part}'
         elif part.strip(): specs.append(part.strip())
     return specs
 
+# %% ../nbs/17_evaluation.ipynb #b917de8c
 def _tasks(given, **options):
+    "Loaded tasks, each once."
     if isinstance(given, str): given = _task_specs(given)
-    tasks = [load_task(t, **options) for t in _many(given, lambda o: isinstance(o, Task) or _is_arrays(o))]
-    if not tasks: raise ValueError("No task given: name at least one, such as 'digits'.")
-    return list({(t.name, t.fingerprint): t for t in tasks}.values())
+    is_one = isinstance(given, Task) or _is_arrays(given)
+    specs = [given] if is_one else read_list(given)
+    if not specs: raise ValueError("No task given: name at least one, such as 'digits'.")
+    tasks = [load_task(spec, **options) for spec in specs]
+    once = {(t.name, t.fingerprint): t for t in tasks}
+    return list(once.values())
 
 # %% ../nbs/17_evaluation.ipynb #681099f2
 def _models(given):
-    models = _many(given, lambda o: isinstance(o, (nn.Module, Backbone)))
-    if not models: raise ValueError("No model given: name at least one, such as 'bundled:efficientnet_lite0'.")
+    "Models that may exist, each once."
+    objects = (nn.Module, Backbone)
+    models = [given] if isinstance(given, objects) else read_list(given)
+    if not models:
+        raise ValueError("No model given: name at least one, such as 'bundled:efficientnet_lite0'.")
     for m in models:
         if isinstance(m, str): check_spec(m)
-        elif not isinstance(m, (nn.Module, Backbone)): raise TypeError(f"{m!r} is no model: give a spec, an nn.Module or a Backbone.")
+        elif not isinstance(m, objects):
+            raise TypeError(f"{m!r} is no model: give a spec, an nn.Module or a Backbone.")
     return list(dict.fromkeys(models))
 
 # %% ../nbs/17_evaluation.ipynb #a397120f
-def _whole(name, given, least):
-    "A list of whole numbers."
-    numbers = list(given) if isinstance(given, (range, np.ndarray)) else read_list(given)
+def _whole_numbers(name, given, least):
+    "A list of whole numbers, each once."
+    is_range = isinstance(given, (range, np.ndarray))
+    numbers = list(given) if is_range else read_list(given)
     for n in numbers:
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least: raise ValueError(f"{name}={n!r} should be a whole number from {least}, or a list of such.")
+        is_whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+        if not is_whole or n < least:
+            raise ValueError(f"{name}={n!r} should be a whole number from {least}, or a list of such.")
     return list(dict.fromkeys(map(int, numbers)))
 
 # %% ../nbs/17_evaluation.ipynb #7ad65463
@@ -391,10 +537,13 @@ _Names.add_implicit_resolver('tag:yaml.org,2002:int', re.compile('^(?:0|[1-9][0-
 def _class_map(given):
     "A class map, perhaps as YAML text."
     class_map = yaml.load(given, _Names) if isinstance(given, str) else given
-    if isinstance(class_map, str) and class_map.strip() in ('', 'null', 'None', '~'): return None
-    if class_map is not None and not isinstance(class_map, dict): raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
-    return class_map
+    if isinstance(class_map, str):
+        is_none = class_map.strip() in ('', 'null', 'None', '~')
+        if is_none: return None
+    if isinstance(class_map, dict | None): return class_map
+    raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
 
+# %% ../nbs/17_evaluation.ipynb #598b0c29
 @cache
 def _built_in():
     "The names of the metrics that come with the package."
@@ -402,7 +551,7 @@ def _built_in():
     return tuple(METRICS)
 
 def _metric(given):
-    "The name of a metric; one of the user's own becomes known by its name."
+    "The name of a metric; a metric of the user becomes known by its name."
     if isinstance(given, str): find_metric(given) # refuses unknown names
     if not isinstance(given, Metric): return given
     if given.name in _built_in() and given != METRICS[given.name]:
@@ -412,79 +561,107 @@ def _metric(given):
 
 # %% ../nbs/17_evaluation.ipynb #322376a4
 def _with_baseline(protocols, models, baseline):
-    "Protocols and models with those that the baseline needs, and which of the two it is."
+    "Protocols and models with those that the baseline needs, and the baseline: a protocol's name or a model's number."
     is_protocol = isinstance(baseline, str) and baseline.partition('?')[0].strip() in all_protocols()
-    own = _protocol(baseline if is_protocol else 'majority')
-    protocols = list({str(s): s for s in [*protocols, _protocol('majority'), own]}.values())
-    if baseline is None or is_protocol: return protocols, models, str(own)
-    try: models = list(dict.fromkeys([*models, *_models(baseline)]))
-    except ValueError as e: raise ValueError(f"The baseline {baseline!r} is neither a protocol ({', '.join(PROTOCOLS)}) nor a model: {e}") from e
-    return protocols, models, models.index(_models(baseline)[0])
+    own = baseline if is_protocol else 'majority'
+    parsed = map(_protocol, [*protocols, 'majority', own])
+    once = {str(p): p for p in parsed}
+    protocols = list(once.values())
+    if baseline is None or is_protocol: return protocols, models, str(_protocol(own))
+    try: rivals = _models(baseline)
+    except ValueError as e:
+        raise ValueError(
+            f"The baseline {baseline!r} is neither a protocol ({', '.join(PROTOCOLS)}) "
+            f"nor a model: {e}") from e
+    models = list(dict.fromkeys([*models, *rivals]))
+    return protocols, models, models.index(rivals[0])
 
 def _baseline_of(cell, against, by_place):
     "The cell that `cell` is compared with; None where that is itself."
-    number, task, protocol, *rest = cell.place
-    other = by_place[(against, task, protocol, *rest) if isinstance(against, int) else (number, task, against, *rest)]
-    return None if other is cell or (other.key and other.key == cell.key) else other
+    number, task, protocol, n, seed = cell.place
+    if isinstance(against, int): number = against
+    else: protocol = against
+    other = by_place[number, task, protocol, n, seed]
+    is_same = other is cell or other.key == cell.key != ''
+    return None if is_same else other
 
 # %% ../nbs/17_evaluation.ipynb #ce4619e9
 def _out_dir(given, models, tasks, *asked):
     "The folder for results, made and tried."
-    names = [getattr(m, 'fingerprint', None) or _spec_of(m) for m in models]
     if given: folder = Path(check_path(given, 'out_dir')).expanduser()
-    else: folder = cache_dir(write=True)/'runs'/fingerprint(names, [t.fingerprint for t in tasks], *map(str, asked))
+    else:
+        names = [getattr(m, 'fingerprint', None) or _unloaded_name(m) for m in models]
+        hashes = [t.fingerprint for t in tasks]
+        question = fingerprint(names, hashes, *map(str, asked))
+        folder = cache_dir(write=True)/'runs'/question
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder): pass
-    except OSError as e: raise OSError(f"The results cannot be written to the folder {str(folder)!r} ({e.strerror}). Choose another out_dir.") from e
+    except OSError as e:
+        raise OSError(
+            f"The results cannot be written to the folder {str(folder)!r} ({e.strerror}). "
+            "Choose another out_dir.") from e
     for used in (folder, folder/'predictions', folder/'rows'): remove_leftovers(used)
     return folder
 
 # %% ../nbs/17_evaluation.ipynb #fec013b1
-_SAME = [*COLUMNS[:6], 'baseline', 'key'] # columns that tell rows of a folder apart
+def _as_table(rows):
+    "Rows as a table with all its columns."
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype(dict.fromkeys(('error', 'baseline', 'key'), 'object'))
 
 def _identities(df):
     "For each row a tuple that no other row of the folder has."
-    known = df[_SAME].astype(object)
-    return [*known.where(known.notna(), '').itertuples(index=False, name=None)]
+    known = df[[*COLUMNS[:6], 'baseline', 'key']]
+    known = known.astype(object).where(known.notna(), '')
+    return list(known.itertuples(index=False, name=None))
 
 def _run_hash(df):
-    "The name of a call: a hash of what tells its rows apart."
-    return fingerprint([[str(v) for v in row] for row in _identities(df)])
+    "The name of a call: a hash of what identifies its rows."
+    rows = [list(map(str, row)) for row in _identities(df)]
+    return fingerprint(rows)
 
 def _merged(stored, df):
-    "The stored rows and those of this call; a row that failed goes when it has succeeded, and never replaces one that has."
-    rows = {i: r for part in (stored, df) for i, r in zip(_identities(part), part.to_dict('records'))}
+    "The stored rows and those of this call; a failed row never replaces a good one, which replaces it."
+    rows = {}
+    kinds = {}
+    for part in (stored, df):
+        rows |= zip(_identities(part), part.to_dict('records'))
+        kinds |= part.attrs.get('kinds', {})
     done = {i[:-1] for i in rows if i[-1]}
-    kept = [r for i, r in rows.items() if i[-1] or i[:-1] not in done]
+    kept = [row for i, row in rows.items() if i[-1] or i[:-1] not in done]
     merged = _as_table(kept)
-    merged.attrs['kinds'] = {**stored.attrs.get('kinds', {}), **df.attrs.get('kinds', {})}
+    merged.attrs['kinds'] = kinds
     return merged
 
-def _as_table(rows):
-    return pd.DataFrame(rows, columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
-
 # %% ../nbs/17_evaluation.ipynb #461543cf
-def _csv_of(df): return df.to_csv(index=False).encode()
+def _csv_of(df):
+    "A table as the bytes of a CSV file."
+    return df.to_csv(index=False).encode()
 
-def _hash_of(data): return hashlib.blake2b(data, digest_size=16).hexdigest()
+def _csv_hash(data):
+    "What the Parquet file says of the CSV."
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 def _write_table(path, df):
     "Store rows as sealed Parquet, with the hash of the CSV that says the same."
-    kept = df.copy()
-    kept.attrs = {'kinds': df.attrs.get('kinds', {})}
-    table, about = pa.Table.from_pandas(kept, preserve_index=False), json.dumps(kept.attrs)
-    data = _sealed_parquet(table, path.name, PANDAS_ATTRS=about, csv=_hash_of(_csv_of(df)))
+    data = _sealed_parquet(
+        pa.Table.from_pandas(df, preserve_index=False),
+        path.name,
+        PANDAS_ATTRS=json.dumps(df.attrs),
+        csv=_csv_hash(_csv_of(df)))
     return write_atomic(path, lambda f: f.write(data))
 
 def _read_table(path):
+    "Stored rows, with the kinds of their tasks in `attrs`."
     return pd.read_parquet(BytesIO(read_sealed(path)))
 
 # %% ../nbs/17_evaluation.ipynb #35ffe905
 def _rows_of_calls(out_dir):
     "The rows that the calls stored, one after the other; damaged files are left out."
     together = _as_table([])
-    for path in sorted(Path(out_dir).glob('rows/*.pq'), key=lambda p: p.stat().st_mtime):
+    paths = sorted(out_dir.glob('rows/*.pq'), key=lambda p: p.stat().st_mtime)
+    for path in paths:
         try: together = _merged(together, _read_table(path))
         except ValueError as e: warnings.warn(f'{e}', stacklevel=2)
     return together
@@ -492,15 +669,18 @@ def _rows_of_calls(out_dir):
 def _stored_rows(out_dir):
     "The rows of all calls so far; where `results.parquet` is damaged, those that the calls stored."
     path = out_dir/'results.parquet'
-    if not path.exists(): return _rows_of_calls(out_dir)
     try: return _read_table(path)
-    except ValueError as e: warnings.warn(f'{e} It is made again from the rows of each call; the damaged file is kept as {path.name}.damaged.', stacklevel=2)
+    except FileNotFoundError: return _rows_of_calls(out_dir)
+    except ValueError as e:
+        warnings.warn(
+            f'{e} It is made again from the rows of each call; '
+            f'the damaged file is kept as {path.name}.damaged.', stacklevel=2)
     os.replace(path, f'{path}.damaged')
     return _rows_of_calls(out_dir)
 
 # %% ../nbs/17_evaluation.ipynb #0536a2ae
 def _store_rows(out_dir, df):
-    "Add the rows of a call to the tables of its folder."
+    "Add the rows of a call to the tables of its folder; the name of the call."
     with locked(out_dir):
         run = _run_hash(df)
         _write_table(out_dir/'rows'/f'{run}.pq', df)
@@ -512,16 +692,155 @@ def _store_rows(out_dir, df):
 # %% ../nbs/17_evaluation.ipynb #67e63214
 def _table(cells, against, out_dir, kinds):
     "The results table of a call, added to those in `out_dir`."
-    by_place, once = {c.place: c for c in cells}, {c.key or c.place: c for c in reversed(cells)}
-    rows = [_row(c, _baseline_of(c, against, by_place), out_dir) for c in reversed(once.values())]
-    df = pd.DataFrame(rows).reindex(columns=COLUMNS).astype({'error': 'object', 'baseline': 'object', 'key': 'object'})
+    by_place = {c.place: c for c in cells}
+    once = {c.key or c.place: c for c in reversed(cells)}
+    rows = []
+    for cell in reversed(once.values()):
+        baseline = _baseline_of(cell, against, by_place)
+        rows.append(_row(cell, baseline, out_dir))
+    df = _as_table(rows)
     df.attrs['kinds'] = kinds
-    df.attrs['run'] = _store_rows(out_dir, df)
-    df.attrs['out_dir'] = str(out_dir)
+    run = _store_rows(out_dir, df)
     failed = df.error[df.error != '']
-    if len(failed) and not hasattr(builtins, '__IPYTHON__'): # a notebook shows the table, and would store the warning with its own temporary name
-        warnings.warn(f"{len(failed)} of {len(df)} rows have an error, the first: {failed.iloc[0]}", stacklevel=3)
-    return df
+    in_notebook = hasattr(builtins, '__IPYTHON__') # it shows the table, and would store a temporary name
+    if len(failed) and not in_notebook:
+        warnings.warn(
+            f"{len(failed)} of {len(df)} rows have an error, "
+            f"the first: {failed.iloc[0]}", stacklevel=3)
+    return Results.of(df, kinds=kinds, run=run, out_dir=str(out_dir))
+
+# %% ../nbs/17_evaluation.ipynb #783300b1
+NO_RUN = (
+    "This table does not know its run. Read it with read_results(out_dir); "
+    "a curve or a ranking is made again by the same call, which reads what is stored.")
+
+class _Read(dict):
+    "{path and state of a file: its predictions}; left out of pickles."
+    def __reduce__(self): return _Read, ()
+
+# %% ../nbs/17_evaluation.ipynb #ccb948ef
+class RunTable(pd.DataFrame):
+    "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
+    _metadata = ['_read']
+    _read = None
+    _needed = () # without these columns it is a plain table
+
+    @classmethod
+    def of(cls, frame, **facts):
+        "A frame as such a table, with what is known of its run."
+        table = cls(frame)
+        table.attrs, table._read = facts, _Read()
+        return table
+
+    @property
+    def _constructor(self): return self._same_or_plain
+
+    def _same_or_plain(self, *args, **kwargs):
+        "A new table of this type, or a plain one where needed columns are lost."
+        frame = pd.DataFrame(*args, **kwargs)
+        return type(self)(frame) if {*self._needed} <= {*frame.columns} else frame
+
+    @property
+    def out_dir(self):
+        "The folder of the run."
+        if 'out_dir' not in self.attrs: raise ValueError(NO_RUN)
+        return self.attrs['out_dir']
+
+    def kind_of(self, task=None):
+        "The kind of a task of the table; None: of the first."
+        if task is None: task = self._tasks()[0]
+        names = self.attrs.get('kinds', {})
+        return kind_of(names.get(task, 'classification'))
+
+    def _tasks(self):
+        "Names of the tasks, at least one."
+        has_tasks = 'task' in self and len(self)
+        return list(self['task'].unique() if has_tasks else self.attrs.get('kinds', [None]))
+
+    @property
+    def kind(self):
+        "The kind of the table's tasks, where they have one in common."
+        kinds = dict.fromkeys(map(self.kind_of, self._tasks()))
+        if len(kinds) == 1: return next(iter(kinds))
+        names = ', '.join(map(str, kinds))
+        raise ValueError(f"The tasks of this table are of several kinds ({names}): ask kind_of(task) for one of them.")
+
+    @property
+    def reading(self):
+        "What was read of the tasks and of the models: {'task': {name: Reading}, 'model': {name: Reading}}."
+        found = {'task': {}, 'model': {}}
+        for part, name, records in self._records():
+            known = found[part].get(name, Reading())
+            found[part][name] = known + read_records(records)
+        return found
+
+    def _repr_html_(self):
+        "What the table says in words, and the table for readers; where they cannot be had, the plain table."
+        try: return _markdown_html(self._words()) + as_table(self._for_readers()).html
+        except Exception: return super()._repr_html_()
+
+def _markdown_html(text):
+    "Markdown as HTML."
+    return import_module('nbconvert.filters').markdown2html(text)
+
+def report_of(name, df):
+    "What a function of the report, which comes later, says of a table."
+    return getattr(import_module('upgradeability.report'), name)(df)
+
+# %% ../nbs/17_evaluation.ipynb #925da972
+class Results(RunTable):
+    "The results table of `evaluate`: it knows its run, and shows what it says in words."
+    _needed = ('key',)
+
+    def predictions(self,
+        row:pd.Series|tuple|str, # a row, a label of the index, or a key
+    ) -> dict: # {'train': Predictions, 'test': Predictions}
+        "The predictions behind a row; their file is read once."
+        key = self._key_of(row)
+        path = _predictions_path(self.out_dir, key)
+        if not path.exists(): return read_predictions(self.out_dir, key) # which says what there is
+        if self._read is None: self._read = _Read()
+        state = path, path.stat().st_mtime_ns
+        if state not in self._read:
+            self._read[state] = read_predictions(self.out_dir, key)
+        return self._read[state]
+
+    def _key_of(self, row):
+        "The key of a row."
+        keys = self['key']
+        key = row
+        if isinstance(row, (pd.Series, tuple)) and hasattr(row, 'key'): key = row.key
+        elif row not in set(keys) and row in self.index: key = keys[row]
+        if isinstance(key, pd.Series):
+            raise ValueError(f"Several rows have the label {row!r}: ask for one by its key.")
+        if key == '':
+            raise ValueError("This row has no predictions: it failed, and its `error` says why.")
+        return key
+
+    def _records(self):
+        "Triples of 'task' or 'model', its name, and what was read of it."
+        for row in self[self['test'].notna()].itertuples():
+            reading = self.predictions(row)['test'].meta.get('reading', {})
+            yield 'task', row.task, reading.get('task', ())
+            yield 'model', row.model, reading.get('model', ())
+
+    def _words(self): return report_of('verdict', self)
+    def _for_readers(self): return report_of('show_table', self)
+
+# %% ../nbs/17_evaluation.ipynb #6e9b9ac9
+def knows_run(df):
+    "Whether a results table says where its predictions are."
+    return 'out_dir' in df.attrs and 'key' in df
+
+def as_results(df):
+    "A results table that knows its run, or an error that says how to get one."
+    if not knows_run(df): raise ValueError(NO_RUN)
+    return df if isinstance(df, Results) else Results.of(df, **df.attrs)
+
+def facts_of(df):
+    "What a table knows of its run, or an error that says how to get one that does."
+    if not df.attrs: raise ValueError(NO_RUN)
+    return df.attrs
 
 # %% ../nbs/17_evaluation.ipynb #7af42add
 class _Terminated(BaseException):
@@ -529,12 +848,15 @@ class _Terminated(BaseException):
 
 def _say_kept(out_dir, total):
     "What a stopped call leaves, and how to resume it."
-    n = len(list((out_dir/'predictions').glob('*.parquet')))
-    return f"Stopped. {n} cells are stored in {str(out_dir)!r} (this call has {total}). Run the same call again: it computes only what is missing."
+    stored = list(out_dir.glob('predictions/*.parquet'))
+    return (
+        f"Stopped. {len(stored)} cells are stored in {str(out_dir)!r} (this call has {total}). "
+        "Run the same call again: it computes only what is missing.")
 
 def _on_sigterm(handler):
     "Install a handler of SIGTERM and return the one before; None where that is not ours to change."
-    if current_thread() is not main_thread() or signal.getsignal(signal.SIGTERM) in (None, signal.SIG_IGN): return None
+    if current_thread() is not main_thread(): return None
+    if signal.getsignal(signal.SIGTERM) in (None, signal.SIG_IGN): return None
     return signal.signal(signal.SIGTERM, handler)
 
 # %% ../nbs/17_evaluation.ipynb #d392c54c
@@ -542,10 +864,13 @@ def _on_sigterm(handler):
 def _stoppable(out_dir, total) -> Iterator:
     "Say what is kept when the work inside is stopped; the handler of SIGTERM from before then gets its turn."
     def stop(*_): raise _Terminated
-    before, stopped = _on_sigterm(stop), False
+    before = _on_sigterm(stop)
+    stopped = False
     try: yield
-    except KeyboardInterrupt: raise KeyboardInterrupt(_say_kept(out_dir, total)) from None
-    except _Terminated: stopped = True
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_say_kept(out_dir, total)) from None
+    except _Terminated:
+        stopped = True
     finally:
         if before is not None: signal.signal(signal.SIGTERM, before)
     if not stopped: return
@@ -558,7 +883,7 @@ def evaluate(
     models:str|list|nn.Module|Backbone, # a spec, an `nn.Module`, a `Backbone`, or several of them
     tasks:str|tuple|Task|list, # a spec, arrays `(X_train, y_train, X_test, y_test)`, a `Task`, or several of them
     *,
-    protocols:str|list|tuple=('majority', 'knn', 'linear_probe'), # names in `PROTOCOLS`, options behind a question mark: 'fine_tune?epochs=3'
+    protocols:str|list|tuple=('majority', 'knn', 'linear_probe'), # in `PROTOCOLS`, with options: 'fine_tune?epochs=3'
     n_train:int|str|list|None=None, # labels to learn from, train and valid together; None: all; a list: each
     seeds:int|str|list|tuple=(0,), # training subset and training noise
     metric:str|Metric|None=None, # name in `METRICS` or a `Metric`; None: the task's own
@@ -571,195 +896,294 @@ def evaluate(
     device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass of the network
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
-) -> pd.DataFrame: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
+) -> Results: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
     resolve_dtype(dtype, None)
-    protocols, models, against = _with_baseline(_protocols(protocols), _models(models), baseline)
-    metric, class_map, n_trains, seeds = _metric(metric), _class_map(class_map), _whole('n_train', n_train, 1) or [None], _whole('seed', seeds, 0) or [0]
+    protocols, models, against = _with_baseline(read_list(protocols), _models(models), baseline)
+    metric, class_map = _metric(metric), _class_map(class_map)
+    n_trains = _whole_numbers('n_train', n_train, 1) or [None]
+    seeds = _whole_numbers('seed', seeds, 0) or [0]
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
-    out_dir = _out_dir(out_dir, models, tasks, *protocols, n_trains, seeds, class_map, dtype, batch_size, device)
-    grid = [(t, p, n, s) for t, n, s, p in product(range(len(tasks)), n_trains, seeds, protocols)]
+    asked = (*protocols, n_trains, seeds, class_map, dtype, batch_size, device)
+    out_dir = _out_dir(out_dir, models, tasks, *asked)
+    places = product(range(len(tasks)), n_trains, seeds, protocols)
+    grid = [(t, p, n, s) for t, n, s, p in places]
     total = len(models) * len(grid)
-    with _stoppable(out_dir, total), warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
-        warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far above its minimum the fit stopped
-        run = _Run(out_dir, _shared_features(batch_size, dtype), metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
-        cells = [cell for i, model in enumerate(models) for cell in _run_model(run, i, model, tasks, grid)]
-    with _stoppable(out_dir, total): return _table(cells, against, out_dir, {t.name: t.kind.name for t in tasks})
+    with _stoppable(out_dir, total):
+        with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
+            warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
+            features = _shared_features(batch_size, dtype)
+            run = _Run(
+                out_dir,
+                features,
+                metric,
+                class_map,
+                dtype,
+                batch_size,
+                device,
+                n_jobs or 1,
+                bar)
+            cells = []
+            for i, model in enumerate(models):
+                cells += _run_model(run, i, model, tasks, grid)
+        kinds = {t.name: t.kind.name for t in tasks}
+        return _table(cells, against, out_dir, kinds)
 
 # %% ../nbs/17_evaluation.ipynb #6c9e4bb4
-def _with_identity(df, out_dir):
-    "The rows that have predictions, these predictions, and columns with the hashes of model and task: names may be shared."
-    rows = df[df.key != ''].copy()
-    parts = {key: read_predictions(out_dir, key) for key in rows.key}
-    for which in ('model', 'task'): rows[f'{which}_hash'] = [parts[key]['test'].meta['fingerprints'][which] for key in rows.key]
-    return rows, parts
+def _with_hashes(rows, parts):
+    "Rows with columns for the hashes of model and task: names may be shared."
+    hashes = [parts[key]['test'].meta['fingerprints'] for key in rows.key]
+    return rows.assign(
+        model_hash=[h['model'] for h in hashes],
+        task_hash=[h['task'] for h in hashes])
+
+_SETTING = ['task_hash', 'n_train', 'seed'] # rows that can be compared have these in common
 
 # %% ../nbs/17_evaluation.ipynb #f383718b
+def _compared(row, rows, protocols):
+    "Rows of the same model under some protocols, and of the model that is the baseline of `row`."
+    others = rows[rows.key != row.key]
+    is_own = others.model_hash == row.model_hash
+    same = is_own & others.protocol.isin(protocols)
+    rival = (others.model == row.baseline) & (others.protocol == row.protocol)
+    return others[same | rival & ~is_own]
+
 def _baselines(row, rows):
-    "Rows that `row` can be compared with: the baselines of its model, its control under the same options, and its own baseline."
+    "Rows to compare with: the baselines of the model, its control under the same options, and the row's own baseline."
     name = row.protocol.partition('?')[0]
     if name == 'majority': return rows[:0]
-    control = row.protocol.replace(name, CONTROLS.get(name, ''), 1)
-    wanted = {'majority', 'as_is', control, row.baseline} - ({control} if name == 'as_is' else set())
-    same = (rows.model_hash == row.model_hash) & (rows.key != row.key) & rows.protocol.isin(wanted)
-    rival = (rows.model_hash != row.model_hash) & (rows.model == row.baseline) & (rows.protocol == row.protocol)
-    return rows[same | rival]
+    wanted = ['majority', 'as_is', row.baseline]
+    if name in CONTROLS:
+        control = row.protocol.replace(name, CONTROLS[name], 1)
+        wanted.append(control)
+    return _compared(row, rows, wanted)
 
 # %% ../nbs/17_evaluation.ipynb #4625bd92
 def gains(
     out_dir:str|Path|pd.DataFrame, # folder of runs: all rows in it; or the results table of `evaluate`: only its rows
-) -> pd.DataFrame: # one row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, gain_low, gain_high, key
+) -> pd.DataFrame: # a row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, key
     "The gain over every baseline that was run."
-    given = isinstance(out_dir, pd.DataFrame)
-    df, out = out_dir if given else read_results(out_dir), []
-    rows, parts = _with_identity(df[df.test.notna()], df.attrs['out_dir'])
-    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
-        for row in together.drop_duplicates(['key', 'metric']).itertuples():
-            for base in _baselines(row, together).drop_duplicates('key').itertuples():
-                own = {k: getattr(row, k) for k in COLUMNS[:6]} | {'baseline': base.protocol if base.model_hash == row.model_hash else base.model}
-                out.append(own | _three('gain', gain(parts[row.key]['test'], parts[base.key]['test'], row.metric)) | {'key': row.key})
-    over = pd.DataFrame(out, columns=[*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key'])
-    over.attrs = df.attrs
-    return over
+    df = as_results(out_dir) if isinstance(out_dir, pd.DataFrame) else read_results(out_dir)
+    ran = df[df.test.notna() & (df.key != '')]
+    parts = {key: df.predictions(key) for key in ran.key}
+    settings = _with_hashes(ran, parts).groupby(_SETTING, sort=False)
+    found = []
+    for _, rows in settings:
+        once = rows.drop_duplicates(['key', 'metric'])
+        for row in once.itertuples():
+            for base in _baselines(row, rows).drop_duplicates('key').itertuples():
+                is_own = base.model_hash == row.model_hash
+                name = base.protocol if is_own else base.model
+                gained = _gain_columns(parts[row.key], parts[base.key], row.metric)
+                found.append(row._asdict() | gained | {'baseline': name})
+    columns = [*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key']
+    over = pd.DataFrame(found, columns=columns)
+    return RunTable.of(over, **df.attrs)
 
 # %% ../nbs/17_evaluation.ipynb #8ea3c25e
 def read_results(
     out_dir:str|Path, # folder of runs, `df.attrs['out_dir']`
     run:str|None=None, # only the rows of one call, `df.attrs['run']`; None: all rows
-) -> pd.DataFrame: # the results table, or a sentence that says that its file is damaged
+) -> Results: # the results table, or a sentence that says that its file is damaged
     "The stored results table."
     path = Path(out_dir)/('results.parquet' if run is None else f'rows/{run}.pq')
-    if not path.exists(): raise FileNotFoundError(f"There is no {path.name} in {str(out_dir)!r}: give the folder of a run, `df.attrs['out_dir']`.")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no {path.name} in {str(out_dir)!r}: "
+            "give the folder of a run, `df.attrs['out_dir']`.")
     df = _read_table(path)
-    df.attrs |= {'out_dir': str(out_dir)} | ({} if run is None else {'run': run})
-    return df
+    known = {'out_dir': str(out_dir)} | ({} if run is None else {'run': run})
+    return Results.of(df, **df.attrs | known)
 
 # %% ../nbs/17_evaluation.ipynb #1667c28e
 def average_seeds(
     df:pd.DataFrame, # results table
-) -> pd.DataFrame: # one row per model, task, protocol and n_train: means, number of seeds, and `test_seed_sd` (NaN for one seed)
+) -> pd.DataFrame: # per model, task, protocol and n_train: means, number of seeds, `test_seed_sd` (NaN for one seed)
     "Means over seeds, and the spread of the test performance between them."
-    ok = df[df.test.notna()]
-    groups = ok.groupby(['model', 'task', 'protocol', 'n_train', 'metric'], sort=False)
+    ran = df[df.test.notna()]
+    groups = ran.groupby(['model', 'task', 'protocol', 'n_train', 'metric'], sort=False)
     means = groups[['train', 'test', 'upgradeability', 'gain', 'seconds']].mean()
-    return means.assign(test_seed_sd=groups.test.std(ddof=1), n_seeds=groups.size()).reset_index()
+    means['test_seed_sd'] = groups.test.std()
+    means['n_seeds'] = groups.size()
+    return means.reset_index()
 
 # %% ../nbs/17_evaluation.ipynb #ddc5a3ce
+def _finding(column, stored, recomputed, key=''):
+    "One entry of what `verify` finds."
+    return dict(
+        key=key,
+        column=column,
+        stored=stored,
+        recomputed=recomputed)
+
 def _differ(a, b):
     "Whether two entries of a table differ, beyond rounding."
-    if isinstance(a, str) or isinstance(b, str) or a is None or b is None: return not (a == b or (pd.isna(a) and pd.isna(b)))
-    return not np.isclose(a, b, rtol=0, atol=1e-9, equal_nan=True)
+    if pd.isna(a) and pd.isna(b): return False
+    plain = str | None
+    if isinstance(a, plain) or isinstance(b, plain): return a != b
+    return not np.isclose(a, b, rtol=0, atol=1e-9)
 
-def _findings(key, stored, recomputed):
-    "One entry per column that differs."
-    return [dict(key=key, column=k, stored=stored[k], recomputed=v) for k, v in recomputed.items() if _differ(stored[k], v)]
+def _findings(row, recomputed):
+    "One entry per column in which a row differs from what was recomputed."
+    found = []
+    for name, value in recomputed.items():
+        stored = getattr(row, name)
+        if _differ(stored, value):
+            found.append(_finding(name, stored, value, row.key))
+    return found
 
 # %% ../nbs/17_evaluation.ipynb #7b7bf850
 def _again(row, parts):
     "The figures of a row worked out anew; where that fails, as it did for the table, there are none."
-    facts = {k: parts['test'].meta[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed')}
-    try: return facts | {'seconds': parts['test'].meta['seconds'], **figures(parts, row.metric)}
-    except Exception as e: return facts | {k: np.nan if pd.isna(row.test) else _said(e) for k in ('train', 'test', 'upgradeability')}
+    meta = parts['test'].meta
+    facts = {k: meta[k] for k in COLUMNS[:5]}
+    try: return facts | _figures(parts, row.metric)
+    except Exception as e:
+        failed_too = pd.isna(row.test)
+        why = np.nan if failed_too else _error_text(e)
+        return facts | dict.fromkeys(('train', 'test', 'upgradeability'), why)
 
 # %% ../nbs/17_evaluation.ipynb #98d8d34f
-def _own_baseline(row, rows):
-    "Rows that may be the baseline which `row` names."
-    same = rows.model_hash == row.model_hash
-    return rows[(rows.key != row.key) & (same & (rows.protocol == row.baseline) | ~same & (rows.model == row.baseline) & (rows.protocol == row.protocol))]
-
 def _gain_again(row, parts, base):
-    try: return _three('gain', gain(parts[row.key]['test'], parts[base]['test'], row.metric))
-    except Exception as e: return {'gain': _said(e)}
+    "The gain over a baseline worked out anew."
+    try: return _gain_columns(parts[row.key], parts[base], row.metric)
+    except Exception as e:
+        return {'gain': _error_text(e)}
 
 # %% ../nbs/17_evaluation.ipynb #98a4783c
 def _verify_gain(row, parts, rows):
     "What recomputing the gain changes, given the rows that share its task, number of labels and seed."
-    if not isinstance(row.baseline, str) or pd.isna(row.gain) and row.error: again = [dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan)]
-    else: again = [_gain_again(row, parts, base) for base in _own_baseline(row, rows).key] or [{'gain': f'there are no predictions of the baseline {row.baseline}'}]
-    return min([_findings(row.key, row._asdict(), a) for a in again], key=len)
+    is_without = not isinstance(row.baseline, str)
+    is_failed = pd.isna(row.gain) and row.error
+    if is_without or is_failed:
+        return _findings(row, dict.fromkeys(('gain', 'gain_low', 'gain_high'), np.nan))
+    bases = _compared(row, rows, [row.baseline]).key
+    again = [_findings(row, _gain_again(row, parts, base)) for base in bases]
+    if again: return min(again, key=len)
+    missing = f'there are no predictions of the baseline {row.baseline}'
+    return _findings(row, {'gain': missing})
 
 # %% ../nbs/17_evaluation.ipynb #444226f9
 def _verify_labels(rows, parts):
     "Where predictions of one task contradict each other or themselves."
     for _, same in rows.groupby('task_hash', sort=False):
-        known, ids = {}, set(parts[same.key.iloc[0]]['test'].ids)
-        for key in same.key.drop_duplicates():
-            train, test = parts[key]['train'], parts[key]['test']
-            if test.pred.ndim == 2: train = train.take(slice(0)) # lists: `y` counts what was to be found, which differs between the splits
-            labels = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
-            wrong = sum(known.setdefault(i, y) != y for i, y in labels)
-            if wrong: yield dict(key=key, column='y', stored=f'{wrong} labels', recomputed='other labels of the same examples in another cell')
-            if shared := len(set(train.ids) & set(test.ids)): yield dict(key=key, column='id', stored=f'{shared} examples in train and in test', recomputed=0)
-            if set(test.ids) != ids: yield dict(key=key, column='id', stored=f'{len(test)} test examples', recomputed=f'{len(ids)}, not the same, in another cell')
+        keys = same.key.unique()
+        ids = {*parts[keys[0]]['test'].ids}
+        labels = {}
+        for key in keys:
+            yield from _verify_cell(key, parts[key], labels, ids)
+
+def _verify_cell(key, parts, labels, ids):
+    "Where a cell contradicts the labels of others, which it adds to, or their test examples."
+    train, test = parts['train'], parts['test']
+    is_lists = test.pred.ndim == 2 # their `y` counts what was to be found, which differs between the splits
+    if is_lists: train = train.take(slice(0))
+    tested = {*test.ids}
+    own = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
+    wrong = sum(labels.setdefault(i, y) != y for i, y in own)
+    if wrong:
+        yield _finding(
+            'y',
+            f'{wrong} labels',
+            'other labels of the same examples in another cell',
+            key)
+    shared = len(tested & {*train.ids})
+    if shared:
+        yield _finding('id', f'{shared} examples in train and in test', 0, key)
+    if tested != ids:
+        yield _finding(
+            'id',
+            f'{len(test)} test examples',
+            f'{len(ids)}, not the same, in another cell',
+            key)
 
 # %% ../nbs/17_evaluation.ipynb #39d5db03
 def _unreadable(df, out_dir):
     "Figures without predictions, and predictions that cannot be read."
-    for row in df[(df.key == '') & df.test.notna()].itertuples(): yield dict(key='', column='test', stored=row.test, recomputed=np.nan)
-    others = [p.stem for p in sorted((Path(out_dir)/'predictions').glob('*.parquet'))]
-    for key in dict.fromkeys([*df.key[df.key != ''], *others]):
+    has_file = df.key != ''
+    for test in df.test[~has_file].dropna():
+        yield _finding('test', test, np.nan)
+    paths = sorted(out_dir.glob('predictions/*.parquet'))
+    keys = [*df.key[has_file], *(p.stem for p in paths)]
+    for key in dict.fromkeys(keys):
         try: read_predictions(out_dir, key)
-        except Exception as e: yield dict(key=key, column='predictions', stored=f'{key}.parquet', recomputed=_said(e))
+        except Exception as e:
+            yield _finding('predictions', f'{key}.parquet', _error_text(e), key)
 
 # %% ../nbs/17_evaluation.ipynb #da067eac
 def _damaged_files(out_dir):
     "The files of a folder that are damaged, but for predictions."
-    out_dir = Path(out_dir)
-    sealed = [out_dir/'results.parquet', *sorted(out_dir.glob('rows/*.pq')), *sorted(out_dir.glob('p*.json'))]
-    for path in sealed:
+    rows = sorted(out_dir.glob('rows/*.pq'))
+    plans = sorted(out_dir.glob('p*.json'))
+    for path in [out_dir/'results.parquet', *rows, *plans]:
         try: read_sealed(path)
-        except Exception as e: yield dict(key='', column='file', stored=str(path.relative_to(out_dir)), recomputed=_said(e))
+        except Exception as e:
+            yield _finding('file', str(path.relative_to(out_dir)), _error_text(e))
 
 def _expected_csv(out_dir):
     "The hash that `results.csv` should have; None where that is not known."
-    try: table = pq.read_schema(BytesIO(read_sealed(Path(out_dir)/'results.parquet')))
+    try: data = read_sealed(out_dir/'results.parquet')
     except (ValueError, OSError): return None
-    return (table.metadata or {}).get(b'csv', b'').decode()
+    about = pq.read_schema(BytesIO(data)).metadata or {}
+    return about.get(b'csv', b'').decode()
 
 # %% ../nbs/17_evaluation.ipynb #2ed03c08
 def _differing_csv(df, out_dir):
     "What `results.csv` says other than the stored table."
-    path, expected = Path(out_dir)/'results.csv', _expected_csv(out_dir)
+    path = out_dir/'results.csv'
     try: data = path.read_bytes()
-    except OSError as e: return [dict(key='', column='file', stored=path.name, recomputed=_said(e))]
-    if expected is None or _hash_of(data) == expected: return []
-    return _csv_cells(df, data) or [dict(key='', column='file', stored=path.name, recomputed='it is not as it was written')]
+    except OSError as e: return [_finding('file', path.name, _error_text(e))]
+    if _expected_csv(out_dir) in (None, _csv_hash(data)): return []
+    changed = _finding('file', path.name, 'it is not as it was written')
+    return _csv_cells(df, data) or [changed]
 
 def _csv_cells(df, data):
     "The figures in which a CSV differs from a table; none where they cannot be compared."
-    try: text = pd.read_csv(BytesIO(data), keep_default_na=False, dtype=str)
-    except Exception: return []
-    true = pd.read_csv(BytesIO(_csv_of(df)), keep_default_na=False, dtype=str)
-    if list(text.columns) != list(true.columns) or len(text) != len(true): return []
-    return [dict(key=true.key[i], column=c, stored=f'results.csv: {text[c][i]}', recomputed=true[c][i])
-            for c in true.columns for i in np.flatnonzero(text[c] != true[c])]
+    read = partial(pd.read_csv, keep_default_na=False, dtype=str)
+    true = read(BytesIO(_csv_of(df)))
+    try:
+        text = read(BytesIO(data))
+        places = np.argwhere((text != true).to_numpy().T)
+    except Exception: return [] # other rows or columns, or no CSV
+    found = []
+    for column, i in places:
+        name = true.columns[column]
+        found.append(_finding(name, f'results.csv: {text[name][i]}', true[name][i], true.key[i]))
+    return found
 
 # %% ../nbs/17_evaluation.ipynb #7bbca40e
 def _table_to_verify(out_dir):
     "The stored table even where its checksum does not fit; without rows where it cannot be read."
-    path = Path(out_dir)/'results.parquet'
+    path = out_dir/'results.parquet'
     if not path.exists(): return read_results(out_dir)
     try: df = pd.read_parquet(path)
     except Exception: return _as_table([])
     return df if list(df.columns) == COLUMNS else _as_table([])
 
-def _differing_figures(df, out_dir, unreadable):
+def _differing_figures(df, out_dir):
     "What recomputing the rows of a table changes."
-    whole = df[~df.key.isin([f['key'] for f in unreadable])]
-    rows, parts = _with_identity(whole, out_dir)
-    found = []
-    for _, together in rows.groupby(['task_hash', 'n_train', 'seed'], sort=False):
-        for row in together.itertuples(): found += _findings(row.key, row._asdict(), _again(row, parts[row.key])) + _verify_gain(row, parts, together)
-    return [*found, *_verify_labels(rows, parts)]
+    parts = {key: read_predictions(out_dir, key) for key in df.key}
+    rows = _with_hashes(df, parts)
+    settings = rows.groupby(_SETTING, sort=False)
+    for _, same in settings:
+        for row in same.itertuples():
+            yield from _findings(row, _again(row, parts[row.key]))
+            yield from _verify_gain(row, parts, same)
+    yield from _verify_labels(rows, parts)
 
 # %% ../nbs/17_evaluation.ipynb #8307fe1a
 def verify(
     out_dir:str|Path, # folder of a run, `df.attrs['out_dir']`
 ) -> pd.DataFrame: # key, column, stored, recomputed: one row per figure that differs; empty where all is well
     "Recompute the results table from the stored predictions and say where it differs."
+    out_dir = Path(out_dir)
     df = _table_to_verify(out_dir)
     unreadable = list(_unreadable(df, out_dir))
-    differing = _differing_figures(df, out_dir, unreadable)
+    bad = [f['key'] for f in unreadable]
+    readable = df[~df.key.isin(['', *bad])]
+    differing = list(_differing_figures(readable, out_dir))
     files = [*_damaged_files(out_dir), *_differing_csv(df, out_dir)]
-    if differing or any(f['key'] == '' for f in unreadable): files = [f for f in files if not f['stored'].startswith('results.')] # the figures say more
-    return pd.DataFrame([*unreadable, *differing, *files], columns=['key', 'column', 'stored', 'recomputed']).astype(object)
+    if differing or '' in bad: # the figures say more than the name of the table's file
+        files = [f for f in files if not f['stored'].startswith('results.')]
+    found = [*unreadable, *differing, *files]
+    return pd.DataFrame(found, columns=[*_finding('', '', '')], dtype=object)

@@ -20,14 +20,9 @@ from urllib.request import Request, urlopen
 __all__ = ['MODELS', 'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import (
-    _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights)
-from upgradeability.core import (
-    error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec,
-    unknown)
-from .checkpoints import (
-    choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
-    unreadable, weight_shapes, without_head)
+from .backbones import _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights
+from .core import error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown
+from .checkpoints import choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch, unreadable, weight_shapes, without_head
 from .folders import WORDNET
 from .media import MEDIA
 from .reading import decodable, Reading, remarks, visible
@@ -89,7 +84,8 @@ def _wrap(source, module, layer, pooling, device):
     found = _contents(module)
     hidden = _unlisted_networks(module, found)
     for part in hidden: _ready(part, place, source.spec)
-    if all(p.ndim != 5 for p in module.parameters()): module = module.to(memory_format=torch.channels_last)
+    has_3d = any(p.ndim == 5 for p in module.parameters())
+    if not has_3d: module = module.to(memory_format=torch.channels_last)
     mark = os.urandom(8) if found.opaque else '' # such a network never gets the features of another one
     key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
     medium, opaque = MEDIA['text'], found.opaque
@@ -116,10 +112,11 @@ def _wrap(source, module, layer, pooling, device):
 # %% ../nbs/11_models.ipynb #a1c0de20
 def _try_pictures(backbone):
     "The backbone after a dry run on two pictures; one that takes other sizes only is completed by its first batch."
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    picture = Image.fromarray(noise)
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+    pictures = picture, picture.rotate(90)
     try:
-        batch = torch.stack([backbone.preprocess(p) for p in (picture, picture.rotate(90))])
+        batch = torch.stack([backbone.preprocess(p) for p in pictures])
         return complete(backbone, batch)
     except (RuntimeError, AssertionError, TypeError): return backbone
 
@@ -196,7 +193,11 @@ def wordnet_columns(classes):
     ids = timm.data.ImageNetInfo('imagenet-1k').label_names()
     position = {synset: i for i, synset in enumerate(ids)}
     matches = {name: WORDNET.match(name) for name in classes}
-    return {name: [position[m[0]]] for name, m in matches.items() if m and m[0] in position}
+    return {
+        name: [position[match[0]]]
+        for name, match in matches.items()
+        if match and match[0] in position
+    }
 
 # %% ../nbs/11_models.ipynb #eea53c59
 def _bundled_weights(name):
@@ -265,12 +266,14 @@ def _load_torchvision(name):
     "A network of torchvision: `ARCH[:WEIGHTS]`."
     arch, _, wanted = name.partition(':')
     known = torchvision.models.get_model_weights(arch)
-    if wanted and wanted not in known.__members__: raise unknown(f'weights of {arch}', wanted, known.__members__)
+    if wanted and wanted not in known.__members__:
+        raise unknown(f'weights of {arch}', wanted, known.__members__)
     weights = known[wanted or 'DEFAULT']
     spec = f'torchvision:{arch}:{weights.name}'
     build = partial(_build_torchvision, arch)
     load = partial(_fill_torchvision, build, weights, spec)
-    return Source(spec, load, _seeded(build), weights.transforms(), tuple(weights.meta['categories']))
+    classes = tuple(weights.meta['categories'])
+    return Source(spec, load, _seeded(build), weights.transforms(), classes)
 
 def _build_torchvision(arch, weights=None):
     "A network as torchvision makes it, with these weights or with random ones."
@@ -294,8 +297,8 @@ def _load_timm(name):
     except RuntimeError:
         tagged = timm.list_pretrained(name.partition('.')[0] + '.*')
         raise unknown('timm model', name, tagged) from None
-    arch, tag = config.get('architecture') or name, config.get('tag')
-    spec = f'timm:{arch}.{tag}' if tag else f'timm:{arch}'
+    spec = f"timm:{config.get('architecture') or name}"
+    if config.get('tag'): spec += f".{config['tag']}"
     build = partial(timm.create_model, name)
     load = partial(_fill_timm, build, spec, config)
     return Source(spec, load, _seeded(build), _timm_transform(name), _timm_classes(config))
@@ -380,13 +383,15 @@ def _remote_folder(repo, trust_repo):
 def _trusted_repos():
     "What the user told torch.hub to trust, as OWNER_REPO."
     path = Path(torch.hub.get_dir())/'trusted_list'
-    return path.read_text().split() if path.is_file() else []
+    try: return path.read_text().split()
+    except FileNotFoundError: return []
 
 def _fetch(repo):
     "The folder in PyTorch's cache of a trusted remote repository, downloaded if it is not there."
     hub = Path(torch.hub.get_dir())
     try:
-        with _importable(hub.resolve()): torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
+        with _importable(hub.resolve()):
+            torch.hub.list(repo, trust_repo=True, skip_validation=True, verbose=False)
     except (OSError, RuntimeError) as e:
         raise OSError(
             f"The repository {repo!r} is neither in {str(hub)!r} nor could it be fetched ({e}). "
@@ -409,8 +414,8 @@ def _importable(folder):
     try: yield
     finally:
         sys.path.remove(str(folder))
-        new = sys.modules.keys() - before
-        own.update({k: sys.modules[k] for k in new if _is_inside(sys.modules[k], folder)})
+        new = {k: m for k, m in sys.modules.items() if k not in before}
+        own.update({k: m for k, m in new.items() if _is_inside(m, folder)})
         for k in own: sys.modules.pop(k, None)
         sys.modules.update(others)
 
@@ -442,7 +447,8 @@ def _load_hub(name, *, trust_repo=None, **options):
     folder = _hub_folder(repo, trust_repo)
     entries = _hub_entries(folder)
     if entry not in entries: raise unknown(f'entry of {repo}', entry, entries)
-    real, random = _hub_weights(name, inspect.signature(entries[entry]).parameters, options)
+    takes = inspect.signature(entries[entry]).parameters
+    real, random = _hub_weights(name, takes, options)
     spec = str(Spec('hub', name, options))
     def call(given):
         with _importable(folder): return entries[entry](**given)
@@ -485,23 +491,31 @@ def takes_any_keyword(parameters):
 # %% ../nbs/11_models.ipynb #ada46024
 def imagenet_transform():
     "The usual ImageNet preprocessing, picture -> tensor (3, 224, 224), for checkpoints that bring none."
-    normalize = T.Normalize([.485, .456, .406], [.229, .224, .225])
-    return T.Compose([T.Resize(256), T.CenterCrop(224), T.ToTensor(), normalize])
+    return T.Compose([
+        T.Resize(256),
+        T.CenterCrop(224),
+        T.ToTensor(),
+        T.Normalize([.485, .456, .406], [.229, .224, .225]),
+    ])
 
 # %% ../nbs/11_models.ipynb #432f0f43
 def _architecture(name):
     "(num_classes -> network, its preprocessing, remarks) for a name of timm or torchvision."
-    library, _, arch = name.rpartition('.') if name.startswith(('timm.', 'torchvision.')) else ('', '', name)
-    if library != 'timm' and arch in _vision_models(): return partial(_vision_network, arch), *_vision_transform(arch)
-    if library == 'torchvision' or not timm.is_model(arch):
-        raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
-    return partial(_timm_network, arch), _timm_transform(arch), [f"preprocessing assumed: timm's for {arch}"]
+    library, arch = '', name
+    if name.startswith(('timm.', 'torchvision.')): library, _, arch = name.partition('.')
+    if library != 'timm' and arch in _vision_models():
+        return partial(_vision_network, arch), *_vision_transform(arch)
+    if library != 'torchvision' and timm.is_model(arch):
+        return partial(_timm_network, arch), _timm_transform(arch), [f"preprocessing assumed: timm's for {arch}"]
+    raise unknown('architecture', name, [*_vision_models(), *timm.list_models()])
 
-def _timm_network(arch, n_classes, state=None): return timm.create_model(arch, num_classes=n_classes)
+def _timm_network(arch, n_classes, state=None):
+    "timm's network; what is in the checkpoint changes nothing."
+    return timm.create_model(arch, num_classes=n_classes)
 
 def _vision_network(arch, n_classes, state=None):
     "torchvision's network; auxiliary heads only where the checkpoint has them."
-    build = partial(torchvision.models.get_model, arch, weights=None, num_classes=n_classes)
+    build = partial(torchvision.models.get_model, arch, num_classes=n_classes)
     if arch not in ('inception_v3', 'googlenet'): return build()
     has_aux = state is None or any('aux' in k.lower() for k in state)
     return build(aux_logits=has_aux, init_weights=False)
@@ -519,17 +533,20 @@ def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:boo
     path, _, arch = name.rpartition(':')
     _check_file_spec(name, path, arch, ema=ema, transform_input=transform_input)
     given = dict(ema=ema, prefix=prefix, transform_input=transform_input)
-    spec = str(Spec('file', name, {k: v for k, v in given.items() if v not in (True, None)}))
+    unusual = {k: v for k, v in given.items() if v not in (True, None)}
+    spec = str(Spec('file', name, unusual))
     build, preprocess, notes = _architecture(arch)
     checkpoint = read_checkpoint(Path(path).expanduser())
-    head, blank = head_names(build), sketch(build, 7)
+    head = head_names(build)
+    blank = sketch(build, 7)
     body = {k: v for k, v in blank.state_dict().items() if k not in head}
     weights = choose_weights(checkpoint, body, ema, path, prefix)
-    n_classes = head_size([k for k in head if 'aux' not in k.lower()], weights.tensors)
+    n_classes = head_size(head, weights.tensors)
     make = partial(_make_network, build, n_classes, weights.tensors, head, transform_input)
     load = partial(fit_checkpoint, make, weights.tensors, checkpoint, n_classes, spec)
     reading = read_weights(remarks(notes, 'guess'), weights, checkpoint, body, n_classes)
-    if hasattr(blank, 'transform_input'): reading = reading.add('input transform', *_input_in_words(transform_input))
+    if hasattr(blank, 'transform_input'):
+        reading = reading.add('input transform', *_input_in_words(transform_input))
     return Source(spec, load, _seeded(make), preprocess, reading=reading)
 
 def _check_file_spec(name, path, arch, **flags):
@@ -629,19 +646,19 @@ def _is_about_weights(e):
 def _weights_file(name):
     "The only file of weights in a folder; the name of the model where there is not just one."
     endings = ('.safetensors', '.bin', '.pt')
-    files = [str(f) for f in _local_path(name).rglob('*') if f.suffix in endings]
+    files = [f for f in _local_path(name).rglob('*') if f.suffix in endings]
     return files[0] if len(files) == 1 else name
 
 # %% ../nbs/11_models.ipynb #a5b0f055
 def _as_written(spec, options):
     "The options of a spec, `prompt` and `prefix` as text to the last blank, without quotation marks around them."
-    texts = {k: _unquoted(v) for k, v in spec.written.items() if k in ('prompt', 'prefix')}
-    return options | texts
+    wanted = {'prompt', 'prefix'}.intersection(spec.written)
+    return options | {k: _unquoted(spec.written[k]) for k in wanted}
 
 def _unquoted(text):
     "Text without quotation marks around it."
-    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
-    return text[1:-1] if is_quoted else text
+    found = re.fullmatch(r"""(['"])(.*)\1""", text, re.S)
+    return found[2] if found else text
 
 SAFE = " :/,.[]{}()-'" # characters that a value may contain as they are
 
@@ -687,7 +704,8 @@ def _load_hf(name, *, trust_remote_code=False, prompt=None, prefix=None):
     tokens = _tokens(tokenizer, config, spec, prefix=text, takes=_forward_inputs(cls, config))
     def load(): return _complete_weights(*read(cls, output_loading_info=True), spec)
     def build(): return _reading_part(cls.from_config(config, trust_remote_code=trust_remote_code))
-    return Source(spec, load, _seeded(build), tokens, _class_names(labels), Reading().add(*entry), encode_text)
+    reading = Reading().add(*entry)
+    return Source(spec, load, _seeded(build), tokens, _class_names(labels), reading, encode_text)
 
 def _read_pretrained(name, spec, trust_remote_code, cls, **more):
     "What a class of transformers reads from a folder or repository."
@@ -697,18 +715,20 @@ def _read_pretrained(name, spec, trust_remote_code, cls, **more):
 
 def _class_names(labels):
     "The names of the head's classes in order; None where there are only numbers."
-    if not labels or all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values()): return None
-    return tuple(labels[i] for i in sorted(labels))
+    if not labels: return None
+    are_numbers = all(re.fullmatch(r'LABEL_\d+', str(v)) for v in labels.values())
+    return None if are_numbers else tuple(labels[i] for i in sorted(labels))
 
 # %% ../nbs/11_models.ipynb #890c3ccb
 def _hf_prompt(name, spec, prompt, prefix):
     "(text before each text, entry of the reading); prompts of sentence-transformers on request only."
     found = _st_config(name)
-    prompts = {k: v or '' for k, v in (found.get('prompts') or {}).items()}
+    prompts = found.get('prompts') or {}
     text, in_words = _prompt_text(spec, prompts, None, prompt, prefix)
     default = found.get('default_prompt_name')
-    if text or prefix is not None or not prompts.get(default): return text, ('prompt', in_words)
-    usual = f'sentence-transformers puts {prompts[default]!r} before each text by default'
+    left_out = prompts.get(default) if prefix is None and not text else ''
+    if not left_out: return text, ('prompt', in_words)
+    usual = f'sentence-transformers puts {left_out!r} before each text by default'
     return text, ('prompt', f'none, but {usual}: ?prompt={default} or st: does the same', 'finding')
 
 def _st_config(name):
@@ -720,8 +740,9 @@ def _st_config(name):
 
 def _forward_inputs(cls, config):
     "The names of what the network's `forward` takes; code from elsewhere is taken to want token types."
-    try: return set(inspect.signature(cls._model_mapping[type(config)].forward).parameters)
+    try: forward = cls._model_mapping[type(config)].forward
     except (KeyError, AttributeError): return {'token_type_ids'}
+    return inspect.signature(forward).parameters
 
 # %% ../nbs/11_models.ipynb #e079a619
 def _reading_part(module):
@@ -766,7 +787,12 @@ def _fill_id(tokenizer, config, n_known):
     own = [getattr(config, 'pad_token_id', None)]
     if tokenizer.pad_token != tokenizer.eos_token: own.append(tokenizer.pad_token_id)
     ends = tokenizer('a')['input_ids'][-1:]
-    others = [tokenizer.eos_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id]
+    others = [
+        tokenizer.eos_token_id,
+        tokenizer.unk_token_id,
+        tokenizer.bos_token_id,
+        tokenizer.pad_token_id,
+    ]
     possible = own + [i for i in others if i not in ends] + [0]
     return next(i for i in possible if i in range(n_known or 10**9))
 
@@ -796,12 +822,13 @@ def _sentence_tokens(module, prefix, spec):
     "The preprocessing of a sentence model: tokens where its first part is a plain transformer, else its own function."
     from sentence_transformers.base.modules import Transformer
     first = module[0]
-    is_plain = type(first) is Transformer and list(first.modality_config) == ['text'] and not first.processing_kwargs
-    if not is_plain or not first.tokenizer.is_fast: return OwnTexts(module, prefix)
+    is_plain = type(first) is Transformer and list(first.modality_config) == ['text']
+    if not is_plain or first.processing_kwargs or not first.tokenizer.is_fast: return OwnTexts(module, prefix)
+    tokenizer, limit, network = module.tokenizer, module.max_seq_length, first.auto_model
     drops_prompt = prefix and any(getattr(m, 'include_prompt', True) is False for m in module)
-    skip = _prompt_tokens(module.tokenizer, prefix, module.max_seq_length) if drops_prompt else 0
-    takes = inspect.signature(first.auto_model.forward).parameters
-    return _tokens(module.tokenizer, first.auto_model.config, spec, module.max_seq_length, prefix, skip, takes)
+    skip = _prompt_tokens(tokenizer, prefix, limit) if drops_prompt else 0
+    takes = inspect.signature(network.forward).parameters
+    return _tokens(tokenizer, network.config, spec, limit, prefix, skip, takes)
 
 def _prompt_tokens(tokenizer, prompt, limit):
     "How many tokens a prompt has at the beginning of a text, the mark of the beginning included."
@@ -814,8 +841,11 @@ def _fresh_sentence_model(module):
     "The same architecture with random weights in all its parts."
     fresh = copy.deepcopy(module)
     network = getattr(fresh[0], 'auto_model', None)
-    if network is not None: network.load_state_dict(type(network)._from_config(network.config).state_dict())
-    inside = set() if network is None else set(network.modules())
+    inside = set()
+    if network is not None:
+        random = type(network)._from_config(network.config)
+        network.load_state_dict(random.state_dict())
+        inside = set(network.modules())
     for part in fresh.modules():
         if part not in inside and hasattr(part, 'reset_parameters'): part.reset_parameters()
     return fresh
@@ -891,16 +921,20 @@ def check_spec(text):
 
 def _check_name(spec):
     "Refuse a name that its source does not know, where the source can list its names."
-    listed = {'bundled': BUNDLED, 'torchvision': _vision_models(), 'timm': timm.list_models()}
+    listed = {
+        'bundled': BUNDLED,
+        'torchvision': _vision_models(),
+        'timm': timm.list_models(),
+    }
     if spec.source not in listed or LOOKUPS[spec.source](spec.name): return
     name = spec.name.partition(':')[0] if spec.source == 'torchvision' else spec.name
     raise unknown(f'{spec.source} model', name, listed[spec.source])
 
 # %% ../nbs/11_models.ipynb #72c8a56d
 def load_backbone(
-    spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:vit_tiny_patch16_224', 'hf:ORG/NAME', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
+    spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:NAME', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
     *,
-    layer:str|int|None=None, # take the output of this module as features; of a text model the number of a hidden layer; None: what the head reads, the last
+    layer:str|int|None=None, # whose output are the features; of texts the number of a hidden layer; None: found
     pooling:str='mean', # of that output: 'mean', 'flat' or 'cls'
     device:str|torch.device|None=None, # None: the GPU if there is one
     preprocess:Callable|None=None, # for a module: picture -> tensor (c, h, w); None: float32 tensors as given
@@ -915,7 +949,11 @@ def load_backbone(
         return _current(spec)
     if isinstance(spec, nn.Module): source, seed = _from_module(spec), None
     else: source, seed = _find_source(str(spec))
-    given = dict(preprocess=preprocess, classes=classes and tuple(classes), init=init and _seeded(init))
+    given = dict(
+        preprocess=preprocess,
+        classes=classes and tuple(classes),
+        init=init and _seeded(init),
+    )
     source = replace(source, **{k: v for k, v in given.items() if v})
     if seed is not None: source = _random_source(source, seed)
     return _assemble(source, source.load(), layer, pooling, device)
@@ -971,13 +1009,15 @@ def randomize(
     _check_control(backbone, module)
     place = backbone.layer, backbone.pooling, backbone.device
     if tap is None: return _assemble(source, module, *place)
-    return _tapped(_wrap(source, module, *place), tap, backbone.dim, backbone.head)
+    control = _wrap(source, module, *place)
+    return _tapped(control, tap, backbone.dim, backbone.head)
 
 def _check_control(backbone, module):
     "Refuse a control of another architecture, or with the pretrained weights."
     shapes, wanted = weight_shapes(module), weight_shapes(backbone.module)
     if shapes != wanted:
-        first = min(set(shapes.items()) ^ set(wanted.items()), key=str)[0]
+        different = set(shapes.items()) ^ set(wanted.items())
+        first = min(different, key=str)[0]
         raise ValueError(f"init= makes another architecture than {backbone.spec!r} has: {first} differs.")
     if not shapes or 'random=' in backbone.spec: return
     if hash_weights(module) == hash_weights(backbone.module):

@@ -29,7 +29,7 @@ from scipy.stats import binom
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
 from .kind import Kind, kind_of, load_kinds, Words
-from .evaluation import read_predictions, CONTROLS
+from .evaluation import as_results, CONTROLS, facts_of, RunTable
 from .metrics import calibration, ece, METRICS, Predictions
 from .intervals import score
 from .reading import as_label, as_markdown, drawable, visible
@@ -87,9 +87,7 @@ def kind_in(
     task:str|None=None, # which of its tasks; None: the first
 ) -> Kind: # of that task
     "The kind of a task in a table."
-    if task is None: task = df.task.iloc[0] if 'task' in df and len(df) else df.attrs.get('task')
-    names = df.attrs.get('kinds') or {}
-    return kind_of(names.get(task, 'classification'))
+    return df.kind_of(task) if isinstance(df, RunTable) else kind_of('classification')
 
 def wording(
     df:pd.DataFrame, # the results table, or a table of `learning_curve`
@@ -428,7 +426,7 @@ def plot_epochs(
 def _trained(df):
     "Predictions of the rows that were trained by epochs."
     rows = df[df.test.notna() & df.protocol.map(protocol_kind).isin(('fine_tune', 'from_scratch'))]
-    found = [read_predictions(df.attrs['out_dir'], k)['test'] for k in rows.key]
+    found = [as_results(df).predictions(k)['test'] for k in rows.key]
     return [p for p in found if len(p.meta.get('epochs', ()))]
 
 # %% ../nbs/20_plots.ipynb #604a2a9b
@@ -527,10 +525,10 @@ def plot_curve(
     with style():
         ax = plt.subplots(figsize=(6.6, 3.8))[1] if ax is None else ax
         for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)): _draw_curve(ax, model, part, colour)
-        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=as_label(axis_name(df.attrs.get('metric', 'performance'))))
+        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=as_label(axis_name(getattr(df, 'metric', 'performance'))))
         _size_ticks(ax, df)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
-        ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=as_label(df.attrs.get('protocol') or '', 60), alignment='left')
+        ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=as_label(getattr(df, 'protocol', ''), 60), alignment='left')
     return ax
 
 # %% ../nbs/20_plots.ipynb #4d226c1d
@@ -562,14 +560,14 @@ def plot_gap(
         ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
         for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=as_label(short_name(model), 60))
         ax.axhline(0, color='black', lw=.8, zorder=0)
-        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=u_name(df.attrs.get('metric', 'accuracy')))
+        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=u_name(getattr(df, 'metric', 'accuracy')))
         _size_ticks(ax, df)
         ax.legend(loc='center left', bbox_to_anchor=(1, .5))
     return ax
 
 # %% ../nbs/20_plots.ipynb #e8337188
 def plot_labels(
-    summary:pd.DataFrame, # of `curve_summary`
+    summary:pd.DataFrame, # `summary` of a `Curve`
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # one line per model; None where no curve has a 95 % to speak of
@@ -596,7 +594,9 @@ def _round_ticks(ax, written):
     ax.set_xticks([], minor=True)
 
 # %% ../nbs/20_plots.ipynb #dc6bb6a2
-def _score_name(ranking): return f"{ranking.attrs.get('settings', {}).get('score', 'accuracy')} of the cross-validated probe"
+def _score_name(ranking):
+    "What the models are ranked by."
+    return f"{getattr(ranking, 'measure', 'accuracy')} of the cross-validated probe"
 
 # %% ../nbs/20_plots.ipynb #965ad4cf
 def plot_ranking(
@@ -630,7 +630,7 @@ def plot_rungs(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model
     "What each model scored with how many examples, and where it was left behind."
-    steps = pd.DataFrame(ranking.attrs['steps'])
+    steps = pd.DataFrame(facts_of(ranking)['steps'])
     ends = steps.sort_values('rung').drop_duplicates('model', keep='last')
     with style():
         ax = plt.subplots(figsize=(7, 1.6 + .3 * max(6, len(ends))))[1] if ax is None else ax
@@ -652,9 +652,10 @@ def plot_spent(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model, and one for the warm-up
     "Seconds that a ranking spent on each model, rung by rung."
-    steps, names = pd.DataFrame(ranking.attrs['steps']), ranking.model[ranking['rank'].notna()].tolist()
+    steps, names = pd.DataFrame(facts_of(ranking)['steps']), ranking.model[ranking['rank'].notna()].tolist()
     seconds = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum', fill_value=0).loc[names]
-    before = max(0., ranking.attrs['spent'] - seconds.to_numpy().sum())
+    facts = facts_of(ranking)
+    before = max(0., facts['spent'] - seconds.to_numpy().sum())
     with style():
         ax = rows_axes(ax, ['warm-up', *map(short_name, names)])
         ax.barh(0, before, color=GREY, height=.6)
@@ -663,7 +664,7 @@ def plot_spent(
             left = seconds.loc[model].cumsum().shift(fill_value=0)
             ax.barh([y] * len(left), seconds.loc[model], left=left, color=plt.cm.Blues(np.linspace(.45, 1, len(left))), height=.6)
             side(ax, y, f'{seconds.loc[model].sum():.1f} s')
-        ax.set(xlabel=f"seconds, {ranking.attrs['spent']:.0f} of {ranking.attrs['budget']:.0f} in all")
+        ax.set(xlabel=f"seconds, {facts['spent']:.0f} of {facts['budget']:.0f} in all")
     return ax
 
 # %% ../nbs/20_plots.ipynb #ea8081e9
@@ -789,7 +790,7 @@ def _finding_texts(task, check, rows):
     "A block for each text of a finding."
     by_row = not task.kind.whole_units
     colour = WORSE if by_row and len(set(task.y[rows])) > 1 else 'black'
-    label = lambda row: f', {task.classes[task.y[row]]}' if by_row else ''
+    label = lambda row: f', {task.kind.label_of(task, row)}' if by_row else ''
     return [(f"{check.replace('_', ' ')}: {row} in {_place(task, row)}{label(row)}", _text(task, int(row)), colour) for row in rows]
 
 def _draw_finding(cell, task, check, rows):
@@ -800,7 +801,7 @@ def _draw_finding(cell, task, check, rows):
         if row is None: continue
         x = _picture(task.inputs[int(row)])
         ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.classes[task.y[row]], 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
+        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.kind.label_of(task, row), 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 
 # %% auto #0
@@ -17,12 +18,12 @@ __all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn'
 import numpy as np, pandas as pd, torch
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .heads import class_probabilities
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
-from .backbones import Backbone
 from .models import randomize
 from .tasks import Task
 
@@ -39,7 +40,7 @@ def fit_rows(
 # %% ../nbs/14_protocols.ipynb #9d5de0bd
 def predictions_of(
     task:Task, # whose labels and classes they are about
-    train:tuple|Callable, # (pred, scores) for `fit_rows(task)`, in that order; or a slice of these rows -> probabilities
+    train:tuple|Callable, # (pred, scores) for `fit_rows(task)`; or a function from a slice of these to probabilities
     test:tuple|Callable, # the same for the test rows
     *,
     choices:dict|None=None, # what was chosen and how
@@ -56,7 +57,9 @@ def predictions_of(
         choices=choices or {},
         in_sample=in_sample,
         **more)
-    for split, rows, given in [('train', fit_rows(task), train), ('test', task.splits['test'], test)]:
+    rows_by_split = dict(train=fit_rows(task), test=task.splits['test'])
+    for split, given in dict(train=train, test=test).items():
+        rows = rows_by_split[split]
         pred, scores = _answers(task, rows, given)
         answer, remarks = task.kind.answer(task, rows, pred, scores)
         notes += [f'{remark} of {split}' for remark in remarks]
@@ -66,17 +69,21 @@ def predictions_of(
 
 def _groups_of(task, rows):
     "The independent unit of each of these rows; None where every row is its own."
-    return None if task.groups is None else task.groups[rows]
+    if task.groups is None: return None
+    return task.groups[rows]
 
 # %% ../nbs/14_protocols.ipynb #015b7121
 def _answers(task, rows, given):
     "(pred, scores) for some rows of a task; of many classes only the larger probabilities are kept."
-    if task.kind.whole_units or len(task.classes) <= MANY_CLASSES: # a valid sequence needs all probabilities
-        return _part_of(given, slice(0, len(rows))) if callable(given) else given
+    n, n_classes = len(rows), len(task.classes)
+    needs_all = task.kind.whole_units # to find a valid sequence
+    if needs_all or n_classes <= MANY_CLASSES:
+        return _part_of(given, slice(0, n)) if callable(given) else given
     preds, parts = [], []
-    for at in _portions(len(rows), len(task.classes)):
+    for at in _portions(n, n_classes):
         pred, scores = _part_of(given, at)
-        if isinstance(scores, np.ndarray): scores = top_scores(scores, task.y[rows[at]], pred)
+        if isinstance(scores, np.ndarray):
+            scores = top_scores(scores, task.y[rows[at]], pred)
         preds.append(pred)
         parts.append(scores)
     return np.concatenate(preds), _joined(parts)
@@ -87,69 +94,76 @@ def _part_of(given, at):
         scores = given(at)
         return scores.argmax(1), scores
     pred, scores = given
-    return np.asarray(pred)[at], None if scores is None else scores[at]
+    if scores is not None: scores = scores[at]
+    return np.asarray(pred)[at], scores
 
-# %% ../nbs/14_protocols.ipynb #242af9d2
+# %% ../nbs/14_protocols.ipynb #999d85fd
 def _portions(n, n_classes):
     "Slices of n rows, each of which has about 32 MB of probabilities."
     step = max(1, 2**22 // n_classes)
-    return [slice(i, min(i + step, n)) for i in range(0, max(n, 1), step)]
+    starts = range(0, max(n, 1), step)
+    return [slice(start, min(start + step, n)) for start in starts]
 
 def _joined(parts):
     "One `TopScores` of several; None where there are no scores."
     if parts[0] is None: return None
-    columns = {name: [getattr(part, name) for part in parts] for name in ('codes', 'probs', 'rest', 'squares')}
-    whole = {name: np.concatenate(values) for name, values in columns.items()}
-    return TopScores(**whole, n_classes=parts[0].n_classes)
+    def whole(name): return np.concatenate([getattr(part, name) for part in parts])
+    columns = map(whole, ('codes', 'probs', 'rest', 'squares'))
+    return TopScores(*columns, parts[0].n_classes)
 
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
 def judged(task, rows, answer):
     "The figure by which a choice is made, for the answer (pred, scores) to these rows."
     metric = find_metric(task.kind.judge)
     pred, _ = task.kind.answer(task, rows, *answer)
-    meta = dict(classes=task.classes)
-    predictions = Predictions(rows, task.y[rows], pred, None, _groups_of(task, rows), meta=meta)
-    return np.nan_to_num(metric.reduce(metric.unit_stats(predictions).sum(0)))
-
-# %% ../nbs/14_protocols.ipynb #3274ea64
-def judged_by(task):
-    "The metric by which choices are made inside train, in words."
-    return task.kind.judge.replace('_', ' ')
+    predictions = Predictions(
+        rows, task.y[rows], pred,
+        groups=_groups_of(task, rows),
+        meta=dict(classes=task.classes))
+    sums = metric.unit_stats(predictions).sum(0)
+    return np.nan_to_num(metric.reduce(sums))
 
 # %% ../nbs/14_protocols.ipynb #873cf7c5
 def default_note(choices):
     "A note where nothing could be chosen, as a list."
-    return [] if choices['tried'] else [f"nothing was chosen ({choices['by']})"]
+    if choices['tried']: return []
+    return [f"nothing was chosen ({choices['by']})"]
 
 # %% ../nbs/14_protocols.ipynb #eaa2e9f0
 def units_to_fit(task):
     "The unit of each row to fit, which is left out or kept as a whole; None where every row is its own."
-    return task.unit[fit_rows(task)] if task.kind.whole_units else None
+    if not task.kind.whole_units: return None
+    return task.unit[fit_rows(task)]
 
 # %% ../nbs/14_protocols.ipynb #36e7c521
 def values_at(features, values, rows):
     "The entries of `values`, which has one per row of the features, for these rows of the task."
-    position = {int(row): i for i, row in enumerate(features.ids)}
-    return values[[position[int(row)] for row in rows]]
+    ids = features.ids
+    position = pd.Series(range(len(ids)), ids)
+    return values[position.loc[rows].to_numpy()]
 
 def arrays_of(features, task):
     "x of the rows to fit, x of the test rows, y of the rows to fit; never y of the test rows."
     rows = fit_rows(task)
-    x, x_test = (values_at(features, features.x, these) for these in (rows, task.splits['test']))
+    x = values_at(features, features.x, rows)
+    x_test = values_at(features, features.x, task.splits['test'])
     return x, x_test, task.y[rows]
 
 # %% ../nbs/14_protocols.ipynb #2fbb5b33
-def majority(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def majority(backbone, task, features, *, seed:int=0):
     "Always the most frequent training class."
-    counts = np.bincount(task.y[fit_rows(task)], minlength=len(task.classes))
+    y = task.y[fit_rows(task)]
+    counts = np.bincount(y, minlength=len(task.classes))
     shares = counts / counts.sum()
-    def same_for_all(rows): return np.tile(shares, (rows.stop - rows.start, 1))
+    def same_for_all(rows):
+        n = rows.stop - rows.start
+        return np.tile(shares, (n, 1))
     return predictions_of(task, same_for_all, same_for_all)
 
 PROTOCOLS['majority'] = majority
 
 # %% ../nbs/14_protocols.ipynb #f1edfe3b
-def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
+def as_is(backbone, task, features, *, seed:int=0,
     class_map:dict|None=None, # {task class: [names or numbers of head classes]}; None: by name
 ) -> dict: # predictions, with the `ceiling` in `meta`
     "The model's own head, its classes mapped to the task's."
@@ -161,19 +175,24 @@ def as_is(backbone:Backbone, task:Task, features:Callable, *, seed:int=0,
     probs, known, origin = class_probabilities(backbone, task, f.source_probs, class_map)
     def answer(rows):
         p = values_at(f, probs, rows)
-        return np.where(known, p, -1).argmax(1), p
+        possible = np.where(known, p, -1)
+        return possible.argmax(1), p
     test = task.splits['test']
     ceiling = float(known[task.y[test]].mean())
-    notes = [origin, *_ceiling_note(task, known, ceiling)]
-    return predictions_of(task, answer(fit_rows(task)), answer(test), in_sample=False, notes=notes, ceiling=ceiling)
+    return predictions_of(
+        task, answer(fit_rows(task)), answer(test),
+        in_sample=False,
+        notes=[origin, *_ceiling_note(task, known, ceiling)],
+        ceiling=ceiling)
 
 PROTOCOLS['as_is'] = as_is
 
-# %% ../nbs/14_protocols.ipynb #943c668e
+# %% ../nbs/14_protocols.ipynb #14c1d44c
 def _ceiling_note(task, known, ceiling):
     "A note on the classes that the head does not know, as a list."
     if ceiling == 1: return []
-    names = ', '.join(c for c, is_known in zip(task.classes, known) if not is_known)
+    unknown = np.array(task.classes)[~known]
+    names = ', '.join(unknown)
     return [f"never predicted: {names}; no accuracy above {ceiling:.3f} can be reached"]
 
 # %% ../nbs/14_protocols.ipynb #b40a6645
@@ -201,38 +220,44 @@ def _blas(work):
 def neighbours(x, queries, k, chunk=None, groups=None):
     "(m, k) rows of x, nearest first by cosine; without queries those of each row, its own group left out."
     x = _unit(x)
-    noun = 'examples' if groups is None else 'sentences'
-    if queries is None and groups is None: groups = np.arange(len(x))
-    largest = 0 if queries is not None else np.unique(groups, return_counts=True)[1].max()
-    k = min(k, len(x) - largest)
-    if k < 1:
-        raise ValueError(
-            f"None of the {len(x)} rows is left to be a neighbour: "
-            f"nearest neighbours need two {noun} at least.")
+    left_out = _most_left_out(x, groups) if queries is None else 0
+    k = min(k, len(x) - left_out)
+    if groups is None: groups = np.arange(len(x))
     asked = x if queries is None else _unit(queries)
     chunk = chunk or max(1, 2**24 // len(x)) # similarities of about 64 MB
     found = []
     for start in range(0, len(asked), chunk):
         some = slice(start, start + chunk)
-        similar = _similarities(asked[some], x)
-        if queries is None: similar[groups[some, None] == groups] = -np.inf
+        with _blas(asked[some].size * len(x)):
+            similar = asked[some] @ x.T
+        if queries is None:
+            similar[groups[some, None] == groups] = -np.inf
         found.append(_largest(similar, k))
     return np.concatenate(found)
 
-# %% ../nbs/14_protocols.ipynb #4f7835cc
+def _most_left_out(x, groups):
+    "How many rows are left out with a row at most; an error where that is all of them."
+    most, noun = 1, 'examples'
+    if groups is not None:
+        _, counts = np.unique(groups, return_counts=True)
+        most, noun = counts.max(), 'sentences'
+    if most < len(x): return most
+    raise ValueError(
+        f"None of the {len(x)} rows is left to be a neighbour: "
+        f"nearest neighbours need two {noun} at least.")
+
+# %% ../nbs/14_protocols.ipynb #9d2fc229
 def _unit(a):
     "Rows of length one, float32."
-    length = np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12)
-    return np.asarray(a, np.float32) / length.astype(np.float32)
-
-def _similarities(queries, x):
-    "(m, n) cosines of rows of length one."
-    with _blas(queries.size * len(x)): return queries @ x.T
+    length = np.linalg.norm(a, axis=1, keepdims=True)
+    length = np.maximum(length, 1e-12).astype(np.float32)
+    return np.asarray(a, np.float32) / length
 
 def _largest(similar, k):
     "(m, k) columns with the largest values of each row; equal ones in their order."
-    n = similar.shape[1]
-    top = np.sort(np.argpartition(similar, n - k, axis=1)[:, n - k:], axis=1)
+    others = similar.shape[1] - k
+    top = np.argpartition(similar, others, axis=1)[:, others:]
+    top.sort(axis=1)
     values = np.take_along_axis(similar, top, 1)
     order = np.argsort(-values, axis=1, kind='stable')
     return np.take_along_axis(top, order, 1)
@@ -243,7 +268,8 @@ def vote(labels, n_classes):
     k = labels.shape[1]
     weights = 1 + .5 ** np.arange(1, k + 1) # the extras sum to less than one vote
     votes = np.zeros((len(labels), n_classes))
-    np.add.at(votes, (np.arange(len(labels))[:, None], labels), weights)
+    rows = np.arange(len(labels))
+    np.add.at(votes, (rows[:, None], labels), weights)
     votes /= weights.sum() # in place: of many classes a second table would not fit
     return votes
 
@@ -255,69 +281,88 @@ NO_CHOICE = 'default: one label per class leaves nothing to choose by'
 def most_neighbours(y, groups=None):
     "How many rows the median class has left when a row of it, or the group with most of it, is left out; at least 1."
     if groups is None: groups = np.arange(len(y))
-    cells, n = np.unique(np.column_stack([y, groups]), axis=0, return_counts=True)
-    largest = pd.Series(n).groupby(cells[:, 0]).max() # of each class that is present
-    total = pd.Series(y).value_counts()
-    return max(1, int((total - largest).median()))
+    of_group = pd.Series(y).groupby([y, groups]).size()
+    of_class = of_group.groupby(level=0)
+    left = of_class.sum() - of_class.max()
+    return max(1, int(left.median()))
 
 # %% ../nbs/14_protocols.ipynb #631ecc0c
 def _share_right(labels, true, n_classes):
-    "The share of rows whose most voted class is the true one; some rows at a time, since many classes make a large table."
+    "The share of rows whose most voted class is the true one; some rows at a time, since the table can be large."
     right = 0
     for at in _portions(len(labels), n_classes):
         answer = vote(labels[at], n_classes).argmax(1)
-        right += int((answer == true[at]).sum())
-    return right / len(true)
+        right += (answer == true[at]).sum()
+    return float(right / len(true))
 
 # %% ../nbs/14_protocols.ipynb #624f72e4
-def choose_k(x, y, n_train, n_classes, *, groups=None, judge=None, name='accuracy'):
-    "The k that does best inside train (rows from `n_train` are valid), the figure of each, and how it was chosen."
+def choose_k(
+    x, # (n, d) features of the rows to fit
+    y, # (n,) class codes
+    n_train, # the first `n_train` rows are train, the rest valid; n: leave one out
+    n_classes, # number of classes
+    *,
+    groups=None, # (n,) what is left out together; None: each row by itself
+    judge=None, # labels (m, k) of neighbours -> figure, the rows those of valid or all; None: accuracy
+    name='accuracy', # of that figure
+):
+    "The number of neighbours that does best inside train, the figure of each, and how it was chosen."
     if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=NO_CHOICE)
-    ks = _possible_ks(y[:n_train], None if groups is None else groups[:n_train])
+    train = slice(0, n_train)
+    ks = _possible_ks(y[train], None if groups is None else groups[train])
     if n_train < len(x):
         how, true = 'valid', y[n_train:]
-        found = neighbours(x[:n_train], x[n_train:], max(ks))
+        found = neighbours(x[train], x[n_train:], max(ks))
     else:
         how, true = 'leave-one-out', y
         found = neighbours(x, None, max(ks), groups=groups)
-    tried = {}
-    for k in ks:
-        labels = y[found[:, :k]]
-        if judge is None: tried[k] = _share_right(labels, true, n_classes)
-        else: tried[k] = float(judge(vote(labels, n_classes)))
+    judge = judge or partial(_share_right, true=true, n_classes=n_classes)
+    tried = {k: judge(y[found[:, :k]]) for k in ks}
     best = max(tried, key=tried.get) # the smallest of equals, which comes first
-    return {'k': best, 'tried': len(ks), 'by': f"{how} {name.replace('_', ' ')}", name: tried}
+    return {
+        'k': best,
+        'tried': len(ks),
+        'by': f"{how} {name.replace('_', ' ')}",
+        name: tried}
 
 def _possible_ks(y, groups):
     "Numbers of neighbours to try, from the labels of train."
     most = min(most_neighbours(y, groups), len(y) - 1)
-    return [k for k in KS if k <= most] or [1]
+    ks = [k for k in KS if k <= most]
+    return ks or [1]
 
 # %% ../nbs/14_protocols.ipynb #bb151610
-def knn(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def knn(backbone, task, features, *, seed:int=0):
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = arrays_of(features(backbone), task)
     units, n_classes = units_to_fit(task), len(task.classes)
     choices = choose_k(
         x, y, len(task.splits['train']), n_classes,
         groups=units,
-        judge=_judge_of_votes(task),
+        judge=_judge_of_neighbours(task),
         name=task.kind.judge)
     def answer(queries):
         labels = y[neighbours(x, queries, choices['k'], groups=units)]
         return lambda rows: vote(labels[rows], n_classes)
-    notes = default_note(choices)
-    return predictions_of(task, answer(None), answer(x_test), choices=choices, in_sample=False, notes=notes)
+    return predictions_of(
+        task, answer(None), answer(x_test),
+        choices=choices,
+        in_sample=False,
+        notes=default_note(choices))
 
 PROTOCOLS['knn'] = knn
 
-# %% ../nbs/14_protocols.ipynb #2a77b91d
-def _judge_of_votes(task):
-    "votes -> the figure by which k is chosen, on valid or on all rows to fit; None where it is accuracy."
+# %% ../nbs/14_protocols.ipynb #33c859e9
+def _judge_of_neighbours(task):
+    "labels of neighbours -> the figure by which k is chosen, on valid or on all rows to fit; None for accuracy."
     if task.kind.judge == 'accuracy': return None
     valid = task.splits['valid']
     rows = valid if len(valid) else fit_rows(task)
-    return lambda votes: judged(task, rows, (votes.argmax(1), votes))
+    def figure(labels):
+        votes = vote(labels, len(task.classes))
+        answer = votes.argmax(1), votes
+        return float(judged(task, rows, answer))
+    return figure
 
 # %% ../nbs/14_protocols.ipynb #c92f9642
 @dataclass(frozen=True, eq=False)
@@ -329,14 +374,16 @@ class Scale:
 
     def __call__(self, x):
         "(n, k) standardised features, float64."
-        return (np.asarray(x[:, self.keep], np.float64) - self.mean) / self.sd
+        kept = np.asarray(x[:, self.keep], np.float64)
+        return (kept - self.mean) / self.sd
 
     def for_unscaled(self, weights, biases):
         "A linear layer on scaled features, (c, k) and (c,), as one on features that are not scaled: (c, d) and (c,)."
         weights = weights / self.sd
+        biases = biases - weights @ self.mean
         all_weights = np.zeros((len(weights), len(self.keep)))
         all_weights[:, self.keep] = weights
-        return all_weights, biases - weights @ self.mean
+        return all_weights, biases
 
 # %% ../nbs/14_protocols.ipynb #362ca3b7
 def standardiser(x):
@@ -354,9 +401,12 @@ def standardiser(x):
 # %% ../nbs/14_protocols.ipynb #0951a237
 def logistic(y, d):
     "A logistic regression on d features that knows only the class shares; its next `fit` starts from there."
-    shares = np.log(np.unique(y, return_counts=True)[1])
+    _, counts = np.unique(y, return_counts=True)
+    shares = np.log(counts)
     model = LogisticRegression(max_iter=20_000, warm_start=True)
-    model.intercept_ = shares - shares.mean() if len(shares) > 2 else shares[1:] - shares[:1]
+    model.intercept_ = shares - shares.mean()
+    if len(shares) == 2: # scikit-learn keeps the second
+        model.intercept_ = shares[1:] - shares[:1]
     model.coef_ = np.zeros((len(model.intercept_), d))
     return model
 
@@ -366,50 +416,55 @@ def fit_logistic(model, x, y, C, within=1e-8):
     n_classes = len(np.unique(y))
     if n_classes > MANY_CLASSES: return _fit_many(model, x, y, C, within)
     size = x.size * n_classes
-    tolerance = min(1e-5, np.sqrt(2 * within / (C * size)))
-    with _blas(size): return model.set_params(C=C, tol=tolerance).fit(x, y)
+    tolerance = np.sqrt(2 * within / (C * size))
+    model.set_params(C=C, tol=min(1e-5, tolerance))
+    with _blas(size): return model.fit(x, y)
 
 # %% ../nbs/14_protocols.ipynb #1c7c7400
 class _ManyClasses:
     "The objective of a probe of many classes: its value, its gradient, and its second derivative in a direction."
     def __init__(self, x, codes, n_classes, C):
-        n = len(x)
+        n, d = x.shape
+        self.shape = n_classes, d + 1
+        self.half_Cn = C * n / 2
         with_constant = np.column_stack([x, np.ones(n)])
         self.x = torch.as_tensor(with_constant, dtype=torch.float32)
-        self.codes, self.rows = torch.as_tensor(codes), torch.arange(n)
-        self.shape = n_classes, self.x.shape[1]
+        self.codes = torch.as_tensor(codes)
         self.penalty = torch.full(self.shape, 1 / (C * n), dtype=torch.float64)
         self.penalty[:, -1] = 0 # the constants are not penalised
-        self.truth = torch.zeros(self.shape).index_add_(0, self.codes, self.x)
-        self.half_Cn, self.at = C * n / 2, None
+        self.truth = torch.zeros(self.shape)
+        self.truth.index_add_(0, self.codes, self.x)
 
     def __call__(self, flat):
         "Value and gradient."
         w = torch.as_tensor(flat).view(self.shape)
         z = self.x @ w.float().T # (n, classes)
-        total = torch.logsumexp(z, 1)
-        losses = total - z[self.rows, self.codes]
-        value = losses.double().mean() + (self.penalty * w**2).sum() / 2
-        self.p = z.sub_(total[:, None]).exp_()
+        total = torch.logsumexp(z, 1, keepdim=True)
+        losses = total - z.gather(1, self.codes[:, None])
+        size = (self.penalty * w**2).sum() / 2
+        value = losses.double().mean() + size
+        self.p = z.sub_(total).exp_()
         error = self.p.T @ self.x - self.truth
         gradient = error.double() / len(self.x) + self.penalty * w
-        self.at, self.excess = flat.copy(), self._excess(gradient)
+        self.excess = self._excess(gradient)
         return float(value), gradient.numpy().ravel()
 
     def _excess(self, gradient):
         "About how far the value is above its minimum."
-        of_weights = float((gradient[:, :-1]**2).sum())
-        of_constants = float((gradient[:, -1]**2).sum())
+        squares = gradient**2
+        of_weights = float(squares[:, :-1].sum())
+        of_constants = float(squares[:, -1].sum())
         return self.half_Cn * of_weights + len(gradient) * of_constants
 
-    def curvature(self, flat, direction):
-        "The second derivative in a direction."
-        if not np.array_equal(flat, self.at): self(flat)
+    def curvature(self, direction):
+        "The second derivative in a direction, at the weights of the last call."
         v = torch.as_tensor(direction).view(self.shape)
-        a = (self.x @ v.float().T).mul_(self.p)
-        a.addcmul_(self.p, a.sum(1, keepdim=True), value=-1)
-        second = (a.T @ self.x).double() / len(self.x) + self.penalty * v
-        return second.numpy().ravel()
+        a = self.x @ v.float().T
+        a *= self.p
+        total = a.sum(1, keepdim=True)
+        a.addcmul_(self.p, total, value=-1)
+        second = (a.T @ self.x).double() / len(self.x)
+        return (second + self.penalty * v).numpy().ravel()
 
 # %% ../nbs/14_protocols.ipynb #abd13b06
 def _newton(objective, weights, within, most=100):
@@ -418,8 +473,8 @@ def _newton(objective, weights, within, most=100):
     for _ in range(most):
         if objective.excess <= within: break
         here, before = weights, value
-        def curvature(v): return objective.curvature(here, v.ravel())
-        second = LinearOperator((len(here), len(here)), curvature, dtype=float)
+        size = len(here)
+        second = LinearOperator((size, size), objective.curvature, dtype=float)
         direction, _ = cg(second, -gradient, rtol=.1, maxiter=200)
         for halvings in range(6):
             weights = here + .5**halvings * direction
@@ -428,16 +483,18 @@ def _newton(objective, weights, within, most=100):
         else: return here # single precision allows no further step
     return weights
 
-# %% ../nbs/14_protocols.ipynb #9e3c1971
+# %% ../nbs/14_protocols.ipynb #a6614cd9
 def _fit_many(model, x, y, C, within):
     "`fit_logistic` for many classes: Newton's method, each step by conjugate gradients."
     classes, codes = np.unique(y, return_inverse=True)
     objective = _ManyClasses(x, codes, len(classes), C)
-    start = np.column_stack([model.coef_, model.intercept_]).ravel()
-    weights = _newton(objective, start, within).reshape(objective.shape)
+    start = np.column_stack([model.coef_, model.intercept_])
+    weights = _newton(objective, start.ravel(), within).reshape(start.shape)
     model.set_params(C=C)
-    model.coef_, model.intercept_ = weights[:, :-1].copy(), weights[:, -1].copy()
-    model.classes_, model.n_features_in_ = classes, x.shape[1]
+    model.coef_ = weights[:, :-1].copy()
+    model.intercept_ = weights[:, -1].copy()
+    model.classes_ = classes
+    model.n_features_in_ = x.shape[1]
     return model
 
 # %% ../nbs/14_protocols.ipynb #1b8df63b
@@ -446,11 +503,15 @@ def excess_bound(model, x, y, C):
     n, n_classes = len(x), len(model.classes_)
     codes = np.searchsorted(model.classes_, y)
     gradient = model.coef_ / (C * n)
-    for at in _portions(n, n_classes) if n_classes > MANY_CLASSES else [slice(0, n)]:
+    parts = _portions(n, n_classes) if n_classes > MANY_CLASSES else [slice(0, n)]
+    for at in parts:
         error = model.predict_proba(x[at])
-        error[np.arange(len(error)), codes[at]] -= 1
-        gradient = gradient + error[:, -len(gradient):].T @ x[at] / n
-    return float(C * n / 2 * (gradient**2).sum())
+        rows = np.arange(len(error))
+        error[rows, codes[at]] -= 1
+        error = error[:, -len(gradient):] # of two classes, the second
+        gradient = gradient + error.T @ x[at] / n
+    squares = gradient**2
+    return float(C * n / 2 * squares.sum())
 
 # %% ../nbs/14_protocols.ipynb #d03a70c5
 def _all_probabilities(model, x, n_classes):
@@ -461,8 +522,9 @@ def _all_probabilities(model, x, n_classes):
 
 def log_losses(p, y):
     "(n,) -log of the probability of the true class."
-    true = p[np.arange(len(y)), y]
-    return -np.log(np.clip(true, 1e-12, 1))
+    rows = np.arange(len(y))
+    true = np.clip(p[rows, y], 1e-12, 1)
+    return -np.log(true)
 
 # %% ../nbs/14_protocols.ipynb #02be7b9e
 def choice_folds(y, n_train, groups=None):
@@ -470,37 +532,41 @@ def choice_folds(y, n_train, groups=None):
     rows = np.arange(len(y))
     if n_train < len(y): return [(rows[:n_train], rows[n_train:])]
     if groups is not None: return _whole_folds(y, groups)
-    rank = pd.Series(y).groupby(y).cumcount().to_numpy() # within its class
-    several = np.bincount(y)[y] > 1
-    parts = [np.flatnonzero(several & (rank % 5 == fold)) for fold in range(5)]
-    return [(np.setdiff1d(rows, judge), judge) for judge in parts if len(judge)]
+    of_class = pd.Series(y).groupby(y)
+    fold = of_class.cumcount() % 5
+    fold[of_class.transform('size') == 1] = -1 # always fitted
+    return [*PredefinedSplit(fold).split()]
 
 # %% ../nbs/14_protocols.ipynb #924f694e
 def _whole_folds(y, groups):
     "Folds that never divide a group."
-    unit = np.unique(groups, return_inverse=True)[1]
+    _, unit = np.unique(groups, return_inverse=True)
     folds = []
-    for fold in range(5):
-        fit, judge = np.flatnonzero(unit % 5 != fold), np.flatnonzero(unit % 5 == fold)
-        judge = judge[np.isin(y[judge], y[fit])]
-        has_classes = len(np.unique(y[fit])) > 1
-        if has_classes and len(judge): folds.append((fit, judge))
+    for fit, judge in PredefinedSplit(unit % 5).split():
+        known = np.unique(y[fit])
+        judge = judge[np.isin(y[judge], known)]
+        if len(known) > 1 and len(judge): folds.append((fit, judge))
     return folds
 
 # %% ../nbs/14_protocols.ipynb #bc38e1a9
-CS = tuple(10. ** e for e in range(-6, 5))
+CS = 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, 1., 10., 100., 1e3, 1e4
 TIE = 1e-5 # nats per example: smaller differences are ties
 
 # %% ../nbs/14_protocols.ipynb #0832b2e6
+def _scaled_folds(x, y, folds):
+    "x and y of the rows to fit, and x and y of the rows to judge by, scaled by the rows to fit."
+    for fit, judge in folds:
+        scale, _ = standardiser(x[fit])
+        yield scale(x[fit]), y[fit], scale(x[judge]), y[judge]
+
+# %% ../nbs/14_protocols.ipynb #f8731ff3
 class _LogisticPath:
     "Log-loss on the judged rows as a function of C, each fit warm-started from the one before."
     def __init__(self, x, y, folds, n_classes):
         self.parts, self.n_classes, self.losses = [], n_classes, {}
-        for fit, judge in folds:
-            scale, _ = standardiser(x[fit])
-            x_fit, x_judge = scale(x[fit]), scale(x[judge])
-            start = logistic(y[fit], x_fit.shape[1])
-            self.parts.append((start, x_fit, y[fit], x_judge, y[judge]))
+        for x_fit, y_fit, *judged_rows in _scaled_folds(x, y, folds):
+            start = logistic(y_fit, x_fit.shape[1])
+            self.parts.append((start, x_fit, y_fit, *judged_rows))
 
     def __call__(self, C):
         is_widened = C < min(self.losses, default=0)
@@ -530,7 +596,8 @@ def _walk(loss, grid, patience):
 
 def _widen(path):
     "Two more decades at the end where the best is, if it is at one."
-    best, low, high = _strongest_best(path.losses), min(path.losses), max(path.losses)
+    best = _strongest_best(path.losses)
+    low, high = min(path.losses), max(path.losses)
     more = ()
     if best == low: more = low / 10, low / 100
     elif best == high: more = high * 10, high * 100
@@ -544,19 +611,32 @@ def _search(path, grid, patience):
     return best, best in (min(path.losses), max(path.losses))
 
 # %% ../nbs/14_protocols.ipynb #09ebff3c
-def choose_C(x, y, n_train, n_classes, *, groups=None, grid=CS, patience=2):
-    "The C that does best inside train (rows from `n_train` are valid), the log-loss of each, and how it was chosen."
+def choose_C(
+    x, # (n, d) features: train first, then valid
+    y, # (n,) class codes
+    n_train, # rows of train; n: there is no valid
+    n_classes, # number of classes
+    *,
+    groups=None, # (n,) the sentence of each word; None: each row by itself
+    grid=CS, # strengths, strongest first
+    patience=2, # values without improvement that end the walk
+):
+    "The C that does best inside train, the log-loss of each, and how it was chosen."
     folds = choice_folds(y, n_train, groups)
     if not folds: return dict(C=1., tried=0, by=NO_CHOICE, boundary=False)
     path = _LogisticPath(x, y, folds, n_classes)
     best, boundary = _search(path, grid, patience)
-    losses = dict(sorted(path.losses.items()))
-    by = _chosen_by('log-loss', len(folds), n_train < len(y))
-    return dict(C=best, tried=len(losses), by=by, boundary=boundary, log_loss=losses)
+    return dict(
+        C=best,
+        tried=len(path.losses),
+        by=_chosen_by('log-loss', folds, n_train < len(y)),
+        boundary=boundary,
+        log_loss=dict(sorted(path.losses.items())))
 
-def _chosen_by(figure, n_folds, has_valid):
+def _chosen_by(figure, folds, has_valid):
     "What a strength was chosen by, in words."
-    return f'valid {figure}' if has_valid else f'{figure} in {n_folds}-fold cross-validation'
+    if has_valid: return f'valid {figure}'
+    return f'{figure} in {len(folds)}-fold cross-validation'
 
 # %% ../nbs/14_protocols.ipynb #f44bc301
 ABSENT = -1e4 # the bias of a class without training rows: its probability is 0
@@ -576,7 +656,8 @@ class Probe:
         "Weights (C, d) and biases (C,) of the last layer of a network, for features that are not scaled."
         weights, biases = self.model.coef_, self.model.intercept_
         if len(weights) == 1: # of two classes, scikit-learn keeps the second
-            weights, biases = np.vstack([np.zeros_like(weights), weights]), np.append(0, biases)
+            weights = np.pad(weights, [(1, 0), (0, 0)])
+            biases = np.pad(biases, (1, 0))
         weights, biases = self.scale.for_unscaled(weights, biases)
         all_weights = np.zeros((self.n_classes, weights.shape[1]))
         all_weights[self.model.classes_] = weights
@@ -591,29 +672,38 @@ def fit_probe(x, y, C, n_classes):
     scaled = scale(x)
     model = fit_logistic(logistic(y, scaled.shape[1]), scaled, y, C)
     bound = excess_bound(model, scaled, y, C)
-    facts = dict(converged=bool(bound < 1e-6), dropped_features=dropped, excess=bound)
+    facts = dict(
+        converged=bound < 1e-6,
+        dropped_features=dropped,
+        excess=bound)
     return Probe(scale, model, n_classes), facts
 
 # %% ../nbs/14_protocols.ipynb #585abc8a
-def linear_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def linear_probe(backbone, task, features, *, seed:int=0):
     "Regularised logistic regression on frozen, standardised features."
     x, x_test, y = arrays_of(features(backbone), task)
     choices = choose_strength(task, x, y)
     probe, facts = fit_probe(x, y, choices['C'], len(task.classes))
     notes = [*default_note(choices), *_probe_notes(choices, facts)]
-    choices |= {name: facts[name] for name in ('converged', 'dropped_features')}
-    def answer(a): return lambda rows: probe(a[rows])
-    more = dict(choices=choices, notes=notes, excess=facts['excess'])
-    return predictions_of(task, answer(x), answer(x_test), **more)
+    excess = facts.pop('excess')
+    return predictions_of(
+        task,
+        lambda rows: probe(x[rows]),
+        lambda rows: probe(x_test[rows]),
+        choices=choices | facts,
+        notes=notes,
+        excess=excess)
 
 PROTOCOLS['linear_probe'] = linear_probe
 
-# %% ../nbs/14_protocols.ipynb #1c23a875
+# %% ../nbs/14_protocols.ipynb #707c926e
 def choose_strength(task, x, y):
     "`choose_C` for a task, from the features and labels of its rows to fit."
     units = units_to_fit(task)
-    patience = 5 if units is None else 1
-    return choose_C(x, y, len(task.splits['train']), len(task.classes), groups=units, patience=patience)
+    return choose_C(
+        x, y, len(task.splits['train']), len(task.classes),
+        groups=units,
+        patience=5 if units is None else 1)
 
 # %% ../nbs/14_protocols.ipynb #6a728f40
 def _probe_notes(choices, facts):
@@ -627,28 +717,29 @@ def _probe_notes(choices, facts):
 def on_random_weights(protocol, backbone, task, features, seed):
     "Predictions of a protocol on the same architecture with random weights, which says so in its notes."
     randomized = randomize(backbone, seed)
-    out = {}
-    for split, p in protocol(randomized, task, features).items():
-        notes = *p.meta['notes'], 'random weights, BatchNorm statistics at their defaults'
-        more = dict(fingerprints={'random': randomized.fingerprint}, notes=notes)
-        out[split] = replace(p, meta=p.meta | more)
-    return out
+    out = protocol(randomized, task, features)
+    meta = out['test'].meta # that of train, too
+    note = 'random weights, BatchNorm statistics at their defaults'
+    meta = meta | dict(
+        fingerprints={'random': randomized.fingerprint},
+        notes=(*meta['notes'], note))
+    return {split: replace(p, meta=meta) for split, p in out.items()}
 
 # %% ../nbs/14_protocols.ipynb #bb5c3a88
-def random_probe(backbone:Backbone, task:Task, features:Callable, *, seed:int=0) -> dict:
+def random_probe(backbone, task, features, *, seed:int=0):
     "The linear probe on the same architecture with random weights."
     return on_random_weights(linear_probe, backbone, task, features, seed)
 
 PROTOCOLS['random_probe'] = random_probe
 
-# %% ../nbs/14_protocols.ipynb #223be421
+# %% ../nbs/14_protocols.ipynb #bd2a0f33
 def _ridge_path(x, y):
     "strength -> weights (d,) of the ridge regression of y (n,) on x (n, d), both centred."
     n, d = x.shape
     with _blas(x.size * min(n, d)):
         gram = x.T @ x if d <= n else x @ x.T
         squares, axes = np.linalg.eigh(gram)
-    squares = squares.clip(0)
+    squares = squares.clip(0) # without rounding errors
     along = axes.T @ (x.T @ y if d <= n else y)
     def weights(strength):
         found = axes @ (along / (squares + strength))
@@ -685,28 +776,29 @@ def fit_ridge(
     weights = _ridge_path(scale(x), y - mean)
     return RidgeProbe(scale, weights(strength), mean)
 
-# %% ../nbs/14_protocols.ipynb #fac51012
+# %% ../nbs/14_protocols.ipynb #25935d12
 class _RidgePath:
     "Squared error on the judged rows, in variances of y, as a function of C = 1 / strength."
     def __init__(self, x, y, folds):
-        self.parts, self.variance, self.losses = [], y.var() or 1., {}
-        for fit, judge in folds:
-            scale, _ = standardiser(x[fit])
-            mean = y[fit].mean()
-            weights = _ridge_path(scale(x[fit]), y[fit] - mean)
-            self.parts.append((weights, scale(x[judge]), y[judge] - mean))
+        self.parts, self.losses = [], {}
+        self.variance = y.var() or 1.
+        for x_fit, y_fit, x_judge, y_judge in _scaled_folds(x, y, folds):
+            mean = y_fit.mean()
+            weights = _ridge_path(x_fit, y_fit - mean)
+            self.parts.append((weights, x_judge, y_judge - mean))
 
     def __call__(self, C):
         strength = _strength(C)
-        errors = [(x @ weights(strength) - y)**2 for weights, x, y in self.parts]
-        self.losses[C] = float(np.concatenate(errors).mean() / self.variance)
+        errors = [x @ weights(strength) - y for weights, x, y in self.parts]
+        squares = np.concatenate(errors)**2
+        self.losses[C] = float(squares.mean() / self.variance)
         return self.losses[C]
 
 def _strength(C):
     "1 / C, a power of ten without rounding errors."
     return 10. ** -round(np.log10(C))
 
-# %% ../nbs/14_protocols.ipynb #2ae645fb
+# %% ../nbs/14_protocols.ipynb #bad2af28
 def choose_ridge(
     x:np.ndarray, # (n, d) features: train first, then valid
     y:np.ndarray, # (n,) numbers
@@ -717,9 +809,14 @@ def choose_ridge(
 ) -> dict: # strength, tried, by, boundary, and the squared error of each strength
     "The strength of the penalty that does best inside train."
     folds = choice_folds(codes, n_train, groups)
-    if not folds: return dict(strength=1., tried=0, by='default: too few labels to choose by', boundary=False)
+    if not folds:
+        by = 'default: too few labels to choose by'
+        return dict(strength=1., tried=0, by=by, boundary=False)
     path = _RidgePath(x, y, folds)
     best, boundary = _search(path, CS, patience=len(CS))
-    errors = {_strength(C): path.losses[C] for C in sorted(path.losses)}
-    by = _chosen_by('squared error', len(folds), n_train < len(y))
-    return dict(strength=_strength(best), tried=len(errors), by=by, boundary=boundary, squared_error=errors)
+    return dict(
+        strength=_strength(best),
+        tried=len(path.losses),
+        by=_chosen_by('squared error', folds, n_train < len(y)),
+        boundary=boundary,
+        squared_error={_strength(C): path.losses[C] for C in sorted(path.losses)})

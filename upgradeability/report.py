@@ -20,13 +20,13 @@ __all__ = ['read_headline', 'verdict', 'raise_if_all_failed', 'show_reading', 's
 import numpy as np, pandas as pd
 
 # %% ../nbs/21_report.ipynb #ec18f27c
-from .budgets import curve_crossings, curve_summary
 from .checks import leaked_rows, scores_without_leaks
 from .core import (
     check_path, locked, NothingToReport, read_json, shortened, unknown, write_atomic, write_json)
 from .reading import (
-    as_code, as_html, as_markdown, decodable, in_common, read_records, Reading, reading_html, Shown, visible)
-from .evaluation import gains, read_predictions, read_results, versions, CONTROLS
+    as_code, as_html, as_markdown, decodable, in_common, Reading, reading_html, Shown, visible)
+from .evaluation import (
+    as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, versions)
 from .intervals import Comparison, few_units, score
 from .kind import kind_of
 from .papermill_io import notebook_path
@@ -40,7 +40,7 @@ def read_headline(
     df:pd.DataFrame, # the results table of `evaluate`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
     "The predictions of the first row that the report speaks of."
-    return read_predictions(df.attrs['out_dir'], headlines(df).key.iloc[0])
+    return as_results(df).predictions(headlines(df).iloc[0])
 
 # %% ../nbs/21_report.ipynb #dba763e3
 def _against(gain, name):
@@ -135,7 +135,7 @@ def verdict(
     over:pd.DataFrame|None=None, # the gains over every baseline; None: read from the table's `out_dir`, where it has one
 ) -> str: # Markdown
     "What the evaluation found, in words."
-    if over is None and df.attrs.get('out_dir'): over = gains(df)
+    if over is None and knows_run(df): over = gains(df)
     rows = [r for _, r in headlines(df).iterrows()]
     said = [' '.join(filter(None, [_reaches(r, w), _gained(r, over, w.majority).strip(), _kept(r, w.things), _surpassed(r, df)])) for r, w in ((r, wording(df, r.task)) for r in rows)]
     if not rows: said = ['**Nothing could be evaluated.**']
@@ -153,19 +153,14 @@ def raise_if_all_failed(
     raise NothingToReport('Nothing could be evaluated. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(rows)))
 
 # %% ../nbs/21_report.ipynb #b5fb0be7
-def _stored_readings(df):
-    "Pairs of ('task' or 'model', its name, its records) behind a results table."
-    for row in df[df.test.notna()].itertuples():
-        reading = read_predictions(df.attrs['out_dir'], row.key)['test'].meta.get('reading', {})
-        yield 'task', row.task, reading.get('task', ())
-        yield 'model', row.model, reading.get('model', ())
-
 def _readings(df):
-    "{'task': {name: Reading}, 'model': {name: Reading}} behind a results table or a ranking."
+    "{'task': {name: Reading}, 'model': {name: Reading}} behind a table, without the folders of this machine."
+    known = df if isinstance(df, RunTable) else as_results(df)
     found = {'task': {}, 'model': {}}
-    for part, name, records in df.attrs.get('readings') or _stored_readings(df):
-        readings, heading = found[part], _portable(name)
-        readings[heading] = readings.get(heading, Reading()) + read_records(records)
+    for part, readings in known.reading.items():
+        for name, reading in readings.items():
+            heading = _portable(name)
+            found[part][heading] = found[part].get(heading, Reading()) + reading
     return found
 
 # %% ../nbs/21_report.ipynb #80adb11d
@@ -212,7 +207,8 @@ def show_metrics(
 ) -> pd.DataFrame: # text, one row per row that ran, one column per metric
     "The test performance by every usual metric of the kind of task."
     ran = df[df.test.notna() & ~((df.protocol == 'majority') & df.duplicated(['task', 'protocol', 'n_train', 'seed', 'test']))]
-    found = [_by_metric(read_predictions(df.attrs['out_dir'], r.key)['test'], r.metric) for r in ran.itertuples()]
+    tests = [as_results(df).predictions(r)['test'] for r in ran.itertuples()]
+    found = [_by_metric(test, metric) for test, metric in zip(tests, ran.metric)]
     return pd.DataFrame(found).fillna('').set_axis(_table_labels(ran))
 
 def _by_metric(test, own):
@@ -230,7 +226,7 @@ def test_predictions(
     "The test predictions of every model under one protocol."
     rows = df[(df.protocol == protocol) & df.test.notna()]
     if rows.empty: raise RuntimeError(f'No model ran under {protocol!r}. ' + '\n'.join(f'{who}: {message}' for who, message in _errors(df)))
-    return {r.model: read_predictions(df.attrs['out_dir'], r.key)['test'] for r in rows.itertuples()}
+    return {r.model: as_results(df).predictions(r)['test'] for r in rows.itertuples()}
 
 # %% ../nbs/21_report.ipynb #289f9942
 def opponents(
@@ -294,13 +290,13 @@ def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is odd about them."
-    said, learned = [], wording(df).learned
-    for s in curve_summary(df).itertuples():
-        others = len(df.attrs['summary']) > 1 and not np.isnan(s.labels_to_95_of_best)
+    said, learned, summary = [], wording(df).learned, df.summary
+    for s in summary.itertuples():
+        others = len(summary) > 1 and not np.isnan(s.labels_to_95_of_best)
         best = "; 95 % of the best model's: " + (f'{s.labels_to_95_of_best:,.0f}' if np.isfinite(s.labels_to_95_of_best) else f'more than {s.at:,}') if others else ''
         remark = f' *Caution: {as_markdown(s.remark)}.*' if s.remark else ''
-        said.append(f'- {as_code(short_name(s.model))} {_needs(s, df.attrs["metric"], learned)}{best}.{remark}')
-    for c in curve_crossings(df).itertuples():
+        said.append(f'- {as_code(short_name(s.model))} {_needs(s, df.metric, learned)}{best}.{remark}')
+    for c in df.crossings.itertuples():
         pair = f'{as_code(short_name(c.a))} and {as_code(short_name(c.b))}'
         said.append(f'- {pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] (in {c.share:.0%} of the resamples).' if np.isfinite(c.n) else f'- {pair} do not cross between the measured sizes' + (f' (in {c.share:.0%} of the resamples they do).' if c.share > .05 else '.'))
     return '\n'.join(said)
@@ -314,7 +310,7 @@ def verdict_rank(
     likely = ran[ran.p_best.sort_values(ascending=False).cumsum().shift(fill_value=0).reindex(ran.index) < .95]
     names = ', '.join(f'{as_code(short_name(m))} ({p:.0%})' for m, p in zip(likely.model, likely.p_best))
     stages = [f'{n} {status}' for status, n in ran.sort_values('rung').status.value_counts(sort=False).items()]
-    failed, a = ranking[ranking['rank'].isna()], ranking.attrs
+    failed, a = ranking[ranking['rank'].isna()], facts_of(ranking)
     said = [f"**{_model_name(ran.model.iloc[0])}** comes first. With 95 % the best is among: {names}.", f"Of {len(ran)} models: {', '.join(stages)}. {a['spent']:.0f} of {a['budget']:.0f} seconds were spent; " + (f"by the costs of the plan {a['saved']:.0%} less than giving all training examples to all models." if a['saved'] > 0 else "giving all training examples to all models would have cost no more.") + (f" {a['remark'].capitalize()}." if a['remark'] else '')]
     return '\n\n'.join(said + [f'- Not run: {as_code(m)}. {_message(why)}' for m, why in zip(failed.model, failed.status)])
 
@@ -324,7 +320,7 @@ def verdict_check(
 ) -> str: # Markdown
     "Whether the ranking was right."
     if judged is None: return 'Not checked: `-p check true` evaluates all models in full, outside the budget.'
-    c = judged.attrs['check']
+    c = facts_of(judged)['check']
     first, best = _model_name(c['first']), _model_name(c['best'])
     said = f'**{first}** came first and is the best in full' if first == best else f'**{first}** came first, but **{best}** is the best in full'
     return f"{said}: regret {c['regret']:.3f}. Weighted τ between the ranking and the full evaluations is {c['weighted_tau']:.2f} (1: the same order). {max(0., c['saved']):.0%} of the cost of all examples for all models was saved."
@@ -334,7 +330,7 @@ def keep_ranking(
     ranking:pd.DataFrame, # of `rank_models`
 ) -> pd.DataFrame: # what it was made of, in short
     "Store `provenance.json` beside the ranking."
-    a = ranking.attrs
+    a = facts_of(ranking)
     readings = _portable([list(o) for o in a.get('readings', ())])
     made = dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), tried=len(a['steps']), plan=a['plan'], ranking=_portable(ranking.to_dict('records')), readings=readings,
                 **{k: a[k] for k in ('steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings')})
@@ -371,7 +367,7 @@ def show_without_leaks(
     "The test performance beside that without the test examples that are also in train."
     if not len(leaked_rows(checked)): return say('No test example was found to have a copy in train.')
     ran = df[df.test.notna()]
-    both = pd.concat([scores_without_leaks(read_predictions(df.attrs['out_dir'], r.key), checked, r.metric) for r in ran.itertuples()])
+    both = pd.concat([scores_without_leaks(as_results(df).predictions(r), checked, r.metric) for r in ran.itertuples()])
     cells = lambda name: [interval_text(*triple(r, name)).replace(' ', '\N{NO-BREAK SPACE}') for _, r in both.iterrows()]
     return pd.DataFrame({'left out': both.left_out.to_numpy(), 'all of test': cells('test'), 'without copies': cells('without')}).set_axis(_table_labels(ran))
 
@@ -380,7 +376,7 @@ def _notes(ran):
     "What was noted of the rows that ran; what holds for all of them without their names."
     by_note = {}
     for label, row in zip(row_labels(ran), ran.itertuples()):
-        for note in read_predictions(ran.attrs['out_dir'], row.key)['test'].meta.get('notes', ()): by_note.setdefault(note, []).append(as_code(label))
+        for note in as_results(ran).predictions(row)['test'].meta.get('notes', ()): by_note.setdefault(note, []).append(as_code(label))
     return [as_markdown(note) if len(who) == len(ran) else f"{', '.join(who)}: {as_markdown(note)}" for note, who in by_note.items()]
 
 def _leaks(df, task):
@@ -395,9 +391,9 @@ def _leaks(df, task):
     yield f'Without them {as_code(row.protocol)} reaches {interval_text(clean.value, clean.low, clean.high)} instead of {row.test:.3f}.'
 
 # %% ../nbs/21_report.ipynb #ae81bf15
-def _run(row, out_dir):
+def _run(row, df):
     "What one row was made of."
-    meta = read_predictions(out_dir, row.key)['test'].meta if np.isfinite(row.test) else {}
+    meta = df.predictions(row)['test'].meta if np.isfinite(row.test) else {}
     stored = {k: meta.get(k) for k in ('dtype', 'batch_size', 'choices', 'fingerprints', 'sizes', 'origin', 'leaked', 'versions', 'notes', 'reading')}
     return {k: row[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed', 'metric', 'key', 'seconds', 'error')} | stored
 
@@ -407,19 +403,20 @@ def provenance(
 ) -> dict: # `made`, `versions`, `machine`, `tried` (configurations in all), and one entry of `runs` per row
     "What the figures were made of."
     machine = {'system': platform.system(), 'processor': platform.machine(), 'cores': os.cpu_count()}
-    runs = [_portable(_run(row, df.attrs['out_dir'])) for _, row in df.iterrows()]
+    df = as_results(df)
+    runs = [_portable(_run(row, df)) for _, row in df.iterrows()]
     return dict(made=datetime.now(timezone.utc).isoformat(timespec='seconds'), versions=versions(), machine=machine, tried=sum((r['choices'] or {}).get('tried', 1) for r in runs), runs=runs)
 
 # %% ../nbs/21_report.ipynb #fcf34a09
 def _others(df):
     "What the other rows of the folder were made of."
-    stored = read_results(df.attrs['out_dir'])
+    stored = read_results(df.out_dir)
     others = [row for _, row in stored.iterrows() if row.key not in set(df.key)]
-    return [_portable(_run_or_error(row, df.attrs['out_dir'])) for row in others]
+    return [_portable(_run_or_error(row, stored)) for row in others]
 
-def _run_or_error(row, out_dir):
+def _run_or_error(row, df):
     "What one row was made of; of a damaged file only its name and what is wrong."
-    try: return _run(row, out_dir)
+    try: return _run(row, df)
     except ValueError as e: return {k: row[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed', 'metric', 'key')} | {'damaged': str(e)}
 
 # %% ../nbs/21_report.ipynb #d43b3274
@@ -442,8 +439,9 @@ def keep_provenance(
     df:pd.DataFrame, # the results table of `evaluate`
 ) -> pd.DataFrame: # the same as a table for readers
     "Store `provenance.json` beside the results, and show what was chosen."
+    df = as_results(df)
     made = provenance(df)
-    add_provenance(df.attrs['out_dir'], made | {'runs': made['runs'] + _others(df)})
+    add_provenance(df.out_dir, made | {'runs': made['runs'] + _others(df)})
     rows = [{'chosen': _choices(r['choices'] or {}), 'tried': (r['choices'] or {}).get('tried', ''), 'type': r['dtype'] or '', 'seed': int(r['seed']), 'key': r['key']} for r in made['runs']]
     return pd.DataFrame(rows, index=row_labels(df))
 
