@@ -129,14 +129,15 @@ def per_type(predictions, **options):
     df['recall'] = df.hits / df.n
     return df['type n predicted precision recall f1 low high'.split()]
 
-# %% ../../nbs/kinds/tagging.ipynb #0bdfa123
+# %% ../../nbs/kinds/tagging.ipynb #76ab33f4
 def changes_by_type(a, b):
     "(name, change of the entities found in each sentence that has some) for each type."
-    for k, name in enumerate(read_tags(a.meta['classes'])[0]):
+    for k, name in enumerate(_types_of(a)):
         before = span_stats(a, k).toarray()
         after = span_stats(b, k).toarray()
         has_some = before[:, 1] > 0
-        yield name, (after - before)[has_some, 0]
+        change = after[:, 0] - before[:, 0]
+        yield name, change[has_some]
 
 # %% ../../nbs/kinds/tagging.ipynb #6f202143
 def _tag_targets(features, task):
