@@ -6,7 +6,8 @@ from torch import nn
 from upgradeability import Curve, Ranking, Results, evaluate, gains, learning_curve, rank_models, read_predictions, read_results, verify
 from upgradeability import evaluation as ev
 from upgradeability.plots import kind_in, plot_training, wording
-from upgradeability.report import keep_provenance, provenance, read_headline, show_metrics, show_reading, show_table, test_predictions as predictions_of, verdict, verdict_rank
+from upgradeability.report import keep_provenance, provenance, show_metrics, show_reading, show_table, verdict, verdict_rank
+from upgradeability.verdicts import read_headline, test_predictions as predictions_of
 
 
 def net(seed=0):
