@@ -6,6 +6,7 @@
 from __future__ import annotations
 import os, platform, re, warnings
 from datetime import datetime, timezone
+from functools import partial
 from html import unescape
 from pathlib import Path
 from xml.etree.ElementTree import tostring
@@ -19,7 +20,8 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/22_report.ipynb #ec18f27c
 from .core import check_path, locked, read_json, unknown, write_atomic, write_json
-from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
+from .reading import (
+    as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible)
 from .evaluation import as_results, facts_of, read_results, versions
 from .intervals import score, value_and_ends
 from .kind import kind_of
@@ -27,7 +29,7 @@ from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
 from .plots import axis_name, interval_text, row_labels, say, short_name, triple, u_name
 from .verdicts import (
-    findings, first_line, portable, readings_of, verdict, verdict_compare, verdict_curve, verdict_rank)
+    findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve, verdict_rank)
 
 # %% ../nbs/22_report.ipynb #6880b993
 _all_ = ['findings', 'verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank']
@@ -40,7 +42,7 @@ def show_reading(
     found = readings_of(df)
     models = {name: reading for name, reading in found['model'].items() if len(reading)}
     shown = in_common(found['task'], 'tasks') | in_common(models)
-    text = '\n\n'.join(f'{visible(portable(name))}\n{reading}' for name, reading in shown.items())
+    text = '\n\n'.join(f'{visible(name)}\n{reading}' for name, reading in shown.items())
     return Shown(text, reading_html(shown))
 
 # %% ../nbs/22_report.ipynb #54e4c42a
@@ -56,14 +58,16 @@ def _cells(df, name, sign=''):
 # %% ../nbs/22_report.ipynb #839e6485
 def _without_repeated(df):
     "The rows of a table; those of `majority`, which no model changes, once."
-    is_repeated = df.duplicated(['task', 'protocol', 'n_train', 'seed', 'test', 'error'])
-    return df[~(is_repeated & (df.protocol == 'majority'))]
+    is_repeated = df.duplicated('task protocol n_train seed test error'.split())
+    is_majority = df.protocol == 'majority'
+    return df[~(is_majority & is_repeated)]
 
 def _labels(df):
     "A short name for each row; where all models have the same protocol, the model's."
     labels = row_labels(df)
     asked = df.protocol[df.protocol != 'majority'].unique()
-    if len(asked) != 1 or df.model.nunique() == 1: return labels
+    is_for_models = len(asked) == 1 and df.model.nunique() > 1
+    if not is_for_models: return labels
     names = [label.replace(f' · {asked[0]}', '') for label in labels]
     return df.protocol.where(df.protocol == 'majority', names).tolist()
 
@@ -73,7 +77,7 @@ def show_table(
 ) -> pd.DataFrame: # text, one row per row of the table
     "The results table for readers; `majority`, which no model changes, once."
     df = _without_repeated(df)
-    metric = ', '.join(str(m).replace('_', ' ') for m in df.metric.dropna().unique())
+    metric = ', '.join(df.metric.dropna().unique()).replace('_', ' ')
     table = {
         f'{metric} on train': _cells(df, 'train'),
         f'{metric} on test': _cells(df, 'test'),
@@ -82,21 +86,26 @@ def show_table(
         'over': df.baseline.fillna('').map(short_name),
         'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
     errors = df.error.fillna('').astype(str)
-    if errors.any(): table['error'] = [first_line(e, 60) if e else '' for e in errors]
+    if errors.any():
+        table['error'] = [first_line(e, 60) if e else '' for e in errors]
     return pd.DataFrame(table).set_axis(_labels(df))
 
 # %% ../nbs/22_report.ipynb #2d25941d
 def show_metrics(df):
     "The test performance of every row that ran, as text, with a column for each usual metric of its kind of task."
     ran = _without_repeated(df[df.test.notna()])
-    rows = [_by_metric(as_results(df).predictions(row)['test'], row.metric) for row in ran.itertuples()]
+    df = as_results(df)
+    rows = [
+        _by_metric(df.predictions(row)['test'], row.metric)
+        for row in ran.itertuples()]
     return pd.DataFrame(rows).fillna('').set_axis(_labels(ran))
 
 def _by_metric(test, own):
     "{metric: figure with interval} of one row, its own metric first."
     kind = kind_of(test.meta.get('kind', 'classification'))
     names = dict.fromkeys([own, *kind.also])
-    return {axis_name(name): _cell(*value_and_ends(score(test, name))) for name in names}
+    scores = {name: score(test, name) for name in names}
+    return {axis_name(name): _cell(*value_and_ends(s)) for name, s in scores.items()}
 
 # %% ../nbs/22_report.ipynb #8b3733ae
 def show_without_leaks(df, checked):
@@ -107,19 +116,22 @@ def show_without_leaks(df, checked):
         scores_without_leaks(as_results(df).predictions(row), checked, row.metric)
         for row in ran.itertuples()]
     both = pd.concat(tables).set_axis(_labels(ran))
-    columns = {'left out': both.left_out, 'all of test': _cells(both, 'test'), 'without copies': _cells(both, 'without')}
-    return pd.DataFrame(columns)
+    return pd.DataFrame({
+        'left out': both.left_out,
+        'all of test': _cells(both, 'test'),
+        'without copies': _cells(both, 'without')})
 
 # %% ../nbs/22_report.ipynb #ae81bf15
-_CELL = ['model', 'task', 'protocol', 'n_train', 'seed', 'metric', 'key']
-_MADE_OF = [
-    'dtype', 'batch_size', 'choices', 'fingerprints', 'sizes', 'origin', 'leaked', 'versions', 'notes', 'reading']
+_CELL = 'model task protocol n_train seed metric key'.split()
+_MADE_OF = 'dtype batch_size choices fingerprints sizes origin leaked versions notes reading'.split()
 
 def _run(row, df):
     "What one row was made of."
-    meta = df.predictions(row)['test'].meta if np.isfinite(row.test) else {}
+    has_run = np.isfinite(row.test)
+    meta = df.predictions(row)['test'].meta if has_run else {}
     cell = {name: row[name] for name in [*_CELL, 'seconds', 'error']}
-    return portable(cell | {name: meta.get(name) for name in _MADE_OF})
+    stored = {name: meta.get(name) for name in _MADE_OF}
+    return portable(cell | stored)
 
 # %% ../nbs/22_report.ipynb #559b7c41
 def _now():
@@ -129,7 +141,10 @@ def _now():
 
 def provenance(df):
     "What the figures were made of: time, versions, machine, how many configurations were tried, and each run."
-    machine = {'system': platform.system(), 'processor': platform.machine(), 'cores': os.cpu_count()}
+    machine = {
+        'system': platform.system(),
+        'processor': platform.machine(),
+        'cores': os.cpu_count()}
     df = as_results(df)
     runs = [_run(row, df) for _, row in df.iterrows()]
     tried = sum((run['choices'] or {}).get('tried', 1) for run in runs)
@@ -183,13 +198,15 @@ def _in_short(run):
 # %% ../nbs/22_report.ipynb #7c1828ab
 def _chosen(choices):
     "What was chosen, in short: the plain numbers that are no bookkeeping."
-    numbers = {k: v for k, v in choices.items() if type(v) in (int, float)}
-    plain = [f'{k} = {v:g}' for k, v in numbers.items() if k not in ('tried', 'dropped_features', 'epochs')]
+    plain = [
+        f'{name} = {value:g}'
+        for name, value in choices.items()
+        if type(value) in (int, float) and name not in ('tried', 'dropped_features', 'epochs')]
     by = f" by {choices['by'].partition(',')[0]}" if plain and 'by' in choices else ''
     return ', '.join(plain) + by
 
 # %% ../nbs/22_report.ipynb #38c259ac
-_RANKED_BY = ['steps', 'budget', 'spent', 'overrun', 'saved', 'remark', 'settings']
+_RANKED_BY = 'steps budget spent overrun saved remark settings'.split()
 
 def keep_ranking(ranking):
     "Store `provenance.json` beside a ranking; a table for readers of what it was made of."
@@ -199,19 +216,23 @@ def keep_ranking(ranking):
         tried=n_steps,
         plan=facts['plan'],
         ranking=portable(ranking.to_dict('records')),
-        readings=portable([list(record) for record in facts.get('readings', ())]))
-    add_provenance(facts['out_dir'], made | {name: facts[name] for name in _RANKED_BY})
-    cost = {'budget (s)': facts['budget'], 'spent (s)': round(facts['spent'], 1)}
-    shown = facts['settings'] | {'models': len(ranking), 'steps': n_steps} | cost
+        readings=portable(facts.get('readings', [])))
+    steps = {name: facts[name] for name in _RANKED_BY}
+    add_provenance(facts['out_dir'], made | steps)
+    shown = facts['settings'] | {
+        'models': len(ranking),
+        'steps': n_steps,
+        'budget (s)': facts['budget'],
+        'spent (s)': round(facts['spent'], 1)}
     return pd.Series(shown, name='').to_frame()
 
 # %% ../nbs/22_report.ipynb #68b3fed2
 def resolved(df):
     "What the names resolved to, and the versions behind the figures, as Markdown."
-    names = pd.unique(df[['model', 'task']].to_numpy().ravel())
-    specs = ', '.join(as_code(portable(name), 300) for name in names)
-    made_with = ', '.join(as_markdown(f'{name} {version}') for name, version in versions().items())
-    return f'Resolved: {specs}. Made with {made_with}.'
+    names = df[['model', 'task']].to_numpy().ravel()
+    specs = [as_code(portable(name), 300) for name in pd.unique(names)]
+    made_with = ', '.join(f'{name} {version}' for name, version in versions().items())
+    return f'Resolved: {", ".join(specs)}. Made with {as_markdown(made_with)}.'
 
 # %% ../nbs/22_report.ipynb #1cf96641
 def as_mathml(formula, display='inline'):
@@ -223,48 +244,53 @@ def as_mathml(formula, display='inline'):
         if part.text: part.text = unescape(part.text)
     return tostring(math, encoding='unicode')
 
-# %% ../nbs/22_report.ipynb #13100c77
-def _markdown_parts():
-    "A parser of formulas and a renderer of Markdown for nbconvert, which is imported at first use."
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MathInlineParser
+# %% ../nbs/22_report.ipynb #035f0655
+_FORMULA = r'(?<![\\$])\$(?!\s)(?P<math_inline_tex>[^$`\n]+?)(?<!\s)\$(?!\d)' # two prices are no formula
 
-    class Formulas(MathInlineParser):
-        "Two prices in one sentence are no formula."
-        SPECIFICATION = MathInlineParser.SPECIFICATION | {
-            'inline_math_tex': r'(?<![\\$])\$(?!\s)(?P<math_inline_tex>[^$`\n]+?)(?<!\s)\$(?!\d)'}
+def _formula_renderer():
+    "The class of nbconvert's renderer with formulas as MathML; nbconvert is imported at first use."
+    from nbconvert.filters.markdown_mistune import IPythonRenderer
 
     class Renderer(IPythonRenderer):
-        "Formulas as MathML."
         def inline_math(self, body): return as_mathml(body)
         def block_math(self, body): return as_mathml(body, 'block')
         def latex_environment(self, name, body):
-            return self.block_math(f'\\begin{{{name}}}{body}\\end{{{name}}}')
+            return as_mathml(f'\\begin{{{name}}}{body}\\end{{{name}}}', 'block')
 
-    return Formulas, Renderer
+    return Renderer
 
 # %% ../nbs/22_report.ipynb #9f09e9ee
 def _as_page_html(context, source):
     "Markdown of a cell as HTML; nbconvert gives the cell in `context`."
-    from nbconvert.filters.markdown_mistune import MarkdownWithMath
-    Formulas, Renderer = _markdown_parts()
+    from nbconvert.filters.markdown_mistune import MarkdownWithMath, MathInlineParser
+    formulas = MathInlineParser(hard_wrap=False)
+    formulas.specification['inline_math_tex'] = _FORMULA
     cell = context.get('cell', {})
-    renderer = Renderer(
+    renderer = _formula_renderer()(
         escape=False,
         allow_harmful_protocols=False,
         attachments=cell.get('attachments', {}),
         embed_images=cell.get('cell_type') == 'markdown', # not of outputs, which may come from data
         path=context.get('resources', {}).get('metadata', {}).get('path', ''),
         exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer, inline=Formulas(hard_wrap=False)).render(source)
+    return MarkdownWithMath(renderer=renderer, inline=formulas).render(source)
 
 # %% ../nbs/22_report.ipynb #ec9e9b88
+_SHOWN = [ # forms of an output, the first that there is; none needs a script
+    'text/html', 'text/markdown', 'image/svg+xml', 'text/latex', 'image/png', 'image/jpeg', 'text/plain']
+
 def _page_exporter():
-    "nbconvert's exporter of the body of a page: no code, and our Markdown."
+    "nbconvert's exporter of the body of a page: no code, no scripts, and our Markdown."
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
-    exporter = HTMLExporter(template_name='basic', exclude_input=True, exclude_output_prompt=True)
-    exporter.register_filter('markdown2html', pass_context(_as_page_html))
-    return exporter
+    return HTMLExporter(
+        template_name='basic',
+        exclude_input=True,
+        exclude_output_prompt=True,
+        filters={'markdown2html': pass_context(_as_page_html)},
+        config={
+            'NbConvertBase': {'display_data_priority': _SHOWN},
+            'TagRemovePreprocessor': {'enabled': True, 'remove_cell_tags': ['papermill-error-cell-tag']}})
 
 # %% ../nbs/22_report.ipynb #66544457
 _STYLE = '''
@@ -323,7 +349,6 @@ def _page(title, body):
 # %% ../nbs/22_report.ipynb #a82733b9
 def _end_at_error(nb):
     "End a notebook at a cell that failed, with its message only; in place."
-    nb.cells = [cell for cell in nb.cells if 'papermill-error-cell-tag' not in cell.metadata.get('tags', [])]
     for i, cell in enumerate(nb.cells):
         if cell.cell_type != 'code': continue
         cell.outputs = [output for output in cell.outputs if output.get('name') != 'stderr']
@@ -343,17 +368,6 @@ def _name_pictures(nb):
         headings = re.findall(r'^#+ +(.+)', cell.source, re.M)
         if cell.cell_type == 'markdown' and headings: heading = headings[-1]
 
-# %% ../nbs/22_report.ipynb #5b0a5a66
-_SCRIPTS = 'application/javascript', 'application/vnd.jupyter.widget-view+json' # outputs that need a script
-
-def _drop_scripts(nb):
-    "Leave out scripts, in place."
-    nb.metadata.pop('widgets', None)
-    for cell in nb.cells:
-        for output in cell.get('outputs', ()):
-            data = output.get('data', {})
-            for form in _SCRIPTS: data.pop(form, None)
-
 # %% ../nbs/22_report.ipynb #c25cdbb5
 def to_html(notebook, out=None):
     "Write an executed notebook as one page (None: beside it), code hidden, pictures inside, nothing fetched; its path."
@@ -363,7 +377,6 @@ def to_html(notebook, out=None):
     headings = [found[1] for cell in nb.cells if (found := re.match(r'# +(.+)', cell.source))]
     _end_at_error(nb)
     _name_pictures(nb)
-    _drop_scripts(nb)
     resources = dict(metadata=dict(path=str(notebook.parent)))
     body, _ = _page_exporter().from_notebook_node(nb, resources=resources)
     page = _page((headings or [notebook.stem])[0], body).encode(errors='backslashreplace')
@@ -379,11 +392,9 @@ def _runnable(notebook):
 
 # %% ../nbs/22_report.ipynb #413c54c0
 def _as_parameter(name, value):
-    "A value as papermill can write it into a cell."
+    "A value, no list and no dict, as papermill can write it into a cell."
     if isinstance(value, np.generic): return value.item()
     if isinstance(value, Path): value = str(value)
-    if isinstance(value, (list, tuple)): return [_as_parameter(name, v) for v in value]
-    if isinstance(value, dict): return {k: _as_parameter(name, v) for k, v in value.items()}
     if isinstance(value, str) and decodable(value) != value:
         raise ValueError(
             f'{name}={value!r} has bytes that are no text (UTF-8), which a notebook cannot hold: '
@@ -413,11 +424,12 @@ def write_report(
     from papermill import PapermillExecutionError, execute_notebook
     path, out = _runnable(notebook), Path(check_path(out, 'report'))
     _check_known(path, parameters)
-    given = {k: _as_parameter(k, v) for k, v in parameters.items()}
+    given = {name: map_nested(partial(_as_parameter, name), value) for name, value in parameters.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    try: execute_notebook(str(path), str(out), given, progress_bar=False)
+    try: execute_notebook(path, out, given, progress_bar=False)
     except PapermillExecutionError as e:
-        raise RuntimeError(f"{e.evalue}\n({e.ename} in cell {e.exec_count} of {path.name}; the report up to there: {out})") from e
+        place = f'{e.ename} in cell {e.exec_count} of {path.name}'
+        raise RuntimeError(f'{e.evalue}\n({place}; the report up to there: {out})') from e
     finally:
         if html and out.exists(): to_html(out)
     return out

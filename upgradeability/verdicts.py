@@ -15,7 +15,7 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/21_verdicts.ipynb #c42d9818
 from .core import NothingToReport, shortened, unknown
-from .reading import as_code, as_markdown, in_common, Reading
+from .reading import as_code, as_markdown, in_common
 from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, RunTable
 from .intervals import Comparison, few_units, score, value_and_ends
 from .plots import (
@@ -28,14 +28,29 @@ def read_headline(df):
     "{'train': Predictions, 'test': Predictions} of the first row that the report is about."
     return as_results(df).predictions(headlines(df).iloc[0])
 
+# %% ../nbs/21_verdicts.ipynb #51129951
+def map_nested(f, value):
+    "A value with `f` applied to whatever its dicts, lists and tuples contain."
+    if isinstance(value, dict): return {k: map_nested(f, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [map_nested(f, v) for v in value]
+    return f(value)
+
 # %% ../nbs/21_verdicts.ipynb #b24e70a0
 def portable(value):
     "The same value, without the folders of this machine in its texts."
-    if isinstance(value, dict): return {k: portable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [portable(v) for v in value]
+    return map_nested(_portable_text, value)
+
+def _portable_text(value):
+    "A text or path without the folders of this machine; other values as they are."
     if not isinstance(value, (str, Path)): return value
-    here, home = f'{Path.cwd()}{os.sep}', str(Path.home())
-    return str(value).replace(here, '').replace(home, '~')
+    here = f'{Path.cwd()}{os.sep}'
+    text = str(value).replace(here, '')
+    return text.replace(str(Path.home()), '~')
+
+# %% ../nbs/21_verdicts.ipynb #e5a1821b
+def _code(model):
+    "The short name of a model as code in Markdown."
+    return as_code(short_name(model))
 
 # %% ../nbs/21_verdicts.ipynb #95059c06
 def first_line(text, width=400):
@@ -51,16 +66,17 @@ def _failure(who, message):
 # %% ../nbs/21_verdicts.ipynb #78ba10af
 def _failures(df):
     "Pairs of the rows that have the same error, in words, and its message."
-    has_error = df.error.fillna('').astype(str) != ''
-    for message, rows in df[has_error].groupby('error', sort=False):
-        who = [_protocols_of(model, part) for model, part in rows.groupby('model', sort=False)]
+    failed = df[df.error.fillna('') != '']
+    for message, rows in failed.groupby('error', sort=False):
+        by_model = rows.groupby('model', sort=False)
+        who = [_protocols_of(model, part) for model, part in by_model]
         more = ', …' if len(who) > 4 else ''
         yield ', '.join(who[:4]) + more, message
 
 def _protocols_of(model, rows):
     "The protocols of one model, in words."
     protocols = ', '.join(map(as_code, rows.protocol.unique()))
-    return f'{protocols} on {as_code(short_name(model))}'
+    return f'{protocols} on {_code(model)}'
 
 # %% ../nbs/21_verdicts.ipynb #37fb2a42
 def _reasons(df):
@@ -84,7 +100,8 @@ def _bought(gain):
     amount = amount_text(gain)
     return {
         'better':
-            f"**The pretraining bought {amount}** over random weights under the same protocol; the interval excludes 0.",
+            f"**The pretraining bought {amount}** over random weights under the same protocol; "
+            "the interval excludes 0.",
         'worse':
             "**The pretraining did not help:** with random weights the same protocol is "
             f"{amount} better; the interval excludes 0.",
@@ -99,10 +116,11 @@ def _bought(gain):
 def _gains_of(row, over):
     "{baseline: gain} of one row: over its own baseline, and over all others in the table `over`."
     found = {}
-    if isinstance(row.baseline, str) and row.baseline: found[row.baseline] = triple(row, 'gain')
+    if isinstance(row.baseline, str) and row.baseline:
+        found[row.baseline] = triple(row, 'gain')
     if over is None: return found
-    for _, other in over[over.key == row.key].iterrows():
-        found[other.baseline] = triple(other, 'gain')
+    own = over[over.key == row.key]
+    for _, other in own.iterrows(): found[other.baseline] = triple(other, 'gain')
     return found
 
 # %% ../nbs/21_verdicts.ipynb #855ed094
@@ -111,9 +129,14 @@ def _gained(row, over, majority):
     found = _gains_of(row, over)
     control = CONTROLS.get(protocol_kind(row.protocol))
     sentences = [_bought(found.pop(control))] if control in found else []
-    names = {'majority': majority, 'as_is': 'the model as it is'}
-    shown = [b for b in found if b in names or b == row.baseline]
-    differences = [_against(found[b], names.get(b) or as_code(b)) for b in shown]
+    names = {
+        row.baseline: as_code(row.baseline),
+        'majority': majority,
+        'as_is': 'the model as it is'}
+    differences = [
+        _against(gain, names[base])
+        for base, gain in found.items()
+        if base in names]
     if differences: sentences.append(f"It is {' and '.join(differences)}.")
     return ' '.join(sentences)
 
@@ -130,12 +153,14 @@ def _reaches(row, words):
 def _surpassed(row, df):
     "Which other protocols do better; controls do not count."
     setting = ['model', 'task', 'n_train', 'seed']
-    same = df[(df[setting] == row[setting]).all(axis=1)]
-    is_better = same.test > row.test if is_up(row.metric) else same.test < row.test
+    is_same = df[setting] == row[setting]
+    same = df[is_same.all(axis=1)]
+    more, less = same.test > row.test, same.test < row.test
+    better = same[more if is_up(row.metric) else less]
     rivals = kind_in(df, row.task).rivals
     named = [
         f"{as_code(other.protocol)} with {interval_text(*triple(other, 'test'))}"
-        for _, other in same[is_better].iterrows()
+        for _, other in better.iterrows()
         if protocol_kind(other.protocol) in rivals or not is_control(other.protocol)]
     return f"Better on test: {' and '.join(named)}." if named else ''
 
@@ -167,8 +192,8 @@ def verdict(
     if rows.empty: parts = ['**Nothing could be evaluated.**']
     elif all(map(is_control, rows.protocol)):
         parts.append('**Only controls ran: this says nothing about the pretrained model.**')
-    parts.append('\n'.join(_failure(*failed) for failed in _failures(df)))
-    return '\n\n'.join(parts).strip()
+    errors = [_failure(*failed) for failed in _failures(df)]
+    return '\n\n'.join([*parts, '\n'.join(errors)]).strip()
 
 def _about(row, df, over):
     "The sentences about one row."
@@ -199,21 +224,22 @@ def test_predictions(df, protocol):
 # %% ../nbs/21_verdicts.ipynb #289f9942
 def opponents(tests, groups, incumbent=None):
     "The model in use (None: the first of `tests`) and the best other one in `groups`, as resolved specs."
-    names = list(tests)
-    meant = [name for name in names if incumbent is None or _is_meant(incumbent, name)]
-    if not meant: raise unknown('incumbent', incumbent, names)
-    old = meant[0]
-    others = [name for name in groups.model if name != old]
-    return old, (others or [old])[0]
+    meant = [
+        name for name in tests
+        if incumbent is None or _is_meant(incumbent, name)]
+    if not meant: raise unknown('incumbent', incumbent, list(tests))
+    others = [name for name in groups.model if name != meant[0]]
+    return meant[0], (others or meant)[0]
 
 # %% ../nbs/21_verdicts.ipynb #e4e2c222
 def _is_meant(given, spec):
     "Whether a resolved spec is what was given."
     own, _, wanted = given.partition('?')
     base, _, options = spec.partition('?')
-    if bool(wanted) != bool(options) or not options.startswith(wanted): return False
+    has_options = bool(wanted) == bool(options) and options.startswith(wanted)
+    if not has_options: return False
     names = base, base.partition(':')[2]
-    return own in names or any(name.startswith((f'{own}:', f'{own}.')) for name in names)
+    return any(f'{name}:'.startswith((f'{own}:', f'{own}.')) for name in names)
 
 # %% ../nbs/21_verdicts.ipynb #3c4ee4cb
 def _name(model):
@@ -237,14 +263,15 @@ def verdict_compare(
     tested = wording(df).tested
     trained, gained, by = ('', '', '') if df is None else _about_leader(df, best.model)
     lead = f"{leader} leads with {figure} on {upgrade.n_units:,} test {tested}{trained}; {rank}. {gained}"
-    names = [as_code(short_name(model)) for model in (incumbent, candidate)]
-    return '\n\n'.join([lead.strip(), _replacing(*names, upgrade), _broken(upgrade, tested, by)])
+    swap = _replacing(_code(incumbent), _code(candidate), upgrade)
+    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, by)])
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):
     "How the leader was trained, what it gains, and by which metric."
     rows = headlines(df)
-    row, words = rows[rows.model == model].iloc[0], wording(df)
+    row = rows[rows.model == model].iloc[0]
+    words = wording(df)
     trained = f', trained on {int(row.n_train):,} {words.learned}'
     by = '' if row.metric == 'accuracy' else f' by its own {as_markdown(row.metric.replace("_", " "))}'
     return trained, _gained(row, None, words.majority), by
@@ -291,7 +318,7 @@ def _needs_for_best(s):
 # %% ../nbs/21_verdicts.ipynb #8919c71c
 def _crossing(c, learned):
     "Whether the curves of two models cross, and where."
-    pair = f'{as_code(short_name(c.a))} and {as_code(short_name(c.b))}'
+    pair = f'{_code(c.a)} and {_code(c.b)}'
     share = f'in {c.share:.0%} of the resamples'
     if np.isfinite(c.n):
         return f'{pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] ({share}).'
@@ -309,7 +336,7 @@ def verdict_curve(
         has_best = len(summary) > 1 and not np.isnan(s.labels_to_95_of_best)
         best = _needs_for_best(s) if has_best else ''
         remark = f' *Caution: {as_markdown(s.remark)}.*' if s.remark else ''
-        lines.append(f'{as_code(short_name(s.model))} {_needs(s, df.metric, learned)}{best}.{remark}')
+        lines.append(f'{_code(s.model)} {_needs(s, df.metric, learned)}{best}.{remark}')
     lines += [_crossing(c, learned) for c in df.crossings.itertuples()]
     return '\n'.join(f'- {line}' for line in lines)
 
@@ -319,7 +346,7 @@ def _likely_best(ran):
     chances = ran.p_best.sort_values(ascending=False)
     before = chances.cumsum().shift(fill_value=0)
     likely = ran[before.reindex(ran.index) < .95]
-    return ', '.join(f'{as_code(short_name(row.model))} ({row.p_best:.0%})' for row in likely.itertuples())
+    return ', '.join(f'{_code(row.model)} ({row.p_best:.0%})' for row in likely.itertuples())
 
 # %% ../nbs/21_verdicts.ipynb #1b2c1f91
 def _spent(facts):
@@ -341,7 +368,7 @@ def verdict_rank(
     counts = ran.sort_values('rung').status.value_counts(sort=False)
     stages = ', '.join(f'{n} {status}' for status, n in counts.items())
     cost = ' '.join([f"{len(ran)} models ran: {stages}.", *_spent(facts_of(ranking))])
-    errors = [_failure(as_code(model), why) for model, why in zip(failed.model, failed.status)]
+    errors = map(_failure, map(as_code, failed.model), failed.status)
     return '\n\n'.join([first, cost, *errors])
 
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
@@ -360,12 +387,9 @@ def verdict_check(judged):
 def readings_of(df):
     "{'task': {name: Reading}, 'model': {name: Reading}} behind a table, without the folders of this machine."
     known = df if isinstance(df, RunTable) else as_results(df)
-    found = {'task': {}, 'model': {}}
-    for part, readings in known.reading.items():
-        for name, reading in readings.items():
-            heading = portable(name)
-            found[part][heading] = found[part].get(heading, Reading()) + reading
-    return found
+    return {
+        part: {portable(name): reading for name, reading in readings.items()}
+        for part, readings in known.reading.items()}
 
 # %% ../nbs/21_verdicts.ipynb #3089e813
 def _unusual_readings(df):
@@ -386,8 +410,8 @@ def _notes(ran):
     "What was noted of the rows that ran."
     who = {}
     for label, row in zip(row_labels(ran), ran.itertuples()):
-        notes = as_results(ran).predictions(row)['test'].meta.get('notes', ())
-        for note in notes: who.setdefault(note, []).append(as_code(label))
+        test = as_results(ran).predictions(row)['test']
+        for note in test.meta.get('notes', ()): who.setdefault(note, []).append(as_code(label))
     for note, labels in who.items():
         prefix = '' if len(labels) == len(ran) else f"{', '.join(labels)}: "
         yield prefix + as_markdown(note)
@@ -397,12 +421,14 @@ def _copies(df, task):
     "How many test examples are also in train, and the first row of the report without them."
     if not task.kind.can_leak: return
     row, test = headlines(df).iloc[0], read_headline(df)['test']
-    is_copy = np.isin(test.ids, leaked(task.sample(int(row.n_train), int(row.seed))))
+    sample = task.sample(int(row.n_train), int(row.seed))
+    is_copy = np.isin(test.ids, leaked(sample))
     n_copies = len(np.unique(test.units[is_copy]))
     yield f"{n_copies} of {test.n_units:,} test {wording(df).tested} are also in train, byte for byte."
     if not n_copies: return
-    without = interval_text(*value_and_ends(score(test.take(~is_copy), row.metric)))
-    yield f'Without them {as_code(row.protocol)} reaches {without} instead of {row.test:.3f}.'
+    without = score(test.take(~is_copy), row.metric)
+    figure = interval_text(*value_and_ends(without))
+    yield f'Without them {as_code(row.protocol)} reaches {figure} instead of {row.test:.3f}.'
 
 # %% ../nbs/21_verdicts.ipynb #c0301b98
 def findings(
@@ -411,12 +437,13 @@ def findings(
     checked:pd.DataFrame|None=None, # of `check_task`: what was found in the data
 ) -> str: # Markdown, a list
     "What a reader of the figures should know."
-    found = [*_unusual_readings(df)]
-    are_copies_checked = checked is not None and 'exact_duplicates' in set(checked.check)
-    has_rows = len(headlines(df)) > 0
-    if has_rows and task is not None and not are_copies_checked: found += _copies(df, task)
-    if checked is not None: found += map(_weighed, checked.message, checked.severity)
-    found += _notes(df[df.test.notna()])
-    few = few_units(read_headline(df)['test']) if has_rows else None
-    if few: found.append(as_markdown(few))
+    ran, found = df[df.test.notna()], []
+    checks = [] if checked is None else [*checked.check]
+    if len(ran):
+        found += _unusual_readings(df)
+        if task is not None and 'exact_duplicates' not in checks: found += _copies(df, task)
+    if checks: found += map(_weighed, checked.message, checked.severity)
+    if len(ran):
+        few = few_units(read_headline(df)['test'])
+        found += [*_notes(ran), *([as_markdown(few)] if few else [])]
     return '\n'.join(f'- {finding}' for finding in found) or 'Nothing unusual was found.'
