@@ -1,4 +1,4 @@
-"Checks of the data, leaks left out, costs: what the notebook 19_checks does not show."
+"Checks of the data, leaks left out, costs: what the notebooks 18c_pricing and 19_checks do not show."
 import io, os
 from functools import lru_cache
 
@@ -10,12 +10,13 @@ from torch import nn
 from torchvision import transforms as T
 
 from upgradeability import checks
-from upgradeability.checks import ALIKE, CHECKS, Finding, candidates, check_task, cost, costs, count_flops, differing, directions, exact_copies, hashes, leaked_rows, normalised, looks, near_copies, near_pairs, scores_without_leaks, similar_texts, view, waves, without
+from upgradeability.checks import ALIKE, CHECKS, Finding, candidates, check_task, differing, directions, drop_rows, exact_copies, hashes, leaked_rows, looks, measure_view, near_copies, near_pairs, normalised, scores_without_leaks, similar_texts, waves
 from upgradeability.intervals import score
 from upgradeability.metrics import Predictions
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task
-from upgradeability.media import Inputs, array_pictures, digest
+from upgradeability.media import MEDIA, Inputs, array_pictures, digest
+from upgradeability.pricing import cost, costs, count_flops
 from upgradeability.tasks import make_task
 
 @pytest.fixture(autouse=True)
@@ -232,7 +233,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("preprocess, size, expected", VIEWS)
 def test_view_is_measured(preprocess, size, expected):
-    v = view(preprocess, size)
+    v = measure_view(preprocess, size)
     assert np.allclose([v.width, v.height, v.zoom_x, v.zoom_y], expected, rtol=.03)
 
 class Net(nn.Module):
@@ -243,7 +244,7 @@ def seen(preprocess, sizes):
     pictures = [Image.fromarray(scenes(1, i, max(s))[0][:s[1], :s[0]]) for i, s in enumerate(sizes)]
     inputs = Inputs(pictures, lambda p: p, np.array([digest(p.tobytes()) for p in pictures], np.uint64))
     task = make_task("made", inputs, ["a", "b"] * (len(sizes) // 2), {})
-    return {f.check: f for f in CHECKS["view"](task, load_backbone(Net(), preprocess=preprocess, device="cpu"), None)}
+    return {f.check: f for f in MEDIA["image"].checks["view"](task, load_backbone(Net(), preprocess=preprocess, device="cpu"), None)}
 
 def test_far_from_what_the_network_expects():
     usual = VIEWS[0][0]
@@ -307,7 +308,7 @@ def test_scores_without_leaks_are_those_of_the_rest():
     rest = score(test.take(slice(50, None)), "accuracy")
     assert row.left_out == 50 and (row.without, row.without_low, row.without_high) == (rest.value, rest.low, rest.high)
     assert (row.test, row.test_low) == (score(test, "accuracy").value, score(test, "accuracy").low)
-    assert len(without(test, [1000, 5])) == 199
+    assert len(drop_rows(test, [1000, 5])) == 199
 
 def test_without_leaks_nothing_changes_and_without_anything_there_is_no_figure():
     test = Predictions([7, 8], [0, 1], [0, 1])
@@ -363,9 +364,9 @@ def test_similar_texts_leak_and_conflict():
     task = of_texts(["Top up failed", "Lost card", "why me?", "Why?"], ["top-up failed!", "Lost card", "new", "!?"], "abbb", "aaba")
     found = found_in(task)
     assert found["near_duplicates"] == (1, [[4, 0]]) and found["exact_duplicates"] == (1, [[5, 1]])
-    conflicts = [f for f in [*CHECKS["repeated"](task), *CHECKS["similar_texts"](task)] if f.check == "conflicting_labels"]
+    conflicts = [f for f in [*CHECKS["repeated"](task), *MEDIA["text"].checks["similar_texts"](task)] if f.check == "conflicting_labels"]
     assert [f.rows.tolist() for f in conflicts] == [[[5, 1]]] # equal bytes, other label
-    assert [f.check for f in CHECKS["similar_texts"](of_texts(["Why?", "x y"], ["WHY", "z z"], "ab", "bb"))] == ["near_duplicates", "conflicting_labels"]
+    assert [f.check for f in MEDIA["text"].checks["similar_texts"](of_texts(["Why?", "x y"], ["WHY", "z z"], "ab", "bb"))] == ["near_duplicates", "conflicting_labels"]
     assert leaked_rows(check_task(task)).tolist() == [4, 5]
     both = of_texts(["Lost card", "lost CARD!", "x y"], ["Lost card", "z z"], "aab", "ab") # a copy byte by byte is not counted once more
     assert found_in(both)["exact_duplicates"][0] == 1 and "near_duplicates" not in found_in(both)
@@ -396,7 +397,7 @@ def test_findings_about_words_count_sentences():
     gone = leaked_rows(check_task(task))
     test = task.splits["test"]
     p = Predictions(test, task.y[test], task.y[test], groups=task.groups[test])
-    assert sorted(set(without(p, gone).groups.tolist())) == [7] # all words of a leaked sentence go, not its first only
+    assert sorted(set(drop_rows(p, gone).groups.tolist())) == [7] # all words of a leaked sentence go, not its first only
 
 def test_where_items_are_recommended_copies_and_classes_mean_nothing():
     inputs = Inputs(["one", "one", "two"], str, np.array([1, 1, 2], np.uint64))

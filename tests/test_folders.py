@@ -5,7 +5,7 @@ import numpy as np, pytest, timm, torch
 from PIL import Image
 
 from upgradeability import check_task, evaluate, extract, folders, load_backbone, load_task, read_predictions
-from upgradeability.checks import view
+from upgradeability.checks import measure_view
 from upgradeability.folders import _ROOM, pixel_budget, picture_endings, picture_files, read_picture
 from upgradeability.models import wordnet_columns
 from upgradeability.reading import value_text
@@ -312,7 +312,7 @@ def test_long_pictures_are_squeezed(tmp_path):
 def test_view_of_slivers(size, output):
     "No division by zero, whatever the preprocessing makes of a sliver."
     def preprocess(p): return torch.tensor(np.asarray(p.resize((output, output)), np.float32)).permute(2, 0, 1) / 255
-    assert view(preprocess, size).largest == 1
+    assert measure_view(preprocess, size).largest == 1
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16", "YCbCr"])
 def test_strips_change_nothing(mode, monkeypatch):

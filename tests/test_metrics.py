@@ -1,5 +1,5 @@
 """Metrics, scores and comparisons against independent answers: scikit-learn, scipy, published examples, enumeration."""
-import itertools, tracemalloc
+import itertools, subprocess, sys, tracemalloc
 import numpy as np, pandas as pd, pytest
 from scipy import stats
 from sklearn import metrics as sk
@@ -486,3 +486,30 @@ def test_predictions_refuse(change, says):
     (lambda a, b: relative_gain(a, b, 'log_loss'), 'maximum is 1'), (lambda a, b: compare_all({}), 'No models')])
 def test_calls_refuse(call, says):
     with pytest.raises(ValueError, match=says): call(*pair())
+
+
+# Metrics of one kind of task
+
+def test_a_metric_of_a_kind_is_found_by_its_name_before_the_kind_is_used():
+    "In a new process, where no kind was imported yet."
+    script = """if True:
+        from upgradeability.metrics import METRICS, Predictions, find_metric
+        from upgradeability.intervals import score
+        assert not {'weighted_kappa', 'span_f1', 'ndcg@10'} & set(METRICS)
+        p = Predictions(range(4), [0, 1, 2, 2], [0, 1, 2, 1])
+        for name in ('span_f1', 'ndcg@10'):
+            try: score(p, name)
+            except ValueError as e: print(e)
+        print(score(p, 'weighted_kappa').value, find_metric('recall@10').reads)
+        try: score(p, 'weighted_kapa')
+        except ValueError as e: print(e)
+    """
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    spans, lists, found, unknown = done.stdout.splitlines()
+    assert 'Entities are found in sentences' in spans and "'ndcg@10' is computed from lists of items" in lists and 'weighted_kappa' in lists
+    assert found == '0.8 lists' and "Did you mean 'weighted_kappa'" in unknown
+
+
+def test_every_metric_of_a_kind_is_known_once_kinds_are_loaded():
+    for kind in load_kinds().values(): assert {kind.metric, kind.judge, *kind.also} <= METRICS.keys()

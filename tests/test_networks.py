@@ -526,7 +526,7 @@ def test_a_detector_and_other_tasks():
     from upgradeability import load_task
     x = np.random.default_rng(0).random((30, 4)).astype(np.float32)
     three = load_task((x[:21], list("abc" * 7), x[21:], list("abc" * 3)))
-    with pytest.raises(ValueError, match="one output, which tells two classes apart.*3"): asked(detector(), three)
+    with pytest.raises(ValueError, match="one output, which can separate two classes.*3"): asked(detector(), three)
     with pytest.raises(ValueError, match="does not say which class the one output"): asked(detector(), bright(), {"a": [0], "b": [0]})
     with pytest.raises(ValueError, match="Unknown class in class_map 'c'"): asked(detector(), bright(), {"c": [0]})
 

@@ -121,7 +121,13 @@ def find_crossings(draws):
         low, high = _band(found) if len(found) else (np.nan, np.nan)
         mean = _crossing(n, gap.mean(0))
         share = len(found) / len(where)
-        rows.append((a, b, mean, low, high, share))
+        rows.append(dict(
+            a=a,
+            b=b,
+            n=mean,
+            low=low,
+            high=high,
+            share=share))
     return pd.DataFrame(rows, columns=_PAIR)
 
 # %% ../nbs/18_curves.ipynb #a99ab9aa
@@ -183,7 +189,7 @@ def _ill_behaved(n, mean, draws, higher_is_better):
         f"falls from {n[i]} to {n[i + 1]} labels by {-steps[i]:.3f}: "
         "not monotone, so the fitted law is not to be trusted")
 
-# %% ../nbs/18_curves.ipynb #73a608b4
+# %% ../nbs/18_curves.ipynb #be97030a
 def _needed(n, mean, draws, metric, level):
     "Label efficiency with its interval, as three columns; NaN for a loss, which has no 95 %."
     own, low, high = [np.nan] * 3
@@ -218,7 +224,7 @@ def _one_curve(model, cells, level, n_boot):
     rows = pd.concat([rows, fit], ignore_index=True).assign(model=model)
     return rows, summary, (n, draws)
 
-# %% ../nbs/18_curves.ipynb #9d8c65dc
+# %% ../nbs/18_curves.ipynb #f30a5cc5
 def _labels_to_best(rows, summary, metric):
     "For each model the labels that reach 95 % of what the best model reaches at its largest size; NaN for a loss."
     if not find_metric(metric).higher_is_better: return np.nan
@@ -226,7 +232,9 @@ def _labels_to_best(rows, summary, metric):
     found = []
     for _, part in rows.groupby('model', sort=False):
         points = part[part.origin == 'measured']
-        found.append(label_efficiency(points.n_train.to_numpy(), points.test, goal))
+        n = points.n_train.to_numpy()
+        needed = label_efficiency(n, points.test, goal)
+        found.append(needed)
     return found
 
 # %% ../nbs/18_curves.ipynb #986d360e

@@ -366,7 +366,7 @@ def _load_spec(text, split_seed, root):
     options = dict(split_seed=split_seed, root=root)
     for key, value in read_options(spec, load).items():
         if key not in known and not takes_any:
-            raise unknown(f'option of {source} tasks', key, known)
+            raise unknown(f'option of {source} tasks', key, [*known, *_options_of_kinds(source)])
         options[key] = value.strip() if isinstance(value, str) else value
     return load(spec.name, **options)
 
@@ -375,6 +375,10 @@ def _reader_of_kind(source, options):
     for kind in each_kind():
         for (its_source, option), load in kind.readers.items():
             if its_source == source and option in options: return load
+
+def _options_of_kinds(source):
+    "The options of a source by which kinds of tasks are asked for."
+    return [option for kind in each_kind() for its_source, option in kind.readers if its_source == source]
 
 # %% ../nbs/08_datasets.ipynb #bacc46e6
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word

@@ -26,15 +26,13 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import (
-    _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress,
-    read_list, read_sealed, remove_leftovers, seal, unknown, write_atomic)
+from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
-from .kind import load_kinds, kind_of
-from .metrics import find_metric, Metric, METRICS, Predictions, TopScores
+from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
+from .kind import kind_of, load_kinds
 from .protocols import PROTOCOLS
 from .reading import as_table, decodable, read_records, Reading
 from .recommenders import all_protocols, protocol_for
@@ -50,7 +48,7 @@ def _list_column(values, kind):
     flat = pa.array(values.reshape(-1), kind)
     return pa.ListArray.from_arrays(ends, flat)
 
-# %% ../nbs/17_evaluation.ipynb #226bf1dc
+# %% ../nbs/17_evaluation.ipynb #44fcf857
 def _score_columns(p):
     "The columns of the class probabilities."
     if p.scores is None:
@@ -65,7 +63,7 @@ def _score_columns(p):
         rest=top.rest,
         squares=top.squares)
 
-# %% ../nbs/17_evaluation.ipynb #02931684
+# %% ../nbs/17_evaluation.ipynb #cd629a39
 def _as_arrow(p):
     "Predictions as an Arrow table."
     is_lists = p.pred.ndim == 2
@@ -134,7 +132,7 @@ def _one_split(table, split, meta):
         split,
         meta)
 
-# %% ../nbs/17_evaluation.ipynb #ea96c0f3
+# %% ../nbs/17_evaluation.ipynb #737b568f
 def _stored_scores(rows, is_lists):
     "The class probabilities, or the scores of lists; None where there are none."
     if 'codes' in rows.column_names:
@@ -275,12 +273,26 @@ def _run_cell(run, backbone, task, place):
         sampled = task.sample(n, seed)
         dtype = resolve_dtype(run.dtype, backbone)
         options = _options(protocol, sampled.kind, run.class_map, dtype)
-        key = _key(backbone, sampled, protocol.name, options, seed, dtype, run.batch_size)
+        key = _key(
+            backbone,
+            sampled,
+            protocol.name,
+            options,
+            seed,
+            dtype,
+            run.batch_size)
         if not _is_stored(run.out_dir, key):
             used = dict(dtype=dtype, batch_size=run.batch_size)
             facts = _facts(cell, sampled) | used
             features = lambda network: run.features(network, sampled)
-            parts = _compute_cell(backbone, sampled, features, protocol.name, options, seed, facts)
+            parts = _compute_cell(
+                backbone,
+                sampled,
+                features,
+                protocol.name,
+                options,
+                seed,
+                facts)
             write_predictions(run.out_dir, key, parts)
         return replace(cell, n_train=sampled.n_train, key=key)
     except Exception as e:
@@ -448,7 +460,7 @@ def _protocol(given):
     class_map = _class_map(spec.written['class_map'])
     return replace(spec, options=spec.options | {'class_map': class_map})
 
-# %% ../nbs/17_evaluation.ipynb #1a47809c
+# %% ../nbs/17_evaluation.ipynb #a045c98e
 def _keywords(f):
     "The options of a protocol; None: any."
     parameters = inspect.signature(f).parameters.values()
@@ -469,7 +481,7 @@ def _is_arrays(o):
     is_tasks = all(len(a) in (2, 4) and _are_columns(a) for a in o)
     return not is_tasks
 
-# %% ../nbs/17_evaluation.ipynb #2afc87c0
+# %% ../nbs/17_evaluation.ipynb #e7489396
 def _task_specs(text):
     "Specs of tasks between commas; a comma in an option, as in ?text=first,second, divides nothing."
     if text.lstrip().startswith(('[', '- ')): return read_list(text)
@@ -480,7 +492,7 @@ def _task_specs(text):
         elif part.strip(): specs.append(part.strip())
     return specs
 
-# %% ../nbs/17_evaluation.ipynb #ee9ab4aa
+# %% ../nbs/17_evaluation.ipynb #b917de8c
 def _tasks(given, **options):
     "Loaded tasks, each once."
     if isinstance(given, str): given = _task_specs(given)
@@ -531,7 +543,7 @@ def _class_map(given):
     if isinstance(class_map, dict | None): return class_map
     raise ValueError(f"class_map={given!r} should read {{task class: [head classes]}}.")
 
-# %% ../nbs/17_evaluation.ipynb #bc0a453d
+# %% ../nbs/17_evaluation.ipynb #598b0c29
 @cache
 def _built_in():
     "The names of the metrics that come with the package."
@@ -682,7 +694,10 @@ def _table(cells, against, out_dir, kinds):
     "The results table of a call, added to those in `out_dir`."
     by_place = {c.place: c for c in cells}
     once = {c.key or c.place: c for c in reversed(cells)}
-    rows = [_row(c, _baseline_of(c, against, by_place), out_dir) for c in reversed(once.values())]
+    rows = []
+    for cell in reversed(once.values()):
+        baseline = _baseline_of(cell, against, by_place)
+        rows.append(_row(cell, baseline, out_dir))
     df = _as_table(rows)
     df.attrs['kinds'] = kinds
     run = _store_rows(out_dir, df)
@@ -694,7 +709,7 @@ def _table(cells, against, out_dir, kinds):
             f"the first: {failed.iloc[0]}", stacklevel=3)
     return Results.of(df, kinds=kinds, run=run, out_dir=str(out_dir))
 
-# %% ../nbs/17_evaluation.ipynb #055ab406
+# %% ../nbs/17_evaluation.ipynb #783300b1
 NO_RUN = (
     "This table does not know its run. Read it with read_results(out_dir); "
     "a curve or a ranking is made again by the same call, which reads what is stored.")
@@ -703,7 +718,7 @@ class _Read(dict):
     "{path and state of a file: its predictions}; left out of pickles."
     def __reduce__(self): return _Read, ()
 
-# %% ../nbs/17_evaluation.ipynb #1616a3fb
+# %% ../nbs/17_evaluation.ipynb #ccb948ef
 class RunTable(pd.DataFrame):
     "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
     _metadata = ['_read']
@@ -760,11 +775,9 @@ class RunTable(pd.DataFrame):
         return found
 
     def _repr_html_(self):
-        "What the table says in words, and the table for readers; where one cannot be had, the other."
-        try: words = _markdown_html(self._words())
-        except Exception: words = ''
-        try: return words + as_table(self._for_readers()).html
-        except Exception: return words + (super()._repr_html_() or '')
+        "What the table says in words, and the table for readers; where they cannot be had, the plain table."
+        try: return _markdown_html(self._words()) + as_table(self._for_readers()).html
+        except Exception: return super()._repr_html_()
 
 def _markdown_html(text):
     "Markdown as HTML."
@@ -774,7 +787,7 @@ def report_of(name, df):
     "What a function of the report, which comes later, says of a table."
     return getattr(import_module('upgradeability.report'), name)(df)
 
-# %% ../nbs/17_evaluation.ipynb #935dff7c
+# %% ../nbs/17_evaluation.ipynb #925da972
 class Results(RunTable):
     "The results table of `evaluate`: it knows its run, and shows what it says in words."
     _needed = ('key',)
@@ -814,7 +827,7 @@ class Results(RunTable):
     def _words(self): return report_of('verdict', self)
     def _for_readers(self): return report_of('show_table', self)
 
-# %% ../nbs/17_evaluation.ipynb #6673b916
+# %% ../nbs/17_evaluation.ipynb #6e9b9ac9
 def knows_run(df):
     "Whether a results table says where its predictions are."
     return 'out_dir' in df.attrs and 'key' in df
@@ -900,7 +913,16 @@ def evaluate(
         with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
             warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
             features = _shared_features(batch_size, dtype)
-            run = _Run(out_dir, features, metric, class_map, dtype, batch_size, device, n_jobs or 1, bar)
+            run = _Run(
+                out_dir,
+                features,
+                metric,
+                class_map,
+                dtype,
+                batch_size,
+                device,
+                n_jobs or 1,
+                bar)
             cells = []
             for i, model in enumerate(models):
                 cells += _run_model(run, i, model, tasks, grid)
@@ -1060,12 +1082,20 @@ def _verify_cell(key, parts, labels, ids):
     own = [*zip(train.ids, train.y), *zip(test.ids, test.y)]
     wrong = sum(labels.setdefault(i, y) != y for i, y in own)
     if wrong:
-        yield _finding('y', f'{wrong} labels', 'other labels of the same examples in another cell', key)
+        yield _finding(
+            'y',
+            f'{wrong} labels',
+            'other labels of the same examples in another cell',
+            key)
     shared = len(tested & {*train.ids})
     if shared:
         yield _finding('id', f'{shared} examples in train and in test', 0, key)
     if tested != ids:
-        yield _finding('id', f'{len(test)} test examples', f'{len(ids)}, not the same, in another cell', key)
+        yield _finding(
+            'id',
+            f'{len(test)} test examples',
+            f'{len(ids)}, not the same, in another cell',
+            key)
 
 # %% ../nbs/17_evaluation.ipynb #39d5db03
 def _unreadable(df, out_dir):

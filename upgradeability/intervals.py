@@ -31,7 +31,8 @@ class Score:
     level: float # confidence level, .95 unless told
     n_units: int # number of independent units; of two separate sets, the smaller
 
-    def __float__(self): return float(self.value)
+    def __float__(self):
+        return float(self.value)
 
     def __repr__(self):
         interval = f"[{self.low:.3f}, {self.high:.3f}]"
@@ -45,7 +46,8 @@ def value_and_ends(score):
 # %% ../nbs/13b_intervals.ipynb #a3ceda0e
 def _upper_share(level):
     "The share of a distribution below the upper end of an interval with this confidence level."
-    if not 0 < level < 1: raise ValueError(f"`level` is a confidence level between 0 and 1, such as .95; got {level}.")
+    if not 0 < level < 1:
+        raise ValueError(f"`level` is a confidence level between 0 and 1, such as .95; got {level}.")
     return (1 + level) / 2
 
 def _normal_quantile(level):
@@ -57,8 +59,10 @@ def wilson(value, n, level=.95):
     "Wilson's interval (low, high), inside [0, 1], for a fraction `value` of `n` independent (or effective) units."
     z2 = _normal_quantile(level)**2
     centre = value + z2 / (2 * n)
-    spread = np.sqrt(z2 * value * (1 - value) / n + z2**2 / (4 * n**2))
-    low, high = ((centre + side) / (1 + z2 / n) for side in (-spread, spread))
+    scaled_variance = z2 * value * (1 - value) / n
+    spread = np.sqrt(scaled_variance + z2**2 / (4 * n**2))
+    low = (centre - spread) / (1 + z2 / n)
+    high = (centre + spread) / (1 + z2 / n)
     return max(0., float(low)), min(1., float(high))
 
 # %% ../nbs/13b_intervals.ipynb #b15fbbd1
@@ -66,19 +70,25 @@ def _distinct_rows(stats):
     "The distinct rows of a sparse table and how often each occurs."
     direction = np.random.default_rng(0).random(stats.shape[1])
     key = stats @ direction
-    _, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    _, first, inverse, counts = np.unique(
+        key,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True)
     rows = stats[first]
-    if abs(stats - rows[inverse]).sum() == 0: return rows, counts
+    if abs(stats - rows[inverse]).sum() == 0:
+        return rows, counts
     return stats, np.ones(stats.shape[0], int) # two different rows share one key: use every row as it is
 
-# %% ../nbs/13b_intervals.ipynb #94fb00ce
+# %% ../nbs/13b_intervals.ipynb #07741539
 def _count_draws(owner, size, rng):
     "How often each distinct row is drawn in `size` resamples; `owner` (n,) is the distinct row of each unit."
     n, m = len(owner), owner[-1] + 1
     weights = np.empty((size, m))
     for row in weights:
         units = rng.integers(n, size=n, dtype=np.int32)
-        row[:] = np.bincount(units if m == n else owner[units], minlength=m)
+        drawn = units if m == n else owner[units]
+        row[:] = np.bincount(drawn, minlength=m)
     return weights
 
 # %% ../nbs/13b_intervals.ipynb #a2e2c3c4
@@ -121,7 +131,8 @@ def bootstrap(predictions, metric, *, n_boot=2000, seed=0):
 # %% ../nbs/13b_intervals.ipynb #c2b07605
 def _class_ceiling(y, happened, n):
     "The largest believable number of units behind a mean over classes; `happened` (rows,) marks the events that vary."
-    size, events = np.bincount(y), np.bincount(y, happened)
+    size = np.bincount(y)
+    events = np.bincount(y, happened)
     present = size > 0
     size, events = size[present], events[present]
     varies = (events > 0) & (events < size)
@@ -134,7 +145,8 @@ def _unit_values(metric, table):
     step = max(1, 2**22 // table.shape[1])
     starts = range(0, table.shape[0], step)
     with np.errstate(invalid='ignore'):
-        values = [metric.reduce(table[start:start + step].toarray()) for start in starts]
+        parts = (table[start:start + step] for start in starts)
+        values = [metric.reduce(part.toarray()) for part in parts]
     return np.concatenate(values)
 
 # %% ../nbs/13b_intervals.ipynb #9335dbed
@@ -147,10 +159,13 @@ def _informative(*tables):
 def _ceiling(metric, p, table):
     "The largest believable effective number of units behind a fraction."
     n = _informative(table)
-    if metric.by_class: return _class_ceiling(p.y, p.y == p.pred, n)
-    if len(p) <= table.shape[0]: return n
+    if metric.by_class:
+        return _class_ceiling(p.y, p.y == p.pred, n)
+    if len(p) <= table.shape[0]:
+        return n
     own = _unit_values(metric, table)
-    imperfect, not_hopeless = (own < 1).sum(), (own > 0).sum()
+    imperfect = (own < 1).sum()
+    not_hopeless = (own > 0).sum()
     return len(p) if min(imperfect, not_hopeless) >= 5 else n
 
 # %% ../nbs/13b_intervals.ipynb #45542a7f
@@ -168,20 +183,27 @@ def _value(metric, table):
 def _wilson_effective(metric, p, table, level, n_boot, seed):
     "Wilson's interval for any fraction, with the effective number of units."
     value, means = _value(metric, table), _unit_means(metric, table)
-    if not np.isfinite(value): return np.nan, np.nan
-    if means is not None: variance = means.var() / len(means)
-    else: variance = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
+    if not np.isfinite(value):
+        return np.nan, np.nan
+    if means is not None:
+        variance = means.var() / len(means)
+    else:
+        variance = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
     n = _ceiling(metric, p, table)
-    if variance > 0: n = min(n, value * (1 - value) / variance)
+    if variance > 0:
+        n = min(n, value * (1 - value) / variance)
     return wilson(value, n, level)
 
 # %% ../nbs/13b_intervals.ipynb #eda79499
 def _percentile(draws, n, level):
     "The expanded percentile interval of bootstrap values from n units."
-    if n < 2: return np.nan, np.nan
+    if n < 2:
+        return np.nan, np.nan
     student = special.stdtrit(n - 1, _upper_share(level))
-    tail = special.ndtr(-np.sqrt(n / (n - 1)) * student)
-    return tuple(map(float, np.nanquantile(draws, [tail, 1 - tail])))
+    wider = np.sqrt(n / (n - 1)) * student
+    tail = special.ndtr(-wider)
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
 
 # %% ../nbs/13b_intervals.ipynb #26bcc987
 def score(
@@ -196,8 +218,10 @@ def score(
     metric = find_metric(metric)
     [table] = unit_tables(metric, predictions)
     n_units = table.shape[0]
-    if metric.fraction: ends = _wilson_effective(metric, predictions, table, level, n_boot, seed)
-    else: ends = _percentile(_bootstrap(metric, [table], n_boot, seed), n_units, level)
+    if metric.fraction:
+        ends = _wilson_effective(metric, predictions, table, level, n_boot, seed)
+    else:
+        ends = _percentile(_bootstrap(metric, [table], n_boot, seed), n_units, level)
     return Score(metric.name, _value(metric, table), *ends, level, n_units)
 
 # %% ../nbs/13b_intervals.ipynb #44bcdeeb
@@ -230,10 +254,13 @@ def upgradeability(
 ) -> Score: # test minus train, with its sign turned for losses: up is better, 0 carries everything over
     "How much of the performance on the training examples carries over to new ones."
     metric = find_metric(metric)
-    a, b = (score(p, metric, **options) for p in (train, test))
-    if not metric.higher_is_better: a, b = b, a
+    a = score(train, metric, **options)
+    b = score(test, metric, **options)
+    if not metric.higher_is_better:
+        a, b = b, a
     ends = map(float, _square_and_add(a, b))
-    return Score(f'upgradeability ({metric.name})', *ends, a.level, min(a.n_units, b.n_units))
+    n_units = min(a.n_units, b.n_units)
+    return Score(f'upgradeability ({metric.name})', *ends, a.level, n_units)
 
 # %% ../nbs/13b_intervals.ipynb #c28dbadd
 def _by_id(a, b):
@@ -245,12 +272,14 @@ def _by_id(a, b):
             f"The two sets of predictions are for different examples: {len(a) - only_a} ids are shared, "
             f"{only_a} occur only in the one (of {len(a)}), {only_b} only in the other (of {len(b)}). "
             "Score both on the same test set, or `take` the shared ids.")
-    return [p.take(np.argsort(p.ids, kind='stable')) for p in (a, b)]
+    orders = [np.argsort(p.ids, kind='stable') for p in (a, b)]
+    return a.take(orders[0]), b.take(orders[1])
 
 # %% ../nbs/13b_intervals.ipynb #0f20299e
 def aligned(a, b):
     "Both models' predictions row by row for the same examples."
-    if not np.array_equal(a.ids, b.ids): a, b = _by_id(a, b)
+    if not np.array_equal(a.ids, b.ids):
+        a, b = _by_id(a, b)
     wrong = (a.y != b.y).sum()
     if wrong:
         raise ValueError(
@@ -291,7 +320,8 @@ def _value_difference(metric, a, b):
 def _discordance(metric, a, b, n, n_boot, seed):
     "The share of discordant units, or for other metrics the share that gives the difference its bootstrap variance."
     before, after = _unit_means(metric, a), _unit_means(metric, b)
-    if before is not None: return float(((after - before)**2).mean())
+    if before is not None:
+        return float(((after - before)**2).mean())
     draws = _bootstrap(metric, [a, b], n_boot, seed)
     variance = float(np.nanvar(np.diff(draws)))
     return n * variance + _value_difference(metric, a, b)**2
@@ -306,7 +336,8 @@ def _difference(name, metric, a, b, n, level, n_boot, seed):
     else:
         draws = np.diff(_bootstrap(metric, [a, b], n_boot, seed))
         low, high = _percentile(draws, n, level)
-    return Score(f'{name} ({metric.name})', d, float(low), float(high), level, a.shape[0])
+    ends = float(low), float(high)
+    return Score(f'{name} ({metric.name})', d, *ends, level, a.shape[0])
 
 # %% ../nbs/13b_intervals.ipynb #8d539931
 def gain(
@@ -320,16 +351,20 @@ def gain(
 ) -> Score: # model minus baseline, with its sign turned for losses: up is better
     "What the model adds to the baseline on the same units."
     metric = find_metric(metric)
-    return _difference('gain', metric, *_paired_tables(metric, baseline, test), level, n_boot, seed)
+    tables_and_n = _paired_tables(metric, baseline, test)
+    return _difference('gain', metric, *tables_and_n, level, n_boot, seed)
 
 # %% ../nbs/13b_intervals.ipynb #ed0187f5
 def _error_ratio(left, before, discordant, level):
     "Bonett and Price's interval for left / before, two paired numbers of errors of which `discordant` are not shared."
     discordant = np.clip(discordant, abs(left - before), left + before)
     m = (left + before + discordant) / 2 # units where at least one erred
-    def arm(errors): return np.sqrt((m + 1 - errors) / ((m + 2) * (errors + 1)))
-    spread = np.sqrt((discordant + 2) / ((left + 1) * (before + 1)))
-    k = _normal_quantile(level) * spread / (arm(left) + arm(before))
+    def arm(errors):
+        return np.sqrt((m + 1 - errors) / ((m + 2) * (errors + 1)))
+    errors = (left + 1) * (before + 1)
+    spread = np.sqrt((discordant + 2) / errors)
+    arms = arm(left) + arm(before)
+    k = _normal_quantile(level) * spread / arms
     inner = 2 * special.ndtr(k) - 1
     low1, high1 = wilson(left / m, m, inner)
     low0, high0 = wilson(before / m, m, inner)
@@ -351,7 +386,8 @@ def relative_gain(
         raise ValueError(
             f"`relative_gain` needs a metric whose maximum is 1; {metric.name!r} is not marked `fraction=True`.")
     a, b, n = _paired_tables(metric, baseline, test)
-    before, left = (n * (1 - _value(metric, table)) for table in (a, b))
+    before = n * (1 - _value(metric, a))
+    left = n * (1 - _value(metric, b))
     ratio_left = low = high = np.nan
     if before:
         ratio_left = left / before
@@ -372,13 +408,16 @@ class Comparison:
     margin: float|None = None # the loss that would be accepted
 
     @property
-    def negative_share(self) -> float: return self.negative_flips / self.n_units # of all units, in [0, 1]
+    def negative_share(self) -> float:
+        return self.negative_flips / self.n_units # of all units, in [0, 1]
 
     @property
-    def positive_share(self) -> float: return self.positive_flips / self.n_units # of all units, in [0, 1]
+    def positive_share(self) -> float:
+        return self.positive_flips / self.n_units # of all units, in [0, 1]
 
     @property
-    def net(self) -> float: return self.positive_share - self.negative_share # for accuracy the difference itself
+    def net(self) -> float:
+        return self.positive_share - self.negative_share # for accuracy the difference itself
 
     @property
     def verdict(self) -> str|None: # 'go', 'no-go', or None without a margin
@@ -393,11 +432,12 @@ def _mcnemar(negative, positive):
     one_sided = special.bdtr(fewer, negative + positive, .5)
     return min(1., 2 * float(one_sided))
 
-# %% ../nbs/13b_intervals.ipynb #48ca4741
+# %% ../nbs/13b_intervals.ipynb #e1d3f319
 def _draw_swaps(counts, size, rng):
     "How many units of each distinct row are swapped, (size, len(counts))."
     shape = size, len(counts)
-    if counts.max() > 1: return rng.binomial(counts, .5, shape)
+    if counts.max() > 1:
+        return rng.binomial(counts, .5, shape)
     return rng.integers(2, size=shape, dtype=bool).astype(float)
 
 # %% ../nbs/13b_intervals.ipynb #04089ddf
@@ -408,7 +448,10 @@ def _swap_test(metric, a, b, n_perm, seed):
     rows, counts = rows[changed], counts[changed]
     if not len(counts): return 1.
     before, after = a.sum(0), b.sum(0)
-    def gap(swapped): return abs(metric.reduce(after - swapped) - metric.reduce(before + swapped))
+    def gap(swapped):
+        second = metric.reduce(after - swapped)
+        first = metric.reduce(before + swapped)
+        return abs(second - first)
     rng = np.random.Generator(np.random.SFC64(seed))
     observed, hits = gap(0), 0
     for size in _chunks(n_perm, max(rows.shape)):
@@ -439,7 +482,9 @@ def _chosen_metric(metric, first, *others):
 def _p_value(metric, a, b, change, n_perm, seed):
     "McNemar's where each unit is right or wrong, else that of the swap test."
     is_mean = _unit_means(metric, a) is not None
-    if is_mean and np.isin(change, (-1, 0, 1)).all(): return _mcnemar(*count_flips(change))
+    is_coin = np.isin(change, (-1, 0, 1)).all()
+    if is_mean and is_coin:
+        return _mcnemar(*count_flips(change))
     return _swap_test(metric, a, b, n_perm, seed)
 
 # %% ../nbs/13b_intervals.ipynb #02a89ea3
@@ -458,7 +503,8 @@ def compare(
     metric = _chosen_metric(metric, a)
     before, after, n = _paired_tables(metric, a, b)
     change = _value_changes(metric, before, after)
-    p_value = _p_value(metric, before, after, change, max(n_boot, n_perm), seed)
+    n_perm = max(n_boot, n_perm)
+    p_value = _p_value(metric, before, after, change, n_perm, seed)
     difference = _difference('difference', metric, before, after, n, level, n_boot, seed)
     return Comparison(difference, p_value, *count_flips(change), len(change), margin)
 
@@ -468,15 +514,17 @@ def holm(p):
     p = np.asarray(p, float)
     order = np.argsort(p)
     stepped = p[order] * np.arange(len(p), 0, -1)
+    rising = np.maximum.accumulate(stepped)
     adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(stepped))
+    adjusted[order] = np.minimum(1, rising)
     return adjusted
 
-# %% ../nbs/13b_intervals.ipynb #24be9509
+# %% ../nbs/13b_intervals.ipynb #7210fcdd
 def _pair_row(a, b, found):
     "One comparison as a row of `compare_all`."
     flips = found.negative_flips, found.positive_flips
-    return a, b, *value_and_ends(found.difference), found.p_value, *flips, found.n_units
+    difference = value_and_ends(found.difference)
+    return a, b, *difference, found.p_value, *flips, found.n_units
 
 # %% ../nbs/13b_intervals.ipynb #edbf59a8
 def compare_all(
@@ -493,7 +541,13 @@ def compare_all(
     n_perm = round(2 * len(pairs) / (1 - level))
     rows = []
     for a, b in pairs:
-        found = compare(predictions[a], predictions[b], metric, level=level, n_perm=n_perm, **options)
+        found = compare(
+            predictions[a],
+            predictions[b],
+            metric,
+            level=level,
+            n_perm=n_perm,
+            **options)
         rows.append(_pair_row(a, b, found))
     columns = 'a b difference low high p negative_flips positive_flips n_units'
     df = pd.DataFrame(rows, columns=columns.split())
@@ -506,6 +560,10 @@ def _letter(k):
     if k < 26: return chr(97 + k)
     return _letter(k // 26 - 1) + _letter(k % 26)
 
+def _letters_of(i, groups):
+    "The letters of the groups that contain model i."
+    return [_letter(k) for k, group in enumerate(groups) if i in group]
+
 def tie_letters(n, separated):
     "Letters of n models, best first, (n,): two share one exactly when they are no pair (i, j) of `separated`."
     groups = {frozenset(range(n))}
@@ -517,7 +575,7 @@ def tie_letters(n, separated):
         groups = {group for group in groups if not any(group < other for other in groups)}
     groups = sorted(groups, key=sorted)
     between = '' if len(groups) <= 26 else ' '
-    return [between.join(_letter(k) for k, group in enumerate(groups) if i in group) for i in range(n)]
+    return [between.join(_letters_of(i, groups)) for i in range(n)]
 
 # %% ../nbs/13b_intervals.ipynb #afe42998
 def _best_share(values):
@@ -546,11 +604,13 @@ def rank_groups(
 ) -> pd.DataFrame: # one row per model, best first: model, value, low, high, top, letters, p_best
     "Rank models as far as the data allow: intervals, ties, and the chance of being best."
     options = dict(n_boot=n_boot, seed=seed)
-    if pairs is None: pairs = compare_all(predictions, metric, level=level, **options)
+    if pairs is None:
+        pairs = compare_all(predictions, metric, level=level, **options)
     metric = _chosen_metric(metric, *predictions.values())
     df = _by_value(predictions, metric, level=level, **options)
     names = list(df.model)
-    draws = joint_bootstrap([predictions[name] for name in names], metric, **options)
+    models = [predictions[name] for name in names]
+    draws = joint_bootstrap(models, metric, **options)
     if not metric.higher_is_better: draws = -draws
     separated = _separated(pairs[pairs.p_holm <= 1 - level], names)
     return df.assign(
@@ -558,11 +618,13 @@ def rank_groups(
         letters=tie_letters(len(df), separated),
         p_best=_best_share(draws))
 
-# %% ../nbs/13b_intervals.ipynb #a12f9e50
+# %% ../nbs/13b_intervals.ipynb #458d4ed1
 def _by_value(predictions, metric, **options):
     "The figure of every model with its interval, best first."
-    scores = {name: score(p, metric, **options) for name, p in predictions.items()}
-    rows = [(name, *value_and_ends(figure)) for name, figure in scores.items()]
+    rows = []
+    for name, p in predictions.items():
+        figure = score(p, metric, **options)
+        rows.append((name, *value_and_ends(figure)))
     df = pd.DataFrame(rows, columns=['model', 'value', 'low', 'high'])
     return df.sort_values(
         'value',
@@ -582,7 +644,9 @@ def _class_recalls(p, n_classes, level=.95):
     rows = []
     for c in range(n_classes):
         here = p.take(p.y == c)
-        ends = value_and_ends(score(here, 'accuracy', level=level)) if len(here) else [np.nan] * 3
+        ends = np.nan, np.nan, np.nan
+        if len(here):
+            ends = value_and_ends(score(here, 'accuracy', level=level))
         rows.append((len(here), *ends))
     return pd.DataFrame(rows, columns=['n', 'value', 'low', 'high'])
 
@@ -595,16 +659,22 @@ def per_class(
     "Recall with its interval, precision and F1 of every class."
     p, names = predictions, class_names(predictions)
     check_examples(p)
-    df = _class_recalls(p, len(names), level).rename(columns={'value': 'recall'})
+    df = _class_recalls(p, len(names), level)
+    df = df.rename(columns={'value': 'recall'})
     df.insert(0, 'class', names)
-    precision, _, f1, _ = precision_recall_fscore_support(p.y, p.pred, labels=df.index, zero_division=np.nan)
+    precision, _, f1, _ = precision_recall_fscore_support(
+        p.y,
+        p.pred,
+        labels=df.index,
+        zero_division=np.nan)
     return df.assign(precision=precision, f1=f1)
 
 # %% ../nbs/13b_intervals.ipynb #e3ef87f8
 def per_class_upgradeability(train, test):
     "A row per class: class, n_train, n_test, train and test (recalls), upgradeability (the difference), low, high."
     names = all_class_names(train, test)
-    a, b = (_class_recalls(p, len(names)) for p in (train, test))
+    a = _class_recalls(train, len(names))
+    b = _class_recalls(test, len(names))
     difference, low, high = _square_and_add(a, b)
     return pd.DataFrame({
         'class': names,
@@ -619,14 +689,18 @@ def per_class_upgradeability(train, test):
 
 # %% ../nbs/13b_intervals.ipynb #19ca554e
 def class_flips(a, b):
-    "A row per class (type of entity, history of users): class, n, negative, positive, net, p, p_holm; most broken first."
+    "A row per class (or type, or history): class, n, negative, positive, net, p, p_holm; most broken first."
     kind = kind_of(a.meta.get('kind', 'classification'))
-    rows = [(name, len(change), *count_flips(change)) for name, change in kind.changes(*aligned(a, b))]
+    changes = kind.changes(*aligned(a, b))
+    rows = [(name, len(change), *count_flips(change)) for name, change in changes]
     df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])
     df = df[df.n > 0]
     net = (df.positive - df.negative) / df.n
     p = list(map(_mcnemar, df.negative, df.positive))
-    df = df.assign(net=net, p=p, p_holm=holm(p))
+    df = df.assign(
+        net=net,
+        p=p,
+        p_holm=holm(p))
     return df.sort_values('net', kind='stable', ignore_index=True)
 
 # %% ../nbs/13b_intervals.ipynb #1f95ca57

@@ -44,6 +44,12 @@ def _as_scored(task, rows, pred, scores): return pred, []
 
 def _nothing(*args): return None
 
+def _no_parts(*args): return ()
+
+def _label_of(task, row):
+    "The label of a row in words."
+    return task.classes[task.y[row]] if task.classes else f'{task.y[row]:.4g}'
+
 # %% ../nbs/02_kind.ipynb #2ad49fb7
 @dataclass(frozen=True, eq=False)
 class Kind:
@@ -74,8 +80,9 @@ class Kind:
     confusions: Callable = _nothing # test -> picture: what is taken for what
     cases: Callable = _nothing # (task, test) -> picture: single cases
     broken: Callable = _nothing # (task, old, new) -> picture: what a change of models would break
-    changes: Callable = _nothing # (old, new) -> (name, change of each unit) for each part
+    changes: Callable = _no_parts # (old, new) -> (name, change of each unit) for each part
     checks: dict|None = None # name -> check of the data; None: all there are
+    label_of: Callable = _label_of # (task, row) -> its label in words
     can_leak: bool = True # False where the same input in train and test is no mistake
     rivals: tuple = () # controls that a report recommends where they reach more
     # ranking

@@ -20,7 +20,7 @@ from .kind import load_kinds
 
 # %% ../nbs/13_metrics.ipynb #176303f4
 def _refuse_rows(bad, values, message):
-    "Raise an error about the first bad row, if any; `message` has places for row, value and n, the number of such rows."
+    "Raise an error about the first bad row, if any; `message` has places for row, value and n (of bad rows)."
     rows = np.flatnonzero(bad)
     if len(rows):
         row = rows[0]
@@ -65,15 +65,19 @@ class TopScores:
     n_classes: int # number of classes C
 
     @property
-    def shape(self) -> tuple: return len(self.codes), self.n_classes
+    def shape(self) -> tuple:
+        return len(self.codes), self.n_classes
 
     @property
-    def dtype(self) -> np.dtype: return self.probs.dtype
+    def dtype(self) -> np.dtype:
+        return self.probs.dtype
 
-    def __len__(self): return len(self.codes)
+    def __len__(self):
+        return len(self.codes)
 
     def __getitem__(self, at):
-        if isinstance(at, tuple): return self._lookup(*at)
+        if isinstance(at, tuple):
+            return self._lookup(*at)
         parts = self.codes, self.probs, self.rest, self.squares
         return TopScores(*(part[at] for part in parts), self.n_classes)
 
@@ -86,7 +90,8 @@ class TopScores:
     def _lookup(self, rows, codes):
         "The probability of one class in each row, (m,)."
         found = self.codes[rows] == np.asarray(codes)[:, None]
-        if not found.any(1).all(): np.asarray(self)
+        if not found.any(1).all():
+            np.asarray(self)
         place = found.argmax(1)[:, None]
         return np.take_along_axis(self.probs[rows], place, 1)[:, 0]
 
@@ -104,7 +109,8 @@ def top_scores(scores, y, pred):
     exact = p.astype(np.float64)
     kept = probs[:, :KEPT].sum(1, dtype=np.float64)
     rest = np.maximum(exact.sum(1) - kept, 0)
-    return TopScores(codes, probs, rest, (exact**2).sum(1), p.shape[1])
+    squares = (exact**2).sum(1)
+    return TopScores(codes, probs, rest, squares, p.shape[1])
 
 # %% ../nbs/13_metrics.ipynb #ce35cae5
 def _checked_probabilities(scores, n, top):
@@ -120,20 +126,22 @@ def _checked_probabilities(scores, n, top):
         raise ValueError(f"`scores` has {scores.shape[1]} columns, but class code {top} occurs in `y` or `pred`.")
     return scores
 
-# %% ../nbs/13_metrics.ipynb #218486e4
+# %% ../nbs/13_metrics.ipynb #ffe5935c
 def largest_code(y, pred):
     "The largest class code in truth or answer, -1 where there are no rows."
     return max(y.max(initial=-1), pred.max(initial=-1))
 
 def _checked_classes(p, n):
     "The fields of predicted classes."
-    y, pred = (_checked_codes(name, getattr(p, name), n) for name in ('y', 'pred'))
+    y = _checked_codes('y', p.y, n)
+    pred = _checked_codes('pred', p.pred, n)
     top = largest_code(y, pred)
     classes = p.meta.get('classes')
     if classes is not None and top >= len(classes):
         raise ValueError(f"Class code {top} has no name: `meta['classes']` has {len(classes)} names.")
     scores = p.scores
-    if scores is not None: scores = _checked_probabilities(scores, n, top)
+    if scores is not None:
+        scores = _checked_probabilities(scores, n, top)
     return dict(y=y, pred=pred, scores=scores)
 
 # %% ../nbs/13_metrics.ipynb #a166657f
@@ -154,18 +162,23 @@ def _check_repeats(pred):
     is_item = ordered[:, 1:] >= 0
     _refuse_rows((repeated & is_item).any(1), pred, "Row {row} names an item twice.")
 
-# %% ../nbs/13_metrics.ipynb #ed004fff
+# %% ../nbs/13_metrics.ipynb #6aebba46
 def _checked_lists(p, n):
     "The fields of lists of items: codes and hits as (n, K), or an error that names the first bad row."
-    pred, hits = np.asarray(p.pred), np.asarray(p.scores)
+    pred = np.asarray(p.pred)
+    hits = np.asarray(p.scores)
     y = _checked_codes('y', p.y, n)
-    if len(pred) != n or pred.dtype.kind not in 'iu' or hits.shape != pred.shape:
+    is_integer = pred.dtype.kind in 'iu'
+    if len(pred) != n or not is_integer or hits.shape != pred.shape:
         raise ValueError(
             f"Lists need `pred`, integer item codes of shape ({n}, K), and `scores`, their hits, of the same shape; "
             f"got {pred.shape} ({pred.dtype}) and {hits.shape}.")
     _check_hits(y, pred, hits)
     _check_repeats(pred)
-    return dict(y=y, pred=pred.astype(np.int64), scores=hits.astype(np.float32))
+    return dict(
+        y=y,
+        pred=pred.astype(np.int64),
+        scores=hits.astype(np.float32))
 
 # %% ../nbs/13_metrics.ipynb #071d049f
 def _checked_units(ids, groups):
@@ -183,15 +196,18 @@ def _checked_units(ids, groups):
             raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
     return dict(ids=ids, groups=groups)
 
-# %% ../nbs/13_metrics.ipynb #dbcf3586
+# %% ../nbs/13_metrics.ipynb #db2ff22c
 def _checked_fields(p):
     "The fields of predictions as arrays, after every check."
     units = _checked_units(p.ids, p.groups)
     n = len(units['ids'])
-    if np.ndim(p.pred) == 2: return units | _checked_lists(p, n)
-    if np.asarray(p.y).dtype == np.asarray(p.pred).dtype == np.dtype(float):
-        numbers = {name: _checked_numbers(name, getattr(p, name), n) for name in ('y', 'pred')}
-        return units | numbers | dict(scores=None)
+    if np.ndim(p.pred) == 2:
+        return units | _checked_lists(p, n)
+    types = [np.asarray(values).dtype for values in (p.y, p.pred)]
+    if all(np.issubdtype(kind, np.floating) for kind in types):
+        y = _checked_numbers('y', p.y, n)
+        pred = _checked_numbers('pred', p.pred, n)
+        return units | dict(y=y, pred=pred, scores=None)
     return units | _checked_classes(p, n)
 
 # %% ../nbs/13_metrics.ipynb #449c1b52
@@ -207,9 +223,11 @@ class Predictions:
     meta: dict = field(default_factory=dict) # `classes` (names by code), `metric`, and what a protocol chose
 
     def __post_init__(self):
-        for name, value in _checked_fields(self).items(): object.__setattr__(self, name, value)
+        for name, value in _checked_fields(self).items():
+            object.__setattr__(self, name, value)
 
-    def __len__(self): return len(self.y)
+    def __len__(self):
+        return len(self.y)
 
     def __repr__(self):
         what = self.form
@@ -238,7 +256,8 @@ class Predictions:
         rows:np.ndarray, # boolean mask (n,) or row numbers
     ) -> Predictions: # the same model on fewer (or reordered) examples
         "The predictions for some of the rows."
-        def pick(values): return None if values is None else values[rows]
+        def pick(values):
+            return None if values is None else values[rows]
         return replace(
             self,
             ids=self.ids[rows],
@@ -270,7 +289,8 @@ def per_unit(
     if predictions.groups is None: return stats
     _, unit = np.unique(predictions.groups, return_inverse=True)
     rows = np.arange(len(unit))
-    member = sparse.csr_array((np.ones(len(unit)), (unit, rows)))
+    ones = np.ones(len(unit))
+    member = sparse.csr_array((ones, (unit, rows)))
     return sparse.csr_array(member @ stats)
 
 # %% ../nbs/13_metrics.ipynb #a06cfcc5
@@ -283,11 +303,16 @@ def ratio(
 # %% ../nbs/13_metrics.ipynb #d135e12c
 def mean_stats(value):
     "A `unit_stats` function for the mean of `value(predictions)`, one number per row."
-    def unit_stats(p): return per_unit(p, np.column_stack([value(p), np.ones(len(p))]))
+    def unit_stats(p):
+        rows = np.column_stack([value(p), np.ones(len(p))])
+        return per_unit(p, rows)
     return unit_stats
 
 # %% ../nbs/13_metrics.ipynb #f1ec5f88
-METRICS = {'accuracy': Metric('accuracy', mean_stats(lambda p: p.y == p.pred), ratio, fraction=True)}
+def _is_right(p):
+    return p.y == p.pred
+
+METRICS = {'accuracy': Metric('accuracy', mean_stats(_is_right), ratio, fraction=True)}
 
 # %% ../nbs/13_metrics.ipynb #45b83663
 def _class_stats(p, *columns):
@@ -306,18 +331,21 @@ def _recall_stats(p):
 
 def _f1_stats(p):
     "Hits, examples and predictions of each class."
-    return _class_stats(p, (p.y, p.y == p.pred), (p.y, 1), (p.pred, 1))
+    hits, examples, predictions = (p.y, p.y == p.pred), (p.y, 1), (p.pred, 1)
+    return _class_stats(p, hits, examples, predictions)
 
 # %% ../nbs/13_metrics.ipynb #f07ffa7f
 def _mean_share(part, whole):
     "Mean of part / whole over the classes that are present at all."
     present = whole > 0
-    shares = np.divide(part, whole, out=np.zeros(whole.shape), where=present)
+    shares = np.zeros(whole.shape)
+    np.divide(part, whole, out=shares, where=present)
     return shares.sum(-1) / present.sum(-1)
 
 def _by_class(sums, k):
     "Totals (..., kC) as k arrays (..., C)."
-    return np.moveaxis(sums.reshape(*sums.shape[:-1], -1, k), -1, 0)
+    blocks = sums.reshape(*sums.shape[:-1], -1, k)
+    return np.moveaxis(blocks, -1, 0)
 
 # %% ../nbs/13_metrics.ipynb #79e0bdf3
 def mean_recall(sums):
@@ -331,8 +359,19 @@ def mean_f1(sums):
     return _mean_share(2 * hits, true + predicted)
 
 # %% ../nbs/13_metrics.ipynb #2fa801cb
-METRICS['balanced_accuracy'] = Metric('balanced_accuracy', _recall_stats, mean_recall, fraction=True, by_class=True)
-METRICS['macro_f1'] = Metric('macro_f1', _f1_stats, mean_f1, fraction=True, by_class=True)
+METRICS['balanced_accuracy'] = Metric(
+    'balanced_accuracy',
+    _recall_stats,
+    mean_recall,
+    fraction=True,
+    by_class=True)
+
+METRICS['macro_f1'] = Metric(
+    'macro_f1',
+    _f1_stats,
+    mean_f1,
+    fraction=True,
+    by_class=True)
 
 # %% ../nbs/13_metrics.ipynb #85e8cc91
 def _looks_like_logits(scores):
@@ -386,7 +425,8 @@ def find_metric(metric):
     "The `Metric` of a name, or the metric itself."
     if isinstance(metric, Metric): return metric
     if metric not in METRICS: load_kinds()
-    if metric not in METRICS: raise unknown('metric', metric, METRICS)
+    if metric not in METRICS:
+        raise unknown('metric', metric, METRICS)
     return METRICS[metric]
 
 # %% ../nbs/13_metrics.ipynb #334d1ba4
@@ -397,9 +437,9 @@ def check_form(metric, p):
     "Refuse a metric of classes for lists of items, and the reverse."
     if metric.reads == p.form: return
     load_kinds()
-    fit = ', '.join(name for name, m in METRICS.items() if m.reads == p.form)
+    fit = [name for name, other in METRICS.items() if other.reads == p.form]
     raise ValueError(
-        f"{metric.name!r} is computed from {FORMS[metric.reads]}, and these are {FORMS[p.form]}: use {fit}, "
+        f"{metric.name!r} is computed from {FORMS[metric.reads]}, and these are {FORMS[p.form]}: use {', '.join(fit)}, "
         f"or a Metric of your own with reads={p.form!r}.")
 
 def check_examples(p):
@@ -434,7 +474,7 @@ def unit_tables(metric, *predictions):
 def _confidence_bins(p, n_bins):
     "Confidence, correctness and equal-mass bin of every row, (n,) each."
     if p.form != 'classes':
-        raise ValueError(f"{FORMS[p.form].capitalize()} have no probabilities, so their calibration cannot be computed.")
+        raise ValueError(f"{FORMS[p.form].capitalize()} have no probabilities, so there is no calibration.")
     confidence = _probability_of(_class_probabilities(p, 'calibration'), p.pred)
     correct = (p.y == p.pred).astype(float)
     rank = np.searchsorted(np.sort(confidence), confidence)
@@ -455,6 +495,8 @@ def ece(p, n_bins=15, *, n_sim=200, seed=0):
     confidence, correct, bins = _confidence_bins(p, n_bins)
     check_examples(p)
     rng = np.random.default_rng(seed)
-    def error(answers): return abs(np.bincount(bins, answers - confidence)).sum() / len(bins)
+    def error(answers):
+        gaps = np.bincount(bins, answers - confidence)
+        return abs(gaps).sum() / len(bins)
     by_chance = [error(rng.random(len(bins)) < confidence) for _ in range(n_sim)]
     return float(error(correct)), float(np.mean(by_chance))

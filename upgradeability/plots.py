@@ -790,7 +790,7 @@ def _finding_texts(task, check, rows):
     "A block for each text of a finding."
     by_row = not task.kind.whole_units
     colour = WORSE if by_row and len(set(task.y[rows])) > 1 else 'black'
-    label = lambda row: f', {task.classes[task.y[row]]}' if by_row else ''
+    label = lambda row: f', {task.kind.label_of(task, row)}' if by_row else ''
     return [(f"{check.replace('_', ' ')}: {row} in {_place(task, row)}{label(row)}", _text(task, int(row)), colour) for row in rows]
 
 def _draw_finding(cell, task, check, rows):
@@ -801,7 +801,7 @@ def _draw_finding(cell, task, check, rows):
         if row is None: continue
         x = _picture(task.inputs[int(row)])
         ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.classes[task.y[row]], 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
+        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.kind.label_of(task, row), 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(

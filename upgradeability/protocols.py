@@ -18,6 +18,7 @@ __all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn'
 import numpy as np, pandas as pd, torch
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
@@ -56,7 +57,9 @@ def predictions_of(
         choices=choices or {},
         in_sample=in_sample,
         **more)
-    for split, rows, given in [('train', fit_rows(task), train), ('test', task.splits['test'], test)]:
+    rows_by_split = dict(train=fit_rows(task), test=task.splits['test'])
+    for split, given in dict(train=train, test=test).items():
+        rows = rows_by_split[split]
         pred, scores = _answers(task, rows, given)
         answer, remarks = task.kind.answer(task, rows, pred, scores)
         notes += [f'{remark} of {split}' for remark in remarks]
@@ -119,11 +122,6 @@ def judged(task, rows, answer):
         meta=dict(classes=task.classes))
     sums = metric.unit_stats(predictions).sum(0)
     return np.nan_to_num(metric.reduce(sums))
-
-# %% ../nbs/14_protocols.ipynb #3274ea64
-def judged_by(task):
-    "The metric by which choices are made inside train, in words."
-    return task.kind.judge.replace('_', ' ')
 
 # %% ../nbs/14_protocols.ipynb #873cf7c5
 def default_note(choices):
@@ -222,14 +220,16 @@ def _blas(work):
 def neighbours(x, queries, k, chunk=None, groups=None):
     "(m, k) rows of x, nearest first by cosine; without queries those of each row, its own group left out."
     x = _unit(x)
-    k = min(k, len(x) - (_most_left_out(x, groups) if queries is None else 0))
+    left_out = _most_left_out(x, groups) if queries is None else 0
+    k = min(k, len(x) - left_out)
     if groups is None: groups = np.arange(len(x))
     asked = x if queries is None else _unit(queries)
     chunk = chunk or max(1, 2**24 // len(x)) # similarities of about 64 MB
     found = []
     for start in range(0, len(asked), chunk):
         some = slice(start, start + chunk)
-        similar = _similarities(asked[some], x)
+        with _blas(asked[some].size * len(x)):
+            similar = asked[some] @ x.T
         if queries is None:
             similar[groups[some, None] == groups] = -np.inf
         found.append(_largest(similar, k))
@@ -237,24 +237,21 @@ def neighbours(x, queries, k, chunk=None, groups=None):
 
 def _most_left_out(x, groups):
     "How many rows are left out with a row at most; an error where that is all of them."
-    if groups is None: most, noun = 1, 'examples'
-    else: most, noun = np.unique(groups, return_counts=True)[1].max(), 'sentences'
+    most, noun = 1, 'examples'
+    if groups is not None:
+        _, counts = np.unique(groups, return_counts=True)
+        most, noun = counts.max(), 'sentences'
     if most < len(x): return most
     raise ValueError(
         f"None of the {len(x)} rows is left to be a neighbour: "
         f"nearest neighbours need two {noun} at least.")
 
-# %% ../nbs/14_protocols.ipynb #bc2d2a0f
+# %% ../nbs/14_protocols.ipynb #9d2fc229
 def _unit(a):
     "Rows of length one, float32."
     length = np.linalg.norm(a, axis=1, keepdims=True)
     length = np.maximum(length, 1e-12).astype(np.float32)
     return np.asarray(a, np.float32) / length
-
-def _similarities(queries, x):
-    "(m, n) cosines of rows of length one."
-    with _blas(queries.size * len(x)):
-        return queries @ x.T
 
 def _largest(similar, k):
     "(m, k) columns with the largest values of each row; equal ones in their order."
@@ -538,17 +535,14 @@ def choice_folds(y, n_train, groups=None):
     of_class = pd.Series(y).groupby(y)
     fold = of_class.cumcount() % 5
     fold[of_class.transform('size') == 1] = -1 # always fitted
-    parts = [np.flatnonzero(fold == j) for j in range(5)]
-    return [(np.setdiff1d(rows, judge), judge) for judge in parts if len(judge)]
+    return [*PredefinedSplit(fold).split()]
 
 # %% ../nbs/14_protocols.ipynb #924f694e
 def _whole_folds(y, groups):
     "Folds that never divide a group."
     _, unit = np.unique(groups, return_inverse=True)
     folds = []
-    for fold in range(5):
-        fit = np.flatnonzero(unit % 5 != fold)
-        judge = np.flatnonzero(unit % 5 == fold)
+    for fit, judge in PredefinedSplit(unit % 5).split():
         known = np.unique(y[fit])
         judge = judge[np.isin(y[judge], known)]
         if len(known) > 1 and len(judge): folds.append((fit, judge))

@@ -18,7 +18,7 @@ from .core import fingerprint, unknown, import_extra
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
-from .tasks import BLANKS, grade_values, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
+from .tasks import BLANKS, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):
@@ -267,33 +267,6 @@ def _columns(frame, text, label):
     return texts, label
 
 # %% ../nbs/07_texts.ipynb #7b0c9e04
-def _grades(labels, order):
-    "Labels of grades and their classes from low to high; None for classes where the labels give the order."
-    if not order: return labels, None
-    if isinstance(order, str): order = order.split(',')
-    if isinstance(order, (list, tuple)):
-        names = _in_order([_stripped(name) for name in order])
-        texts = [l if l is None else str(l) for l in labels]
-        return texts, names
-    numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
-    bad = numbers.isna() | (numbers != numbers.round()) | (numbers.abs() > 1e9)
-    if bad.any():
-        row = bad.argmax()
-        raise ValueError(
-            f"grades=true wants whole numbers as labels, and row {row} has {labels[row]!r}. For words and for halves "
-            "write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
-    return numbers.astype(int).tolist(), None
-
-def _in_order(names):
-    "Names of grades; numbers among themselves have to be in order."
-    values = grade_values(names)
-    is_mixed = False
-    if values is not None:
-        signs = np.sign(np.diff(values))
-        is_mixed = len(set(signs)) != 1
-    if len(names) >= 2 and not is_mixed: return names
-    raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
-
 def _whole_labels(labels):
     "Labels as text, or as numbers where all are whole ones, so that 10 comes after 9; 007 is text."
     labels = [None if l != l or l == '' else l for l in labels]
@@ -334,25 +307,30 @@ def _labelled(frames, label):
     return kept, reading
 
 # %% ../nbs/07_texts.ipynb #29c17173
-def text_task(name, frames, *, text=None, label=None, grades=False, kind=None, split_seed=0, reading=Reading()):
+def unordered(labels):
+    "(labels, None): the order of the classes is that of their names."
+    return labels, None
+
+def text_task(
+    name, frames, *, text=None, label=None, kind='classification', called='labels', in_order=unordered, split_seed=0,
+    reading=Reading(),
+):
     """A task from {split: data frame}, or from {'': data frame} that is split.
 
     text: the column of the texts, or two for pairs, as a list or with a comma between; None: found.
     label: the column of the labels; None: found.
-    grades: True for labels that are whole numbers, else their names from low to high.
-    kind: of the task; None: 'grades' or 'classification'.
+    called: how the reading calls the labels.
+    in_order: labels -> (labels, names of the classes in order, or None).
     """
     frame = _joined(frames)
     if frame.empty: raise ValueError(f"{name!r} has no rows.")
     columns, column = _columns(frame, text, label)
     is_given = None not in (text, label)
-    word = 'grades' if grades else 'labels'
-    if kind is None: kind = 'grades' if grades else 'classification'
-    reading += _read_columns(frame, columns, column, is_given, word)
+    reading += _read_columns(frame, columns, column, is_given, called)
     frames, unlabelled = _labelled(frames, column)
     frame = _joined(frames)
     labels, n_stripped = _labels_of(frame, column)
-    labels, classes = _grades(_whole_labels(labels), grades)
+    labels, classes = in_order(_whole_labels(labels))
     reading += unlabelled
     if n_stripped: reading = reading.add('blanks around labels', f'removed from {n_stripped:,} labels')
     texts = _texts(frame, columns)
@@ -399,18 +377,20 @@ def _load_csv(
     root=None,
     text:str|list|None=None,
     label:str|None=None,
-    grades:bool|list=False,
     encoding:str='utf-8',
     header:str|None=None,
 ):
+    frames, reading = table_frames(name, encoding, header)
+    return text_task(f'csv:{name}', frames, text=text, label=label, split_seed=split_seed, reading=reading)
+
+def table_frames(name, encoding, header):
+    "({split: data frame}, Reading) of a file, or of a folder with a file for each split."
     files, reading = split_files(Path(name).expanduser())
     frames = {}
     for split, file in files.items():
         frames[split], of_file = read_split(file, encoding, header)
         reading += of_file
-    return text_task(
-        f'csv:{name}', frames, text=text, label=label, grades=grades,
-        split_seed=split_seed, reading=reading)
+    return frames, reading
 
 # %% ../nbs/07_texts.ipynb #496bbdd5
 def _load_hf_set(
@@ -419,11 +399,9 @@ def _load_hf_set(
     root=None,
     text:str|list|None=None,
     label:str|None=None,
-    grades:bool|list=False,
 ):
     frames, reading = set_frames(name)
-    return text_task(
-        f'hf:{name}', frames, text=text, label=label, grades=grades, split_seed=split_seed, reading=reading)
+    return text_task(f'hf:{name}', frames, text=text, label=label, split_seed=split_seed, reading=reading)
 
 def set_frames(name):
     "({split: data frame}, Reading) of a set of the library `datasets`."

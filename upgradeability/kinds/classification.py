@@ -118,14 +118,15 @@ def changes_by_class(a, b):
         before, after = ((p.pred[here] == c).astype(int) for p in (a, b))
         yield name, after - before
 
-# %% ../../nbs/kinds/classification.ipynb #ae746f74
+# %% ../../nbs/kinds/classification.ipynb #07f4e1f4
 def broken_examples(a, b):
     "The examples that a had right and b has wrong: id, true, predicted, confidence; the most confident first."
     check_form(METRICS['accuracy'], a)
     a, b = aligned(a, b)
     return mistakes(b.take(a.pred == a.y), len(b))
 
-def _plot_broken(task, old, new): return plot_examples(task, broken_examples(old, new))
+def _plot_broken(task, old, new):
+    return plot_examples(task, broken_examples(old, new))
 
 # %% ../../nbs/kinds/classification.ipynb #a52ea7bb
 KIND = Kind(

@@ -5,23 +5,77 @@
 # %% ../../nbs/kinds/grades.ipynb #8e4c1b84
 from __future__ import annotations
 from dataclasses import replace
+from functools import partial
 
 # %% auto #0
 __all__ = ['KIND']
 
 # %% ../../nbs/kinds/grades.ipynb #685f492e
-import numpy as np
+import numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/grades.ipynb #702ff8d9
 from .classification import KIND as CLASSIFICATION
 from ..metrics import METRICS, Metric, mean_stats, per_unit, ratio
-from ..tasks import grade_values, read_test_labels
+from ..tasks import grade_values, read_test_labels, BLANKS
+from ..texts import set_frames, table_frames, text_task
+
+# %% ../../nbs/kinds/grades.ipynb #8cb13818
+def _grades(labels, order):
+    "Labels of grades and their classes from low to high; None for classes where the labels give the order."
+    if isinstance(order, str): order = order.split(',')
+    if isinstance(order, (list, tuple)):
+        names = _in_order([str(name).strip(BLANKS) for name in order])
+        texts = [l if l is None else str(l) for l in labels]
+        return texts, names
+    numbers = pd.to_numeric(pd.Series(labels), errors='coerce')
+    bad = numbers.isna() | (numbers != numbers.round()) | (numbers.abs() > 1e9)
+    if bad.any():
+        row = bad.argmax()
+        raise ValueError(
+            f"grades=true wants whole numbers as labels, and row {row} has {labels[row]!r}. For words and for halves "
+            "write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
+    return numbers.astype(int).tolist(), None
+
+def _in_order(names):
+    "Names of grades; numbers among themselves have to be in order."
+    values = grade_values(names)
+    is_mixed = False
+    if values is not None:
+        signs = np.sign(np.diff(values))
+        is_mixed = len(set(signs)) != 1
+    if len(names) >= 2 and not is_mixed: return names
+    raise ValueError(f"grades=[{', '.join(names)}] should name the grades from low to high, at least two.")
+
+# %% ../../nbs/kinds/grades.ipynb #3c341f5a
+def _graded_task(spec, frames, reading, grades, **options):
+    "A task of grades from {split: data frame}; of classes for `?grades=false`."
+    if not grades: return text_task(spec, frames, reading=reading, **options)
+    return text_task(
+        spec, frames, kind='grades', called='grades', in_order=partial(_grades, order=grades), reading=reading, **options)
+
+def load_graded_table(
+    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, encoding:str='utf-8', header:str|None=None,
+    split_seed=0, root=None,
+):
+    "The task of `csv:PATH?grades=…`."
+    frames, reading = table_frames(name, encoding, header)
+    return _graded_task(f'csv:{name}', frames, reading, grades, text=text, label=label, split_seed=split_seed)
+
+def load_graded_set(
+    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, split_seed=0, root=None,
+):
+    "The task of `hf:NAME?grades=…`."
+    frames, reading = set_frames(name)
+    return _graded_task(f'hf:{name}', frames, reading, grades, text=text, label=label, split_seed=split_seed)
+
+READERS = {('csv', 'grades'): load_graded_table, ('hf', 'grades'): load_graded_set}
 
 # %% ../../nbs/kinds/grades.ipynb #4f778744
 def _graded(p):
     "Truth and answer of predictions as numbers, (n,) each: by the names of the grades, else by their position."
     values = grade_values(p.meta.get('classes') or ())
-    if values is None: return p.y.astype(float), p.pred.astype(float)
+    if values is None:
+        return p.y.astype(float), p.pred.astype(float)
     return values[p.y], values[p.pred]
 
 def _absolute_errors(p):
@@ -70,5 +124,6 @@ KIND = replace(
     CLASSIFICATION,
     name='grades',
     also=('accuracy', 'weighted_kappa', 'mean_absolute_error'),
+    readers=READERS,
     read_labels=_read_grades,
 )

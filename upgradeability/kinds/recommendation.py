@@ -245,7 +245,8 @@ def size_groups(sizes, bins=4):
     if len(some):
         edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int))
         starts = list(edges[:-1]) or list(edges)
-    if (sizes == 0).any(): groups.append((0, 0))
+    if (sizes == 0).any():
+        groups.append((0, 0))
     ends = [*starts[1:], max(sizes) + 1]
     groups += [(low, end - 1) for low, end in zip(starts, ends)]
     return [(_group_name(low, high), low, high) for low, high in groups]

@@ -26,7 +26,7 @@ from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
 from ..folders import picture_files, picture_reading
 from ..tables import read_table
-from ..texts import text_task, read_split, rows_of_splits, set_frames, split_files
+from ..texts import text_task, rows_of_splits, set_frames, table_frames
 from ..core import unknown
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
@@ -77,15 +77,6 @@ def _range(values):
     return f'{low:.4g} to {high:.4g}, median {middle:.4g}'
 
 # %% ../../nbs/kinds/regression.ipynb #3cc7821c
-def _tables_of(path, encoding, header):
-    "({split: data frame}, Reading) of a file or of a folder with a file for each split."
-    files, reading = split_files(path)
-    frames = {}
-    for split, file in files.items():
-        frames[split], of_file = read_split(file, encoding, header)
-        reading += of_file
-    return frames, reading
-
 def _numeric_columns(frame, target):
     "The columns of numbers beside the target; [] where a column has something else."
     others = [c for c in frame.columns if c != target]
@@ -97,7 +88,7 @@ def load_target_table(
     name, *, target:str, text:str|list|None=None, encoding:str='utf-8', header:str|None=None, split_seed=0, root=None,
 ):
     "The task of `csv:PATH?target=…`."
-    frames, reading = _tables_of(Path(name).expanduser(), encoding, header)
+    frames, reading = table_frames(name, encoding, header)
     frame = pd.concat(frames.values(), ignore_index=True)
     _check_column(target, frame.columns, repr(f'csv:{name}'))
     columns = _numeric_columns(frame, target) if text is None else []
@@ -367,8 +358,8 @@ def changes_by_target(old, new):
 
 # %% ../../nbs/kinds/regression.ipynb #aa4ffb5c
 def rank_targets(features, task):
-    "(targets (n, 1), None): what a ranking predicts, and that each example is by itself."
-    return features.y[:, None], None
+    "(targets (n,), None): what a ranking predicts, and that each example is by itself."
+    return features.y, None
 
 # %% ../../nbs/kinds/regression.ipynb #5e2abbdc
 WORDS = Words(majority='always answering the mean', train_figure='R²')

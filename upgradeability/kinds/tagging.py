@@ -58,7 +58,9 @@ def spans_of(p):
             "Entities are found in sentences: these predictions lack `groups` (the sentence of each word) "
             "or the tags in meta['classes']. For tasks that are not about entities choose accuracy or macro_f1.")
     order = np.lexsort((p.ids, p.groups))
-    true, predicted = (find_spans(codes[order], p.groups[order], tags) for codes in (p.y, p.pred))
+    groups = p.groups[order]
+    true = find_spans(p.y[order], groups, tags)
+    predicted = find_spans(p.pred[order], groups, tags)
     return true, predicted, order
 
 # %% ../../nbs/kinds/tagging.ipynb #78ad35e6
@@ -71,7 +73,8 @@ def span_stats(p, of_type=None):
     "Hits, true and predicted spans of each sentence, (n_units, 3); `of_type`: of this type only."
     true, predicted, order = spans_of(p)
     if of_type is not None:
-        true, predicted = (spans[spans[:, 2] == of_type] for spans in (true, predicted))
+        true = true[true[:, 2] == of_type]
+        predicted = predicted[predicted[:, 2] == of_type]
     is_hit = np.isin(_span_codes(true, p), _span_codes(predicted, p))
     units, unit = np.unique(p.groups[order], return_inverse=True)
     columns = []
@@ -94,19 +97,22 @@ def per_type(predictions, **options):
     "A row per type: type, n (true), predicted (how many), precision, recall, f1, low, high; `options` of `score`."
     rows = []
     for k, name in enumerate(read_tags(predictions.meta['classes'])[0]):
-        metric = Metric(f'f1 of {name}', partial(span_stats, of_type=k), micro_f1, fraction=True)
+        stats = partial(span_stats, of_type=k)
+        metric = Metric(f'f1 of {name}', stats, micro_f1, fraction=True)
         sums = metric.unit_stats(predictions).sum(0).astype(int)
         f1 = score(predictions, metric, **{'n_boot': 1000, **options})
         rows.append((name, *sums, *value_and_ends(f1)))
     df = pd.DataFrame(rows, columns='type hits n predicted f1 low high'.split())
-    df = df.assign(precision=df.hits / df.predicted, recall=df.hits / df.n)
+    precision, recall = df.hits / df.predicted, df.hits / df.n
+    df = df.assign(precision=precision, recall=recall)
     return df['type n predicted precision recall f1 low high'.split()]
 
-# %% ../../nbs/kinds/tagging.ipynb #76ab33f4
+# %% ../../nbs/kinds/tagging.ipynb #0bdfa123
 def changes_by_type(a, b):
     "(name, change of the entities found in each sentence that has some) for each type."
     for k, name in enumerate(read_tags(a.meta['classes'])[0]):
-        before, after = (span_stats(p, k).toarray() for p in (a, b))
+        before = span_stats(a, k).toarray()
+        after = span_stats(b, k).toarray()
         has_some = before[:, 1] > 0
         yield name, (after - before)[has_some, 0]
 
@@ -114,7 +120,8 @@ def changes_by_type(a, b):
 def _tag_targets(features, task):
     "A column for each tag but the most frequent one, and the sentence of each word."
     frequent = np.bincount(features.y).argmax()
-    return np.delete(np.eye(len(task.classes))[features.y], frequent, axis=1), features.groups
+    columns = np.eye(len(task.classes))[features.y]
+    return np.delete(columns, frequent, axis=1), features.groups
 
 def _training_sentences(task, seed):
     "Training sentences in nested order."
