@@ -40,7 +40,10 @@ def show_reading(
 ) -> Shown: # a table for readers
     "What was read of the tasks and the models behind a table."
     found = readings_of(df)
-    models = {name: reading for name, reading in found['model'].items() if len(reading)}
+    models = {
+        name: reading
+        for name, reading in found['model'].items()
+        if len(reading)}
     shown = in_common(found['task'], 'tasks') | in_common(models)
     text = '\n\n'.join(f'{visible(name)}\n{reading}' for name, reading in shown.items())
     return Shown(text, reading_html(shown))
@@ -351,7 +354,9 @@ def _end_at_error(nb):
     "End a notebook at a cell that failed, with its message only; in place."
     for i, cell in enumerate(nb.cells):
         if cell.cell_type != 'code': continue
-        cell.outputs = [output for output in cell.outputs if output.get('name') != 'stderr']
+        cell.outputs = [
+            output for output in cell.outputs
+            if output.get('name') != 'stderr']
         errors = [output for output in cell.outputs if output.output_type == 'error']
         if not errors: continue
         lines = f'{errors[0].ename}: {errors[0].evalue}'.split('\n')
@@ -424,7 +429,9 @@ def write_report(
     from papermill import PapermillExecutionError, execute_notebook
     path, out = _runnable(notebook), Path(check_path(out, 'report'))
     _check_known(path, parameters)
-    given = {name: map_nested(partial(_as_parameter, name), value) for name, value in parameters.items()}
+    given = {
+        name: map_nested(partial(_as_parameter, name), value)
+        for name, value in parameters.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     try: execute_notebook(path, out, given, progress_bar=False)
     except PapermillExecutionError as e:

@@ -261,20 +261,20 @@ def verdict_compare(
     if len(groups) == 1: return f"{leader} reaches {figure}; there is nothing to compare it with."
     rank = f"it is not distinguishable from {', '.join(ties)}" if ties else 'it is better than all others'
     tested = wording(df).tested
-    trained, gained, by = ('', '', '') if df is None else _about_leader(df, best.model)
-    lead = f"{leader} leads with {figure} on {upgrade.n_units:,} test {tested}{trained}; {rank}. {gained}"
+    metric, trained, gained = ('', '', '') if df is None else _about_leader(df, best.model)
+    lead = f"{leader} leads with {metric}{figure} on {upgrade.n_units:,} test {tested}{trained}; {rank}. {gained}"
     swap = _replacing(_code(incumbent), _code(candidate), upgrade)
-    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, by)])
+    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, metric)])
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):
-    "How the leader was trained, what it gains, and by which metric."
+    "The metric, how the leader was trained, and what it gains, in words."
     rows = headlines(df)
     row = rows[rows.model == model].iloc[0]
     words = wording(df)
     trained = f', trained on {int(row.n_train):,} {words.learned}'
-    by = '' if row.metric == 'accuracy' else f' by its own {as_markdown(row.metric.replace("_", " "))}'
-    return trained, _gained(row, None, words.majority), by
+    metric = as_markdown(axis_name(row.metric))
+    return f'{metric} ', trained, _gained(row, None, words.majority)
 
 # %% ../nbs/21_verdicts.ipynb #a05122f2
 def _replacing(incumbent, candidate, upgrade):
@@ -285,18 +285,19 @@ def _replacing(incumbent, candidate, upgrade):
     is_real = upgrade.p_value <= 1 - change.level
     sure = 'a real difference' if is_real else 'not distinguishable from chance'
     call, reason = {
-        'go': ('**go**', f"Even the lower end of the interval loses less than the margin of {margin}. "),
-        'no-go': ('**no-go**', f"The interval does not rule out a loss beyond the margin of {margin}. "),
+        'go': ('**go**', f" Even the lower end of the interval loses less than the margin of {margin}."),
+        'no-go': ('**no-go**', f" The interval does not rule out a loss beyond the margin of {margin}."),
         None: ('no margin was set, so there is no go or no-go', ''),
     }[upgrade.verdict]
-    return f"Replacing {incumbent} by {candidate}: {call}. {reason}The difference is {amount} (p {p}, {sure})."
+    return f"Replacing {incumbent} by {candidate}: {call}. The difference is {amount} (p {p}, {sure}).{reason}"
 
 # %% ../nbs/21_verdicts.ipynb #334f6a56
-def _broken(upgrade, tested, by):
+def _broken(upgrade, tested, metric):
     "How many test examples the change fixes and breaks."
     fixed = f'{upgrade.positive_flips} of {upgrade.n_units:,} {tested} ({upgrade.positive_share:.1%})'
     broken = f'{upgrade.negative_flips} ({upgrade.negative_share:.1%})'
-    return f'The change fixes {fixed} and breaks {broken}{", each" + by if by else ""}.'
+    by = f', each by its own {metric.strip()}' if metric not in ('', 'accuracy ') else ''
+    return f'The change fixes {fixed} and breaks {broken}{by}.'
 
 # %% ../nbs/21_verdicts.ipynb #7d3f615c
 def _needs(s, metric, learned):
@@ -377,9 +378,9 @@ def verdict_check(judged):
     if judged is None: return 'Not checked: `-p check true` evaluates all models in full, outside the budget.'
     check = facts_of(judged)['check']
     first, best = _name(check['first']), _name(check['best'])
-    outcome = 'and is the best in full' if first == best else f'but {best} is the best in full'
+    outcome = ' and is the best in full' if first == best else f', but {best} is the best in full'
     return (
-        f"{first} came first, {outcome}: regret {check['regret']:.3f}. "
+        f"{first} came first{outcome}: regret {check['regret']:.3f}. "
         f"Weighted τ between the ranking and the full evaluations is {check['weighted_tau']:.2f} (1: the same order). "
         f"The ranking saved {max(0., check['saved']):.0%} of the cost of all training examples for all models.")
 
