@@ -6,7 +6,7 @@ import argparse, resource, sys, time
 import numpy as np
 from upgradeability.features import Features
 from upgradeability.intervals import score
-from upgradeability.recommenders import RECOMMENDERS
+from upgradeability.kinds.recommendation_protocols import RECOMMENDERS
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task
 

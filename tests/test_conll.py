@@ -3,7 +3,8 @@ import numpy as np, pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability.datasets import load_task
-from upgradeability.entities import find_spans, read_conll, read_tags
+from upgradeability.kinds.tagging_files import read_conll
+from upgradeability.kinds.tagging_spans import find_spans, read_tags
 
 NAMES = dict(Anna='PER', Berlin='LOC', Siemens='ORG', Paris='LOC', Karl='PER')
 
@@ -93,7 +94,7 @@ def test_names_within_names(tmp_path):
 @pytest.mark.parametrize('tag', ['B-PER|B-LOC', 'B-PER,B-LOC', 'B-PER;I-LOC', 'O|B-LOC', 'B-PER|LOC', 'B-PER/B-LOC'])
 def test_several_tags_of_a_word_are_refused(tmp_path, tag):
     path = put(tmp_path/'a.txt', plain(sentences()) + [[f'Karl\t{tag}']])
-    with pytest.raises(ValueError, match='holds several tags, and a word has one'): load_task(f'conll:{path}')
+    with pytest.raises(ValueError, match='is several tags, and a word has one'): load_task(f'conll:{path}')
 
 # ---------------------------------------------------------------- schemes
 
@@ -126,7 +127,7 @@ def test_a_file_without_empty_lines_says_so(tmp_path):
     put(tmp_path/'train.conll', whole), put(tmp_path/'test.conll', plain(sentences(20, 5)))
     findings = said(load_task(f'conll:{tmp_path}'), 'finding')
     assert 'train.conll: no empty line ends a sentence' in findings['sentences']
-    with pytest.raises(ValueError, match='holds 1 sentence with an entity.*An empty line ends a sentence'): load_task(f"conll:{tmp_path/'train.conll'}")
+    with pytest.raises(ValueError, match='has 1 sentence with an entity.*An empty line ends a sentence'): load_task(f"conll:{tmp_path/'train.conll'}")
     put(tmp_path/'train.conll', plain(sentences(20)) + whole)
     assert 'a sentence of' in said(load_task(f'conll:{tmp_path}'), 'finding')['sentences']
 

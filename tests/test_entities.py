@@ -11,7 +11,8 @@ from upgradeability import protocols as pr
 from upgradeability.datasets import load_task
 from upgradeability.ranking import rank_models
 from upgradeability.evaluation import evaluate, read_predictions, verify
-from upgradeability.entities import decode, find_spans, iob2_tags, misplaced, read_conll, read_tags, recognise, split_tag
+from upgradeability.kinds.tagging_files import read_conll
+from upgradeability.kinds.tagging_spans import decode, find_spans, iob2_tags, misplaced, read_tags, recognise, split_tag
 from upgradeability.features import Features
 from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
 from upgradeability.kinds.tagging import micro_f1, per_type, spans_of
@@ -160,7 +161,7 @@ def test_columns_marks_comments_and_blanks(tmp_path):
     path = tmp_path/'a.txt'; path.write_bytes(text.encode())
     found = read_conll(path)
     assert found.words == ['U.N.', '#', '#hash', '\u00a0', 'end\u2028', 'last'] and found.groups.tolist() == [0, 0, 0, 1, 1, 2] and found.lines.tolist() == [4, 5, 6, 11, 12, 14]
-    assert found.notes[:2] == ('2 document marks passed over', '1 comment line passed over') and 'of 4 columns' in found.notes[2]
+    assert found.notes == ['2 document marks passed over', '1 comment line passed over'] and found.layout.width == 4
     assert read_conll(path, tag=2).tags[0] == 'I-NP' and read_conll(path, token=1, tag=-1).words[0] == 'NNP'
 
 def test_tabs_keep_blanks_within_words(tmp_path):
@@ -212,12 +213,12 @@ BAD = [(dict(train='Anna\tB-person\nis\nin\tO\tO\nBonn\tX-place\n\tO\n' + GOOD),
        (dict(train=GOOD), '?tags=1', ["Unknown option of conll tasks 'tags'. Did you mean 'tag'?"]),
        (dict(train='word\nword\n'), '', ['has one column: a word and its tag are needed']),
        (dict(train=''), '', ['is empty']), (dict(train='\n \n\t\n'), '', ['is empty']),
-       (dict(train='# nothing but a comment\n'), '', ['holds no words, only comments']),
+       (dict(train='# nothing but a comment\n'), '', ['has no words, only comments']),
        (dict(train='a\tO\n\nb\tO\n'), '', ['every tag is O', '?tag=']),
        (dict(train='a\tO\n\nb\tO\n', test=GOOD), '', ["holds one class only, 'O'"]),
-       (dict(test=GOOD), '', ['has no train file; it holds test.conll']),
+       (dict(test=GOOD), '', ['has no train file, only test.conll']),
        (dict(train=GOOD, dev=GOOD, valid=GOOD), '', ["has two for valid, 'dev.conll' and 'valid.conll'"]),
-       (dict(), '', ['has no train file; it holds no text files'])]
+       (dict(), '', ['has no train file, only no text files'])]
 
 @pytest.mark.parametrize("files, options, words", BAD, ids=[w[0][:40] for _, _, w in BAD])
 def test_bad_files_are_named(tmp_path, files, options, words):
@@ -227,7 +228,7 @@ def test_bad_files_are_named(tmp_path, files, options, words):
 def test_too_little_to_split(tmp_path):
     for text in ('a\tB-x\n', 'a\tB-x\n\nb\tO\n\nc\tO\n'):
         (tmp_path/'one.txt').write_text(text)
-        with pytest.raises(ValueError, match='holds 1 sentence with an entity: train and test need one each'): load_task(f"conll:{tmp_path/'one.txt'}")
+        with pytest.raises(ValueError, match='has 1 sentence with an entity: train and test need one each'): load_task(f"conll:{tmp_path/'one.txt'}")
     with pytest.raises(FileNotFoundError, match='There is no file or folder'): load_task(f'conll:{tmp_path}/nowhere')
 
 def test_another_encoding_and_a_byte_order_mark(tmp_path):

@@ -2,7 +2,7 @@
 import datetime
 import numpy as np, pandas as pd, pytest
 from upgradeability import load_task
-from upgradeability.interactions import _times, read_items
+from upgradeability.kinds.recommendation_files import _times, read_items
 
 N_USERS, N_ITEMS = 12, 20
 
@@ -180,7 +180,7 @@ def test_a_date_object_column():
 def test_ratings_that_are_not_there_are_findings(folder):
     task = load(folder, taken().assign(rating=None, date=taken().day.dt.strftime('%Y-%m-%d')))
     found = ' | '.join(e.value for e in task.reading.findings)
-    assert "column 'rating' has no ratings" in found and 'rating holds no value in any row' in found and 'nan' not in said(task)
+    assert "column 'rating' has no ratings" in found and 'no row has a value in rating' in found and 'nan' not in said(task)
 
 
 def test_what_was_read_is_said(folder):

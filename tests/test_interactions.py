@@ -2,7 +2,7 @@
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from upgradeability import load_task
-from upgradeability.interactions import find_items, items_of_vectors, last_of_all, last_of_each, load_interactions, read_interactions, read_items, split_interactions
+from upgradeability.kinds.recommendation_files import find_items, items_of_vectors, last_of_all, last_of_each, load_interactions, read_interactions, read_items, split_interactions
 from upgradeability.tables import read_table
 
 

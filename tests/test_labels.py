@@ -129,7 +129,7 @@ def test_a_bar_in_many_labels_is_a_finding(tmp_path):
 
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
 def test_lists_of_labels_in_tables(tmp_path, ending):
-    with pytest.raises(ValueError, match=r"Several labels per example of the column 'tags'.*60 rows hold lists, row 1"):
+    with pytest.raises(ValueError, match=r"Several labels per example of the column 'tags'.*60 rows are lists, row 1"):
         load_task(f"csv:{table(tmp_path/f'a{ending}', text=TEXTS, tags=[['a'], ['a', 'b']] * 30)}?label=tags")
     assert load_task(f"csv:{table(tmp_path/f'b{ending}', text=TEXTS, label=[['a'], ['b']] * 30)}").classes == ("a", "b")
 

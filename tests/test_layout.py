@@ -64,6 +64,20 @@ def test_kinds_are_found_without_the_package():
     "The folder of kinds lists its modules and imports none of them; `kind` imports each at first use."
     assert siblings(PACKAGE/"kinds"/"__init__.py") == set()
 
+@pytest.mark.parametrize("path", sorted((PACKAGE/"kinds").glob("[!_]*_*.py")), ids=name)
+def test_rooms_of_a_kind_import_no_kind(path):
+    "The kind imports its rooms; these import rooms of the same kind only."
+    kind = path.stem.partition("_")[0]
+    kinds = siblings(path) & {p.stem for p in path.parent.glob("*.py")}
+    assert {other.partition("_")[0] for other in kinds} <= {kind} and kind not in kinds
+
+def test_kinds_are_imported_at_first_use():
+    "The package imports no kind of task; the digits import classification only."
+    probe = "print([m for m in sys.modules if m.startswith('upgradeability.kinds.')])"
+    script = f"import sys, upgradeability.report as r, upgradeability.datasets as d; {probe}; d.load_task('digits'); {probe}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["[]", "['upgradeability.kinds.classification']"]
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name)
 def test_package_needs_no_nbdev(path):
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))

@@ -16,7 +16,8 @@ from upgradeability.metrics import METRICS, Predictions, calibration
 from upgradeability.models import load_backbone
 from upgradeability.kinds.recommendation import by_history, hits_by_rank, plot_by_history, plot_hits, plot_recommendations
 from upgradeability.protocols import fit_rows
-from upgradeability.recommenders import RECOMMENDERS, best_items, by_novelty, interaction_matrix, item_axes, mean_similarity, protocol_for, ridge_scores, sample_history, seen_items
+from upgradeability.finetuning import protocol_for
+from upgradeability.kinds.recommendation_protocols import RECOMMENDERS, best_items, by_novelty, interaction_matrix, item_axes, mean_similarity, ridge_scores, sample_history, seen_items
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task
 
@@ -267,7 +268,7 @@ def test_new_items_apart(task):
 
 
 def test_threads_change_nothing(task):
-    from upgradeability import recommenders as r
+    from upgradeability.kinds import recommendation_protocols as r
     history = interaction_matrix(task, fit_rows(task))
     als = r.import_extra('implicit.cpu.als', 'recommend')
     from scipy import sparse

@@ -149,7 +149,7 @@ def test_labels_from_pandas():
 
 # ---------------------------------------------------------------- how many labels
 
-@pytest.mark.parametrize("n, words", [(10_000, "n_train=10000 is more than the 1347"), (9, "fewer than the 10 classes"), (0, "fewer than the 10 classes"), (-5, "fewer than"), (10.5, "no whole number"), (True, "no whole number")])
+@pytest.mark.parametrize("n, words", [(10_000, "n_train=10000 is more than the 1347"), (9, "n_train=9 is too small.*at least 10 labels"), (0, "n_train=0 is too small"), (-5, "n_train=-5 is too small"), (10.5, "no whole number"), (True, "no whole number")])
 def test_bad_n_train(n, words):
     with pytest.raises(ValueError, match=words): load_task("digits", n_train=n)
 

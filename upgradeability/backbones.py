@@ -4,8 +4,7 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import copyreg, dis, functools, inspect, io, json, logging, os, random, re
-import site, sys, sysconfig, threading, weakref, zipfile
+import copyreg, dis, functools, inspect, io, json, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
 from collections import namedtuple
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -13,9 +12,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, GetSetDescriptorType
-from types import MappingProxyType, MemberDescriptorType, MethodDescriptorType, MethodType
-from types import MethodWrapperType, ModuleType, WrapperDescriptorType
+from types import (
+    BuiltinFunctionType, CodeType, FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType,
+    MethodDescriptorType, MethodType, MethodWrapperType, ModuleType, WrapperDescriptorType)
 
 # %% auto #0
 __all__ = ['Tap', 'Backbone']

@@ -8,7 +8,6 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain
 
 # %% auto #0
 __all__ = ['CHECKS', 'Finding', 'check_task', 'leaked_rows', 'scores_without_leaks']
@@ -43,6 +42,7 @@ class Finding:
 
 # %% ../nbs/19_checks.ipynb #7381132f
 NO_ROWS = np.zeros(0, np.int64)
+NO_PAIRS = np.zeros((0, 2), np.int64)
 
 def _part(n, of):
     "In words: '3 of 40 (7.5%)'."
@@ -51,8 +51,9 @@ def _part(n, of):
 
 def _names(names):
     "Up to five names in quotation marks."
-    listed = ', '.join(repr(str(o)) for o in names[:5])
-    return listed + (', …' if len(names) > 5 else '')
+    shown = [repr(str(name)) for name in names[:5]]
+    if len(names) > 5: shown.append('…')
+    return ', '.join(shown)
 
 def _found(check, n, of, text, rows=NO_ROWS, share=.01):
     "A list with a finding about n of `of` things, a warning where they are at least a share; empty where n is 0."
@@ -69,15 +70,15 @@ def _found_rows(check, rows, of, text, share=.01):
 CHECKS = {} # name -> f(task, backbone, features) -> list of findings, or None where the check does not apply
 
 # %% ../nbs/19_checks.ipynb #3419d4f7
-ORDER = ['classes', 'repeated', 'similar_texts', 'texts', 'alike', 'pictures', 'view', 'features'] # in which checks are run, before all others
+ORDER = 'classes repeated similar_texts texts alike pictures view features'.split() # of known checks; others follow
 
 def checks_of(task):
     "{name: check} of a task: the checks of its kind, or those of any task and of its medium."
     if task.kind.checks is not None: return task.kind.checks
     checks = task.medium.checks | CHECKS
-    place = {name: i for i, name in enumerate(ORDER)}
-    names = sorted(checks, key=lambda name: place.get(name, len(ORDER)))
-    return {name: checks[name] for name in names}
+    known = [name for name in ORDER if name in checks]
+    others = [name for name in checks if name not in ORDER]
+    return {name: checks[name] for name in [*known, *others]}
 
 # %% ../nbs/19_checks.ipynb #3419d4f8
 def _failed(check, what, error):
@@ -95,7 +96,9 @@ def _loaded(backbone, device):
     "(a network, findings about its loading); None where it cannot be loaded."
     if not isinstance(backbone, str): return backbone, []
     try: return load_backbone(backbone, device=device), []
-    except Exception as e: return None, _failed('no_network', f'The checks by the network {backbone!r} could not be run', e)
+    except Exception as e:
+        what = f'The checks by the network {backbone!r} could not be run'
+        return None, _failed('no_network', what, e)
 
 # %% ../nbs/19_checks.ipynb #c5a53ab2
 def check_task(
@@ -106,21 +109,24 @@ def check_task(
     device:str|None=None, # of a network that is given as a spec
 ) -> pd.DataFrame: # one row per finding: check, severity, n, message, rows; warnings first
     "Look at the data before measuring on them."
-    backbone, failed = _loaded(backbone, device)
-    results = {name: _run(name, check, task, backbone, features) for name, check in checks_of(task).items()}
-    applied = {name: found for name, found in results.items() if found is not None}
-    found = [*failed, *chain(*applied.values())]
+    backbone, found = _loaded(backbone, device)
+    applied = []
+    for name, check in checks_of(task).items():
+        new = _run(name, check, task, backbone, features)
+        if new is None: continue
+        applied.append(name)
+        found.extend(new)
     found.sort(key=lambda finding: finding.severity != 'warning')
     columns = ['check', 'severity', 'n', 'message', 'rows']
-    df = pd.DataFrame([asdict(finding) for finding in found], columns=columns)
-    df.attrs.update(task=task.name, checked=list(applied))
+    df = pd.DataFrame(map(asdict, found), columns=columns)
+    df.attrs.update(task=task.name, checked=applied)
     return df
 
 # %% ../nbs/19_checks.ipynb #91b42f44
 def _one_each(task, rows):
     "One row for each example: for words, the first of each sentence."
     if not task.kind.whole_units: return rows
-    first = np.unique(task.unit[rows], return_index=True)[1]
+    _, first = np.unique(task.unit[rows], return_index=True)
     return rows[np.sort(first)]
 
 def _used_rows(task):
@@ -132,14 +138,17 @@ def _used_rows(task):
 def _imbalance(task):
     "A finding where one class has at least three times the training labels of another."
     rows = fit_rows(task)
-    counts = np.bincount(task.y[rows], minlength=len(task.classes))
+    y = task.y[rows]
+    counts = np.bincount(y, minlength=len(task.classes))
     most = int(counts.argmax())
-    least = int(np.where(counts, counts, counts.max()).argmin())
+    if_present = np.where(counts, counts, counts[most])
+    least = int(if_present.argmin())
     if counts[most] < 3 * counts[least]: return []
     severity = 'warning' if counts[most] >= 10 * counts[least] else 'info'
-    text = (f"The class {task.classes[most]!r} has {counts[most]:,} training labels and {task.classes[least]!r} has {counts[least]:,}. "
+    text = (f"The class {task.classes[most]!r} has {counts[most]:,} training labels "
+            f"and {task.classes[least]!r} has {counts[least]:,}. "
             "Look at balanced_accuracy or macro_f1 beside accuracy.")
-    rare = rows[task.y[rows] == least]
+    rare = rows[y == least]
     return [Finding('imbalance', severity, len(rare), text, rare)]
 
 # %% ../nbs/19_checks.ipynb #7a35a556
@@ -148,23 +157,26 @@ IF_ABSENT = {'test': 'they have no figures', 'train': 'they cannot be learned', 
 def _absent_classes(task):
     "A finding for each split that lacks some classes."
     found = []
+    splits = dict(task.splits, train=fit_rows(task))
     for split, consequence in IF_ABSENT.items():
-        rows = fit_rows(task) if split == 'train' else task.splits[split]
-        absent = np.setdiff1d(np.arange(len(task.classes)), task.y[rows])
-        names = _names([task.classes[c] for c in absent])
-        if len(rows): found += _found('missing_class', len(absent), 1, f"Not in {split}: {names}; {consequence}.")
+        present = set(task.y[splits[split]].tolist())
+        absent = [name for c, name in enumerate(task.classes) if c not in present]
+        text = f"Not in {split}: {_names(absent)}; {consequence}."
+        if present: found += _found('missing_class', len(absent), 1, text)
     return found
 
 def _rarely_tested(task, at_least=5):
     "A finding about classes with some test examples, but fewer than five."
     test = task.splits['test']
+    y = task.y[test]
     unit = task.unit[test] if task.kind.whole_units else test
-    counts = pd.Series(unit).groupby(task.y[test]).nunique()
+    counts = pd.Series(unit).groupby(y).nunique()
     few = counts.index[counts < at_least]
     names = _names([task.classes[c] for c in few])
-    text = (f"Fewer than {at_least} test {task.kind.words.tested} in {_part(len(few), len(task.classes))} classes ({names}): "
+    text = (f"Fewer than {at_least} test {task.kind.words.tested} "
+            f"in {_part(len(few), len(task.classes))} classes ({names}): "
             "figures that weigh all classes alike are uncertain.")
-    rows = _one_each(task, test[np.isin(task.y[test], few)])
+    rows = _one_each(task, test[np.isin(y, few)])
     return _found('few_test_examples', len(few), 1, text, rows)
 
 # %% ../nbs/19_checks.ipynb #4c44e634
@@ -186,11 +198,20 @@ def _leak(check, pairs, task, how):
     return _found(check, n, of, text, pairs)
 
 def _labels_differ(task, pairs):
-    "(k,) whether the labels of each pair differ; for sentences, the tags, where both have as many words."
-    if not task.kind.whole_units: return task.y[pairs[:, 0]] != task.y[pairs[:, 1]]
+    "(k,) whether the labels of each pair (k, 2) differ; for sentences, their tags."
+    if task.kind.whole_units: return _tags_differ(task, pairs)
+    later, earlier = task.y[pairs].T
+    return later != earlier
+
+def _tags_differ(task, pairs):
+    "(k,) whether two sentences of as many words have different tags."
     rows_of = pd.Series(task.unit).groupby(task.unit).indices
-    tags = [[task.y[rows_of[unit]] for unit in pair] for pair in task.unit[pairs]]
-    return np.array([len(a) == len(b) and (a != b).any() for a, b in tags], bool)
+    differ = np.zeros(len(pairs), bool)
+    for i, (later, earlier) in enumerate(task.unit[pairs]):
+        a = task.y[rows_of[later]]
+        b = task.y[rows_of[earlier]]
+        if len(a) == len(b): differ[i] = (a != b).any()
+    return differ
 
 def _conflict(pairs, task, how):
     "A finding about those pairs of copies that have different labels."
@@ -219,9 +240,10 @@ def exact_copies(task):
 def check_repeated(task, backbone=None, features=None):
     "Findings about equal bytes in train and in test, or with different labels."
     pairs = exact_copies(task)
-    leaks = pairs[np.isin(pairs[:, 0], leaked(task))]
+    later, _ = pairs.T
+    is_leak = np.isin(later, leaked(task))
     return [
-        *_leak('exact_duplicates', leaks, task, 'are also in train, byte by byte'),
+        *_leak('exact_duplicates', pairs[is_leak], task, 'are also in train, byte by byte'),
         *_conflict(pairs, task, 'have equal bytes')]
 
 CHECKS['repeated'] = check_repeated
@@ -229,24 +251,39 @@ CHECKS['repeated'] = check_repeated
 # %% ../nbs/19_checks.ipynb #53582ccd
 def normalised(texts):
     "Texts without what copying changes: equal where the given ones differ in nothing but case, punctuation and blanks."
-    forms = [unicodedata.normalize('NFKC', t).casefold() for t in texts]
-    category = {ord(c): unicodedata.category(c) for c in set().union(*forms)}
-    blanks = {c: ' ' for c, kind in category.items() if kind[0] in 'PZC'}
-    invisible = {c: None for c, kind in category.items() if kind == 'Cf'}
-    table = blanks | invisible
-    return [' '.join(t.translate(table).split()) for t in forms]
+    forms = [unicodedata.normalize('NFKC', text).casefold() for text in texts]
+    characters = set().union(*forms)
+    table = {ord(c): _replacement(c) for c in characters}
+    return [' '.join(form.translate(table).split()) for form in forms]
+
+def _replacement(character):
+    "A blank for punctuation and blanks, nothing for invisible characters, the character itself for all others."
+    kind = unicodedata.category(character)
+    if kind == 'Cf': return None
+    return ' ' if kind[0] in 'PZC' else character
 
 # %% ../nbs/19_checks.ipynb #6926143c
 def _texts(task, rows):
     "The texts of rows; for words, their sentences."
-    items = [task.inputs.items[int(i)] for i in task.kind.inputs_of(task)[rows]]
-    return [t if isinstance(t, str) else ' '.join(t) for t in items]
+    given = task.inputs.items
+    at = task.kind.inputs_of(task)[rows]
+    return [_as_text(given[int(i)]) for i in at]
+
+def _as_text(item):
+    "A text, a pair of texts or the words of a sentence as one text."
+    return item if isinstance(item, str) else ' '.join(item)
 
 def _across(task, pairs):
     "Those pairs (k, 2) whose first row is in test and whose second is in train."
-    in_test = np.isin(pairs[:, 0], task.splits['test'])
-    in_train = np.isin(pairs[:, 1], fit_rows(task))
+    later, earlier = pairs.T
+    in_test = np.isin(later, task.splits['test'])
+    in_train = np.isin(earlier, fit_rows(task))
     return pairs[in_test & in_train]
+
+def _with_other_bytes(task, pairs):
+    "Those pairs (k, 2) of rows whose examples have different bytes."
+    later, earlier = task.digests[pairs].T
+    return pairs[later != earlier]
 
 # %% ../nbs/19_checks.ipynb #c40a1672
 def similar_texts(task):
@@ -254,23 +291,21 @@ def similar_texts(task):
     rows = _used_rows(task)
     forms = normalised(_texts(task, rows))
     filled = [i for i, form in enumerate(forms) if form] # a text of punctuation only has nothing to compare
-    keys = [digest(forms[i].encode('utf-8', 'surrogatepass')) for i in filled]
-    pairs = _repeats(np.array(keys, np.uint64), rows[filled])
-    later, earlier = task.digests[pairs].T
-    return pairs[later != earlier]
+    data = [forms[i].encode('utf-8', 'surrogatepass') for i in filled]
+    keys = np.array([digest(d) for d in data], np.uint64)
+    return _with_other_bytes(task, _repeats(keys, rows[filled]))
 
 # %% ../nbs/19_checks.ipynb #50a07c03
 def check_similar_texts(task, backbone=None, features=None):
     "Findings about texts in train and in test, or with different labels, that are the same after normalisation."
     pairs = similar_texts(task)
     leaks = _across(task, pairs)
-    leaks = leaks[~np.isin(leaks[:, 0], leaked(task))]
+    later, _ = leaks.T
+    has_twin = np.isin(later, leaked(task)) # equal bytes are found already
     how = 'but for case, punctuation and blanks'
     return [
-        *_leak('near_duplicates', leaks, task, f'are also in train {how}'),
+        *_leak('near_duplicates', leaks[~has_twin], task, f'are also in train {how}'),
         *_conflict(pairs, task, f'are the same as another {how}')]
-
-for medium in ('text', 'words'): MEDIA[medium].checks['similar_texts'] = check_similar_texts
 
 # %% ../nbs/19_checks.ipynb #7680a856
 LONG = 100_000 # characters from which a text is no longer a text but a file
@@ -279,14 +314,16 @@ LONG = 100_000 # characters from which a text is no longer a text but a file
 def check_texts(task, backbone=None, features=None):
     "Findings about empty texts, texts of one character, and extremely long ones."
     rows = _used_rows(task)
-    size = np.array([len(t.strip()) for t in _texts(task, rows)])
+    texts = _texts(task, rows)
+    size = np.array([len(text.strip()) for text in texts])
     n = len(rows)
     return [
         *_found_rows('blank', rows[size == 0], n, 'texts are empty or blank.', .001),
         *_found_rows('one_character', rows[size == 1], n, 'texts have one character only.'),
         *_found_rows('long', rows[size >= LONG], n, f'texts have {LONG:,} characters or more.')]
 
-for medium in ('text', 'words'): MEDIA[medium].checks['texts'] = check_texts
+for medium in ('text', 'words'):
+    MEDIA[medium].checks.update(similar_texts=check_similar_texts, texts=check_texts)
 
 # %% ../nbs/19_checks.ipynb #e904b541
 SIDE, WAVES = 32, 8 # pixels of the small picture, waves kept in each direction
@@ -297,8 +334,8 @@ def waves(small):
     "The coarse distribution of light and dark in small pictures (n, 32, 32, 3): (n, 63) strength of each long wave."
     grey = small.astype(np.float32) @ LUMA.astype(np.float32)
     strength = dctn(grey, axes=(1, 2), norm='ortho')
-    long_ones = strength[:, :WAVES, :WAVES].reshape(len(small), -1)
-    return long_ones[:, 1:]
+    longest = strength[:, :WAVES, :WAVES]
+    return longest.reshape(-1, WAVES**2)[:, 1:]
 
 # %% ../nbs/19_checks.ipynb #85544134
 def _unit(x):
@@ -308,7 +345,7 @@ def _unit(x):
 
 # %% ../nbs/19_checks.ipynb #fa3c6243
 def directions(strength, ordinary=None):
-    "How each picture departs from the ordinary one, (n, 63) float32 of length one; `ordinary` (m, 63): the waves that say what is ordinary."
+    "How each picture departs from the ordinary ones (m, 63), None: from all: (n, 63) float32 of length one."
     base = _unit(strength if ordinary is None else ordinary)
     spread = base.std(0)
     spread = np.maximum(spread, .3 * np.median(spread) + 1e-6)
@@ -320,69 +357,82 @@ ALIKE = 2.5 # how many times nearer than its closest ordinary relatives a copy i
 
 # %% ../nbs/19_checks.ipynb #24985a68
 def ordinary_angle(z, others):
-    "(n,) radians: the angle from each direction (n, 63) to the nearest half percent of others (m, 63), and at least to nine of them."
-    k = min(len(others), max(10, len(others) // 200))
+    "(n,) radians: the angle that contains the nearest half percent of others (m, 63), and at least nine."
+    k = max(10, len(others) // 200)
+    k = min(k, len(others))
     cosine = [np.zeros(0)]
     for i in range(0, len(z), 4096):
         similar = z[i:i + 4096] @ others.T
-        cosine.append(np.partition(similar, -k, axis=1)[:, -k])
+        similar.partition(-k, axis=1)
+        cosine.append(similar[:, -k])
     return np.arccos(np.concatenate(cosine).clip(-1, 1))
 
 # %% ../nbs/19_checks.ipynb #6993be6a
 def hashes(z):
     "(n,) uint64, of which 63 bits are used: the signs of each direction (n, 63)."
-    signs = np.pad(z > 0, ((0, 0), (1, 0)))
+    signs = np.zeros((len(z), 64), bool)
+    signs[:, 1:] = z > 0
     packed = np.packbits(signs, axis=1)
     return packed.view('>u8')[:, 0].astype(np.uint64)
 
 # %% ../nbs/19_checks.ipynb #f17b4c10
 _NUMBERS = np.arange(65536, dtype=np.uint16)
-BITS = np.unpackbits(_NUMBERS.view(np.uint8)).reshape(65536, 16).sum(1, dtype=np.uint8) # ones in every number of 16 bits
+_BITS = np.unpackbits(_NUMBERS.view(np.uint8)).reshape(-1, 16)
+N_BITS = _BITS.sum(1, dtype=np.uint8) # ones in every number of 16 bits
 
 # %% ../nbs/19_checks.ipynb #3c7c03e7
 def differing(a, b):
     "(k,) in how many of their 63 signs two hashes (k,) differ."
-    return BITS[(a ^ b).view(np.uint16)].reshape(-1, 4).sum(1)
+    parts = (a ^ b).view(np.uint16)
+    return N_BITS[parts].reshape(-1, 4).sum(1)
 
 # %% ../nbs/19_checks.ipynb #05cb3d59
 def candidates(codes, n_tables=24, seed=0):
     "Yield pairs (2, k) of positions that share a bucket, the smaller first; a pair may come several times."
-    width = int(np.clip(np.log2(len(codes) + 1) - 2, 4, 16))
+    width = np.log2(len(codes) + 1) - 2
+    width = int(width.clip(4, 16))
     rng = np.random.default_rng(seed)
     for _ in range(n_tables):
-        bits = rng.choice(63, width, replace=False).astype(np.uint64)
-        mask = np.bitwise_or.reduce(np.uint64(1) << bits)
+        chosen = rng.choice(63, width, replace=False)
+        bits = np.uint64(1) << chosen.astype(np.uint64)
+        mask = np.bitwise_or.reduce(bits)
         yield from _bucket_pairs(codes & mask)
 
 def _bucket_pairs(key):
     "Yield pairs (2, k) of positions with equal keys: neighbours in their order, then those two apart, …"
     order = np.argsort(key, kind='stable')
-    key, start, step = key[order], np.arange(len(order)), 0
+    key = key[order]
+    start, step = np.arange(len(order)), 0
     while len(start):
         step += 1
         start = start[start < len(order) - step]
         start = start[key[start] == key[start + step]] # a bucket is a run of equal keys
-        a, b = order[start], order[start + step]
-        yield np.stack([np.minimum(a, b), np.maximum(a, b)])
+        a = order[start]
+        b = order[start + step]
+        smaller = np.minimum(a, b)
+        larger = np.maximum(a, b)
+        yield np.stack([smaller, larger])
 
 # %% ../nbs/19_checks.ipynb #a796242f
-MIRROR = np.where(np.tile(np.arange(WAVES), WAVES)[1:] % 2, -1, 1) # waves that turn over when left and right change places
+_COLUMNS = np.tile(np.arange(WAVES), WAVES)[1:]
+MIRROR = np.where(_COLUMNS % 2, -1, 1) # waves that turn over when left and right change places
 
 # %% ../nbs/19_checks.ipynb #a985d05e
 def near_pairs(z, relatives=None, times=ALIKE):
-    "Pairs (k, 2) of directions `times` nearer than their closest relatives, the smaller position first; `relatives` (m, 63), None: all."
-    if len(z) < 2: return np.zeros((0, 2), np.int64)
+    "Pairs (k, 2) of directions (n, 63) that are `times` nearer than their closest relatives (m, 63), None: than all."
+    if len(z) < 2: return NO_PAIRS
     relatives = z if relatives is None else relatives
-    sample = np.random.default_rng(0).permutation(len(relatives))[:2000]
-    limit = ordinary_angle(z, relatives[sample]) / times
-    codes, hits = hashes(z), [np.zeros((2, 0), np.int64)]
-    for i, j in candidates(codes):
-        close = differing(codes[i], codes[j]) <= 16 # at the edge of the rule about 9 differ
-        i, j = i[close], j[close]
-        cosine = np.einsum('kd,kd->k', z[i], z[j])
-        alike = np.arccos(cosine.clip(-1, 1)) <= np.minimum(limit[i], limit[j])
-        hits.append(np.stack([i, j])[:, alike])
-    return np.unique(np.concatenate(hits, 1).T, axis=0)
+    order = np.random.default_rng(0).permutation(len(relatives))
+    limit = ordinary_angle(z, relatives[order[:2000]]) / times
+    codes, hits = hashes(z), [NO_PAIRS]
+    for pairs in candidates(codes):
+        differ = differing(*codes[pairs])
+        pairs = pairs[:, differ <= 16] # at the edge of the rule about 9 differ
+        cosine = np.einsum('kd,kd->k', *z[pairs])
+        angle = np.arccos(cosine.clip(-1, 1))
+        alike = angle <= limit[pairs].min(0)
+        hits.append(pairs[:, alike].T)
+    return np.unique(np.concatenate(hits), axis=0)
 
 # %% ../nbs/19_checks.ipynb #a97e1b62
 @dataclass(frozen=True, eq=False)
@@ -404,12 +454,18 @@ def _in_small(pictures, i):
 
 def _facts(pictures, rows):
     "(len(rows), 68): waves, size, light, contrast, colour."
+    look = partial(_in_small, pictures)
     with ThreadPoolExecutor() as pool:
-        sizes, small = zip(*pool.map(partial(_in_small, pictures), rows))
+        sizes, small = zip(*pool.map(look, rows))
     small = np.stack(small)
     grey = small @ LUMA / 255
-    colour = (small.max(3) - small.min(3)).max((1, 2)) / 255
-    return np.column_stack([waves(small), np.array(sizes), grey.mean((1, 2)), grey.std((1, 2)), colour])
+    colour = np.ptp(small, axis=3) / 255
+    return np.column_stack([
+        waves(small),
+        np.array(sizes),
+        grey.mean((1, 2)),
+        grey.std((1, 2)),
+        colour.max((1, 2))])
 
 # %% ../nbs/19_checks.ipynb #d0a436df
 LOOKS_VERSION = 1 # raised when the same picture begins to give other numbers
@@ -418,7 +474,8 @@ def _stored_looks(path, n):
     "The stored table (n, 68); NaN where it is absent or damaged."
     try: return np.load(path)
     except (OSError, ValueError, EOFError):
-        return np.full((n, WAVES**2 - 1 + 5), np.nan, np.float32)
+        n_facts = WAVES**2 - 1 + 5
+        return np.full((n, n_facts), np.nan, np.float32)
 
 # %% ../nbs/19_checks.ipynb #a05c16a3
 def _store_looks(path, table):
@@ -440,36 +497,38 @@ def looks(task):
             table[part] = _facts(pictures, part)
             bar.update(len(part))
     if len(missing): _store_looks(path, table)
-    return Looks(table[:, :-5], table[:, -5:-3], *table[:, -3:].T)
+    strength, size, rest = np.split(table, [-5, -3], axis=1)
+    return Looks(strength, size, *rest.T)
 
 # %% ../nbs/19_checks.ipynb #d38dab38
 LEAST_CONTRAST = .01 # pictures below it are blank: 2.5 of 255 levels
 
 # %% ../nbs/19_checks.ipynb #95a3e582
 def near_copies(task):
-    "Pairs (k, 2) of rows that look alike but have other bytes, and the number of pairs of a mirrored test picture and a training picture that do."
+    "Pairs (k, 2) of rows that look alike but have other bytes, and the number of such pairs with mirrored test pictures."
     look, rows = looks(task), _used_rows(task)
     rows = rows[look.contrast[rows] >= LEAST_CONTRAST]
-    n = len(rows)
-    if not n: return np.zeros((0, 2), np.int64), 0
+    if not len(rows): return NO_PAIRS, 0
     strength = look.waves[rows]
     is_test = np.isin(rows, task.splits['test'])
-    z = directions(np.r_[strength, strength[is_test] * MIRROR], strength)
-    pairs = near_pairs(z, z[:n])
-    is_mirrored = pairs >= n
-    by_chance = pairs[~is_mirrored[:, 0] & is_mirrored[:, 1]]
-    chance = int((~is_test[by_chance[:, 0]]).sum())
-    pairs = rows[pairs[~is_mirrored[:, 1], ::-1]]
-    later, earlier = task.inputs.digests[pairs].T
-    return pairs[later != earlier], chance
+    mirrored = strength[is_test] * MIRROR
+    z = directions(np.r_[strength, mirrored], strength)
+    earlier, later = near_pairs(z, z[:len(rows)]).T
+    is_mirrored = later >= len(rows)
+    of_train = np.append(~is_test, np.zeros(len(mirrored), bool))
+    chance = int(np.sum(is_mirrored & of_train[earlier]))
+    pairs = np.stack([later, earlier], 1)[~is_mirrored]
+    return _with_other_bytes(task, rows[pairs]), chance
 
 # %% ../nbs/19_checks.ipynb #6614cc5e
 def check_alike(task, backbone=None, features=None):
     "Findings about pictures in train and in test, or with different labels, that look alike."
     pairs, chance = near_copies(task)
     leaks = _across(task, pairs)
-    how = f'look like one in train ({len(leaks):,} pairs; for comparison, mirrored test pictures, which are no copies: {chance:,} pairs)'
-    found = [*_leak('near_duplicates', leaks, task, how), *_conflict(pairs, task, 'look like another')]
+    how = (f'look like one in train ({len(leaks):,} pairs; for comparison, '
+           f'mirrored test pictures, which are no copies: {chance:,} pairs)')
+    found = _leak('near_duplicates', leaks, task, how)
+    found += _conflict(pairs, task, 'look like another')
     if 2 * chance <= len(leaks): return found
     return [replace(finding, severity='info') for finding in found]
 
@@ -480,7 +539,8 @@ def check_pictures(task, backbone=None, features=None):
     "Findings about blank, colourless, dark or light pictures."
     look, rows = looks(task), _used_rows(task)
     n = len(rows)
-    found = _found_rows('blank', rows[look.contrast[rows] < LEAST_CONTRAST], n, 'pictures are of one colour and show nothing.')
+    blank = rows[look.contrast[rows] < LEAST_CONTRAST]
+    found = _found_rows('blank', blank, n, 'pictures are of one colour and show nothing.')
     if (look.colour[rows] < .02).all():
         text = 'All pictures are grey; networks for photographs have seen colours.'
         found.append(Finding('grey', 'info', n, text, NO_ROWS))
@@ -514,13 +574,14 @@ def _processed(preprocess, picture):
 def _share(ramp, black, white, axis):
     "Which part of the ramp is left, from the slope in the middle half; NaN where it cannot be seen."
     contrast = white - black
-    channel = int(contrast.abs().mean((1, 2)).argmax())
+    channel = contrast.abs().mean((1, 2)).argmax()
     brightness = (ramp - black)[channel] / contrast[channel]
     v = brightness.nanmean(1 - axis).numpy() # padding is NaN
     n = len(v)
     start, stop = n // 4, 3 * n // 4
     if start == stop: return np.nan
-    share = float((v[stop] - v[start]) / (stop - start) * n)
+    slope = (v[stop] - v[start]) / (stop - start)
+    share = float(slope * n)
     return share if 0 < share < np.inf else np.nan
 
 def _side_share(preprocess, size, axis, black, white):
@@ -542,36 +603,41 @@ class View:
 # %% ../nbs/19_checks.ipynb #30f32078
 def measure_view(preprocess, size):
     "The `View` of pictures of a size (width, height), measured on four artificial pictures."
-    black, white = (_processed(preprocess, Image.new('RGB', size, colour)) for colour in ('black', 'white'))
+    black = _processed(preprocess, Image.new('RGB', size, 'black'))
+    white = _processed(preprocess, Image.new('RGB', size, 'white'))
     width = _side_share(preprocess, size, 1, black, white)
     height = _side_share(preprocess, size, 0, black, white)
     _, rows, columns = black.shape
+    largest = max(black.abs().max(), white.abs().max())
     return View(
         width,
         height,
         zoom_x=columns / (width * size[0]),
         zoom_y=rows / (height * size[1]),
-        largest=float(max(black.abs().max(), white.abs().max())))
+        largest=float(largest))
 
 # %% ../nbs/19_checks.ipynb #f3ec3c83
 def _views(preprocess, sizes):
     "A table with the `View` of each picture, by up to sixteen of their sizes (n, 2)."
     kinds, kind = np.unique(sizes, axis=0, return_inverse=True)
-    proportion = np.log(kinds[:, 0] / kinds[:, 1])
-    spread = np.linspace(0, len(kinds) - 1, 16).round().astype(int)
-    chosen = np.argsort(proportion)[np.unique(spread)]
-    measured = [asdict(measure_view(preprocess, tuple(size))) for size in kinds[chosen].astype(int).tolist()]
+    width, height = kinds.T
+    proportion = np.log(width / height)
+    spread = np.linspace(0, len(kinds) - 1, 16).round()
+    chosen = np.argsort(proportion)[np.unique(spread).astype(int)]
+    chosen_sizes = map(tuple, kinds[chosen].astype(int).tolist())
+    measured = pd.DataFrame([measure_view(preprocess, size) for size in chosen_sizes])
     distance = abs(proportion[:, None] - proportion[chosen])
     nearest = distance.argmin(1)
-    views = pd.DataFrame(measured).iloc[nearest].reset_index(drop=True)
+    views = measured.iloc[nearest].reset_index(drop=True)
     views[['zoom_x', 'zoom_y']] *= kinds[chosen[nearest]] / kinds
     return views.iloc[kind.ravel()].reset_index(drop=True)
 
 # %% ../nbs/19_checks.ipynb #ebf152b0
 def check_view(task, backbone=None, features=None):
-    "Findings about pictures that reach the network enlarged, cut, squeezed or out of range; None without a preprocessing of pictures."
+    "Findings about pictures that reach the network enlarged, cut, squeezed or out of range; None without such a network."
     if backbone is None or backbone.preprocess is None: return None
-    if _processed(backbone.preprocess, _ramp((64, 64), 0)).ndim != 3: return None
+    processed = _processed(backbone.preprocess, _ramp((64, 64), 0))
+    if processed.ndim != 3: return None
     rows = _used_rows(task)
     views = _views(backbone.preprocess, looks(task).size[rows])
     return _size_findings(views, rows) + _range_findings(views.largest)
@@ -581,17 +647,24 @@ def _size_findings(views, rows):
     n = len(rows)
     zoom = np.sqrt(views.zoom_x * views.zoom_y)
     seen = views.width.clip(0, 1) * views.height.clip(0, 1)
-    squeeze = np.exp(abs(np.log(views.zoom_x / views.zoom_y)))
-    enlarged = f'pictures are enlarged for this network, {np.nanmedian(zoom):.1f} times (median): it sees them blurred.'
+    squeeze = abs(np.log(views.zoom_x / views.zoom_y))
+    small = rows[zoom > 2]
+    cut = rows[seen < .5]
+    squeezed = rows[np.exp(squeeze) > 4 / 3]
+    times = f'{np.nanmedian(zoom):.1f} times (median)'
+    enlarged = f'pictures are enlarged for this network, {times}: it sees them blurred.'
+    half = 'pictures are cut so that the network sees less than half of them.'
+    third = 'pictures are squeezed by more than a third to the shape that the network takes.'
     return [
-        *_found_rows('small', rows[zoom > 2], n, enlarged, .5),
-        *_found_rows('cut', rows[seen < .5], n, 'pictures are cut so that the network sees less than half of them.', .1),
-        *_found_rows('squeezed', rows[squeeze > 4 / 3], n, 'pictures are squeezed by more than a third to the shape that the network takes.', .1)]
+        *_found_rows('small', small, n, enlarged, .5),
+        *_found_rows('cut', cut, n, half, .1),
+        *_found_rows('squeezed', squeezed, n, third, .1)]
 
 def _range_findings(largest):
     "A finding where values are far out of the usual range, by the largest of each picture (n,)."
     if not largest.max() > 10: return []
-    text = f'Values up to {largest.max():.0f} reach the network; 1 to 3 is usual. Is the division by 255 missing in its preprocessing?'
+    text = (f'Values up to {largest.max():.0f} reach the network; 1 to 3 is usual. '
+            'Is the division by 255 missing in its preprocessing?')
     return [Finding('range', 'warning', len(largest), text, NO_ROWS)]
 
 MEDIA['image'].checks['view'] = check_view
@@ -613,7 +686,8 @@ def _constant_features(x):
     "A finding about features (n, d) that never change."
     if not len(x): return []
     spread = np.ptp(x, axis=0)
-    n = int((spread <= 1e-6 * np.median(spread)).sum())
+    is_constant = spread <= 1e-6 * np.median(spread)
+    n = int(is_constant.sum())
     text = f'{_part(n, len(spread))} features are the same for all examples and carry no information.'
     return _found('constant_features', n, len(spread), text, share=.5)
 
@@ -621,18 +695,20 @@ CHECKS['features'] = check_features
 
 # %% ../nbs/19_checks.ipynb #4106af3b
 LEAKS = ('exact_duplicates', 'near_duplicates') # findings whose pairs are (test row, training row)
+CELL = ('model', 'task', 'protocol', 'n_train', 'seed') # columns that say which cell of the results a row is about
 
 # %% ../nbs/19_checks.ipynb #732b66aa
 def leaked_rows(
     findings:pd.DataFrame, # of `check_task`
 ) -> np.ndarray: # test rows, sorted
     "Test examples that are also in train, exactly or nearly."
-    pairs = findings.loc[findings.check.isin(LEAKS), 'rows']
-    return np.unique(np.concatenate([NO_ROWS, *[rows[:, 0] for rows in pairs]]))
+    pairs = findings['rows'][findings.check.isin(LEAKS)]
+    later, _ = np.concatenate([NO_PAIRS, *pairs]).T
+    return np.unique(later)
 
 # %% ../nbs/19_checks.ipynb #f82db7a1
 def drop_rows(predictions, rows):
-    "`Predictions` without some rows; where rows belong together, as the words of a sentence do, without the whole unit."
+    "`Predictions` without some rows, and without all rows of their units, such as the words of a sentence."
     unit = predictions.ids if predictions.groups is None else predictions.groups
     dropped = unit[np.isin(predictions.ids, rows)]
     return predictions.take(~np.isin(unit, dropped))
@@ -640,17 +716,21 @@ def drop_rows(predictions, rows):
 # %% ../nbs/19_checks.ipynb #43f39224
 def _score_columns(name, predictions, metric):
     "{column: value} of a score and its interval; NaN where there are no predictions."
-    columns = [name, f'{name}_low', f'{name}_high']
-    if not len(predictions): return dict.fromkeys(columns, np.nan)
-    s = score(predictions, metric)
-    return dict(zip(columns, (s.value, s.low, s.high)))
+    value = low = high = np.nan
+    if len(predictions):
+        found = score(predictions, metric)
+        value, low, high = found.value, found.low, found.high
+    return {name: value, f'{name}_low': low, f'{name}_high': high}
 
 def _without_leaks(parts, rows, metric):
     "{column: value}: the figure with and without the leaked examples."
     test = parts['test']
     clean = drop_rows(test, rows)
-    row = dict(metric=getattr(metric, 'name', metric), left_out=len(test) - len(clean))
-    return row | _score_columns('test', test, metric) | _score_columns('without', clean, metric)
+    return dict(
+        metric=getattr(metric, 'name', metric),
+        left_out=len(test) - len(clean),
+        **_score_columns('test', test, metric),
+        **_score_columns('without', clean, metric))
 
 # %% ../nbs/19_checks.ipynb #452957e9
 def scores_without_leaks(
@@ -668,7 +748,8 @@ def scores_without_leaks(
     df = df[df.test.notna() & is_about]
     rows = []
     for cell in df.to_dict('records'):
-        about = {k: cell[k] for k in ('model', 'task', 'protocol', 'n_train', 'seed')}
+        about = {column: cell[column] for column in CELL}
         parts = df.predictions(cell['key'])
-        rows.append(about | _without_leaks(parts, leaks, metric or cell['metric']))
+        figures = _without_leaks(parts, leaks, metric or cell['metric'])
+        rows.append(about | figures)
     return pd.DataFrame(rows)

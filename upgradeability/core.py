@@ -4,8 +4,7 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, inspect, json, os, platform, re
-import sys, tempfile, time, unicodedata, warnings
+import ast, difflib, hashlib, importlib, inspect, json, os, platform, re, sys, tempfile, time, unicodedata, warnings
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field

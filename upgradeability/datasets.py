@@ -5,7 +5,6 @@
 # %% ../nbs/08_datasets.ipynb #5bc8fbbc
 from __future__ import annotations
 import inspect
-from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
 
@@ -14,18 +13,16 @@ __all__ = ['TASKS', 'load_task']
 
 # %% ../nbs/08_datasets.ipynb #cb91ce37
 import numpy as np, pandas as pd
-from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path
-from .entities import _load_conll
-from .folders import _load_folder, labelled_splits, map_in_threads, picture_files
+from .core import (
+    Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path)
+from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
-from .interactions import load_interactions
-from .media import array_inputs, array_pictures, digest, Inputs, picture_problem, to_rgb
+from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
 from .tasks import make_task, one_label_each, Task
 from .texts import _are_addresses, _load_csv, _load_docstrings, _load_hf_set, Pair, text_inputs
-from .kind import each_kind, kind_of_labels
+from .kind import each_kind, kind_of_labels, load_kinds
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
@@ -283,14 +280,9 @@ def _as_rows(part):
     n_dims = getattr(part, 'ndim', 1)
     if n_dims == 2 and hasattr(part, 'to_numpy'):
         return part.to_numpy()
-    if n_dims == 1 and hasattr(part, 'tolist') and not _is_numeric(part):
+    if n_dims == 1 and hasattr(part, 'tolist') and not is_numeric(part):
         return part.tolist()
     return part
-
-def _is_numeric(part):
-    "Whether a part is an array or a column of whole numbers, floats or truth values."
-    dtype = getattr(part, 'dtype', None)
-    return is_numeric_dtype(dtype) and not is_complex_dtype(dtype)
 
 # %% ../nbs/08_datasets.ipynb #688fe61f
 def _is_pair(example):
@@ -322,7 +314,7 @@ def _array_labels(parts):
     for column in columns:
         entries = np.asarray(column) if hasattr(column, '__array__') else list(column)
         labels.append(one_label_each(entries, 'the arrays'))
-    return np.concatenate(labels) if all(map(_is_numeric, columns)) else list(chain(*labels))
+    return np.concatenate(labels) if all(map(is_numeric, columns)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
 TASKS = {
@@ -332,11 +324,21 @@ TASKS = {
     'folder': _load_folder,
     'csv': _load_csv,
     'hf': _load_hf_set,
-    'conll': _load_conll,
-    'interactions': partial(load_interactions, pictures=picture_files),
 }
 
+_HERE = tuple(TASKS) # sources of every kind of task
 _BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names
+
+# %% ../nbs/08_datasets.ipynb #3b5c9000
+def _has_source(source):
+    "Whether there is such a source; kinds of tasks are imported, one after the other, until one adds it."
+    return source in TASKS or any(source in TASKS for _ in each_kind())
+
+def _all_sources():
+    "The sources of this notebook, then those of kinds of tasks."
+    load_kinds()
+    of_kinds = sorted(set(TASKS).difference(_HERE))
+    return [*_HERE, *of_kinds]
 
 # %% ../nbs/08_datasets.ipynb #597d2466
 def load_task(
@@ -354,7 +356,9 @@ def load_task(
 
 def _load_spec(text, split_seed, root):
     "The task of a spec; an option that its source does not take is an error."
-    spec = parse_spec(text, TASKS)
+    first, colon, _ = text.partition('?')[0].partition(':')
+    is_known = not colon or _has_source(first.strip())
+    spec = parse_spec(text, TASKS if is_known else _all_sources())
     source = spec.source or _task_source(spec.name)
     load = TASKS[source]
     takes = inspect.signature(load).parameters
@@ -393,7 +397,7 @@ def is_task_name(text):
     "Whether a text is the spec of a task: it begins with a source, or is a bare name that exists."
     head = text.strip().partition('?')[0]
     source, colon, _ = head.partition(':')
-    has_source = bool(colon) and source in TASKS
+    has_source = bool(colon) and _has_source(source)
     return has_source or head in _BARE or _torchvision_set(head) is not None
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
@@ -406,7 +410,8 @@ def _task_source(name):
     sets = list(_torchvision_sets())
     guess = nearest_name(name, [*_BARE, *sets])
     suggestion = f" Did you mean {guess!r}?" if guess else ''
-    sources = ', '.join(f'{source}:PATH' for source in TASKS if source not in (*_BARE, 'torchvision', 'hf'))
+    own_data = [source for source in _all_sources() if source not in (*_BARE, 'torchvision', 'hf')]
+    sources = ', '.join(f'{source}:PATH' for source in own_data)
     raise ValueError(f"Unknown task {name!r}.{suggestion} "
                      f"Bare names are {', '.join(map(repr, _BARE))} and torchvision's sets ({', '.join(sets)}); "
                      f"data of your own: {sources}, hf:NAME, or arrays.")

@@ -26,7 +26,9 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
+from .core import (
+    _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress,
+    read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers)
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
@@ -35,7 +37,7 @@ from .models import check_spec, load_backbone, randomize
 from .kind import kind_of, load_kinds
 from .protocols import PROTOCOLS
 from .reading import as_table, decodable, read_records, Reading
-from .recommenders import all_protocols, protocol_for
+from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 

@@ -6,15 +6,13 @@
 from __future__ import annotations
 import os, re, shutil, time, warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 # %% auto #0
-__all__ = ['BATCHES_PER_SHARD', 'ENCODE_VERSION', 'MOST_UNKNOWN', 'MADE_AGAIN', 'model_inputs', 'batches', 'units_of', 'rows_of',
-           'resolve_dtype', 'to_device', 'encode_batch', 'Features', 'cache_key', 'extract', 'long_note', 'cache_info',
-           'prune_cache']
+__all__ = ['Features', 'extract', 'cache_info', 'prune_cache']
 
 # %% ../nbs/12_features.ipynb #be73e343
 import numpy as np, pandas as pd, torch
@@ -22,161 +20,197 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
-from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic
+from .core import (
+    cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
 from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
-from .media import Inputs, Prepared, digest, example_name, read_example
-from .tasks import Task
+from .media import digest, example_name, read_example
+from .tasks import impossible_row, Task
 
 # %% ../nbs/12_features.ipynb #0610bb70
-def model_inputs(
-    backbone:Backbone, # with or without preprocessing
-    task:Task, # its examples
-) -> Prepared: # `inputs[i]` is a tensor or a `Tokenised` text
-    "The task's examples as this backbone takes them."
+def model_inputs(backbone, task):
+    "The task's examples as this backbone takes them, as `Prepared`: `inputs[i]` is a tensor or a `Tokenised` text."
     return backbone.medium.prepare(backbone, task, pixel_budget)
 
 # %% ../nbs/12_features.ipynb #d74373ce
-def batches(
-    inputs:Inputs, # `inputs[i]` is a tensor, or what its `collate` takes
-    rows:np.ndarray, # which examples, in order; of words, whole sentences
-    batch_size:int=64, # examples (sentences) per batch
-    *,
-    fill:bool=True, # repeat the last example until the last batch is full
-    by_length:bool=True, # texts of one length together, the short ones first; False: in the order of `rows`
-    ahead:int=3, # batches prepared in advance
-) -> Iterator: # of (rows, batch)
-    "Yield (rows, batch), prepared in threads."
-    groups = deque(_plan(inputs, rows, batch_size, by_length))
+def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3):
+    "Yield (rows, batch), prepared in threads; `fill`: repeat the last example; `by_length`: texts of one length together."
+    size = batch_size if fill else 0
+    planned = deque(_planned_units(inputs, rows, batch_size, by_length))
+    waiting = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        waiting = deque()
-        while groups or waiting:
-            while groups and len(waiting) < ahead: waiting.append((groups[0], pool.submit(_stack, inputs, groups.popleft(), batch_size if fill else 0)))
-            these, batch = waiting.popleft()
-            yield rows_of(inputs, these), batch.result()
+        while planned or waiting:
+            while planned and len(waiting) < ahead:
+                units = planned.popleft()
+                waiting.append((units, pool.submit(_stack, inputs, units, size)))
+            units, batch = waiting.popleft()
+            yield rows_of(inputs, units), batch.result()
 
 # %% ../nbs/12_features.ipynb #2b8002f2
-def units_of(
-    inputs:Inputs, # pictures, texts, or sentences whose words are the rows
-    rows:np.ndarray, # rows of the task
-) -> np.ndarray: # positions in `inputs`, in the order of their first row
-    "What has to be read for some rows."
-    return rows if getattr(inputs, 'unit', None) is None else pd.unique(inputs.unit[rows])
+def units_of(inputs, rows):
+    "Positions in `inputs` of what has to be read for some rows, in the order of their first row."
+    unit = getattr(inputs, 'unit', None)
+    return rows if unit is None else pd.unique(unit[rows])
 
-def rows_of(
-    inputs:Inputs, # pictures, texts, or sentences whose words are the rows
-    units:np.ndarray, # positions in `inputs`
-) -> np.ndarray: # rows of the task, unit by unit
-    "The rows that some inputs hold."
-    if getattr(inputs, 'unit', None) is None: return units
-    start = np.searchsorted(inputs.unit, [units, units + 1])
-    return np.concatenate([np.arange(a, b) for a, b in start.T])
+def rows_of(inputs, units):
+    "The rows of the task that belong to some positions in `inputs`, unit by unit."
+    unit = getattr(inputs, 'unit', None)
+    if unit is None: return units
+    bounds = np.searchsorted(unit, [units, units + 1])
+    return np.concatenate([np.arange(start, stop) for start, stop in bounds.T])
 
-def _plan(inputs, rows, batch_size, by_length):
+def _planned_units(inputs, rows, batch_size, by_length):
     "The units of each batch."
-    units, lengths = units_of(inputs, rows), getattr(inputs, 'lengths', None)
-    if lengths is None or not by_length: parts = [units]
-    else: size = np.concatenate([lengths(units[i:i + 1000]) for i in range(0, len(units), 1000)]); parts = [units[size == n] for n in np.unique(size)]
-    return [p[i:i + batch_size] for p in parts for i in range(0, len(p), batch_size)]
+    units = units_of(inputs, rows)
+    lengths = getattr(inputs, 'lengths', None)
+    parts = [units]
+    if by_length and lengths is not None: parts = _same_length(units, lengths)
+    return [batch for part in parts for batch in _chunks(part, batch_size)]
+
+def _chunks(units, size):
+    "Units in parts of a size; the last may be smaller."
+    return [units[i:i + size] for i in range(0, len(units), size)]
+
+def _same_length(units, lengths):
+    "Units in parts of one padded length each, the short ones first."
+    chunks = _chunks(units, 1000)
+    length = np.concatenate([lengths(chunk) for chunk in chunks])
+    return [units[length == n] for n in np.unique(length)]
 
 # %% ../nbs/12_features.ipynb #22062fd2
 def _stack(inputs, rows, size):
-    tensors = [read_example(inputs, int(i)) for i in rows]
-    if not isinstance(tensors[0], torch.Tensor): return inputs.collate(tensors + tensors[-1:] * (size - len(tensors)))
-    odd = next((j for j, t in enumerate(tensors) if t.shape != tensors[0].shape), None)
-    if odd is not None: raise ValueError(f"The preprocessing gives tensors of different shapes, {tuple(tensors[0].shape)} for {example_name(inputs, rows[0])} and {tuple(tensors[odd].shape)} for {example_name(inputs, rows[odd])}: crop or resize to one size.")
-    return torch.stack(tensors + tensors[-1:] * (size - len(tensors)))
+    "Some examples as one batch; the last one is repeated until there are `size`."
+    examples = [read_example(inputs, int(i)) for i in rows]
+    filled = examples + examples[-1:] * (size - len(examples))
+    if not isinstance(examples[0], torch.Tensor): return inputs.collate(filled)
+    _refuse_other_shapes(examples, inputs, rows)
+    return torch.stack(filled)
+
+def _refuse_other_shapes(tensors, inputs, rows):
+    "An error where tensors have different shapes."
+    shape = tensors[0].shape
+    for tensor, i in zip(tensors, rows):
+        if tensor.shape == shape: continue
+        raise ValueError(
+            "The preprocessing gives tensors of different shapes, "
+            f"{tuple(shape)} for {example_name(inputs, rows[0])} and "
+            f"{tuple(tensor.shape)} for {example_name(inputs, i)}: crop or resize to one size.")
 
 # %% ../nbs/12_features.ipynb #9c6d8b87
-def resolve_dtype(
-    dtype:str, # 'auto', 'float32' or 'bfloat16'
-    backbone:Backbone|None, # its device and medium decide where `dtype` is 'auto'; None: only check the name
-) -> str: # 'float32' or 'bfloat16'
-    "The numeric type that the network will run in."
-    if dtype not in ('auto', 'float32', 'bfloat16'): raise unknown('dtype', dtype, ['auto', 'float32', 'bfloat16'])
+DTYPES = ['auto', 'float32', 'bfloat16']
+
+def resolve_dtype(dtype, backbone):
+    "'float32' or 'bfloat16': what a network will run in; None: only check the name."
+    if dtype not in DTYPES: raise unknown('dtype', dtype, DTYPES)
     if dtype != 'auto' or backbone is None: return dtype
-    if backbone.device.type == 'cuda': fast = torch.cuda.is_bf16_supported()
-    else: fast = any(getattr(torch.cpu, k, bool)() for k in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
-    return 'bfloat16' if fast and backbone.medium.reduced else 'float32'
+    is_fast = _has_bfloat16(backbone.device) and backbone.medium.reduced
+    return 'bfloat16' if is_fast else 'float32'
+
+def _has_bfloat16(device):
+    "Whether a device has instructions for bfloat16."
+    if device.type == 'cuda': return torch.cuda.is_bf16_supported()
+    tests = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 # %% ../nbs/12_features.ipynb #81aceae0
-def to_device(
-    batch:torch.Tensor|dict, # a tensor, or tensors by name
-    device:torch.device, # where to
-) -> torch.Tensor|dict: # pictures with their channels last, which is faster
-    "Move a batch."
-    if isinstance(batch, dict): return {k: v.to(device) for k, v in batch.items()}
+def to_device(batch, device):
+    "A batch (a tensor, or tensors by name) on a device; pictures with their channels last, which is faster."
+    if isinstance(batch, dict):
+        return {name: tensor.to(device) for name, tensor in batch.items()}
     batch = batch.to(device)
-    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+    if batch.ndim != 4: return batch
+    return batch.contiguous(memory_format=torch.channels_last)
 
 # %% ../nbs/12_features.ipynb #83627110
 @torch.inference_mode()
-def encode_batch(
-    backbone:Backbone, # complete: knows its features
-    batch:torch.Tensor|dict, # (n, …), or texts of `pad`
-    dtype:str='float32', # 'bfloat16': autocast
-) -> dict: # 'x' (n, d) and, with a head, 'probs' (n, S), float32 arrays; `REMARKS` (n,) for texts
-    "One pass of one batch."
+def encode_batch(backbone, batch, dtype='float32'):
+    "One pass of one batch: 'x' (n, d), with a head 'probs' (n, S), both float32, and `REMARKS` (n,) for texts."
     batch = to_device(batch, backbone.device)
-    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'): x, probs = backbone.encode(backbone.module, batch)
-    found = {k: v.float().cpu().numpy() for k, v in [('x', x), ('probs', probs)] if v is not None}
-    remarks = [k for k in REMARKS if k in batch] if isinstance(batch, dict) else []
-    return found | {k: batch[k].cpu().numpy() for k in remarks}
+    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'):
+        x, probs = backbone.encode(backbone.module, batch)
+    found = dict(x=x.float())
+    if probs is not None: found['probs'] = probs.float()
+    if isinstance(batch, dict): found |= {name: batch[name] for name in REMARKS if name in batch}
+    return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
 # %% ../nbs/12_features.ipynb #62fc871c
 BATCHES_PER_SHARD = 8
 
 # %% ../nbs/12_features.ipynb #4f841f4c
-def _checksum(data): return f'{digest(data):016x}'
+def _checksum(data):
+    "The hash of a shard's bytes, as text."
+    return f'{digest(data):016x}'
 
 def _write_shard(folder, rows, arrays):
-    data = save_tensors({'rows': np.asarray(rows, np.int64), **{k: np.ascontiguousarray(v) for k, v in arrays.items()}})
-    return write_atomic(folder/f'{fingerprint(np.asarray(rows))}-{_checksum(data)}.safetensors', lambda f: f.write(data))
+    "Write a shard; its path."
+    rows = np.asarray(rows, np.int64)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save_tensors(dict(rows=rows, **arrays))
+    path = folder/f'{fingerprint(rows)}-{_checksum(data)}.safetensors'
+    return write_atomic(path, lambda f: f.write(data))
 
 # %% ../nbs/12_features.ipynb #e3261997
 def _read_shard(path):
     "The arrays of a shard, or None where it is damaged; the damaged file is removed."
     try: data = path.read_bytes()
     except FileNotFoundError: return None # another process found it damaged
-    return load_tensors(data) if _checksum(data) == path.stem.rpartition('-')[2] else _discard(path)
+    _, _, expected = path.stem.rpartition('-')
+    return load_tensors(data) if _checksum(data) == expected else _discard(path)
 
 def _shard_rows(path):
-    "The rows that a shard holds; none where it is damaged."
+    "The rows of a shard; none where it is damaged."
+    expected, _, _ = path.stem.partition('-')
     try:
         with safe_open(path, 'np') as f: rows = f.get_tensor('rows')
-        if fingerprint(rows) == path.stem.partition('-')[0]: return rows
+        if fingerprint(rows) == expected: return rows
     except Exception: pass
     _discard(path)
     return np.zeros(0, np.int64)
 
 def _discard(path):
-    if path.exists(): warnings.warn(f"The cached features in {path.name} are damaged; their rows are computed again.", stacklevel=4)
+    "Remove a damaged shard, with a warning."
+    if path.exists():
+        warnings.warn(f"The cached features in {path.name} are damaged; their rows are computed again.", stacklevel=4)
     try: path.unlink(missing_ok=True)
     except OSError: pass # a cache that can only be read
 
 # %% ../nbs/12_features.ipynb #35409687
 def _gather(folder, rows):
     "({name: (n, …) memory-mapped}, rows that are in no shard)."
-    place, out, have = {int(r): i for i, r in enumerate(rows)}, {}, np.zeros(len(rows), bool)
+    place = {int(r): i for i, r in enumerate(rows)}
+    out, found = {}, np.zeros(len(rows), bool)
     for path in sorted(folder.glob('*.safetensors')):
-        wanted = [r for r in _shard_rows(path) if int(r) in place and not have[place[int(r)]]]
-        if not wanted or (arrays := _read_shard(path)) is None: continue
-        take = np.flatnonzero(np.isin(arrays['rows'], wanted))
-        to = [place[int(r)] for r in arrays['rows'][take]]
-        for k, v in arrays.items():
-            if k == 'rows': continue
-            if k not in out: out[k] = _mapped(folder, v.dtype, (len(rows), *v.shape[1:]))
-            out[k][to] = v[take]
-        have[to] = True
-    return out, rows[~have]
+        known = [int(r) for r in _shard_rows(path)]
+        wanted = [r for r in known if r in place and not found[place[r]]]
+        arrays = _read_shard(path) if wanted else None
+        if arrays is None: continue
+        taken = np.isin(arrays.pop('rows'), wanted)
+        to = [place[r] for r in wanted]
+        for name, array in arrays.items():
+            shape = (len(rows), *array.shape[1:])
+            if name not in out: out[name] = _mapped(folder, array.dtype, shape)
+            out[name][to] = array[taken]
+        found[to] = True
+    return out, rows[~found]
 
+# %% ../nbs/12_features.ipynb #35409688
 def _mapped(folder, dtype, shape):
-    with TemporaryFile(dir=folder if os.access(folder, os.W_OK) else None) as f:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        try: getattr(os, 'posix_fallocate', lambda *_: None)(f.fileno(), 0, max(1, size))
-        except OSError as e: raise OSError(e.errno, f"{e.strerror}: the features need {size / 1e6:,.0f} MB for a moment. Free some space or set UPGRADEABILITY_CACHE to a larger disk", str(folder)) from e
+    "A memory-mapped array in a file without a name, whose space on the disk is reserved."
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    place = folder if os.access(folder, os.W_OK) else None
+    with TemporaryFile(dir=place) as f:
+        _reserve(f, max(1, size), folder)
         return np.memmap(f, dtype, 'w+', shape=shape)
+
+def _reserve(file, size, folder):
+    "Reserve bytes for a file, or say how many are needed."
+    if not hasattr(os, 'posix_fallocate'): return
+    try: os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as e:
+        what = (f"{e.strerror}: the features need {size / 1e6:,.0f} MB for a moment. "
+                "Free some space or set UPGRADEABILITY_CACHE to a larger disk")
+        raise OSError(e.errno, what, str(folder)) from e
 
 # %% ../nbs/12_features.ipynb #6ae18049
 def _gather_used(folder, rows):
@@ -192,9 +226,13 @@ def _open_for_writing(folder, n):
     try:
         cache_dir(write=True)
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK): raise PermissionError(13, 'Permission denied', str(folder))
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, 'Permission denied', str(folder))
     except OSError as e:
-        raise OSError(f"The features of {n:,} examples are not in the cache, and the cache folder {str(cache_dir())!r} cannot be written to ({e.strerror or e}). Set UPGRADEABILITY_CACHE to one that can.") from e
+        raise OSError(
+            f"The features of {n:,} examples are not in the cache, "
+            f"and the cache folder {str(cache_dir())!r} cannot be written to ({e.strerror or e}). "
+            "Set UPGRADEABILITY_CACHE to one that can.") from e
     remove_leftovers(folder)
 
 # %% ../nbs/12_features.ipynb #10e07dc1
@@ -217,36 +255,42 @@ class Features:
 ENCODE_VERSION = 1 # raised when `encode` or `batches` begin to give other values
 
 # %% ../nbs/12_features.ipynb #56e7a44b
-def cache_key(
-    backbone:Backbone, # its fingerprint covers weights, preprocessing and tap
-    task:Task, # its examples' bytes
-    *,
-    batch_size:int=64, # shapes decide which kernels run
-    dtype:str='float32', # resolved, never 'auto'
-) -> str: # 16 hexadecimal digits
-    "The name under which features are stored."
-    return fingerprint(backbone.fingerprint, task.inputs.fingerprint, batch_size, dtype, backbone.device.type, ENCODE_VERSION)
+def cache_key(backbone, task, batch_size=64, dtype='float32'):
+    "The name under which features are stored; the batch size is part of it, since shapes decide which kernels run."
+    return fingerprint(
+        backbone.fingerprint, task.inputs.fingerprint, batch_size, dtype, backbone.device.type, ENCODE_VERSION)
 
 # %% ../nbs/12_features.ipynb #73872f2f
-def _compute(backbone, inputs, rows, folder, *, batch_size, dtype, desc):
+def _compute(backbone, inputs, rows, folder, *, batch_size, dtype):
     "Encode rows and write them shard by shard."
-    def store(kept):
-        if kept: _write_shard(folder, np.concatenate([r for r, _ in kept]), {k: np.concatenate([a[k] for _, a in kept]) for k in kept[0][1]})
-        return []
-    kept = []
-    with progress(len(rows), desc, 'example') as bar:
-        for these, batch in batches(inputs, rows, batch_size):
-            arrays = {k: v[:len(these)] for k, v in encode_batch(backbone, batch, dtype).items()}
-            _check_finite(arrays['x'], these, inputs)
-            kept.append((these, arrays)); bar.update(len(these))
-            if len(kept) == BATCHES_PER_SHARD: kept = store(kept)
-        store(kept)
+    done = []
+    with progress(len(rows), backbone.spec, 'example') as bar:
+        for part, batch in batches(inputs, rows, batch_size):
+            encoded = encode_batch(backbone, batch, dtype)
+            arrays = {name: array[:len(part)] for name, array in encoded.items()}
+            _check_finite(arrays['x'], part, inputs)
+            done.append(dict(arrays, rows=part))
+            bar.update(len(part))
+            if len(done) == BATCHES_PER_SHARD: _store(folder, done)
+        _store(folder, done)
+
+def _store(folder, done):
+    "Write some batches as a shard, and empty the list."
+    if not done: return
+    arrays = {}
+    for name in done[0]:
+        arrays[name] = np.concatenate([batch[name] for batch in done])
+    _write_shard(folder, arrays.pop('rows'), arrays)
+    done.clear()
 
 def _check_finite(x, rows, inputs):
-    bad = ~np.isfinite(x).all(1)
-    if bad.any():
-        first = rows[bad.argmax()] if getattr(inputs, 'unit', None) is None else inputs.unit[rows[bad.argmax()]]
-        raise ValueError(f"The features of {example_name(inputs, first)} are NaN or infinite ({int(bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
+    "An error where features (n, d) are NaN or infinite."
+    is_bad = ~np.isfinite(x).all(1)
+    if not is_bad.any(): return
+    first, *_ = units_of(inputs, rows[is_bad])
+    raise ValueError(
+        f"The features of {example_name(inputs, first)} are NaN or infinite "
+        f"({int(is_bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
 
 # %% ../nbs/12_features.ipynb #a3d43ed2
 def extract(
@@ -258,35 +302,65 @@ def extract(
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
-    rows, backbone = _check_rows(_all_rows(task) if rows is None else rows, task), _current(backbone)
-    inputs, dtype = model_inputs(backbone, task), resolve_dtype(dtype, backbone)
-    if backbone.encode is None: backbone = complete(backbone, torch.stack([read_example(inputs, int(i)) for i in rows[:2]]))
+    rows = _check_rows(_all_rows(task) if rows is None else rows, task)
+    backbone = _current(backbone)
+    inputs = model_inputs(backbone, task)
+    dtype = resolve_dtype(dtype, backbone)
+    if backbone.encode is None:
+        some = [read_example(inputs, int(i)) for i in rows[:2]]
+        backbone = complete(backbone, torch.stack(some))
     key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
-    folder, start = cache_dir()/'features'/key, time.perf_counter()
+    start = time.perf_counter()
+    arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype)
+    meta = dict(
+        key=key,
+        dtype=dtype,
+        batch_size=batch_size,
+        computed=n_computed,
+        seconds=time.perf_counter() - start,
+        reading=_read_features(backbone, task, dtype, arrays))
+    return _as_features(task, rows, arrays, meta)
+
+# %% ../nbs/12_features.ipynb #a3d43ed3
+def _complete_arrays(backbone, inputs, rows, key, batch_size, dtype):
+    "({name: (n, …)} of all rows, how many rows were computed now)."
+    folder = cache_dir()/'features'/key
     arrays, missing = _gather_used(folder, rows)
-    if len(missing):
-        _open_for_writing(folder, len(missing))
-        with in_use(folder):
-            _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype, desc=backbone.spec)
-            arrays, lost = _gather(folder, rows)
-        if len(lost): raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
-    splits = {k: np.flatnonzero(np.isin(rows, v)) if len(v) else np.zeros(0, np.int64) for k, v in task.splits.items()}
-    if task.kind.all_inputs: splits, y, groups = {}, rows, None # rows are inputs, and it is rows of the task that are split
-    else: y, groups = task.y[rows], None if task.groups is None else task.groups[rows]
-    meta = dict(key=key, dtype=dtype, batch_size=batch_size, computed=len(missing), seconds=time.perf_counter() - start, reading=_read_features(backbone, task, dtype, arrays))
-    return Features(arrays['x'], y, rows, groups, splits, arrays.get('probs'), meta)
+    if not len(missing): return arrays, 0
+    _open_for_writing(folder, len(missing))
+    with in_use(folder):
+        _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype)
+        arrays, lost = _gather(folder, rows)
+    if len(lost):
+        raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
+    return arrays, len(missing)
+
+def _as_features(task, rows, arrays, meta):
+    "Arrays by name as `Features`."
+    y, groups, splits = rows, None, {} # rows are inputs, and it is rows of the task that are split
+    if not task.kind.all_inputs:
+        y = task.y[rows]
+        groups = None if task.groups is None else task.groups[rows]
+        for name, split in task.splits.items():
+            splits[name] = np.flatnonzero(np.isin(rows, split))
+    return Features(
+        x=arrays['x'],
+        y=y,
+        ids=rows,
+        groups=groups,
+        splits=splits,
+        source_probs=arrays.get('probs'),
+        meta=meta)
 
 # %% ../nbs/12_features.ipynb #18a2f17b
-def long_note(
-    backbone:Backbone, # of texts
-    task:Task, # texts, or sentences of words
-    share:float, # of the texts, or of the words, that were too long
-) -> tuple: # of one sentence, or empty
-    "What became of texts that are longer than the network takes."
+def long_note(backbone, task, share):
+    "A tuple of one sentence on the share of texts or words that were too long; empty where there are none."
     if not share: return ()
     limit = backbone.preprocess.limit
-    if task.unit is not None and task.kind.whole_units: return (f'{share:.1%} of the words lie in sentences of more than {limit} tokens, which were read in several windows',)
-    return (f'{share:.1%} of the texts were cut at {limit} tokens',)
+    if task.unit is None or not task.kind.whole_units:
+        return (f'{share:.1%} of the texts were cut at {limit} tokens',)
+    long = f'{share:.1%} of the words are in sentences of more than {limit} tokens'
+    return (f'{long}, which were read in several windows',)
 
 # %% ../nbs/12_features.ipynb #6f40becb
 def _read_features(backbone, task, dtype, arrays):
@@ -303,7 +377,8 @@ MOST_UNKNOWN = .05 # share of unknown tokens above which the figures may say lit
 def _read_texts(reading, backbone, task, arrays):
     "The reading with how pairs are joined, and with texts that the tokenizer does not know."
     if 'unknown' not in arrays: return reading
-    first, of_words = task.inputs.items[0], task.medium.in_words
+    first = task.inputs.items[0]
+    of_words = task.medium.in_words
     if not of_words and not isinstance(first, str):
         reading = reading.add('pairs', _pair_in_words(backbone.preprocess, first))
     if of_words and backbone.preprocess.prefix:
@@ -311,8 +386,9 @@ def _read_texts(reading, backbone, task, arrays):
     reading = _read_unknown(reading, float(np.mean(arrays['unknown'])))
     empty = int(np.sum(arrays['empty']))
     if not empty: return reading
-    said = f"{empty:,} {'words' if of_words else 'texts'} without anything to read; their features say nothing about them"
-    return reading.add('empty texts', said, 'finding')
+    what = 'words' if of_words else 'texts'
+    text = f'{empty:,} {what} without anything to read; their features say nothing about them'
+    return reading.add('empty texts', text, 'finding')
 
 def _read_unknown(reading, share):
     "The reading with the share of tokens that the tokenizer does not know."
@@ -331,13 +407,20 @@ def _pair_in_words(preprocess, pair):
 def _all_rows(task):
     "The rows of the splits, or all inputs."
     if task.kind.all_inputs: return np.arange(len(task.inputs))
-    return np.concatenate([task.splits[k] for k in ('train', 'valid', 'test')])
+    names = ('train', 'valid', 'test')
+    return np.concatenate([task.splits[name] for name in names])
 
 def _check_rows(rows, task):
-    rows, n = np.atleast_1d(np.asarray(rows, np.int64)), len(task.y)
+    "Rows of the task as an array (n,), or an error where one does not exist or is named twice."
+    rows = np.atleast_1d(np.asarray(rows, np.int64))
+    n = len(task.y)
     if not len(rows): raise ValueError(f"No rows of {task.name!r} were asked for.")
-    if rows.min() < 0 or rows.max() >= n: raise ValueError(f"Row {int(rows.max() if rows.max() >= n else rows.min())} does not exist: {task.name!r} has {n} examples, counted from 0.")
-    if len(np.unique(rows)) < len(rows): raise ValueError(f"Row {int(np.bincount(rows).argmax())} of {task.name!r} is asked for twice; index the result instead.")
+    strange = impossible_row(rows, n)
+    if strange is not None:
+        raise ValueError(f"Row {strange} does not exist: {task.name!r} has {n} examples, counted from 0.")
+    counts = np.bincount(rows)
+    if counts.max() > 1:
+        raise ValueError(f"Row {int(counts.argmax())} of {task.name!r} is asked for twice; index the result instead.")
     return rows
 
 # %% ../nbs/12_features.ipynb #d45e3f69
@@ -346,24 +429,31 @@ MADE_AGAIN = ('features', 'hashes', 'readable') # parts of the cache that cost o
 # %% ../nbs/12_features.ipynb #2cd6d940
 def _size_of(path):
     "(bytes, time of last use) of a file or a folder."
-    files = [p for p in path.rglob('*') if p.is_file()] if path.is_dir() else []
-    found = [p.lstat() for p in [path, *files] if p.exists()]
-    size = sum(s.st_size for s, p in zip(found, [path, *files]) if not p.is_dir())
-    return size, max((s.st_mtime for s in found), default=0.)
+    files = [path]
+    if path.is_dir(): files = [p for p in path.rglob('*') if p.is_file()]
+    facts = [p.lstat() for p in files if p.exists()]
+    used = [fact.st_mtime for fact in facts]
+    if path.exists(): used.append(path.lstat().st_mtime)
+    return sum(fact.st_size for fact in facts), max(used, default=0.)
 
 def _entries():
     "Every entry of the cache: part, name, bytes, used, in_use."
-    root = cache_dir()
-    for path in sorted(root.glob('*/*')):
+    for path in sorted(cache_dir().glob('*/*')):
         if path.name.startswith('.'): continue
         size, used = _size_of(path)
-        yield dict(part=path.parent.name, name=path.name, bytes=size, used=pd.Timestamp(used, unit='s'), in_use=path.is_dir() and is_used(path))
+        yield dict(
+            part=path.parent.name,
+            name=path.name,
+            bytes=size,
+            used=pd.Timestamp(used, unit='s'),
+            in_use=path.is_dir() and is_used(path))
 
 # %% ../nbs/12_features.ipynb #707b9fc6
 def cache_info() -> pd.DataFrame: # part, name, bytes, used (time of last use, UTC), in_use; the least recently used first
     "What is in the cache."
-    rows = pd.DataFrame(list(_entries()), columns=['part', 'name', 'bytes', 'used', 'in_use'])
-    return rows.sort_values('used', kind='stable', ignore_index=True)
+    columns = ['part', 'name', 'bytes', 'used', 'in_use']
+    entries = pd.DataFrame(list(_entries()), columns=columns)
+    return entries.sort_values('used', kind='stable', ignore_index=True)
 
 # %% ../nbs/12_features.ipynb #2abad485
 UNITS = {'': 1, 'KB': 1e3, 'MB': 1e6, 'GB': 1e9, 'TB': 1e12}

@@ -19,11 +19,15 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #9f4c12de
 from .core import progress, read_list, unknown
-from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
+from .features import (
+    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
 from .models import randomize
-from .protocols import PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of, values_at
+from .protocols import (
+    PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
+    predictions_of, values_at)
 from .tasks import Task, nested_order, strata
+from .kind import KINDS, kind_of
 
 # %% ../nbs/14b_finetuning.ipynb #e79782f7
 @dataclass(frozen=True, eq=False)
@@ -431,3 +435,28 @@ def from_scratch(backbone, task, features, *, seed:int=0, **options):
     return fine_tune(randomized, task, features, seed=seed, **options)
 
 PROTOCOLS['from_scratch'] = from_scratch
+
+# %% ../nbs/14b_finetuning.ipynb #cbabf6fd
+def protocols_of(kind):
+    "{name: protocol} of a kind of task."
+    own = kind_of(kind).protocols
+    return PROTOCOLS if own is None else own()
+
+def all_protocols():
+    "{name: functions that it means}, one for each kind of task with protocols of its own."
+    found = {}
+    for protocols in (PROTOCOLS, *map(protocols_of, list(KINDS))):
+        for name, f in protocols.items():
+            functions = found.setdefault(name, [])
+            if f not in functions:
+                functions.append(f)
+    return found
+
+def protocol_for(name, kind):
+    "The function that a protocol's name means for a kind of task."
+    known = protocols_of(kind)
+    if name in known:
+        return known[name]
+    if name in PROTOCOLS:
+        raise ValueError(f"There is no {name!r} for {kind} tasks; there are {', '.join(known)}.")
+    raise unknown('protocol', name, known)

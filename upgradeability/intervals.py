@@ -18,7 +18,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
 from .kind import kind_of
-from .metrics import Metric, Predictions, all_class_names, check_examples, class_names, find_metric, ratio, unit_tables
+from .metrics import (
+    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, ratio, unit_tables)
 
 # %% ../nbs/13b_intervals.ipynb #74dc2c92
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['LONGEST', 'MEDIA', 'Inputs', 'digest', 'to_rgb', 'array_inputs', 'picture_problem', 'array_pictures', 'as_pictures',
-           'Prepared', 'Medium']
+__all__ = ['MEDIA', 'Inputs', 'digest', 'Medium']
 
 # %% ../nbs/02_media.ipynb #538f486e
 import numpy as np
@@ -44,36 +43,45 @@ def digest(
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'little')
 
 # %% ../nbs/02_media.ipynb #cf479ee5
-def to_rgb(
-    picture:Image.Image, # any mode; it is not changed
-) -> Image.Image: # mode RGB, 8 bits per channel
-    "Convert a picture by fixed rules: rotation applied, 16 bits scaled, transparency over white, extremely long ones squeezed."
+def to_rgb(picture):
+    "A picture of any mode in RGB: rotation applied, 16 bits scaled, transparency over white, extremely long ones squeezed."
     picture.load()
     picture = _squeezed(_upright(picture))
-    if picture.mode == 'F': raise ValueError("A picture of floating-point pixels has no known range: store it with 8 or 16 bits.")
-    if picture.mode.startswith('I'): return _by_strips(picture, _from_16_bits)
-    if picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info: return _by_strips(picture, _over_white)
-    if picture.mode == 'RGB': return picture # a copy of a large picture would be as large
-    return _by_strips(picture, lambda strip: strip.convert('RGB'))
+    if picture.mode == 'RGB' and 'transparency' not in picture.info:
+        return picture # a copy of a large picture would be as large
+    if picture.mode == 'F':
+        raise ValueError("A picture of floating-point pixels has no known range: store it with 8 or 16 bits.")
+    return _by_strips(picture, _conversion(picture))
 
 # %% ../nbs/02_media.ipynb #b2d41c01
 ORIENTATION = 0x0112 # where EXIF says how the camera was held
 
 def _upright(picture):
-    "The picture as it was meant; the same object where nothing has to be turned."
+    "The picture as the camera saw it; the same object where nothing has to be turned."
     turned = picture.getexif().get(ORIENTATION, 1) in range(2, 9)
     return ImageOps.exif_transpose(picture) if turned else picture
+
+def _conversion(picture):
+    "The function that makes a part of this picture RGB."
+    if picture.mode.startswith('I'): return _from_16_bits
+    is_transparent = picture.mode in ('RGBA', 'LA', 'PA') or 'transparency' in picture.info
+    return _over_white if is_transparent else _plain
+
+def _plain(picture):
+    "A picture as RGB by Pillow's own rules."
+    return picture.convert('RGB')
 
 def _from_16_bits(picture):
     "A picture of whole numbers up to 65535 as RGB."
     values = np.asarray(picture, np.int64).clip(0, 65535)
-    return Image.fromarray((values / 257).round().astype(np.uint8)).convert('RGB')
+    scaled = (values / 257).round()
+    return _plain(Image.fromarray(scaled.astype(np.uint8)))
 
 def _over_white(picture):
     "A picture with transparent parts as RGB."
     picture = picture.convert('RGBA')
     white = Image.new('RGBA', picture.size, 'white')
-    return Image.alpha_composite(white, picture).convert('RGB')
+    return _plain(Image.alpha_composite(white, picture))
 
 # %% ../nbs/02_media.ipynb #b2d41c03
 STRIP = 2**22 # pixels that are converted at once
@@ -98,53 +106,67 @@ def _squeezed(picture):
     width, height = picture.size
     size = min(width, LONGEST * height), min(height, LONGEST * width)
     if size == picture.size: return picture
-    if picture.mode.startswith('I;16'): return picture.resize(size, Image.Resampling.NEAREST)
-    return picture.resize(size, Image.Resampling.BOX if picture.mode not in ('1', 'P') else Image.Resampling.NEAREST)
+    cannot_mix = picture.mode in ('1', 'P') or picture.mode.startswith('I;16')
+    resampling = Image.Resampling.NEAREST if cannot_mix else Image.Resampling.BOX
+    return picture.resize(size, resampling)
 
 # %% ../nbs/02_media.ipynb #0ae37300
-def array_inputs(
-    x:np.ndarray, # (n, …) one example per row
-) -> Inputs: # `inputs[i]` is the i-th row, unchanged
-    "Rows of an array as examples."
+def is_numeric(values):
+    "Whether this is an array or a column of whole numbers, floats or truth values."
+    dtype = getattr(values, 'dtype', None)
+    return getattr(dtype, 'kind', 'O') in 'buif'
+
+def array_inputs(x):
+    "Rows of an array as examples: `inputs[i]` is the i-th row, unchanged."
     x = np.asarray(x)
-    if x.dtype.kind not in 'buif' or x.ndim < 2 or not x.size: raise ValueError(f"An array of examples needs one numeric row per example; got shape {x.shape}, type {x.dtype}.")
+    if not is_numeric(x) or x.ndim < 2 or not x.size:
+        raise ValueError(
+            f"An array of examples needs one numeric row per example; got shape {x.shape}, type {x.dtype}.")
     form = f'{x.dtype.str} {x.shape[1:]} '.encode() # the same bytes in another shape are another example
-    return Inputs(x, lambda row: row, np.array([digest(form + r.tobytes()) for r in x], np.uint64))
+    digests = [digest(form + row.tobytes()) for row in x]
+    return Inputs(x, _same, np.array(digests, np.uint64))
+
+def _same(row):
+    "The row itself."
+    return row
 
 # %% ../nbs/02_media.ipynb #db690e63
-def picture_problem(
-    x:np.ndarray, # (n, …) rows that may be pictures
-) -> str|None: # None if they are
-    "Why rows of `x` are no pictures, and what would make them some; None if they are."
-    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and x.shape[3] not in (1, 3, 4): return "channels come first: use x.transpose(0, 2, 3, 1)"
-    if x.ndim not in (3, 4) or x.ndim == 4 and x.shape[3] not in (1, 3, 4): return "pictures have the shape (n, h, w) or (n, h, w, 1|3|4)"
+def picture_problem(x):
+    "Why rows of an array are no pictures, and what would make them some; None if they are."
+    has_channels = x.ndim == 4 and x.shape[3] in (1, 3, 4)
+    if x.ndim == 4 and not has_channels and x.shape[1] in (1, 3, 4):
+        return "channels come first: use x.transpose(0, 2, 3, 1)"
+    if x.ndim != 3 and not has_channels:
+        return "pictures have the shape (n, h, w) or (n, h, w, 1|3|4)"
     if x.dtype == np.uint8: return None
-    if x.dtype.kind != 'f': return f"{x.dtype} values have no known range: bring them to 0 … 255 and use x.astype('uint8')"
+    if x.dtype.kind != 'f':
+        return f"{x.dtype} values have no known range: bring them to 0 … 255 and use x.astype('uint8')"
     low, high = float(np.min(x)), float(np.max(x))
     if not np.isfinite(low + high): return "there are NaN or infinite values"
-    if low < 0 or high > 1: return f"floats reach from {low:.3g} to {high:.3g}, pictures from 0 to 1: rescale, for instance x / 255"
+    if low >= 0 and high <= 1: return None
+    return f"floats reach from {low:.3g} to {high:.3g}, pictures from 0 to 1: rescale, for instance x / 255"
 
 # %% ../nbs/02_media.ipynb #80a61a70
-def array_pictures(
-    x:np.ndarray, # (n, h, w) or (n, h, w, 1|3|4), uint8 or floats in [0, 1]
-) -> Inputs: # `inputs[i]` is an RGB picture
-    "Rows of an array as pictures, for models that bring their own preprocessing."
+def array_pictures(x):
+    "Rows of an array as RGB pictures, for models that bring their own preprocessing."
     return as_pictures(array_inputs(x))
 
 # %% ../nbs/02_media.ipynb #370556d8
-def as_pictures(
-    inputs:Inputs, # rows of an array, or pictures already
-) -> Inputs: # `inputs[i]` is an RGB picture; the digests stay
-    "The same examples, read as pictures."
+def as_pictures(inputs):
+    "Rows of an array, or pictures already, as RGB pictures; the digests stay."
     x = inputs.items
     if not isinstance(x, np.ndarray): return inputs
-    if problem := picture_problem(x): raise ValueError(f"This array of shape {x.shape} and type {x.dtype} holds no pictures: {problem}.")
+    problem = picture_problem(x)
+    if problem:
+        raise ValueError(f"This array of shape {x.shape} and type {x.dtype} has no pictures: {problem}.")
     return replace(inputs, read=_row_picture)
 
 # %% ../nbs/02_media.ipynb #9c0ef1bf
 def _row_picture(row):
+    "A row of an array as an RGB picture."
     if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
-    return to_rgb(Image.fromarray(row[..., 0] if row.ndim == 3 and row.shape[2] == 1 else row))
+    is_grey = row.ndim == 3 and row.shape[2] == 1
+    return to_rgb(Image.fromarray(row[..., 0] if is_grey else row))
 
 # %% ../nbs/02_media.ipynb #df21460f
 @dataclass(frozen=True, eq=False)
@@ -152,26 +174,30 @@ class Prepared(Inputs):
     "Examples as a backbone takes them, and how they become batches."
     collate: Callable|None = None # list of texts -> batch; None: tensors, which are stacked
     lengths: Callable|None = None # positions -> (n,) padded length of each; None: all are alike
-    unit: np.ndarray|None = None # (rows,) position in `items` of what each row stands in; None: row i is item i
+    unit: np.ndarray|None = None # (rows,) position in `items` that each row is part of; None: row i is item i
 
 # %% ../nbs/02_media.ipynb #e6fc5f50
 def read_example(inputs, i):
+    "The i-th example; an error names it."
     try: return inputs[i]
-    except OSError as e: raise OSError(f"{example_name(inputs, i)} cannot be read: {e}") from e
-    except Exception as e: raise ValueError(f"{example_name(inputs, i)} cannot be read or preprocessed ({type(e).__name__}: {e}).") from e
+    except OSError as e:
+        raise OSError(f"{example_name(inputs, i)} cannot be read: {e}") from e
+    except Exception as e:
+        raise ValueError(f"{example_name(inputs, i)} cannot be read or preprocessed ({type(e).__name__}: {e}).") from e
 
 def example_name(inputs, i):
-    "An example as a reader may find it."
-    item = inputs.items[int(i)]
-    begin = _beginning(item)
-    return f'example {int(i)}' + (f' ({begin})' if begin else '')
+    "An example in words: its position and its beginning."
+    begin = _beginning(inputs.items[int(i)])
+    name = f'example {int(i)}'
+    return f'{name} ({begin})' if begin else name
 
 def _beginning(item):
-    "The first characters of a path, a text, a pair of texts or a sentence; nothing of other examples."
+    "The first characters of a path, a text, a pair of texts or a sentence; '' for other examples."
     is_texts = isinstance(item, (tuple, list)) and all(isinstance(part, str) for part in item)
-    if not is_texts and not isinstance(item, (str, Path)): return ''
-    plain = ' '.join(item) if is_texts else str(item)
-    return plain[:200].encode('utf-8', 'backslashreplace').decode()
+    if is_texts: item = ' '.join(item)
+    if not isinstance(item, (str, Path)): return ''
+    plain = str(item)[:200]
+    return plain.encode('utf-8', 'backslashreplace').decode()
 
 # %% ../nbs/02_media.ipynb #47faed1b
 def _prepare_texts(backbone, task, hold):
@@ -218,7 +244,9 @@ def _prepare_pictures(backbone, task, hold):
     return Prepared(pictures.items, prepare, task.inputs.digests)
 
 # %% ../nbs/02_media.ipynb #92a34911
-def _first_row(inputs): return np.asarray(inputs[0], np.float32)
+def _first_row(inputs):
+    "The first row, as float32."
+    return np.asarray(inputs[0], np.float32)
 
 def _middling_text(inputs):
     "The text, or the words of the sentence, of median length."
@@ -226,7 +254,9 @@ def _middling_text(inputs):
     order = np.argsort(lengths, kind='stable')
     return inputs[int(order[len(inputs) // 2])]
 
-def _no_example(inputs): return None # the preprocessing brings any picture to one size
+def _no_example(inputs):
+    "None: the preprocessing brings any picture to one size."
+    return None
 
 # %% ../nbs/02_media.ipynb #889773ce
 def _text_batch(backbone, example, n):
@@ -270,13 +300,17 @@ class Medium:
     def __repr__(self): return f'Medium({self.name!r})'
 
 # %% ../nbs/02_media.ipynb #d0df3424
-MEDIA = {m.name: m for m in (
-    Medium('image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures),
-    Medium('array', 'arrays', 'images', usual=_first_row, reduced=False),
-    Medium('text', 'texts', 'texts', is_text=True, usual=_middling_text, gallery='texts', prepare=_prepare_texts,
-           batch=_text_batch, has_encode=True, rates=(3e-5, 1e-4, 3e-4)), # transformers are trained more gently
-    Medium('words', 'sentences of words', 'words', is_text=True, in_words=True, usual=_middling_text, gallery='texts'),
-)}
+_pictures = Medium('image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures)
+_arrays = Medium('array', 'arrays', 'images', usual=_first_row, reduced=False)
+_texts = Medium(
+    'text', 'texts', 'texts', is_text=True, usual=_middling_text, gallery='texts',
+    prepare=_prepare_texts, batch=_text_batch, has_encode=True,
+    rates=(3e-5, 1e-4, 3e-4)) # transformers are trained more gently
+_sentences = Medium(
+    'words', 'sentences of words', 'words', is_text=True, in_words=True,
+    usual=_middling_text, gallery='texts')
+
+MEDIA = {m.name: m for m in (_pictures, _arrays, _texts, _sentences)}
 
 # %% ../nbs/02_media.ipynb #0564564c
 def medium_of(what):

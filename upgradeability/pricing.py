@@ -28,7 +28,8 @@ def count_flops(module, batch):
     torch.backends.mha.set_fastpath_enabled(False) # PyTorch's counter takes fused operations for nothing
     counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter: module(batch)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            module(batch)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops()
@@ -69,7 +70,8 @@ def cost(
     one, _ = _batch(backbone, example, 1)
     backbone = complete(backbone, one)
     dtype = resolve_dtype(dtype, backbone)
-    network = partial(backbone.encode, backbone.module) if backbone.medium.has_encode else backbone.module
+    network = backbone.module
+    if backbone.medium.has_encode: network = partial(backbone.encode, network)
     return dict(
         model=backbone.spec,
         parameters=backbone.n_params,

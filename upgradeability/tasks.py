@@ -5,15 +5,14 @@
 # %% ../nbs/03_tasks.ipynb #f218e2cc
 from __future__ import annotations
 import re, warnings, unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['SPLIT_NAMES', 'one_label_each', 'strip_labels', 'encode_labels', 'nested_order', 'split_valid', 'split_test',
-           'split_of', 'named_splits', 'settle_splits', 'strata', 'Task', 'grade_values', 'withheld', 'make_task',
-           'leaked']
+__all__ = ['Task', 'make_task']
 
 # %% ../nbs/03_tasks.ipynb #ecf59598
 import numpy as np, pandas as pd
@@ -22,50 +21,61 @@ import numpy as np, pandas as pd
 from .core import fingerprint, folded_name, unknown
 from .reading import decodable, Reading, reading_html, reading_text
 from .kind import Kind, kind_of
-from .media import Inputs, Medium, medium_of
+from .media import Inputs, is_numeric, Medium, medium_of
 
 # %% ../nbs/03_tasks.ipynb #dc0b6765
-def one_label_each(
-    labels:Sequence, # (n,) what stands for the label of each example
-    where:str='', # the column or task that it was read from
-) -> Sequence: # (n,) the same, lists of one label as that label
-    "Labels, unless examples have several."
+LISTS = (list, tuple, set, frozenset, np.ndarray) # types of several labels
+
+def one_label_each(labels, where=''):
+    "Labels (n,), lists of one label as that label; an error where examples have several. `where`: the column or task."
     if isinstance(labels, tuple): labels = list(labels)
     if not isinstance(labels, list):
         labels = _one_column(np.asarray(labels), where)
-        if labels.dtype.kind in 'buif': return labels
-    are_lists = [isinstance(l, (list, tuple, set, frozenset, np.ndarray)) for l in labels]
+        if is_numeric(labels): return labels
+    are_lists = [isinstance(label, LISTS) for label in labels]
     if any(are_lists): return _only_entries(labels, are_lists, where)
-    texts = pd.Series([l for l in labels if isinstance(l, str)], dtype=object)
-    found = _joined(texts.value_counts())
-    if found: raise _several(f"{found.rows:,} of {len(labels):,} labels join several by {found.separator!r}, such as {found.example!r}", where)
-    return labels
+    texts = [label for label in labels if isinstance(label, str)]
+    found = _joined(pd.Series(texts, dtype=object).value_counts())
+    if not found: return labels
+    raise _several(
+        f"{found.rows:,} of {len(labels):,} labels join several by {found.separator!r}, "
+        f"such as {found.example!r}", where)
 
 # %% ../nbs/03_tasks.ipynb #c96d1930
 def _several(what, where):
     "The error for several labels per example."
     place = f' of {where}' if where else ''
-    return ValueError(f"Several labels per example{place}: {what}. One label per example is needed: keep the main one, or make a yes/no task of "
-                      "each label (a column with yes or no, or 1 or 0).")
+    return ValueError(
+        f"Several labels per example{place}: {what}. One label per example is needed: keep the main one, "
+        "or make a yes/no task of each label (a column with yes or no, or 1 or 0).")
 
 def _one_column(labels, where=''):
     "Labels (n,) of an array (n,) or (n, 1)."
-    if labels.ndim == 2 and labels.shape[1] == 1: return labels[:, 0]
     if labels.ndim == 1: return labels
+    is_table = labels.ndim == 2
+    if is_table and labels.shape[1] == 1: return labels[:, 0]
     shape = f"Labels have the shape {labels.shape}"
-    if labels.ndim == 2 and labels.dtype.kind in 'buif' and np.isin(labels, (0, 1)).all() and (labels.sum(1) != 1).any():
-        row = int(np.flatnonzero(labels.sum(1) != 1)[0])
-        raise _several(f"{shape}, and row {row} has {int(labels[row].sum())} ones", where)
+    if is_table and is_numeric(labels) and np.isin(labels, (0, 1)).all():
+        for row, ones in enumerate(labels.sum(1)):
+            if ones != 1: raise _several(f"{shape}, and row {row} has {int(ones)} ones", where)
     raise ValueError(f"{shape}: one label per example is needed; for one-hot rows use y.argmax(1).")
 
+# %% ../nbs/03_tasks.ipynb #c96d1931
+FLAGS = {'0', '1', '0.0', '1.0', 'True', 'False'} # what an entry of a one-hot row may be
+
 def _only_entries(labels, are_lists, where):
-    "The entries of lists that hold one each."
-    if all(are_lists) and all(len(l) == 1 for l in labels): return [next(iter(l)) for l in labels]
-    rows = [list(l) for l, is_list in zip(labels, are_lists) if is_list]
-    widths, values = {len(r) for r in rows}, {str(v) for r in rows for v in r}
-    if all(are_lists) and len(widths) == 1 and values <= {'0', '1', '0.0', '1.0', 'True', 'False'}: return _one_column(np.array(rows, float), where)
-    first = next(i for i, l in enumerate(labels) if are_lists[i] and len(l) != 1) if any(len(r) != 1 for r in rows) else are_lists.index(True)
-    raise _several(f"{sum(are_lists):,} of {len(labels):,} rows hold lists, row {first} {list(labels[first])[:5]!r}", where)
+    "The entries of lists that have one each."
+    at = np.flatnonzero(are_lists).tolist()
+    rows = [list(labels[i]) for i in at]
+    widths = {len(row) for row in rows}
+    if len(rows) == len(labels) and len(widths) == 1:
+        if widths == {1}: return [entry for [entry] in rows]
+        if FLAGS.issuperset(str(entry) for row in rows for entry in row):
+            return _one_column(np.array(rows, float), where)
+    several = [i for i, row in zip(at, rows) if len(row) != 1]
+    first = [*several, *at][0]
+    example = list(labels[first])[:5]
+    raise _several(f"{len(rows):,} of {len(labels):,} rows are lists, row {first} {example!r}", where)
 
 # %% ../nbs/03_tasks.ipynb #df6b684e
 @dataclass(frozen=True)
@@ -78,93 +88,113 @@ class _Join:
 
 def _joined(counts, least=.05):
     "The first sure `_Join` among labels, given as a Series of their numbers; None where there is none."
-    if _listed(counts): return _Join('a list in text', int(counts.sum()), counts.index[0], True)
-    found = (_join_by(separator, counts) for separator in '|;,')
-    return next((j for j in found if j and j.sure and j.rows >= max(2, least * counts.sum())), None)
+    n = int(counts.sum())
+    if _are_written_lists(counts): return _Join('a list in text', n, counts.index[0], True)
+    enough = max(2, least * n)
+    for separator in '|;,':
+        join = _join_by(separator, counts)
+        if join and join.sure and join.rows >= enough: return join
+    return None
 
-def _listed(counts):
+def _are_written_lists(counts):
     "Whether nearly all labels are lists that were written as text."
-    lists = [str(l).startswith('[') and str(l).endswith(']') for l in counts.index]
-    return bool(len(counts)) and counts[lists].sum() >= .9 * counts.sum()
+    if not len(counts): return False
+    are_lists = [label.startswith('[') and label.endswith(']') for label in map(str, counts.index)]
+    return counts[are_lists].sum() >= .9 * counts.sum()
 
+# %% ../nbs/03_tasks.ipynb #df6b684f
 def _join_by(separator, counts):
-    "What a separator joins; None where no label has it between two parts."
-    parts = {l: [o.strip() for o in l.split(separator) if o.strip()] for l in counts.index}
-    joined = [l for l in counts.index if len(parts[l]) > 1]
+    "What a separator joins, as a `_Join`; None where no label has it between two parts."
+    parts = {label: _parts(label, separator) for label in counts.index}
+    joined = {label: own for label, own in parts.items() if len(own) > 1}
     if not joined: return None
-    owners = Counter(part for l in counts.index for part in set(parts[l]))
-    recurring = [l for l in joined if all(owners[part] > 1 for part in parts[l])]
-    alone = set(counts.index)
-    needs_alone = separator == ',' and not any(part in alone for l in joined for part in parts[l])
-    rows = int(counts[joined].sum())
-    sure = counts[recurring].sum() >= rows / 2 and not needs_alone
-    return _Join(separator, rows, joined[0], bool(sure))
+    n_labels = Counter(chain(*map(set, parts.values())))
+    recurring = [label for label, own in joined.items() if all(n_labels[part] > 1 for part in own)]
+    rows = int(counts[list(joined)].sum())
+    sure = counts[recurring].sum() >= rows / 2
+    if separator == ',': sure = sure and not parts.keys().isdisjoint(chain(*joined.values()))
+    return _Join(separator, rows, next(iter(joined)), bool(sure))
+
+def _parts(label, separator):
+    "What a label consists of between separators, without blanks and empty parts."
+    parts = map(str.strip, label.split(separator))
+    return [part for part in parts if part]
 
 # %% ../nbs/03_tasks.ipynb #b8d79069
-BLANKS = ''.join(c for c in map(chr, range(0x3001)) if c.isspace()) + '\u200b\u200c\u200d\u2060\ufeff'
+_SPACES = [c for c in map(chr, range(0x3001)) if c.isspace()]
+BLANKS = ''.join(_SPACES) + '\u200b\u200c\u200d\u2060\ufeff'
 
 # %% ../nbs/03_tasks.ipynb #7935d142
-def strip_labels(
-    labels:Sequence, # (n,) labels of any type
-) -> tuple: # the labels without blanks around them, and how many had some
-    "Labels without the blanks around them."
-    if getattr(getattr(labels, 'dtype', None), 'kind', 'O') in 'buif': return labels, 0
-    given = list(labels) if isinstance(labels, (list, tuple)) else np.asarray(labels).tolist()
-    stripped = [l.strip(BLANKS) if isinstance(l, str) else l for l in given]
-    n = sum(isinstance(a, str) and a != b for a, b in zip(given, stripped))
+def strip_labels(labels):
+    "(labels without blanks around them, how many had some)."
+    if is_numeric(labels): return labels, 0
+    is_list = isinstance(labels, (list, tuple))
+    given = labels if is_list else np.asarray(labels).tolist()
+    stripped = [_stripped(label) for label in given]
+    n = sum(old is not new and old != new for old, new in zip(given, stripped))
     return (stripped, n) if n else (labels, 0)
 
+def _stripped(label):
+    "A text without blanks around it; other labels as they are."
+    return label.strip(BLANKS) if isinstance(label, str) else label
+
 # %% ../nbs/03_tasks.ipynb #4942fa6c
-def encode_labels(
-    labels:Sequence, # (n,) integers, booleans or text
-    classes:Sequence|None=None, # names in the wanted order; None: sorted as found
-) -> tuple: # (n,) int64 codes and the tuple of class names
-    "Labels as codes into class names."
+def encode_labels(labels, classes=None):
+    "((n,) int64 codes, the tuple of class names) of labels; `classes`: names in the wanted order, None: sorted."
     labels, _ = strip_labels(one_label_each(labels))
-    labels = _storable(labels if isinstance(labels, list) else np.asarray(labels))
-    values = pd.Series(labels)
+    values = pd.Series(_storable(labels))
     _refuse_unusable(values)
-    names = sorted(pd.unique(values)) if classes is None else _names_like(_storable(list(classes)), values)
-    if len(names) < 2: raise ValueError(f"Only one class, {str(names[0])!r}: there is nothing to tell apart.")
-    if len(set(names)) < len(names): raise ValueError(f"The class {next(n for n in names if names.count(n) > 1)!r} is named twice.")
-    codes = pd.Index(names).get_indexer(values)
-    if (codes < 0).any(): raise unknown('label', str(values[codes < 0].iloc[0]), names)
-    return codes.astype(np.int64), tuple(str(c) for c in names)
+    found = pd.unique(values)
+    names = sorted(found) if classes is None else _names_like(classes, found)
+    if len(names) < 2: raise ValueError(f"Only one class, {str(names[0])!r}: there is nothing to distinguish.")
+    index = pd.Index(names)
+    is_twin = index.duplicated(keep=False)
+    if is_twin.any(): raise ValueError(f"The class {names[int(is_twin.argmax())]!r} is named twice.")
+    codes = index.get_indexer(values)
+    strange = values[codes < 0]
+    if len(strange): raise unknown('label', str(strange.iloc[0]), names)
+    return codes.astype(np.int64), tuple(map(str, names))
 
 # %% ../nbs/03_tasks.ipynb #062a84af
 def _storable(names):
-    "Names of which a table can be made; what is no text stays as it is."
-    if isinstance(names, np.ndarray) and names.dtype.kind not in 'OU': return names
-    return [decodable(o) if isinstance(o, str) else o for o in names]
+    "Labels or names of which a table can be made; anything but text stays as it is."
+    if not isinstance(names, (list, tuple)):
+        names = np.asarray(names)
+        if names.dtype.char not in 'OU': return names
+    return [decodable(name) if isinstance(name, str) else name for name in names]
 
 # %% ../nbs/03_tasks.ipynb #d446f02d
 def _refuse_unusable(values):
     "An error where labels are missing, are fractions, or mix text and numbers."
     if not len(values): raise ValueError("There are no labels: a task needs examples of at least two classes.")
     missing = np.flatnonzero(values.isna() | (values == ''))
-    if len(missing): raise ValueError(f"{len(missing)} labels are missing, the first at rows {missing[:5].tolist()}.")
-    if values.dtype.kind == 'f' or isinstance(values.iloc[0], float): raise ValueError(f"Labels are floats (such as {float(values.iloc[0])}); classes are integers or text: use y.astype(int).")
+    if len(missing):
+        raise ValueError(f"{len(missing)} labels are missing, the first at rows {missing[:5].tolist()}.")
+    first = values.iloc[0]
+    if isinstance(first, (float, np.floating)):
+        raise ValueError(
+            f"Labels are floats (such as {float(first)}); classes are integers or text: use y.astype(int).")
     found = pd.unique(values)
-    other = [v for v in found if isinstance(v, str) != isinstance(found[0], str)]
-    if other: raise ValueError(f"Labels mix text and numbers, such as {found[0]!r} and {other[0]!r}: make them all text.")
+    is_text = [isinstance(label, str) for label in found]
+    if len(set(is_text)) > 1:
+        other = found[is_text.index(not is_text[0])]
+        raise ValueError(f"Labels mix text and numbers, such as {first!r} and {other!r}: make them all text.")
 
-def _names_like(classes, values):
-    "Names of classes in the given order, without blanks around them, as numbers where the labels are numbers."
-    names, _ = strip_labels(list(classes))
-    found = pd.unique(values)
-    if any(isinstance(v, str) for v in found) or not all(isinstance(n, str) for n in names): return names
-    by_text = {str(v): v for v in found}
-    return [by_text.get(n, n) for n in names]
+def _names_like(classes, found):
+    "Names of classes in the given order, without blanks around them, as numbers where the labels found are numbers."
+    names, _ = strip_labels(_storable(list(classes)))
+    has_text = any(isinstance(label, str) for label in found)
+    if has_text or not all(isinstance(name, str) for name in names): return names
+    number = {str(label): label for label in found}
+    return [number.get(name, name) for name in names]
 
 # %% ../nbs/03_tasks.ipynb #b30880a4
-def nested_order(
-    y:np.ndarray, # (n,) class codes
-    seed:int=0, # which of the many such orders
-) -> np.ndarray: # (n,) a permutation of the rows
-    "An order of which every beginning holds the classes in proportion."
+def nested_order(y, seed=0):
+    "(n,) a permutation of rows, by their class codes (n,), of which every beginning has the classes in proportion."
     shuffled = np.random.default_rng(seed).permutation(len(y))
-    rank = _rank_within(y[shuffled])
-    return shuffled[np.argsort(rank / np.bincount(y)[y[shuffled]], kind='stable')]
+    shuffled_y = y[shuffled]
+    share = _rank_within(shuffled_y) / np.bincount(y)[shuffled_y]
+    return shuffled[np.argsort(share, kind='stable')]
 
 # %% ../nbs/03_tasks.ipynb #f08e2b91
 def _rank_within(y):
@@ -172,88 +202,92 @@ def _rank_within(y):
     return pd.Series(y).groupby(y).cumcount().to_numpy()
 
 # %% ../nbs/03_tasks.ipynb #4c4861da
-def split_valid(
-    y:np.ndarray, # (n,) class codes of the training rows, in nested order
-) -> np.ndarray: # (n,) True where the row is for choosing
-    "Every fifth label of each class, or none where a class has fewer than five."
-    if np.unique(y, return_counts=True)[1].min() < 5: return np.zeros(len(y), bool)
+def split_valid(y):
+    "(n,) True for every fifth label of each class, in nested order; all False where a class has fewer than five."
+    _, counts = np.unique(y, return_counts=True)
+    if counts.min() < 5: return np.zeros(len(y), bool)
     return _rank_within(y) % 5 == 4
 
 # %% ../nbs/03_tasks.ipynb #a564dbd9
-def split_test(
-    y:np.ndarray, # (n,) class codes
-    seed:int=0, # which rows
-    share:float=.25, # of each class, rounded, at least one
-) -> np.ndarray: # (n,) True where the row is for testing
-    "A stratified test set."
-    counts = np.bincount(y)
-    order, test = nested_order(y, seed), np.zeros(len(y), bool)
-    test[order] = _rank_within(y[order]) < np.maximum(1, np.round(counts * share))[y[order]]
-    return test
+def split_test(y, seed=0, share=.25):
+    "(n,) True for a share of each class, rounded, and for at least one row."
+    wanted = np.round(np.bincount(y) * share)
+    wanted = np.maximum(1, wanted)
+    order = nested_order(y, seed)
+    ordered = y[order]
+    is_test = np.zeros(len(y), bool)
+    is_test[order] = _rank_within(ordered) < wanted[ordered]
+    return is_test
 
 # %% ../nbs/03_tasks.ipynb #94adcfe5
-SPLIT_NAMES = {word: split for split, words in dict(
+_BY_SPLIT = dict(
     train='train training trn trainval',
     valid='valid validation validate val dev devel development eval evaluation testa',
-    test='test testing tst testb').items() for word in words.split()} # in small letters
+    test='test testing tst testb')
+SPLIT_NAMES = {} # word in small letters -> split
+for _split, _words in _BY_SPLIT.items(): SPLIT_NAMES |= dict.fromkeys(_words.split(), _split)
 
-_NEUTRAL = set('set sets data dataset image images img imgs picture pictures photo photos text texts file files folder dir '
-               'split part seg sample samples example examples of the'.split())
+_NEUTRAL = set('set sets data dataset image images img imgs picture pictures photo photos text texts '
+               'file files folder dir split part seg sample samples example examples of the'.split())
 _WORDS = re.compile(r'[A-Z]?[a-z]+|[A-Z]+|[^\W\d_A-Za-z]+') # 'TrainSet' has two
-_GLUED = re.compile(f"({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?:set|data|images|imgs)?")
+_LONGEST_FIRST = sorted(SPLIT_NAMES, key=len, reverse=True)
+_GLUED = re.compile(f"({'|'.join(_LONGEST_FIRST)})(?:set|data|images|imgs)?")
 
 # %% ../nbs/03_tasks.ipynb #015c7f93
-def split_of(
-    name:str, # of a folder, of a file without its ending, or of a part of a set
-    anywhere:bool=False, # other words may be beside it, as in 'emerging.test.annotated'
-) -> str|None: # 'train', 'valid' or 'test'; None: the name speaks of no split
-    "The split that a name means."
-    words = [w.lower() for w in _WORDS.findall(str(name))]
-    found = [m[1] for m in map(_GLUED.fullmatch, words) if m]
-    others = [w for w in words if not _GLUED.fullmatch(w) and w not in _NEUTRAL]
-    splits = list(dict.fromkeys(SPLIT_NAMES[w] for w in found))
-    if len(splits) != 1 or others and not anywhere: return None
-    return splits[0]
+SPLITS = ('train', 'valid', 'test')
+
+def split_of(name, anywhere=False):
+    "'train', 'valid', 'test' or None, whichever a name means; `anywhere`: beside other words, as in 'emerging.test.annotated'."
+    splits, n_others = set(), 0
+    for word in _WORDS.findall(str(name)):
+        word = word.lower()
+        is_split = _GLUED.fullmatch(word)
+        if is_split: splits.add(SPLIT_NAMES[is_split[1]])
+        elif word not in _NEUTRAL: n_others += 1
+    if len(splits) != 1 or n_others and not anywhere: return None
+    return splits.pop()
 
 # %% ../nbs/03_tasks.ipynb #22422bbf
-def named_splits(
-    names:Iterable, # of folders, of files, or of parts of a set
-    place:str, # where they are, for the message
-    anywhere:bool=False, # as in `split_of`
-    endings:Sequence=(), # endings of files, such as '.csv', that are not part of the names
-) -> dict: # {split: its name}, train first; names of no split are left out
-    "Which name is which split."
+def named_splits(names, place, anywhere=False, endings=()):
+    "{split: its name} among names at a place, train first; `endings` of files are not part of the names."
     found = {}
     for name in map(str, names):
         ending = Path(name).suffix
-        split = split_of(name.removesuffix(ending) if ending.lower() in endings else name, anywhere)
+        is_file = ending.lower() in endings
+        split = split_of(name.removesuffix(ending) if is_file else name, anywhere)
         if split is None: continue
-        if split in found: raise ValueError(f"{place} has two for {split}, {found[split]!r} and {name!r}: keep one of them, or join them.")
+        if split in found:
+            raise ValueError(
+                f"{place} has two for {split}, {found[split]!r} and {name!r}: keep one of them, or join them.")
         found[split] = name
-    return {k: found[k] for k in ('train', 'valid', 'test') if k in found}
+    return {split: found[split] for split in SPLITS if split in found}
 
 # %% ../nbs/03_tasks.ipynb #05dfc15c
-def settle_splits(
-    found:dict, # {split: its name}, of `named_splits`
-    place:str, # where they are, for the message
-) -> tuple: # {split: its name}, '' for a train split that is divided; the Reading of it
-    "Which split serves as what."
+def settle_splits(found, place):
+    "({split: its name}, '' for a train split that is divided; the `Reading` of it), from `named_splits`."
     if 'train' not in found:
         names = ', '.join(map(repr, found.values())) or 'no split'
         raise ValueError(f"{place} has {names}, and no train: name the training examples 'train'.")
-    if 'test' in found: rule, settled = None, dict(found)
-    elif 'valid' in found:
-        rule = f"there is no test split: {found['valid']!r} is the test set, and valid is drawn from {found['train']!r}"
-        settled = {'train': found['train'], 'test': found['valid']}
-    else: rule, settled = f"there is only {found['train']!r}: valid and test are drawn from it", {'': found['train']}
-    reading = Reading() if rule is None else Reading().add('split rule', rule, 'guess')
-    return settled, reading.add('splits from', {k or 'all': name for k, name in settled.items()})
+    settled, reading = dict(found), Reading()
+    if 'test' not in found:
+        settled, rule = _without_test(**found)
+        reading = reading.add('split rule', rule, 'guess')
+    names = {split or 'all': name for split, name in settled.items()}
+    return settled, reading.add('splits from', names)
+
+def _without_test(train, valid=None):
+    "({split: its name}, the rule) where there is no test split."
+    if valid is None: return {'': train}, f"there is only {train!r}: valid and test are drawn from it"
+    rule = f"there is no test split: {valid!r} is the test set, and valid is drawn from {train!r}"
+    return dict(train=train, test=valid), rule
 
 # %% ../nbs/03_tasks.ipynb #afc9a2a5
-def strata(
-    task:Task, # any task
-) -> tuple: # (n,) unit of each row, which is drawn as a whole; (m,) class of each unit, by which units are drawn in proportion
-    "What is drawn when rows are drawn, and in which proportions."
+def learned_rows(splits):
+    "Rows of train and valid together."
+    return np.concatenate([splits['train'], splits['valid']])
+
+def strata(task):
+    "((n,) unit of each row, which is drawn as a whole; (m,) class of each unit, for drawing in proportion)."
     return task.kind.strata(task.y, task.unit)
 
 # %% ../nbs/03_tasks.ipynb #d7779c7b
@@ -277,8 +311,9 @@ class Task:
     @property
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
         "Labels of train and valid together."
-        rows = np.concatenate([self.splits['train'], self.splits['valid']])
-        return len(np.unique(self.unit[rows])) if self.kind.whole_units else len(rows)
+        rows = learned_rows(self.splits)
+        if not self.kind.whole_units: return len(rows)
+        return len(np.unique(self.unit[rows]))
 
     @property
     def digests(self) -> np.ndarray: # (n,) uint64; words of one sentence share it
@@ -293,7 +328,8 @@ class Task:
     def __repr__(self):
         return reading_text(self._summary, self.reading)
 
-    def _repr_html_(self): return reading_html({self._summary: self.reading})
+    def _repr_html_(self):
+        return reading_html({self._summary: self.reading})
 
     @property
     def _summary(self):
@@ -312,9 +348,10 @@ class Task:
         pool = _units_to_draw(self)
         least = len(np.unique(stratum[pool])) if self.kind.has_classes else 2
         n = _checked_size(n, len(pool), self.n_train, least, self.name)
-        splits = _train_and_valid(unit, stratum, pool, seed, n)
-        self.kind.check_labels(self.name, self.y, np.r_[splits['train'], splits['valid']], self.splits['test'], self.classes)
-        return replace(self, splits=self.splits | splits, origin=self.origin | dict(train='drawn', valid='drawn'))
+        splits = self.splits | _train_and_valid(unit, stratum, pool, seed, n)
+        self.kind.check_labels(self.name, self.y, learned_rows(splits), splits['test'], self.classes)
+        origin = self.origin | dict(train='drawn', valid='drawn')
+        return replace(self, splits=splits, origin=origin)
 
 # %% ../nbs/03_tasks.ipynb #a31f06d7
 def _is_whole(n):
@@ -324,100 +361,145 @@ def _is_whole(n):
 def _checked_size(n, most, whole, least, name):
     "A number of labels, or an error that says which numbers are possible."
     if not _is_whole(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
-    too_many = f"n_train={int(n)} is more than the {most} training labels of {name!r}"
-    if most < n < whole:
-        raise ValueError(f"{too_many} and fewer than the {whole} of train and its official valid, which is used as a whole or not at all: "
-                         f"up to {most} are drawn from train, and {whole} (or None) are both.")
-    if n > whole: raise ValueError(f"{too_many}." if most == whole else f"n_train={int(n)} is more than the {whole} labels of train and valid of {name!r}.")
-    if n < least: raise ValueError(f"n_train={int(n)} is too small for {name!r}: at least {least} labels are needed, one for each class.")
-    return int(n)
+    n = int(n)
+    if n < least:
+        raise ValueError(
+            f"n_train={n} is too small for {name!r}: at least {least} labels are needed, one for each class.")
+    if n <= most or n == whole: return n
+    too_many = f"n_train={n} is more than the {most} training labels of {name!r}"
+    if n < whole:
+        raise ValueError(
+            f"{too_many} and fewer than the {whole} of train and its official valid, "
+            "which is used as a whole or not at all: "
+            f"up to {most} are drawn from train, and {whole} (or None) are both.")
+    if most == whole: raise ValueError(f"{too_many}.")
+    raise ValueError(f"n_train={n} is more than the {whole} labels of train and valid of {name!r}.")
 
 def _units_to_draw(task):
-    "The units (rows, or sentences of words) that a smaller training set is drawn from: an official valid is none of them."
+    "The units (rows, or sentences of words) that a smaller training set is drawn from, without an official valid."
     unit, _ = strata(task)
-    learned = [task.splits['train']]
-    if task.origin['valid'] != 'official': learned.append(task.splits['valid'])
-    return np.unique(unit[np.concatenate(learned)])
+    has_own_valid = task.origin['valid'] == 'official'
+    rows = task.splits['train'] if has_own_valid else learned_rows(task.splits)
+    return np.unique(unit[rows])
 
 # %% ../nbs/03_tasks.ipynb #0e6f8c22
 def _rows_of(unit, which):
     "The rows of some units, unit by unit in this order."
     if len(unit) == unit[-1] + 1: return which # every row is a unit
     order = np.argsort(unit, kind='stable')
-    start = np.searchsorted(unit[order], [which, which + 1])
-    return np.concatenate([np.zeros(0, np.int64), *[order[a:b] for a, b in start.T]])
+    bounds = np.searchsorted(unit[order], [which, which + 1])
+    rows = [order[start:stop] for start, stop in bounds.T]
+    return np.concatenate([np.zeros(0, np.int64), *rows])
 
 def _train_and_valid(unit, stratum, pool, seed, n=None):
     "The first n units of the pool in nested order, every fifth for choosing, as rows."
-    picked = pool[nested_order(stratum[pool], seed)[:n]]
-    valid = split_valid(stratum[picked])
-    return dict(train=_rows_of(unit, picked[~valid]), valid=_rows_of(unit, picked[valid]))
+    order = nested_order(stratum[pool], seed)
+    picked = pool[order[:n]]
+    is_valid = split_valid(stratum[picked])
+    train = _rows_of(unit, picked[~is_valid])
+    valid = _rows_of(unit, picked[is_valid])
+    return dict(train=train, valid=valid)
 
 # %% ../nbs/03_tasks.ipynb #372e5fee
 GRADE = r'[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?' # a name that is a number
 
 # %% ../nbs/03_tasks.ipynb #3e0405f2
-def grade_values(
-    classes:Sequence, # names of the grades from low to high
-) -> np.ndarray|None: # (C,) their numbers, counted from the lowest; None where a name is no number
-    "What grades count as, by their names."
+def grade_values(classes):
+    "(C,) the numbers of grades from low to high, counted from the lowest; None where a name is no number."
     if not all(re.fullmatch(GRADE, str(c)) for c in classes): return None
     values = np.array([float(c) for c in classes])
     return values - values.min() if len(values) else None
 
 # %% ../nbs/03_tasks.ipynb #1f8ba6e3
 MISSING = 'nan none null nil n/a na <na> nat #n/a ? - missing'.split() # what people and programs write for nothing
+NUMBER = r'[-+]?[0-9]+(\.[0-9]*)?' # a name that is a number in decimals
 
 def _alike(classes):
     "Groups of classes that are equal but for case, blanks or Unicode form, or equal as numbers."
     groups = {}
-    for c in classes:
-        is_number = re.fullmatch(r'[-+]?[0-9]+(\.[0-9]*)?', c)
-        groups.setdefault(float(c) if is_number else folded_name(c), []).append(c)
-    return [g for g in groups.values() if len(g) > 1]
+    for name in classes:
+        key = float(name) if re.fullmatch(NUMBER, name) else folded_name(name)
+        groups.setdefault(key, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 def _shown(names):
     "Names in quotation marks; with escapes where they look the same otherwise."
-    look_same = len({unicodedata.normalize('NFC', ' '.join(n.split())) for n in names}) < len(names)
-    return [ascii(n) if look_same else repr(n) for n in names]
+    looks = {unicodedata.normalize('NFC', ' '.join(name.split())) for name in names}
+    show = ascii if len(looks) < len(names) else repr
+    return [show(name) for name in names]
 
+# %% ../nbs/03_tasks.ipynb #1f8ba6e4
 def _label_findings(reading, y, classes):
     "The reading with what looks wrong with the labels."
-    counts = dict(zip(classes, np.bincount(y, minlength=len(classes))))
-    groups = [' and '.join(f'{shown} ({counts[c]:,})' for c, shown in zip(g, _shown(g))) for g in _alike(classes)]
-    if groups: reading = reading.add('nearly equal labels', f"{'; '.join(groups)}: equal but for case, blanks, Unicode form or the way a number is written. "
-                                     "Each counts as a class of its own; if they are one class, write them alike", 'finding')
-    empty = [f'{c!r} ({counts[c]:,})' for c in classes if c.casefold() in MISSING]
-    if empty: reading = reading.add('labels that say nothing', f"{', '.join(empty)}: counted as a class. If it means that there is no label, leave these rows out", 'finding')
-    joins = [j for j in (_join_by(o, pd.Series(counts)) for o in '|;') if j and j.rows >= .05 * len(y)]
-    if joins: reading = reading.add('several labels?', f"{joins[0].rows:,} labels hold {joins[0].separator!r}, such as {joins[0].example!r}: each combination counts as a class of its own", 'finding')
+    counts = pd.Series(np.bincount(y, minlength=len(classes)), index=classes)
+    for name, text in (
+        ('nearly equal labels', _nearly_equal(counts)),
+        ('labels that say nothing', _empty_labels(counts)),
+        ('several labels?', _seemingly_joined(counts)),
+    ):
+        if text: reading = reading.add(name, text, 'finding')
     return reading
 
+def _nearly_equal(counts):
+    "A sentence on nearly equal classes, given as a Series of their numbers; '' where there are none."
+    groups = []
+    for group in _alike(counts.index):
+        numbers = [f'{shown} ({counts[name]:,})' for name, shown in zip(group, _shown(group))]
+        groups.append(' and '.join(numbers))
+    if not groups: return ''
+    return (f"{'; '.join(groups)}: equal but for case, blanks, Unicode form or the way a number is written. "
+            "Each counts as a class of its own; if they are one class, write them alike")
+
+def _empty_labels(counts):
+    "A sentence on classes whose names mean that there is no label; '' where there are none."
+    empty = [f'{name!r} ({n:,})' for name, n in counts.items() if name.casefold() in MISSING]
+    if not empty: return ''
+    return f"{', '.join(empty)}: counted as a class. If it means that there is no label, leave these rows out"
+
+def _seemingly_joined(counts):
+    "A sentence on classes that may be several labels; '' where there are none."
+    for separator in '|;':
+        join = _join_by(separator, counts)
+        if join and join.rows >= .05 * counts.sum():
+            return (f"{join.rows:,} labels contain {join.separator!r}, such as {join.example!r}: "
+                    "each combination counts as a class of its own")
+    return ''
+
 # %% ../nbs/03_tasks.ipynb #2f8cf98c
-def withheld(
-    labels:Sequence, # of one split
-    learned:Sequence, # labels of train
-) -> str: # how they are missing: 'empty' or 'all -1'; '' where they are not
-    "Whether a split has no labels of its own."
-    values = [l for l in labels if not (l is None or l != l or isinstance(l, str) and not l.strip(BLANKS))]
-    if not values: return 'empty'
-    first = str(values[0]).strip(BLANKS)
-    if len(values) < len(labels) or any(str(v).strip(BLANKS) != first for v in values): return ''
-    is_new = first not in {str(l).strip(BLANKS) for l in learned}
-    return f'all {first}' if is_new and (len(values) > 1 or first == '-1') else ''
+def withheld(labels, learned):
+    "How labels of a split are missing, 'empty' or 'all -1', where train has the labels `learned`; '' where they are not."
+    found = {_plain(label) for label in labels} or {''}
+    if len(found) > 1: return ''
+    [value] = found
+    if not value: return 'empty'
+    is_lonely = len(labels) == 1 and value != '-1'
+    is_known = any(str(label).strip(BLANKS) == value for label in learned)
+    return '' if is_known or is_lonely else f'all {value}'
+
+def _plain(label):
+    "A label as text without blanks; '' where it is missing."
+    is_missing = label is None or label != label
+    return '' if is_missing else str(label).strip(BLANKS)
 
 # %% ../nbs/03_tasks.ipynb #7838279c
 NO_LABEL = ('empty', 'all -1') # what `withheld` says where nothing else can be meant
 
 def _refuse_withheld(name, labels, splits):
     "An error where an official split has no labels."
-    known = [i for k, rows in splits.items() if k == 'train' for i in rows]
-    if not known: known = np.setdiff1d(np.arange(len(labels)), np.concatenate([[], *splits.values()]).astype(int))
-    for k in ('test', 'valid'):
-        if not len(splits.get(k, ())) or not len(known) or max(splits[k]) >= len(labels): continue
-        how = withheld([labels[i] for i in splits[k]], [labels[i] for i in known])
-        instead = 'the valid split is then the test set' if k == 'test' and 'valid' in splits else f'a {k} set is then drawn from train'
-        if how in NO_LABEL or how and k == 'test': raise ValueError(f"The labels of the {k} split of {name!r} seem to be withheld ({how}, {len(splits[k]):,} rows). Leave that split out ({instead}), or fill in its labels.")
+    n = len(labels)
+    known = splits.get('train', ())
+    if not len(known): known = sorted(set(range(n)).difference(*splits.values()))
+    for split in ('test', 'valid'):
+        rows = splits.get(split, ())
+        if not len(rows) or not len(known) or max(rows) >= n: continue
+        learned = [labels[i] for i in known]
+        how = withheld([labels[i] for i in rows], learned)
+        if how not in NO_LABEL and not (how and split == 'test'): continue
+        instead = f'a {split} set is then drawn from train'
+        if split == 'test' and 'valid' in splits: instead = 'the valid split is then the test set'
+        raise ValueError(
+            f"The labels of the {split} split of {name!r} seem to be withheld ({how}, {len(rows):,} rows). "
+            f"Leave that split out ({instead}), or fill in its labels.")
 
 # %% ../nbs/03_tasks.ipynb #8f407b58
 def make_task(
@@ -437,97 +519,149 @@ def make_task(
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
     kind = kind_of(kind)
-    if kind.clean_labels is not None: labels, reading = kind.clean_labels(name, labels, splits, reading)
+    if kind.clean_labels is not None:
+        labels, reading = kind.clean_labels(name, labels, splits, reading)
     are_named = classes is not None
-    y, classes = (kind.encode or encode_labels)(labels, classes)
+    encode = kind.encode or encode_labels
+    y, classes = encode(labels, classes)
     name = decodable(name)
-    origin = {k: 'official' if k in splits else 'drawn' for k in ('train', 'valid', 'test')}
     n_rows = len(inputs) if unit is None else len(y)
     rows = _official_rows(name, splits, n_rows, len(y))
-    drawn_as, stratum = kind.strata(y, unit)
-    if 'test' not in rows:
-        if unit is None and kind.has_classes: _check_single(name, y[rows['train']], classes)
-        pool = np.unique(drawn_as[rows['train']])
-        test = split_test(stratum[pool], split_seed)
-        rows['train'], rows['test'] = _rows_of(drawn_as, pool[~test]), _rows_of(drawn_as, pool[test])
-    if 'valid' not in rows:
-        pool = np.unique(drawn_as[rows['train']])
-        rows |= _train_and_valid(drawn_as, stratum, pool, split_seed)
-    kind.check_labels(name, y, np.r_[rows['train'], rows['valid']], rows['test'], classes)
-    rows = {k: rows[k] for k in origin}
-    grouped = [] if unit is None else [kind.name, unit]
-    print_ = fingerprint(inputs.fingerprint, y, rows['test'], np.sort(np.r_[rows['train'], rows['valid']]), list(classes), *grouped)
-    reading = _read_labels(reading, kind, y, rows, classes, origin, are_named)
-    return Task(name, kind, medium_of(medium), inputs, y, rows, classes, metric or kind.metric, print_, origin, unit, reading, about or {})
+    if 'test' not in rows and unit is None and kind.has_classes:
+        _refuse_single(name, y[rows['train']], classes)
+    rows = _drawn(rows, *kind.strata(y, unit), split_seed)
+    learned = learned_rows(rows)
+    kind.check_labels(name, y, learned, rows['test'], classes)
+    origin = {split: 'official' if split in splits else 'drawn' for split in rows}
+    identity = [inputs.fingerprint, y, rows['test'], np.sort(learned), list(classes)]
+    if unit is not None: identity += [kind.name, unit]
+    return Task(
+        name=name,
+        kind=kind,
+        medium=medium_of(medium),
+        inputs=inputs,
+        y=y,
+        splits=rows,
+        classes=classes,
+        metric=metric or kind.metric,
+        fingerprint=fingerprint(*identity),
+        origin=origin,
+        unit=unit,
+        reading=_read_labels(reading, kind, y, rows, classes, origin, are_named),
+        about=about or {})
 
 # %% ../nbs/03_tasks.ipynb #a1819f49
 def clean_labels(name, labels, splits, reading):
     "One label for each example, without blanks around it, and the reading of that."
     labels, n = strip_labels(one_label_each(labels, repr(name)))
     _refuse_withheld(name, labels, splits)
-    return labels, reading.add('blanks around labels', f'taken away from {n:,} labels') if n else reading
+    if n: reading = reading.add('blanks around labels', f'removed from {n:,} labels')
+    return labels, reading
 
 def _read_labels(reading, kind, y, rows, classes, origin, are_named):
     "The reading with the sizes of the splits and of the classes."
-    reading = reading.add('splits', {k: f'{len(v):,} ({origin[k]})' for k, v in rows.items() if len(v)})
+    sizes = {split: f'{len(v):,} ({origin[split]})' for split, v in rows.items() if len(v)}
+    reading = reading.add('splits', sizes)
     if kind.has_classes:
-        counts = np.bincount(y, minlength=len(classes))
-        reading = reading.add('classes', {c: int(n) for c, n in zip(classes, counts)})
-        if not are_named: reading = _label_findings(reading, y, classes) # names that a source or a person listed are meant
-    return reading if kind.read_labels is None else kind.read_labels(reading, y, rows, classes, origin)
+        counts = np.bincount(y, minlength=len(classes)).tolist()
+        reading = reading.add('classes', dict(zip(classes, counts)))
+        if not are_named: reading = _label_findings(reading, y, classes) # listed names are meant
+    if kind.read_labels is None: return reading
+    return kind.read_labels(reading, y, rows, classes, origin)
 
 def read_test_labels(reading, y, rows, classes, origin):
     "The reading, with a finding where an official test split has one class only."
     tested = y[rows['test']]
     if origin['test'] == 'drawn' or len(np.unique(tested)) > 1: return reading
-    return reading.add('test labels', f"all {len(tested):,} labels of the test split are {classes[tested[0]]!r}: if they are withheld, leave that split out", 'finding')
+    text = (f"all {len(tested):,} labels of the test split are {classes[tested[0]]!r}: "
+            "if they are withheld, leave that split out")
+    return reading.add('test labels', text, 'finding')
 
 # %% ../nbs/03_tasks.ipynb #e0ff76f7
 def _official_rows(name, splits, n, n_labels):
-    "The given splits as disjoint rows; what they leave is train."
+    "The given splits as disjoint rows; the other rows are train."
     if n != n_labels: raise ValueError(f"There are {n} examples and {n_labels} labels.")
-    if strange := set(splits) - {'train', 'valid', 'test'}: raise unknown('split', sorted(strange)[0], ['train', 'valid', 'test'])
-    rows = {k: np.asarray(v, np.int64) for k, v in splits.items()}
-    taken = np.concatenate([np.zeros(0, np.int64), *rows.values()])
-    if len(taken) and (taken.min() < 0 or taken.max() >= n): raise ValueError(f"A split names row {int(taken.max() if taken.max() >= n else taken.min())} of {n}.")
-    if len(twice := np.flatnonzero(np.bincount(taken, minlength=1) > 1)): raise ValueError(f"Row {int(twice[0])} is named twice in the splits ({len(twice)} such): splits are disjoint.")
-    rows = {'train': np.setdiff1d(np.arange(n), taken), **rows}
-    for k in ('train', 'test'):
-        if k in rows and not len(rows[k]): raise ValueError(f"The {k} split of {name!r} is empty.")
+    strange = sorted(set(splits).difference(SPLITS))
+    if strange: raise unknown('split', strange[0], SPLITS)
+    rows = {split: np.asarray(v, np.int64) for split, v in splits.items()}
+    used = np.concatenate([np.zeros(0, np.int64), *rows.values()])
+    _refuse_impossible(used, n)
+    rows.setdefault('train', np.setdiff1d(np.arange(n), used))
+    for split in ('train', 'test'):
+        if split in rows and not len(rows[split]):
+            raise ValueError(f"The {split} split of {name!r} is empty.")
     return rows
 
+def impossible_row(rows, n):
+    "The largest row number from n on, or the smallest below 0; None where all rows exist."
+    if not len(rows): return None
+    largest, smallest = int(rows.max()), int(rows.min())
+    if largest >= n: return largest
+    return smallest if smallest < 0 else None
+
+def _refuse_impossible(rows, n):
+    "An error where one of n rows does not exist, or is in two splits."
+    strange = impossible_row(rows, n)
+    if strange is not None: raise ValueError(f"A split names row {strange} of {n}.")
+    twice = np.flatnonzero(np.bincount(rows) > 1)
+    if len(twice):
+        raise ValueError(f"Row {int(twice[0])} is named twice in the splits ({len(twice)} such): splits are disjoint.")
+
+def _drawn(rows, unit, stratum, seed):
+    "{split: rows}, with those splits drawn that are not official."
+    rows = dict(rows)
+    if 'test' not in rows:
+        pool = np.unique(unit[rows['train']])
+        is_test = split_test(stratum[pool], seed)
+        rows['train'] = _rows_of(unit, pool[~is_test])
+        rows['test'] = _rows_of(unit, pool[is_test])
+    if 'valid' not in rows:
+        pool = np.unique(unit[rows['train']])
+        rows |= _train_and_valid(unit, stratum, pool, seed)
+    return {split: rows[split] for split in SPLITS}
+
 # %% ../nbs/03_tasks.ipynb #d22913fd
-def _check_single(name, y, classes):
-    counts = np.bincount(y, minlength=len(classes))
-    if 1 in counts: raise ValueError(f"In {name!r} the class {classes[int(np.flatnonzero(counts == 1)[0])]!r} has a single example ({int((counts == 1).sum())} such), which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
+def _refuse_single(name, y, classes):
+    "An error where a class has one example only."
+    single = np.flatnonzero(np.bincount(y) == 1)
+    if not len(single): return
+    raise ValueError(
+        f"In {name!r} the class {classes[single[0]]!r} has a single example ({len(single)} such), "
+        "which cannot be both in train and in test. Add examples, leave it out, or give a test set.")
+
+def check_several(name, y, learned, tested, classes):
+    "An error where train has one class only."
+    found = np.unique(y[learned])
+    if len(found) != 1: return
+    raise ValueError(
+        f"The train split of {name!r} has one class only, {classes[found[0]]!r}: there is nothing to distinguish.")
 
 def check_all_known(name, y, learned, tested, classes):
-    "An error where there is nothing to tell apart, or where test asks for what train does not show; a warning the other way round."
+    "An error where train has one class only, or lacks classes of test; a warning where test lacks classes of train."
     check_several(name, y, learned, tested, classes)
     lost = np.setdiff1d(y[tested], y[learned])
     if len(lost):
-        twin = _twin(classes[lost[0]], classes)
-        raise ValueError(f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): it cannot be learned.{twin} "
-                         "Add training examples or leave it out.")
+        raise ValueError(
+            f"In {name!r} the class {classes[lost[0]]!r} is in test but not in train ({len(lost)} such): "
+            f"it cannot be learned.{_twin(classes[lost[0]], classes)} Add training examples or leave it out.")
     unseen = np.setdiff1d(y[learned], y[tested])
     if len(unseen):
-        warnings.warn(f"In {name!r} the class {classes[unseen[0]]!r} is in train but not in test ({len(unseen)} such): nothing can be said about it.", stacklevel=5)
+        warnings.warn(
+            f"In {name!r} the class {classes[unseen[0]]!r} is in train but not in test ({len(unseen)} such): "
+            "nothing can be said about it.", stacklevel=5)
 
 def _twin(name, classes):
     "A sentence on a class that is nearly equal; '' where there is none."
-    twins = [g for g in _alike(classes) if name in g]
-    if not twins: return ''
-    return f" {' and '.join(_shown(twins[0]))} are nearly equal: if they are one class, write them alike."
-
-def check_several(name, y, learned, tested, classes):
-    "An error where train holds one class only."
-    if len(np.unique(y[learned])) == 1: raise ValueError(f"The train split of {name!r} holds one class only, {classes[y[learned[0]]]!r}: there is nothing to tell apart.")
+    for group in _alike(classes):
+        if name not in group: continue
+        return f" {' and '.join(_shown(group))} are nearly equal: if they are one class, write them alike."
+    return ''
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
-def leaked(
-    task:Task, # any task
-) -> np.ndarray: # rows of `test` whose bytes also occur in train or valid
-    "Test examples that were already seen in training."
-    if not task.kind.can_leak: return task.splits['test'][:0]
-    seen = task.digests[np.r_[task.splits['train'], task.splits['valid']]]
-    return task.splits['test'][np.isin(task.digests[task.splits['test']], seen)]
+def leaked(task):
+    "Rows of `test` whose bytes also occur in train or valid."
+    test = task.splits['test']
+    if not task.kind.can_leak: return test[:0]
+    digests = task.digests
+    is_known = np.isin(digests[test], digests[learned_rows(task.splits)])
+    return test[is_known]

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from ..intervals import aligned, per_class_upgradeability
 from ..kind import Kind
 from ..metrics import all_class_names, check_form, METRICS, Predictions
-from ..plots import _can_show, _draw_matrix, _ends, about_run, BLUE, clip, GREY, plot_examples, point, rows_axes, say, side, style, WORSE, wrap_text
+from ..plots import (
+    _can_show, _draw_matrix, _ends, about_run, BLUE, clip, GREY, plot_examples, point, rows_axes, say, side,
+    style, WORSE, wrap_text)
 from ..tasks import check_all_known, clean_labels, read_test_labels, Task
 from ..reading import as_label
 

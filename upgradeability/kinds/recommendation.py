@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KIND', 'ndcg', 'recall', 'by_history', 'plot_by_history', 'hits_by_rank', 'plot_hits', 'plot_recommendations']
+__all__ = ['ndcg', 'recall', 'plot_by_history', 'plot_hits', 'plot_recommendations']
 
 # %% ../../nbs/kinds/recommendation.ipynb #9ddd4c39
 import numpy as np, pandas as pd, matplotlib.pyplot as plt
@@ -16,12 +16,14 @@ from matplotlib.lines import Line2D
 
 # %% ../../nbs/kinds/recommendation.ipynb #c0924390
 from ..intervals import unit_changes, score
+from ..datasets import TASKS
 from ..kind import Kind, Words
+from .recommendation_files import load_interactions
+from .recommendation_protocols import by_novelty, interaction_matrix, RECOMMENDERS
 from ..metrics import mean_stats, Metric, METRICS, Predictions, ratio
 from ..backbones import _picture
 from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
-from ..recommenders import by_novelty, interaction_matrix, RECOMMENDERS
 from ..tasks import Task
 from ..reading import as_label, visible
 
@@ -77,12 +79,8 @@ def _training_items(task, seed):
     return np.random.default_rng(seed).permutation(items)
 
 # %% ../../nbs/kinds/recommendation.ipynb #3dcb00b0
-def by_history(
-    train:Predictions, # lists on train
-    test:Predictions, # lists on test
-    bins:int=4, # groups of about equal size
-) -> pd.DataFrame: # one row per group of users: group, n (test users), train, test, each with low and high; last the items that are new
-    "nDCG@10 by the size of the user's history."
+def by_history(train, test, bins=4):
+    "nDCG@10 of users by the size of their history: group, n (test users), train, test, their ends; last the new items."
     size = np.array(test.meta['history'])
     rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in size_groups(size[test.ids], bins)]
     new = by_novelty(test)['new']
@@ -121,10 +119,8 @@ def plot_by_history(
     return ax
 
 # %% ../../nbs/kinds/recommendation.ipynb #bf2d1b86
-def hits_by_rank(
-    test:Predictions, # lists
-) -> pd.DataFrame: # one row per length: k, recall, low, high, best (what a perfect list of that length holds)
-    "Recall by the length of the list."
+def hits_by_rank(test):
+    "Recall by the length of the list: k, recall, low, high, best (of a perfect list of that length)."
     ks = [k for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50) if k <= test.pred.shape[1]]
     found = [score(test, recall(k)) for k in ks]
     return pd.DataFrame(dict(k=ks, recall=[s.value for s in found], low=[s.low for s in found], high=[s.high for s in found],
@@ -277,6 +273,9 @@ WORDS = Words(
     majority='recommending what is popular',
     reached='what {n:,} users took next in {task}',
 )
+
+# %% ../../nbs/kinds/recommendation.ipynb #c6da99c9
+TASKS.setdefault('interactions', load_interactions)
 
 # %% ../../nbs/kinds/recommendation.ipynb #6202daae
 KIND = Kind(

@@ -16,7 +16,8 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 # %% ../../nbs/kinds/regression.ipynb #b07d9ff2
 from ..kind import Kind, Words
 from ..plots import BLUE, GREY, plot_examples, style, point, rows_axes, side
-from ..protocols import KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at
+from ..protocols import (
+    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
 from ..intervals import score, unit_changes
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch

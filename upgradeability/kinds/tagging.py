@@ -8,7 +8,7 @@ import unicodedata
 from functools import partial
 
 # %% auto #0
-__all__ = ['KIND', 'plot_types', 'type_confusion', 'plot_type_confusion', 'entity_mistakes', 'plot_sentences']
+__all__ = ['KIND', 'plot_types', 'plot_sentences']
 
 # %% ../../nbs/kinds/tagging.ipynb #20071f43
 import numpy as np, pandas as pd, matplotlib.pyplot as plt, seaborn as sns
@@ -19,9 +19,11 @@ from matplotlib.patches import Patch, Rectangle
 from scipy import sparse
 
 # %% ../../nbs/kinds/tagging.ipynb #3dc812e8
-from ..entities import decode, find_spans, read_tags
+from ..datasets import TASKS
 from ..intervals import score, unit_changes, value_and_ends
 from ..kind import Kind, Words
+from .tagging_files import load_conll
+from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
 from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
@@ -40,14 +42,17 @@ def _sentence_of(task): return task.unit
 # %% ../../nbs/kinds/tagging.ipynb #397233ed
 def _valid_tags(task, rows, pred, scores):
     "The most probable valid tags of some words, and how many of them that changed."
-    if scores is None: return pred, []
-    order = np.lexsort((rows, task.unit[rows]))
+    if scores is None:
+        return pred, []
+    unit = task.unit[rows]
+    order = np.lexsort((rows, unit))
+    scores = np.asarray(scores)[order]
     tags = np.empty(len(rows), np.int64)
-    tags[order] = decode(np.asarray(scores)[order], task.unit[rows[order]], task.classes)
+    tags[order] = decode(scores, unit[order], task.classes)
     changed = (tags != pred).sum()
-    return tags, [
-        'tags are the most probable valid sequence of each sentence; '
-        f'that changed {changed:,} of {len(rows):,} words']
+    note = ('tags are the most probable valid sequence of each sentence; '
+            f'that changed {changed:,} of {len(rows):,} words')
+    return tags, [note]
 
 # %% ../../nbs/kinds/tagging.ipynb #c17d5cca
 def spans_of(p):
@@ -59,15 +64,23 @@ def spans_of(p):
             "or the tags in meta['classes']. For tasks that are not about entities choose accuracy or macro_f1.")
     order = np.lexsort((p.ids, p.groups))
     groups = p.groups[order]
-    true = find_spans(p.y[order], groups, tags)
-    predicted = find_spans(p.pred[order], groups, tags)
+    true, predicted = (
+        find_spans(codes[order], groups, tags)
+        for codes in (p.y, p.pred)
+    )
     return true, predicted, order
 
 # %% ../../nbs/kinds/tagging.ipynb #78ad35e6
-def _span_codes(spans, p):
-    "One number for each span, so that equal spans have equal numbers."
-    start, stop, kind = spans.T
-    return (start * (len(p) + 1) + stop) * len(p.meta['classes']) + kind
+def _nearest(spans, others):
+    "For each span the last of the others that begins before it ends (m, 3); -1, -1, -1 where there is none."
+    last = np.searchsorted(others[:, 0], spans[:, 1]) - 1
+    none = np.full((1, 3), -1)
+    padded = np.append(others, none, axis=0)
+    return padded[last]
+
+def _are_among(spans, others):
+    "Which spans (m,) are among the others, with the same words and type; both are in the order of the text."
+    return (_nearest(spans, others) == spans).all(axis=1)
 
 def span_stats(p, of_type=None):
     "Hits, true and predicted spans of each sentence, (n_units, 3); `of_type`: of this type only."
@@ -75,11 +88,12 @@ def span_stats(p, of_type=None):
     if of_type is not None:
         true = true[true[:, 2] == of_type]
         predicted = predicted[predicted[:, 2] == of_type]
-    is_hit = np.isin(_span_codes(true, p), _span_codes(predicted, p))
+    hits = true[_are_among(true, predicted)]
     units, unit = np.unique(p.groups[order], return_inverse=True)
     columns = []
-    for spans in (true[is_hit], true, predicted):
-        count = np.bincount(unit[spans[:, 0]], minlength=len(units))
+    for spans in (hits, true, predicted):
+        of_words = unit[spans[:, 0]]
+        count = np.bincount(of_words, minlength=len(units))
         columns.append(count.astype(float))
     return sparse.csr_array(np.column_stack(columns))
 
@@ -93,18 +107,25 @@ def micro_f1(sums):
 METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True)
 
 # %% ../../nbs/kinds/tagging.ipynb #1479f317
+def _types_of(p):
+    "The names of the types of entities, sorted."
+    types, _, _ = read_tags(p.meta['classes'])
+    return types
+
 def per_type(predictions, **options):
     "A row per type: type, n (true), predicted (how many), precision, recall, f1, low, high; `options` of `score`."
+    options = {'n_boot': 1000, **options}
     rows = []
-    for k, name in enumerate(read_tags(predictions.meta['classes'])[0]):
+    for k, name in enumerate(_types_of(predictions)):
         stats = partial(span_stats, of_type=k)
         metric = Metric(f'f1 of {name}', stats, micro_f1, fraction=True)
-        sums = metric.unit_stats(predictions).sum(0).astype(int)
-        f1 = score(predictions, metric, **{'n_boot': 1000, **options})
-        rows.append((name, *sums, *value_and_ends(f1)))
-    df = pd.DataFrame(rows, columns='type hits n predicted f1 low high'.split())
-    precision, recall = df.hits / df.predicted, df.hits / df.n
-    df = df.assign(precision=precision, recall=recall)
+        f1 = score(predictions, metric, **options)
+        sums = stats(predictions).sum(0)
+        rows.append((name, *sums.astype(int), *value_and_ends(f1)))
+    columns = 'type hits n predicted f1 low high'
+    df = pd.DataFrame(rows, columns=columns.split())
+    df['precision'] = df.hits / df.predicted
+    df['recall'] = df.hits / df.n
     return df['type n predicted precision recall f1 low high'.split()]
 
 # %% ../../nbs/kinds/tagging.ipynb #0bdfa123
@@ -120,24 +141,35 @@ def changes_by_type(a, b):
 def _tag_targets(features, task):
     "A column for each tag but the most frequent one, and the sentence of each word."
     frequent = np.bincount(features.y).argmax()
-    columns = np.eye(len(task.classes))[features.y]
-    return np.delete(columns, frequent, axis=1), features.groups
+    tags = np.eye(len(task.classes))
+    tags = np.delete(tags, frequent, axis=1)
+    return tags[features.y], features.groups
 
 def _training_sentences(task, seed):
     "Training sentences in nested order."
     unit, stratum = strata(task)
     pool = np.unique(unit[fit_rows(task)])
-    return pool[nested_order(stratum[pool], seed)]
+    order = nested_order(stratum[pool], seed)
+    return pool[order]
 
 # %% ../../nbs/kinds/tagging.ipynb #aa289a5d
+def _split_rows(p, split):
+    "A row per type and one for 'all types': n_SPLIT (true ones), SPLIT (their F1), and the ends of its interval."
+    rows = per_type(p).set_index('type')
+    rows = rows[['n', 'f1', 'low', 'high']]
+    whole = score(p, 'span_f1')
+    rows.loc['all types'] = rows.n.sum(), *value_and_ends(whole)
+    rows.columns = f'n_{split}', split, f'{split}_low', f'{split}_high'
+    return rows
+
 def _type_rows(train, test):
-    "One row per type and one for all of them, with train and test side by side."
-    a, b = (per_type(p).set_index('type')[['n', 'f1', 'low', 'high']].add_suffix(f'_{k}') for k, p in [('train', train), ('test', test)])
-    both = a.join(b, how='outer').sort_values('f1_test', ascending=False, kind='stable')
-    whole = [score(p, 'span_f1') for p in (train, test)]
-    both.loc['all types'] = sum(([n, s.value, s.low, s.high] for n, s in zip(both[['n_train', 'n_test']].sum(), whole)), [])
-    named = lambda k: {f'f1_{k}': k, f'low_{k}': f'{k}_low', f'high_{k}': f'{k}_high'}
-    return both.loc[['all types', *both.index[:-1]]].rename(columns=named('train') | named('test'))
+    "These rows of train and test side by side: 'all types', then the types, the best one on test first."
+    rows = _split_rows(train, 'train')
+    rows = rows.join(_split_rows(test, 'test'), how='outer')
+    whole = rows.loc[['all types']]
+    types = rows.drop('all types')
+    types = types.sort_values('test', ascending=False, kind='stable')
+    return pd.concat([whole, types])
 
 # %% ../../nbs/kinds/tagging.ipynb #94cd9710
 def plot_types(
@@ -148,172 +180,330 @@ def plot_types(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per type of entity
     "F1 of every type of entity with its interval, on train and on test."
-    found = _type_rows(train, test)
-    rows, hollow = found[:most + 1], not test.meta.get('in_sample', True)
+    rows = _type_rows(train, test)
+    n_types = len(rows) - 1
+    rows = rows[:most + 1]
+    is_hollow = not test.meta.get('in_sample', True)
+    left_out = ', sentence left out' if is_hollow else ''
+    caption = f'F1 of spans (square: train{left_out}; dot: test)'
+    if n_types > most:
+        caption += f'\n{most} of {n_types} types'
     with style():
-        ax = rows_axes(ax, [clip(t) for t in rows.index])
-        for y, (name, row) in enumerate(rows.iterrows()):
-            colour = 'black' if y == 0 else BLUE
-            ax.plot([row.train, row.test], [y - .13, y + .13], color=colour, lw=1, alpha=.45, zorder=1)
-            point(ax, y - .13, row, 'train', colour, 's', 4.5, hollow)
-            point(ax, y + .13, row, 'test', colour, 'o', 6.5)
-            side(ax, y, f'{_share(row.train)} → {_share(row.test)}   of {int(np.nan_to_num(row.n_test)):,}')
+        ax = rows_axes(ax, [clip(name) for name in rows.index])
+        for y, (_, row) in enumerate(rows.iterrows()):
+            _draw_type(ax, y, row, is_hollow)
         side(ax, -.75, 'F1 train → test', weight='bold')
         ax.axhline(.5, color=GREY, lw=.8, ls=(0, (1, 3)))
-        ax.set_xlabel('F1 of spans (square: train' + (', sentence left out' if hollow else '') + '; dot: test)' + (f'\n{most} of {len(found) - 1} types' if len(found) - 1 > most else ''))
+        ax.set_xlabel(caption)
         ax.set_title(wrap_text(about_run(test)), pad=22)
     return ax
 
 # %% ../../nbs/kinds/tagging.ipynb #b3bbadd8
-def _share(value): return 'none' if np.isnan(value) else f'{value:.2f}'
+def _draw_type(ax, y, row, is_hollow):
+    "F1 on train and on test, with intervals and in figures; the first line is of all types."
+    colour = BLUE if y else 'black'
+    above, below = y - .13, y + .13
+    ax.plot(
+        [row.train, row.test],
+        [above, below],
+        color=colour,
+        lw=1,
+        alpha=.45,
+        zorder=1
+    )
+    point(ax, above, row, 'train', colour, 's', 4.5, is_hollow)
+    point(ax, below, row, 'test', colour, 'o', 6.5)
+    n = int(np.nan_to_num(row.n_test))
+    side(ax, y, f'{_figure(row.train)} → {_figure(row.test)}   of {n:,}')
+
+def _figure(value):
+    "An F1 as text."
+    return 'none' if np.isnan(value) else f'{value:.2f}'
 
 # %% ../../nbs/kinds/tagging.ipynb #f1e2dc61
-def type_confusion(
-    test:Predictions, # of words in sentences
-) -> pd.DataFrame: # counts: true type, last 'invented', by predicted type, then 'other words' and 'missed'
-    "How often entities of each type were taken for each."
-    types, (true, said, _) = read_tags(test.meta['classes'])[0], spans_of(test)
-    table = np.zeros((len(types) + 1, len(types) + 2), int)
-    key = lambda s: s[:, 0] * (len(test) + 1) + s[:, 1]
-    _, i, j = np.intersect1d(key(true), key(said), return_indices=True)
-    np.add.at(table, (true[i, 2], said[j, 2]), 1)
-    alone, cut = (np.delete(a, at, axis=0) for a, at in ((true, i), (said, j)))
-    np.add.at(table, (alone[:, 2], np.where(_touches(alone, said), len(types), len(types) + 1)), 1)
-    np.add.at(table, (len(types), cut[~_touches(cut, true), 2]), 1)
-    return pd.DataFrame(table, [*types, 'invented'], [*types, 'other words', 'missed'])
-
-# %% ../../nbs/kinds/tagging.ipynb #568ee07a
-def _last_before(spans, others):
-    "For each span the last of the others that begins before it ends; -1: none."
-    return np.searchsorted(others[:, 0], spans[:, 1]) - 1
+def type_confusion(test):
+    "Counts of entities by type and answer: a row 'invented' after the types, columns 'other words' and 'missed'."
+    types = _types_of(test)
+    n = len(types)
+    true, predicted, _ = spans_of(test)
+    nearest = _nearest(true, predicted)
+    is_found = (nearest[:, :2] == true[:, :2]).all(axis=1)
+    is_cut = _touches(true, predicted)
+    answer = np.select([is_found, is_cut], [nearest[:, 2], n], n + 1)
+    invented = predicted[~_touches(predicted, true)]
+    table = np.zeros((n + 1, n + 2), int)
+    np.add.at(table, (true[:, 2], answer), 1)
+    np.add.at(table, (n, invented[:, 2]), 1)
+    columns = [*types, 'other words', 'missed']
+    return pd.DataFrame(table, [*types, 'invented'], columns)
 
 def _touches(spans, others):
-    "Which spans share a word with one of the others; both are in the order of the text."
-    last = _last_before(spans, others)
-    return (last >= 0) & (others[last, 1] > spans[:, 0]) if len(others) else np.zeros(len(spans), bool)
+    "Which spans (m,) share a word with one of the others; both are in the order of the text."
+    nearest = _nearest(spans, others)
+    return nearest[:, 1] > spans[:, 0]
 
 # %% ../../nbs/kinds/tagging.ipynb #46361184
-def plot_type_confusion(
-    test:Predictions, # of words in sentences
-    *,
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes|None: # a matrix; None where there are no entities
-    "Which types of entities are taken for which, cut, missed or invented."
+def plot_type_confusion(test, *, ax=None):
+    "A matrix of which types are taken for which, cut, missed or invented; None where there are no entities."
     table = type_confusion(test)
-    if not table.to_numpy().any(): return say('There is no entity in these sentences, and none was predicted.')
-    counts, share = table.to_numpy(), table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    counts = table.to_numpy()
+    if not counts.any():
+        return say('There is no entity in these sentences, and none was predicted.')
+    sums = counts.sum(axis=1, keepdims=True)
+    n_rows, n_columns = counts.shape
     with style():
-        if ax is None: ax = plt.subplots(figsize=(max(5, 2.3 + .55 * counts.shape[1]), 1.5 + .42 * len(counts)))[1]
-        written = np.where(counts > 0, counts.astype(str), '')
-        sns.heatmap(share.to_numpy(), vmin=0, vmax=1, cmap='Blues', annot=written, fmt='', annot_kws={'fontsize': 8.5}, cbar=False, ax=ax)
-        said, true = ([as_label(clip(c, 18)) for c in names] for names in (table.columns, table.index))
-        ax.set_xticks(np.arange(counts.shape[1]) + .5, said, rotation=40, ha='right', rotation_mode='anchor')
-        ax.set_yticks(np.arange(len(counts)) + .5, true, rotation=0)
-        ax.axvline(len(counts) - 1, color='white', lw=5); ax.axhline(len(counts) - 1, color='white', lw=5)
+        if ax is None:
+            size = max(5, 2.3 + .55 * n_columns), 1.5 + .42 * n_rows
+            _, ax = plt.subplots(figsize=size)
+        sns.heatmap(
+            counts / sums.clip(1),
+            vmin=0,
+            vmax=1,
+            cmap='Blues',
+            annot=np.where(counts, counts.astype(str), ''),
+            fmt='',
+            annot_kws={'fontsize': 8.5},
+            cbar=False,
+            ax=ax
+        )
+        ax.set_xticks(
+            np.arange(n_columns) + .5,
+            _short_labels(table.columns),
+            rotation=40,
+            ha='right',
+            rotation_mode='anchor'
+        )
+        ax.set_yticks(np.arange(n_rows) + .5, _short_labels(table.index), rotation=0)
+        ax.axvline(n_rows - 1, color='white', lw=5)
+        ax.axhline(n_rows - 1, color='white', lw=5)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(about_run(test)))
     return ax
 
+def _short_labels(names):
+    "The beginnings of names."
+    return [as_label(clip(name, 18)) for name in names]
+
 # %% ../../nbs/kinds/tagging.ipynb #2179d7bf
-def entity_mistakes(
-    test:Predictions, # of words in sentences
-) -> pd.DataFrame: # sentence, start, stop (words within it), true ('' if invented), predicted ('' if missed), same_words, confidence; the most confident first, missed ones last
-    "Every wrong answer about an entity, and every entity without an answer."
-    types, (true, said, order) = read_tags(test.meta['classes'])[0], spans_of(test)
-    key = lambda s: [tuple(o) for o in s.tolist()]
-    wrong, missed = said[[o not in set(key(true)) for o in key(said)]] if len(said) else said, true[~_touches(true, said)]
-    at, touched = _last_before(wrong, true), _touches(wrong, true)
-    same = np.array([t and (true[i, :2] == w[:2]).all() for w, i, t in zip(wrong, at, touched)], bool)
-    names = np.array([*types, ''], object)
+def entity_mistakes(test):
+    """Wrong answers about entities, the most confident first, then entities without an answer: sentence, start and
+    stop in it, true ('' if invented) and predicted type ('' if missed), same_words, confidence."""
+    true, predicted, order = spans_of(test)
+    wrong = predicted[~_are_among(predicted, true)]
+    missed = true[~_touches(true, predicted)]
     rows = np.concatenate([wrong, missed])
-    frame = pd.DataFrame(dict(zip(('sentence', 'start', 'stop'), _within(test, order, rows))))
-    frame['true'] = [*(names[true[i, 2]] if t else '' for i, t in zip(at, touched)), *names[missed[:, 2]]]
-    frame['predicted'], frame['same_words'] = [*names[wrong[:, 2]], *[''] * len(missed)], [*same, *[False] * len(missed)]
-    frame['confidence'] = _span_confidence(test, order, rows)
-    return frame.assign(none=frame.predicted == '').sort_values(['none', 'confidence'], ascending=[True, False], kind='stable', ignore_index=True).drop(columns='none')
+    is_missed = np.arange(len(rows)) >= len(wrong)
+    nearest = _nearest(rows, true) # a missed one itself
+    nearest[~_touches(rows, true)] = -1
+    is_same = nearest[:, :2] == rows[:, :2]
+    names = np.array([*_types_of(test), ''], object)
+    sentence, start, stop = _within(test, order, rows)
+    frame = pd.DataFrame(dict(
+        sentence=sentence,
+        start=start,
+        stop=stop,
+        true=names[nearest[:, 2]],
+        predicted=names[np.where(is_missed, -1, rows[:, 2])],
+        same_words=is_same.all(axis=1) & ~is_missed,
+        confidence=_span_confidence(test, order, rows),
+    ))
+    worst_first = np.lexsort((-frame.confidence, is_missed))
+    return frame.iloc[worst_first].reset_index(drop=True)
 
 # %% ../../nbs/kinds/tagging.ipynb #0ef5ee72
 def _within(test, order, spans):
-    "Sentence of each span, and its first word and the end counted within the sentence."
-    sentence = test.groups[order]
-    first = np.searchsorted(sentence, sentence[spans[:, 0]])
-    return sentence[spans[:, 0]], spans[:, 0] - first, spans[:, 1] - first
+    "Sentence of each span (m,), and its first word and the end counted within the sentence."
+    start, stop, _ = spans.T
+    groups = test.groups[order]
+    sentence = groups[start]
+    first = np.searchsorted(groups, sentence)
+    return sentence, start - first, stop - first
 
 def _span_confidence(test, order, spans):
-    "The mean probability of the predicted tags of each span; NaN without probabilities."
-    if test.scores is None: return np.full(len(spans), np.nan)
-    total = np.append(0, np.cumsum(test.scores[order, test.pred[order]]))
-    return (total[spans[:, 1]] - total[spans[:, 0]]) / (spans[:, 1] - spans[:, 0])
+    "The mean probability of the predicted tags of each span (m,); NaN without probabilities."
+    if test.scores is None:
+        return np.full(len(spans), np.nan)
+    start, stop, _ = spans.T
+    sure = test.scores[order, test.pred[order]]
+    total = np.append(0, np.cumsum(sure))
+    sums = total[stop] - total[start]
+    return sums / (stop - start)
 
 # %% ../../nbs/kinds/tagging.ipynb #33085074
 LINE = 92 # letters in a line of text
+MONO = 'DejaVu Sans Mono'
 
-def _plain(word, width=40):
+def _plain_word(word, width=40):
     "A word in letters of equal width."
-    is_narrow = lambda c: unicodedata.east_asian_width(c) not in 'WF' and not unicodedata.combining(c)
-    letters = [c if is_narrow(c) else '□' for c in drawable(word, font='DejaVu Sans Mono')]
+    letters = drawable(word, font=MONO)
+    letters = [c if _is_narrow(c) else '□' for c in letters]
     return clip(''.join(letters), width)
 
-def _places(words, width=LINE):
+def _is_narrow(letter):
+    "Whether a letter is one column wide."
+    is_wide = unicodedata.east_asian_width(letter) in 'WF'
+    return not is_wide and not unicodedata.combining(letter)
+
+def _word_places(words, width=LINE):
     "Line and column of each word."
     places, line, column = [], 0, 0
-    for w in words:
-        if column and column + len(w) > width: line, column = line + 1, 0
+    for word in words:
+        if column and column + len(word) > width:
+            line += 1
+            column = 0
         places.append((line, column))
-        column += len(w) + 1
+        column += len(word) + 1
     return places
 
 # %% ../../nbs/kinds/tagging.ipynb #8a657767
-def _ground(ax, places, words, start, stop, top, **look):
-    "A mark behind (or under) some words, line by line."
-    for line in sorted({places[i][0] for i in range(start, stop)}):
-        at = [i for i in range(start, stop) if places[i][0] == line]
-        left, right = places[at[0]][1], places[at[-1]][1] + len(words[at[-1]])
-        if 'color' in look: ax.plot([left, right], [top + line + .92] * 2, solid_capstyle='butt', zorder=3, **look)
-        else: ax.add_patch(Rectangle((left - .15, top + line + .03), right - left + .3, .9, lw=0, zorder=1, **look))
+def _line_parts(places, words, start, stop):
+    "(line, left, right) of some words, line by line."
+    lines = {}
+    for i in range(start, stop):
+        line, column = places[i]
+        left, _ = lines.get(line, (column, 0))
+        lines[line] = left, column + len(words[i])
+    return [(line, left, right) for line, (left, right) in lines.items()]
+
+def _draw_ground(ax, parts, colour):
+    "A coloured ground behind words."
+    for line, left, right in parts:
+        corner = left - .15, line + .03
+        width = right - left + .3
+        ax.add_patch(Rectangle(
+            corner,
+            width,
+            .9,
+            lw=0,
+            zorder=1,
+            facecolor=colour,
+            alpha=.25
+        ))
+
+def _underline(ax, parts):
+    "A line under words."
+    for line, left, right in parts:
+        y = line + .92
+        ax.plot(
+            [left, right],
+            [y, y],
+            solid_capstyle='butt',
+            zorder=3,
+            color='black',
+            lw=1.3
+        )
 
 # %% ../../nbs/kinds/tagging.ipynb #a33738cb
-def _write(ax, column, line, word, step=6):
+def _write(ax, column, line, text, **look):
+    "Text in letters of equal width."
+    ax.text(
+        column,
+        line,
+        text,
+        va='center',
+        family=MONO,
+        parse_math=False,
+        **look
+    )
+
+def _write_word(ax, column, line, word, step=6):
     "A word, some letters at a time: rounded to pixels they would drift from their columns."
-    for i in range(0, len(word), step): ax.text(column + i, line, word[i:i + step], va='center', family='DejaVu Sans Mono', fontsize=9, parse_math=False, zorder=4)
+    for i in range(0, len(word), step):
+        letters = word[i:i + step]
+        _write(ax, column + i, line, letters, fontsize=9, zorder=4)
 
 # %% ../../nbs/kinds/tagging.ipynb #957b3ce1
-def _said(row, words):
+def _mistake_text(row, words):
     "A mistake in words."
-    sure = '' if np.isnan(row.confidence) else ' (>99%)' if row.confidence > .99 else f' ({row.confidence:.0%})'
-    if row.predicted == '': told = f'{row.true}, missed'
-    elif row.same_words or row.true == '': told = f"{row.true or 'no entity'}, taken for {row.predicted}"
-    else: told = f'taken for {row.predicted}, where a {row.true} has other words'
-    said = f"{' '.join(words[row.start:row.stop])}: {told}{sure}"
-    return clip(drawable(said, font='DejaVu Sans Mono'), LINE - 2)
+    if row.predicted == '':
+        told = f'{row.true}, missed'
+    elif row.same_words or row.true == '':
+        told = f"{row.true or 'no entity'}, taken for {row.predicted}"
+    else:
+        told = f'taken for {row.predicted}, where a {row.true} has other words'
+    entity = ' '.join(words[row.start:row.stop])
+    text = f'{entity}: {told}{_confidence_text(row.confidence)}'
+    return clip(drawable(text, font=MONO), LINE - 2)
+
+def _confidence_text(confidence):
+    "A probability in brackets; '' where there is none."
+    if np.isnan(confidence):
+        return ''
+    return ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
 
 # %% ../../nbs/kinds/tagging.ipynb #e10dd9b8
-def _draw_sentence(ax, top, words, true, said, mistakes):
+MOST_WORDS = 100 # of a sentence
+
+def _excerpt(words, first):
+    "Words from one on, with … where some are left out."
+    last = first + MOST_WORDS
+    before = ['…'] if first else []
+    after = ['…'] if last < len(words) else []
+    return [*before, *words[first:last], *after]
+
+def _clip_spans(spans, shift, n):
+    "Spans counted from another word on, cut to n words."
+    moved = [(start - shift, stop - shift, name) for start, stop, name in spans]
+    return [
+        (max(start, 0), min(stop, n), name)
+        for start, stop, name in moved
+        if stop > 0 and start < n
+    ]
+
+def _draw_sentence(ax, top, words, true, predicted, mistakes):
     "One sentence with its marks and its mistakes; returns where the next may begin."
-    first = max(0, mistakes.start.min() - 25) if len(words) > 100 else 0
-    shown = [*(['…'] if first else []), *words[first:first + 100], *(['…'] if first + 100 < len(words) else [])]
-    shift, places = first - bool(first), _places(shown)
-    true, said = ([(max(a - shift, 0), min(b - shift, len(shown)), k) for a, b, k in spans if b > shift and a - shift < len(shown)] for spans in (true, said))
-    for a, b, k in said: _ground(ax, places, shown, a, b, top, facecolor=BLUE if (a, b, k) in true else WORSE, alpha=.25)
-    for a, b, _ in true: _ground(ax, places, shown, a, b, top, color='black', lw=1.3)
-    for word, (line, column) in zip(shown, places): _write(ax, column, top + line + .5, word)
-    lines = [_said(r, words) for r in mistakes[:4].itertuples()]
-    for i, text in enumerate(lines): ax.text(2, top + places[-1][0] + 1.5 + i, text, va='center', family='DejaVu Sans Mono', fontsize=8, color=GREY, parse_math=False)
-    return top + places[-1][0] + 1.7 + len(lines)
+    is_long = len(words) > MOST_WORDS
+    first = max(0, mistakes.start.min() - 25) if is_long else 0
+    shift = first - 1 if first else 0
+    shown = _excerpt(words, first)
+    true = _clip_spans(true, shift, len(shown))
+    places = [(top + line, column) for line, column in _word_places(shown)]
+    for span in _clip_spans(predicted, shift, len(shown)):
+        colour = BLUE if span in true else WORSE
+        parts = _line_parts(places, shown, *span[:2])
+        _draw_ground(ax, parts, colour)
+    for start, stop, _ in true:
+        _underline(ax, _line_parts(places, shown, start, stop))
+    for word, (line, column) in zip(shown, places):
+        _write_word(ax, column, line + .5, word)
+    last, _ = places[-1]
+    for row in mistakes[:4].itertuples():
+        last += 1
+        text = _mistake_text(row, words)
+        _write(ax, 2, last + .5, text, fontsize=8, color=GREY)
+    return last + 1.7
 
 # %% ../../nbs/kinds/tagging.ipynb #33da7f07
 def _text_axes(title):
     "An axis of letters: one unit to the right is one letter, one unit down is one line."
-    ax = plt.figure(layout='none').add_axes((0, 0, 1, 1))
+    fig = plt.figure(layout='none')
+    ax = fig.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
-    ax.legend([Line2D([], [], color='black', lw=1.3), Patch(fc=BLUE, alpha=.25), Patch(fc=WORSE, alpha=.25)], ['true entity', 'found', 'wrong answer'],
-              loc='lower left', bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=.3, title=title, alignment='left', title_fontproperties={'weight': 'bold', 'size': 10})
+    marks = {
+        'true entity': Line2D([], [], color='black', lw=1.3),
+        'found': Patch(fc=BLUE, alpha=.25),
+        'wrong answer': Patch(fc=WORSE, alpha=.25),
+    }
+    ax.legend(
+        marks.values(),
+        marks,
+        loc='lower left',
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        borderpad=0,
+        borderaxespad=.3,
+        title=title,
+        alignment='left',
+        title_fontproperties={'weight': 'bold', 'size': 10}
+    )
     return ax
 
 def _fit_text(ax, height):
     "The size of the figure that makes letters and lines fit."
     ax.set(xlim=(-.5, LINE + .5), ylim=(height, 0))
-    ax.figure.set_size_inches((LINE + 1) * .6021 * 9 / 72, height * .19)
+    letter = .6021 * 9 / 72 # inches
+    width = (LINE + 1) * letter
+    ax.figure.set_size_inches(width, height * .19)
 
 # %% ../../nbs/kinds/tagging.ipynb #6ff0945e
 def plot_sentences(
@@ -323,24 +513,38 @@ def plot_sentences(
 ) -> Figure|None: # None where no entity was mistaken
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
-    if not len(wrong): return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
-    true, said, order = spans_of(test)
-    types, top = read_tags(test.meta['classes'])[0], .4
+    if not len(wrong):
+        return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
+    top = .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
-        for sentence in wrong.sentence.drop_duplicates()[:n]:
-            marks = [[(a, b, types[k]) for g, a, b, k in zip(*_within(test, order, s), s[:, 2]) if g == sentence] for s in (true, said)]
-            top = _draw_sentence(ax, top, [_plain(w) for w in task.inputs[int(sentence)]], *marks, wrong[wrong.sentence == sentence])
+        for sentence in wrong.sentence.unique()[:n]:
+            words = map(_plain_word, task.inputs[int(sentence)])
+            spans = _spans_in(test, sentence)
+            mistakes = wrong[wrong.sentence == sentence]
+            top = _draw_sentence(ax, top, [*words], *spans, mistakes)
         _fit_text(ax, top)
     return ax.figure
+
+def _spans_in(test, sentence):
+    "(start, stop, type) of the true and of the predicted entities of a sentence."
+    test = test.take(test.groups == sentence)
+    types = _types_of(test)
+    true, predicted, _ = spans_of(test)
+    return [
+        [(start, stop, types[kind]) for start, stop, kind in spans.tolist()]
+        for spans in (true, predicted)
+    ]
 
 # %% ../../nbs/kinds/tagging.ipynb #0d6c896f
 def _broken_sentences(task, old, new):
     "Sentences that the new model gets wrong and the old one did not."
     is_worse = unit_changes(old, new) < 0
     worse = np.unique(new.groups)[is_worse]
-    if not len(worse): return say('There is none.')
-    return plot_sentences(task, new.take(np.isin(new.groups, worse)))
+    if not len(worse):
+        return say('There is none.')
+    rows = np.isin(new.groups, worse)
+    return plot_sentences(task, new.take(rows))
 
 # %% ../../nbs/kinds/tagging.ipynb #dc4f5995
 WORDS = Words(
@@ -351,6 +555,9 @@ WORDS = Words(
     reached='{n:,} unseen sentences of {task}',
     train_figure='F1 of spans',
 )
+
+# %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
+TASKS.setdefault('conll', load_conll)
 
 # %% ../../nbs/kinds/tagging.ipynb #41c46c89
 KIND = Kind(
