@@ -6,7 +6,8 @@ from upgradeability.curves import Curve, _ill_behaved, find_crossings, fit_power
 from upgradeability.metrics import METRICS, Metric
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_gap, plot_labels
-from upgradeability.report import show_reading, verdict_curve
+from upgradeability.report import show_reading
+from upgradeability.verdicts import verdict_curve
 
 N = np.array([50, 100, 200, 400, 800, 1600])
 
@@ -86,7 +87,7 @@ def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
     assert set(df.origin) == {'measured'} and 'fewer than 4' in df.summary.remark[0]
 
 
-@pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels, of which no 95 % can be taken')])
+@pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels; 95 % of that is not defined')])
 def test_a_curve_without_a_95_percent(arrays, tmp_path, metric, reached, monkeypatch):
     "A loss, and a model that gets nothing right, need no number of labels; nor does the report say one."
     monkeypatch.setitem(METRICS, 'nothing', Metric('nothing', lambda p: np.zeros((len(p), 1)), lambda sums: sums[..., 0]))

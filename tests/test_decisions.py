@@ -11,7 +11,9 @@ from upgradeability.intervals import class_flips, compare, compare_all, rank_gro
 from upgradeability.kinds.classification import broken_examples
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_calibration, plot_differences, plot_flips, plot_groups, plot_scores
-from upgradeability.report import keep_provenance, opponents, show_table, test_predictions as predictions_of, verdict, verdict_compare
+from upgradeability.report import keep_provenance, show_table
+from upgradeability.verdicts import verdict, verdict_compare
+from upgradeability.verdicts import opponents, test_predictions as predictions_of
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def test_perfect_constant_and_noise(tmp_path):
 def test_models_that_answer_alike_are_tied(tmp_path, metric):
     "The second model has other weights and the same features after standardising, so all its answers are those of the first."
     df, groups, text = decide([Pick(range(3)), Pick(range(3), 2.)], data(), tmp_path, metric)
-    assert (groups.letters == 'a').all() and np.allclose(groups.p_best, .5) and 'cannot be told apart' in text
+    assert (groups.letters == 'a').all() and np.allclose(groups.p_best, .5) and 'it is not distinguishable from' in text
 
 
 def test_one_model_twice_is_one_model(tmp_path):

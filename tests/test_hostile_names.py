@@ -9,7 +9,8 @@ from PIL import Image
 
 from upgradeability.kinds.classification import plot_confusion, plot_per_class
 from upgradeability.reading import Reading, as_code, as_html, as_label, as_markdown, as_table, in_common, reading_html, visible
-from upgradeability.report import findings, to_html, verdict, write_report
+from upgradeability.report import to_html, write_report
+from upgradeability.verdicts import findings, verdict
 
 ADDRESS = 'http://127.0.0.1:9/a'
 HOSTILE = [

@@ -14,7 +14,8 @@ from PIL import Image
 from upgradeability.draw import gallery, save_figure, shrunk, style
 from upgradeability.plots import plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training
 from upgradeability.words import compared, headlines
-from upgradeability.report import _meant, findings, keep_provenance, provenance, raise_if_all_failed, show_table, to_html, verdict, verdict_check, verdict_rank, write_report
+from upgradeability.report import keep_provenance, provenance, show_table, to_html, write_report
+from upgradeability.verdicts import _is_meant, findings, raise_if_all_failed, verdict, verdict_check, verdict_rank
 from upgradeability.datasets import load_task
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task
@@ -55,13 +56,13 @@ VERDICTS = {
     "no figure for the gain": (table(MAJORITY, row("knn", gain=nothing(3), baseline="resnet18", error="no gain, since the baseline resnet18 failed")), None,
                                ["not compared with `resnet18`", "could not be run", "since the baseline resnet18 failed"], ["nan", "excludes"]),
     "worse than the baseline": (table(MAJORITY, row("as_is", test=.05, gain=(-.05, -.09, -.01))), None, ["0.050 [0.010, 0.090] **worse** than always saying"], ["better"]),
-    "not told apart": (table(MAJORITY, row("knn", gain=(.01, -.02, .04))), None, ["not told apart from always saying", "0.010 [−0.020, 0.040]"], ["excludes", "better"]),
+    "not distinguishable": (table(MAJORITY, row("knn", gain=(.01, -.02, .04))), None, ["not distinguishable from always saying", "0.010 [−0.020, 0.040]"], ["excludes", "better"]),
     "pretraining helped": (table(MAJORITY, row("linear_probe")), CONTROL(.3, .2, .4), ["The pretraining bought 0.300 [0.200, 0.400]", "interval excludes 0"], ["not help"]),
-    "pretraining undecided": (table(MAJORITY, row("linear_probe")), CONTROL(.01, -.1, .1), ["Nothing shows that the pretraining helped", "holds 0"], ["excludes", "bought"]),
-    "pretraining harmed": (table(MAJORITY, row("linear_probe")), CONTROL(-.3, -.4, -.2), ["did not help", "0.300 [0.200, 0.400] better"], ["bought"]),
+    "pretraining undecided": (table(MAJORITY, row("linear_probe")), CONTROL(.01, -.1, .1), ["What the pretraining bought is not distinguishable from 0", "interval includes 0"], ["excludes", "**The pretraining bought"]),
+    "pretraining harmed": (table(MAJORITY, row("linear_probe")), CONTROL(-.3, -.4, -.2), ["did not help", "0.300 [0.200, 0.400] better", "interval excludes 0"], ["bought"]),
     "train left out": (table(MAJORITY, row("knn", train=.9)), None, ["examples it was not fitted on"], ["U ="]),
-    "carries over wholly": (table(MAJORITY, row("linear_probe", train=.805)), None, ["is not told apart from what it does on those it was fitted on"], ["worse than on"]),
-    "better on test": (table(MAJORITY, row("linear_probe", train=.7)), None, ["does 0.100 better than on those it was fitted on"], ["worse"]),
+    "carries over wholly": (table(MAJORITY, row("linear_probe", train=.805)), None, ["is not distinguishable from that on its training examples"], ["worse than on"]),
+    "better on test": (table(MAJORITY, row("linear_probe", train=.7)), None, ["On new examples it is 0.100 better than on its training examples"], ["worse"]),
     "a loss": (table(row("linear_probe", metric="log_loss")), None, ["log loss (lower is better) 0.800"], []),
     "a message with brackets": (table(MAJORITY, failed("knn", "OSError: <urlopen error>")), None, ["&lt;urlopen error&gt;"], ["<urlopen"]),
 }
@@ -79,8 +80,8 @@ def test_verdict_of_several_models():
 
 def test_verdict_names_what_reaches_more():
     df = table(MAJORITY, row("fine_tune", test=.5), row("linear_probe", test=.7), row("knn", test=.4), row("random_probe", test=.9))
-    assert verdict(df).endswith("More is reached by `linear_probe`: 0.700 [0.680, 0.720].")
-    assert "More is reached" not in verdict(df.assign(metric="log_loss")[df.protocol != "knn"])
+    assert verdict(df).endswith("Better on test: `linear_probe` with 0.700 [0.680, 0.720].")
+    assert "Better on test" not in verdict(df.assign(metric="log_loss")[df.protocol != "knn"])
 
 def test_headline_does_not_depend_on_test():
     rows = [row("knn", test=.99), row("linear_probe", test=.5), row("fine_tune?epochs=3", test=.3), row("from_scratch", test=.999)]
@@ -411,4 +412,4 @@ def test_findings_about_texts_are_shown():
     ("efficientnet_lite0", "bundled:efficientnet_lite0", True), ("bundled:efficientnet_lite0", "bundled:efficientnet_lite0", True), ("efficientnet_lite0", "bundled:efficientnet_lite0?random=0", False),
     ("efficientnet_lite0?random", "bundled:efficientnet_lite0?random=0", True), ("resnet50", "torchvision:resnet50:IMAGENET1K_V2", True), ("resnet5", "torchvision:resnet50:IMAGENET1K_V2", False),
     ("timm:test_vit?random", "timm:test_vit.r160_in1k?random=0", True), ("test_vit", "timm:test_vit.r160_in1k", True), ("timm:test_vit", "timm:test_vit2.r160_in1k", False)])
-def test_the_incumbent_may_be_named_as_it_was_given(given, spec, meant): assert _meant(given, spec) == meant
+def test_the_incumbent_may_be_named_as_it_was_given(given, spec, meant): assert _is_meant(given, spec) == meant

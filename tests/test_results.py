@@ -7,7 +7,9 @@ from upgradeability import Curve, Ranking, Results, evaluate, gains, learning_cu
 from upgradeability import evaluation as ev
 from upgradeability.plots import plot_training
 from upgradeability.words import kind_in, wording
-from upgradeability.report import keep_provenance, provenance, read_headline, show_metrics, show_reading, show_table, test_predictions as predictions_of, verdict, verdict_rank
+from upgradeability.report import keep_provenance, provenance, show_metrics, show_reading, show_table
+from upgradeability.verdicts import verdict, verdict_rank
+from upgradeability.verdicts import read_headline, test_predictions as predictions_of
 
 
 def net(seed=0):

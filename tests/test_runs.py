@@ -7,7 +7,8 @@ from torch import nn
 from upgradeability import PROTOCOLS, cache_info, evaluate, gains, prune_cache, rank_models, read_predictions, read_results, score, verify
 from upgradeability.core import in_use, read_json, seal, remove_leftovers, write_atomic, write_json
 from upgradeability.metrics import MANY_CLASSES, Predictions, TopScores, calibration, ece, top_scores
-from upgradeability.report import keep_provenance, show_metrics, verdict
+from upgradeability.report import keep_provenance, show_metrics
+from upgradeability.verdicts import verdict
 
 torch.set_num_threads(1)
 

@@ -960,8 +960,9 @@ def load_backbone(
         init=init and _seeded(init),
     )
     source = replace(source, **{k: v for k, v in given.items() if v})
-    if seed is not None: source = _random_source(source, seed)
-    return _assemble(source, source.load(), layer, pooling, device)
+    if seed is None: module = source.load()
+    else: source, module = _load_random(source, seed)
+    return _assemble(source, module, layer, pooling, device)
 
 # %% ../nbs/11_models.ipynb #a2108985
 def _find_source(text):
@@ -982,16 +983,24 @@ def _check_options(spec, options, takes):
     if type(seed) is not int: raise ValueError(f"random={seed!r} is no seed; write ?random=0, for instance.")
 
 # %% ../nbs/11_models.ipynb #d354abe2
-def _random_source(source, seed):
-    "The source of the same architecture with random weights."
+def random_note(module):
+    "What is said of a network with random weights."
+    norm = nn.modules.batchnorm._BatchNorm
+    layers = module.modules() if isinstance(module, nn.Module) else ()
+    has_statistics = any(isinstance(layer, norm) for layer in layers)
+    return 'random weights' + (', BatchNorm statistics at their defaults' if has_statistics else '')
+
+def _load_random(source, seed):
+    "The source of the same architecture with random weights, and the network."
     if source.init is None:
         raise ValueError(
             f"{source.spec!r} cannot be made with random weights: its source does not say how. "
             "Give init= (seed -> network).")
     mark = '&' if '?' in source.spec else '?'
-    reading = source.reading.add('weights', 'random weights, BatchNorm statistics at their defaults')
     spec = f'{source.spec}{mark}random={seed}'
-    return replace(source, spec=spec, load=partial(source.init, seed), reading=reading)
+    module = source.init(seed)
+    reading = source.reading.add('weights', random_note(module))
+    return replace(source, spec=spec, reading=reading), module
 
 # %% ../nbs/11_models.ipynb #a7139337
 def randomize(
@@ -1009,8 +1018,7 @@ def randomize(
         backbone.reading,
         encode=None if tap else getattr(backbone.encode, 'func', None),
     )
-    source = _random_source(source, seed)
-    module = source.load()
+    source, module = _load_random(source, seed)
     _check_control(backbone, module)
     place = backbone.layer, backbone.pooling, backbone.device
     if tap is None: return _assemble(source, module, *place)

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .heads import class_probabilities
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
-from .models import randomize
+from .models import random_note, randomize
 from .tasks import Task
 
 # %% ../nbs/14_protocols.ipynb #2a2ecd17
@@ -719,10 +719,9 @@ def on_random_weights(protocol, backbone, task, features, seed):
     randomized = randomize(backbone, seed)
     out = protocol(randomized, task, features)
     meta = out['test'].meta # that of train, too
-    note = 'random weights, BatchNorm statistics at their defaults'
     meta = meta | dict(
         fingerprints={'random': randomized.fingerprint},
-        notes=(*meta['notes'], note))
+        notes=(*meta['notes'], random_note(randomized.module)))
     return {split: replace(p, meta=meta) for split, p in out.items()}
 
 # %% ../nbs/14_protocols.ipynb #bb5c3a88
