@@ -1,7 +1,8 @@
 "How well does a pretrained model carry over to my data, what do I gain, and how sure is that?"
 __version__ = "0.1.0"
 
-# What is public, by module. Loaded at first use: papermill imports this package at each of its starts, and PyTorch takes seconds.
+# What is public, by module. Modules are imported at first use: papermill imports this package at each of its starts,
+# and PyTorch takes seconds.
 _PUBLIC = {
     "reading": "Reading",
     "tasks": "Inputs Task make_task",

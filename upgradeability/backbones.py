@@ -4,7 +4,8 @@
 
 # %% ../nbs/09_backbones.ipynb #92c4dcf0
 from __future__ import annotations
-import copyreg, dis, functools, inspect, io, json, logging, os, random, re, site, sys, sysconfig, threading, weakref, zipfile
+import copyreg, dis, functools, inspect, io, json, logging, os, random
+import re, site, sys, sysconfig, threading, weakref, zipfile
 from collections import namedtuple
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -522,7 +523,7 @@ class Backbone:
     spec: str # resolved spec, such as 'torchvision:resnet50:IMAGENET1K_V2'
     medium: Medium # what its preprocessing takes: pictures, texts, or arrays where it has none
     module: nn.Module # in evaluation mode, on its device
-    preprocess: Callable|None # picture -> tensor (c, h, w); text or words -> `Tokenised`; None: float32 tensors as given
+    preprocess: Callable|None # picture -> tensor (c, h, w); text -> `Tokenised`; None: float32 tensors as given
     encode: Callable|None # (module, batch) -> features (n, d), probabilities (n, S) or None; None before a first batch
     dim: int|None # number of features d
     head: str|None # name of the head's module; None: there is none

@@ -104,7 +104,7 @@ def _loaded(backbone, device):
 def check_task(
     task:Task, # any task
     *,
-    backbone:Backbone|str|None=None, # the network that shall look at it, or its spec; None: what depends on one is left out
+    backbone:Backbone|str|None=None, # the network or its spec; None: what depends on one is left out
     features:Features|np.ndarray|None=None, # features to look at, (n, d) where an array; None: left out
     device:str|None=None, # of a network that is given as a spec
 ) -> pd.DataFrame: # one row per finding: check, severity, n, message, rows; warnings first
@@ -322,9 +322,8 @@ def check_texts(task, backbone=None, features=None):
         *_found_rows('one_character', rows[size == 1], n, 'texts have one character only.'),
         *_found_rows('long', rows[size >= LONG], n, f'texts have {LONG:,} characters or more.')]
 
-TEXT_MEDIA = [medium for medium in MEDIA.values() if medium.is_text]
-for medium in TEXT_MEDIA:
-    medium.checks.update(similar_texts=check_similar_texts, texts=check_texts)
+for each in MEDIA.values():
+    if each.is_text: each.checks.update(similar_texts=check_similar_texts, texts=check_texts)
 
 # %% ../nbs/19_checks.ipynb #e904b541
 SIDE, WAVES = 32, 8 # pixels of the small picture, waves kept in each direction
@@ -506,7 +505,7 @@ LEAST_CONTRAST = .01 # pictures below it are blank: 2.5 of 255 levels
 
 # %% ../nbs/19_checks.ipynb #95a3e582
 def near_copies(task):
-    "Pairs (k, 2) of rows that look alike but have other bytes, and the number of such pairs with mirrored test pictures."
+    "Pairs (k, 2) of rows that look alike but have other bytes, and how many pairs have a mirrored test picture."
     look, rows = looks(task), _used_rows(task)
     rows = rows[look.contrast[rows] >= LEAST_CONTRAST]
     if not len(rows): return NO_PAIRS, 0
@@ -635,7 +634,7 @@ def _views(preprocess, sizes):
 
 # %% ../nbs/19_checks.ipynb #ebf152b0
 def check_view(task, backbone=None, features=None):
-    "Findings about pictures that reach the network enlarged, cut, squeezed or out of range; None without such a network."
+    "Findings about pictures that a network gets enlarged, cut, squeezed or out of range; None without one."
     if backbone is None or backbone.preprocess is None: return None
     processed = _processed(backbone.preprocess, _ramp((64, 64), 0))
     if processed.ndim != 3: return None

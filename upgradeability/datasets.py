@@ -224,7 +224,9 @@ def _load_arrays(arrays, *, split_seed=0):
     inputs, medium = _array_examples(arrays[::2])
     labels = _array_labels(arrays[1::2])
     kind, reading = kind_of_labels(labels), Reading()
-    if kind.claims is not None: reading = reading.add('kind of task', f'{kind}, as labels are numbers with fractions', 'guess')
+    if kind.claims is not None:
+        said = f'{kind}, as labels are numbers with fractions'
+        reading = reading.add('kind of task', said, 'guess')
     words, splits = ('X', 'y'), {}
     if len(arrays) == 4:
         n = len(arrays[0])

@@ -21,17 +21,25 @@ def comments_by_line(source):
 # %% ../nbs/00_docments.ipynb #d2c11fb6
 def parameter_entries(node, comments):
     "(name, type, comment) of each parameter of a function, and of each field of a class."
+    entries = []
     if isinstance(node, ast.ClassDef):
-        fields = [f for f in node.body if isinstance(f, ast.AnnAssign)]
-        return [(f.target.id, f.annotation, comments.get(f.end_lineno, '')) for f in fields]
-    given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    return [(a.arg, a.annotation, _comment_of(a, node, comments)) for a in given if a.arg not in ('self', 'cls')]
+        for field in node.body:
+            if not isinstance(field, ast.AnnAssign): continue
+            comment = comments.get(field.end_lineno, '')
+            entries.append((field.target.id, field.annotation, comment))
+        return entries
+    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+        if argument.arg in ('self', 'cls'): continue
+        comment = _comment_of(argument, node, comments)
+        entries.append((argument.arg, argument.annotation, comment))
+    return entries
 
 def _comment_of(argument, node, comments):
     "The comment on the line where a parameter ends, its default included."
-    defaults = [d for d in [*node.args.defaults, *node.args.kw_defaults] if d is not None]
-    own = [d.end_lineno for d in defaults if d.lineno == argument.end_lineno]
-    return comments.get(max([argument.end_lineno, *own]), '')
+    last = argument.end_lineno
+    for default in [*node.args.defaults, *node.args.kw_defaults]:
+        if default is not None and default.lineno == last: last = default.end_lineno
+    return comments.get(last, '')
 
 # %% ../nbs/00_docments.ipynb #2aa1bbb9
 def _section(title, entries):
@@ -49,7 +57,7 @@ def _typed(name, annotation):
 
 # %% ../nbs/00_docments.ipynb #6f00bd63
 def numpydoc(source):
-    "The docstring of a function or class, given as its source, with the sections `Parameters` and `Returns` made of its comments."
+    "The docstring of a source, with the sections `Parameters` and `Returns` made of its comments."
     node = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
     comments = comments_by_line(source)
     entries = [(_typed(name, annotation), comment) for name, annotation, comment in parameter_entries(node, comments)]

@@ -35,7 +35,7 @@ def model_inputs(backbone, task):
 
 # %% ../nbs/12_features.ipynb #d74373ce
 def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3):
-    "Yield (rows, batch), prepared in threads; `fill`: repeat the last example; `by_length`: texts of one length together."
+    "Yield (rows, batch), made in threads; `fill`: repeat the last example; `by_length`: texts of one length together."
     size = batch_size if fill else 0
     planned = deque(_planned_units(inputs, rows, batch_size, by_length))
     waiting = deque()
@@ -245,7 +245,7 @@ class Features:
     groups: np.ndarray|None # (n,) independent unit of each row; None: each its own
     splits: dict # 'train', 'valid', 'test': positions in `x`
     source_probs: np.ndarray|None # (n, S) float32 head probabilities; None: no head
-    meta: dict # key, dtype, batch_size, how many rows were computed now and in how many seconds, what was read of the model
+    meta: dict # key, dtype, batch_size, rows computed now and their seconds, what was read of the model
 
     def __repr__(self):
         sizes = ', '.join(f'{k} {len(v)}' for k, v in self.splits.items())
@@ -449,7 +449,7 @@ def _entries():
             in_use=path.is_dir() and is_used(path))
 
 # %% ../nbs/12_features.ipynb #707b9fc6
-def cache_info() -> pd.DataFrame: # part, name, bytes, used (time of last use, UTC), in_use; the least recently used first
+def cache_info() -> pd.DataFrame: # part, name, bytes, used (last use, UTC), in_use; the least recently used first
     "What is in the cache."
     columns = ['part', 'name', 'bytes', 'used', 'in_use']
     entries = pd.DataFrame(list(_entries()), columns=columns)

@@ -65,11 +65,11 @@ class Kind:
     has_classes: bool = True # True where `classes` are what is predicted, and counted
     claims: Callable|None = None # labels -> True where they can be of this kind only; None: a user has to ask for it
     readers: dict = field(default_factory=dict) # (source, option) -> loader: `?option=…` of a source asks for this kind
-    clean_labels: Callable|None = None # (name, labels, splits, reading) -> (labels, reading); None: labels stay as they are
+    clean_labels: Callable|None = None # (name, labels, splits, reading) -> (labels, reading)
     encode: Callable|None = None # (labels, classes) -> (y, class names); None: codes of the classes
     read_labels: Callable|None = None # (reading, y, splits, classes, origin) -> reading: what is said of the labels
     inputs_of: Callable = _row_numbers # task -> (n,) position among the inputs of what each row is about
-    check_labels: Callable = _nothing # (name, y, learned rows, tested rows, classes); raises where nothing can be learned
+    check_labels: Callable = _nothing # (name, y, learned rows, tested rows, classes); may raise
     # protocols
     protocols: Callable|None = None # () -> {name: protocol} where they are not those of classification
     all_inputs: bool = False # True where features of all inputs are needed, whatever the rows
@@ -86,9 +86,9 @@ class Kind:
     can_leak: bool = True # False where the same input in train and test is no mistake
     rivals: tuple = () # controls that a report recommends where they reach more
     # ranking
-    rank_targets: Callable|None = None # (features, task) -> targets (n, k) of a ridge probe, and their groups; None: the classes
+    rank_targets: Callable|None = None # (features, task) -> targets of a ridge probe, their groups
     rank_rows: int = 1 # rows that one example of a ranking brings, about
-    rank_units: Callable|None = None # (task, seed) -> training units in the order of their use; None: rows in nested order
+    rank_units: Callable|None = None # (task, seed) -> training units in the order of their use
 
     def __str__(self): return self.name
     def __repr__(self): return f'Kind({self.name!r})'

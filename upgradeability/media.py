@@ -44,7 +44,7 @@ def digest(
 
 # %% ../nbs/02_media.ipynb #cf479ee5
 def to_rgb(picture):
-    "A picture of any mode in RGB: rotation applied, 16 bits scaled, transparency over white, extremely long ones squeezed."
+    "A picture of any mode in RGB: upright, 16 bits scaled, transparency over white, very long ones squeezed."
     picture.load()
     picture = _squeezed(_upright(picture))
     if picture.mode == 'RGB' and 'transparency' not in picture.info:

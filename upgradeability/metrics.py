@@ -511,7 +511,7 @@ def ece(p, n_bins=15, *, n_sim=200, seed=0):
 
 # %% ../nbs/13_metrics.ipynb #6405f45f
 def reliability(p, n_bins=15):
-    "`calibration` with low and high for a calibrated model; attrs: ece, reference, brier, confidences (n,). Bins have 40 examples or more."
+    "`calibration` with low and high for a calibrated model; attrs: ece, reference, brier, confidences (n,)."
     n_bins = max(1, min(n_bins, len(p) // 40))
     df, (error, reference) = calibration(p, n_bins), ece(p, n_bins)
     chance = df.confidence.clip(0, 1)

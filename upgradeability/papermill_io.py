@@ -1,6 +1,7 @@
-"""papermill finds the packaged notebooks: `papermill eval.ipynb out.ipynb` and `papermill upgradeability://eval.ipynb out.ipynb`
+"""papermill finds the packaged notebooks by name: `papermill eval.ipynb out.ipynb`, or `upgradeability://eval.ipynb`
 
-papermill imports this module at each of its starts, in every environment that has this package, so it needs the standard library only.
+papermill imports this module at each of its starts, in every environment that has this package,
+so it needs the standard library only.
 """
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,7 +37,8 @@ class NotebookHandler:
     @classmethod
     def listdir(cls, path): return [SCHEME + o for o in notebook_names()]
     @classmethod
-    def write(cls, buf, path): raise ValueError(f"{path} cannot be written: {SCHEME} is read-only. Give a local path for the output.")
+    def write(cls, buf, path):
+        raise ValueError(f"{path} cannot be written: {SCHEME} is read-only. Give a local path for the output.")
     @classmethod
     def pretty_path(cls, path): return path
 
@@ -48,7 +50,9 @@ class LocalFirst:
         return papermill_io.get_handler("local")
     @classmethod
     def read(cls, path):
-        if Path(path).exists() or path != Path(path).name or path not in notebook_names(): return cls._local().read(path)
+        is_bare_name = path == Path(path).name
+        is_packaged = is_bare_name and path in notebook_names()
+        if Path(path).exists() or not is_packaged: return cls._local().read(path)
         return notebook_path(path).read_text(encoding="utf-8")
     @classmethod
     def write(cls, buf, path): return cls._local().write(buf, path)

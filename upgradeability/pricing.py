@@ -59,7 +59,7 @@ def _device_name(device):
 def cost(
     backbone:str|Backbone, # a `Backbone`, or what `load_backbone` takes
     *,
-    example:torch.Tensor|str|list|None=None, # one input as a tensor without the batch dimension, a text, or the words of a sentence; None: a picture through its preprocessing, or a text of thirty words
+    example:torch.Tensor|str|list|None=None, # one input without the batch dimension; None: a usual one
     batch_size:int=32, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
     n_batches:int=5, # timed passes, of which the median counts

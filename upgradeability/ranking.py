@@ -72,7 +72,7 @@ def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1):
 
 # %% ../nbs/18b_ranking.ipynb #fe42a514
 def _cheap_scores(x, y, groups=None, seed=0):
-    "The cross-validated probe with its standard error, and LogME beside it; for targets (n,) or (n, k) variance explained."
+    "The cross-validated probe with its standard error, and LogME; for targets (n,) or (n, k) variance explained."
     with threadpool_limits(1, user_api='blas'):
         if y.ndim == 2 or np.issubdtype(y.dtype, np.floating):
             r2, se = held_out_r2(x, y.reshape(len(y), -1), groups, seed=seed)

@@ -106,8 +106,7 @@ def show_metrics(df):
 
 def _by_metric(test, own):
     "{metric: figure with interval} of one row, its own metric first."
-    kind = kind_of(test.meta.get('kind', 'classification'))
-    names = dict.fromkeys([own, *kind.also])
+    names = dict.fromkeys([own, *test.kind.also])
     scores = {name: score(test, name) for name in names}
     return {axis_name(name): _cell(*value_and_ends(s)) for name, s in scores.items()}
 

@@ -237,7 +237,7 @@ _GLUED = re.compile(f"({'|'.join(_LONGEST_FIRST)})(?:set|data|images|imgs)?")
 SPLITS = ('train', 'valid', 'test')
 
 def split_of(name, anywhere=False):
-    "'train', 'valid', 'test' or None, whichever a name means; `anywhere`: beside other words, as in 'emerging.test.annotated'."
+    "'train', 'valid', 'test' or None, whichever a name means; `anywhere`: beside other words, as in 'x.test.y'."
     splits, n_others = set(), 0
     for word in _WORDS.findall(str(name)):
         word = word.lower()
@@ -304,7 +304,7 @@ class Task:
     metric: str # what counts unless told otherwise
     fingerprint: str # hash of examples, labels and splits
     origin: dict = field(default_factory=dict) # for each split: 'official' or 'drawn'
-    unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
+    unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
 
@@ -467,7 +467,7 @@ def _seemingly_joined(counts):
 
 # %% ../nbs/03_tasks.ipynb #2f8cf98c
 def withheld(labels, learned):
-    "How labels of a split are missing, 'empty' or 'all -1', where train has the labels `learned`; '' where they are not."
+    "How labels of a split are missing, 'empty' or 'all -1', where train has `learned`; '' where they are not."
     found = {_plain(label) for label in labels} or {''}
     if len(found) > 1: return ''
     [value] = found
@@ -512,7 +512,7 @@ def make_task(
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
     kind:str|Kind|None=None, # a name in `KINDS`, or a `Kind`; None: classification
-    unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
+    unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files
     about:dict|None=None, # what only tasks of this kind have

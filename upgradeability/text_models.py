@@ -374,7 +374,7 @@ def _pooled(h, mask, pooling, skip):
 POOLINGS = ('mean', 'cls', 'last')
 
 def encode_text(module, batch, layer=None, pooling='mean'):
-    "(features of texts (n, d) or of words (k, d), head probabilities (n, S) or None) of a hidden layer; None: the last."
+    "(features of texts (n, d) or words (k, d), head probabilities (n, S) or None) of a layer; None: the last."
     out = _call(module, batch)
     h = _hidden(out, layer)
     if 'words' in batch:

@@ -1,6 +1,7 @@
 """Kinds of tasks, one module each: what differs between them
 
-A module that is put here is found by itself. Names with an underscore are further rooms of a kind, such as `recommendation_files`.
+A module that is put here is found by itself. Names with an underscore are further rooms of a kind,
+such as `recommendation_files`.
 """
 from pkgutil import iter_modules
 

@@ -51,7 +51,8 @@ def _graded_task(spec, frames, reading, grades, **options):
     "A task of grades from {split: data frame}; of classes for `?grades=false`."
     if not grades: return text_task(spec, frames, reading=reading, **options)
     return text_task(
-        spec, frames, kind='grades', called='grades', in_order=partial(_grades, order=grades), reading=reading, **options)
+        spec, frames, kind='grades', called='grades', reading=reading,
+        in_order=partial(_grades, order=grades), **options)
 
 def load_graded_table(
     name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, encoding:str='utf-8', header:str|None=None,

@@ -38,11 +38,13 @@ def encode_targets(labels, classes=None):
     targets = pd.to_numeric(values, errors='coerce').to_numpy(np.float64)
     bad = np.flatnonzero(~np.isfinite(targets))
     if len(bad):
+        first = f"the first is {values[bad[0]]!r} in row {bad[0]}"
         raise ValueError(
-            f"{len(bad):,} of {len(targets):,} targets are missing or no finite numbers, the first is {values[bad[0]]!r} in row {bad[0]}: "
+            f"{len(bad):,} of {len(targets):,} targets are missing or no finite numbers, {first}: "
             "leave these rows out, or leave target= out if they are classes.")
     if not len(targets): raise ValueError("There are no targets: a task needs examples.")
-    if np.ptp(targets) == 0: raise ValueError(f"All {len(targets):,} targets are {targets[0]:g}: there is nothing to predict.")
+    if np.ptp(targets) == 0:
+        raise ValueError(f"All {len(targets):,} targets are {targets[0]:g}: there is nothing to predict.")
     return targets, ()
 
 # %% ../../nbs/kinds/regression.ipynb #49cbc2c1
@@ -67,7 +69,8 @@ def target_strata(y, unit=None):
 def check_targets(name, y, learned, tested, classes):
     "An error where the training targets are all equal."
     if np.ptp(y[learned]) > 0: return
-    raise ValueError(f"All {len(learned):,} training targets of {name!r} are {y[learned[0]]:g}: there is nothing to learn.")
+    same = y[learned[0]]
+    raise ValueError(f"All {len(learned):,} training targets of {name!r} are {same:g}: there is nothing to learn.")
 
 def read_targets(reading, y, rows, classes, origin):
     "The reading with the range of the targets, of all and of test."
@@ -99,14 +102,17 @@ def load_target_table(
             f'csv:{name}', frames, text=text, label=target, kind='regression', split_seed=split_seed, reading=reading)
     reading = reading.add('columns used', {'features': columns, 'target': target})
     x = frame[columns].to_numpy(np.float64)
+    targets, splits = frame[target].tolist(), rows_of_splits(frames)
     return make_task(
-        f'csv:{name}', array_inputs(x), frame[target].tolist(), rows_of_splits(frames), medium='array', kind='regression',
-        split_seed=split_seed, reading=reading)
+        f'csv:{name}', array_inputs(x), targets, splits,
+        medium='array', kind='regression', split_seed=split_seed, reading=reading)
 
 def load_target_set(name, *, target:str, text:str|list|None=None, split_seed=0, root=None):
     "The task of `hf:NAME?target=…`."
     frames, reading = set_frames(name)
-    return text_task(f'hf:{name}', frames, text=text, label=target, kind='regression', split_seed=split_seed, reading=reading)
+    return text_task(
+        f'hf:{name}', frames, text=text, label=target, kind='regression',
+        split_seed=split_seed, reading=reading)
 
 def _check_column(name, columns, place):
     "An error where a table lacks a column."
@@ -160,7 +166,11 @@ def load_target_folder(name, *, target:str, split_seed=0, root=None):
         reading=reading + picture_reading(inputs, folder))
 
 # %% ../../nbs/kinds/regression.ipynb #031c13f9
-READERS = {('csv', 'target'): load_target_table, ('hf', 'target'): load_target_set, ('folder', 'target'): load_target_folder}
+READERS = {
+    ('csv', 'target'): load_target_table,
+    ('hf', 'target'): load_target_set,
+    ('folder', 'target'): load_target_folder,
+}
 
 # %% ../../nbs/kinds/regression.ipynb #96d08186
 def _squares(p):
@@ -172,9 +182,11 @@ def _squares(p):
 def r_squared(sums):
     "R² (...) from its totals (..., 4); NaN where all true values are equal."
     n, y, y2, error = np.moveaxis(np.asarray(sums, float), -1, 0)
-    spread = y2 - y**2 / np.where(n > 0, n, 1)
-    out = np.full(spread.shape, np.nan)
-    return 1 - np.divide(error, spread, out=out, where=spread > 1e-12 * np.abs(y2))
+    spread = y2 - y**2 / np.maximum(n, 1)
+    varies = spread > 1e-12 * y2
+    unknown_share = np.full(spread.shape, np.nan)
+    share = np.divide(error, spread, out=unknown_share, where=varies)
+    return 1 - share
 
 def root_mean(sums):
     "The root of a mean, (...), from its totals (..., 2)."
@@ -231,7 +243,8 @@ def linear_probe(backbone, task, features, *, seed=0):
     choices = choose_ridge(x, y, len(task.splits['train']), codes=codes)
     probe = fit_ridge(x, y, choices['strength'])
     notes = []
-    if choices['boundary']: notes.append(f"the best strength {choices['strength']:g} is the first or the last of those tried")
+    if choices['boundary']:
+        notes.append(f"the best strength {choices['strength']:g} is the first or the last of those tried")
     return predictions_of(task, (probe(x), None), (probe(x_test), None), choices=choices, notes=notes)
 
 def random_probe(backbone, task, features, *, seed=0):
@@ -246,7 +259,7 @@ def _standardised_error(outputs, y, mean, sd):
     return ((given - wanted.to(given.dtype))**2).mean()
 
 def _start_from_ridge(backbone, task, features):
-    "A function from rows to weights (1, d) and biases (1,) of a ridge probe fitted on them; its strength is chosen once."
+    "A function from rows to the weights (1, d) and biases (1,) of a ridge probe; its strength is chosen once."
     found = extract(backbone, task) if features is None else features(backbone)
     x, _, y = arrays_of(found, task)
     _, codes = target_strata(y)
