@@ -164,9 +164,11 @@ def as_pictures(inputs):
 # %% ../nbs/02_media.ipynb #9c0ef1bf
 def _row_picture(row):
     "A row of an array as an RGB picture."
-    if row.dtype != np.uint8: row = (row * 255).round().astype(np.uint8)
+    if row.dtype != np.uint8:
+        row = (row * 255).round().astype(np.uint8)
     is_grey = row.ndim == 3 and row.shape[2] == 1
-    return to_rgb(Image.fromarray(row[..., 0] if is_grey else row))
+    if is_grey: row = row[..., 0]
+    return to_rgb(Image.fromarray(row))
 
 # %% ../nbs/02_media.ipynb #df21460f
 @dataclass(frozen=True, eq=False)

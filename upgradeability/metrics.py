@@ -338,7 +338,9 @@ def _recall_stats(p):
 
 def _f1_stats(p):
     "Hits, examples and predictions of each class."
-    hits, examples, predictions = (p.y, p.y == p.pred), (p.y, 1), (p.pred, 1)
+    hits = p.y, p.y == p.pred
+    examples = p.y, 1
+    predictions = p.pred, 1
     return _class_stats(p, hits, examples, predictions)
 
 # %% ../nbs/13_metrics.ipynb #f07ffa7f
