@@ -34,21 +34,21 @@ def lenient(monkeypatch):
     monkeypatch.delenv("IN_TEST", raising=False)
 
 def test_an_error_is_one_line_and_the_cells_go_on(lenient, tmp_path):
-    said = run(code("from upgradeability.plots import *\nkeep_going()", "found = 1 / 0", "found + 1", "2 + 40", "'a' + 1\n'quiet'\n'shown'", "plot_scores(None)\n'silent';"), tmp_path)
+    said = run(code("from upgradeability.plots import *\nfrom upgradeability.words import keep_going\nkeep_going()", "found = 1 / 0", "found + 1", "2 + 40", "'a' + 1\n'quiet'\n'shown'", "plot_scores(None)\n'silent';"), tmp_path)
     assert "could not be made: ZeroDivisionError: division by zero" in said and "needs a part above that failed" in said and "42" in said
     assert "TypeError" in said and "shown" in said and "quiet" not in said and "silent" not in said
     assert "This picture could not be drawn: " in said and "in plots.py, line" in said
     page = to_html(tmp_path/"made_out.ipynb").read_text()
     assert "ZeroDivisionError" in page and "Traceback" not in page
 
-@pytest.mark.parametrize("cells", [("1 / 0",), ("from upgradeability.plots import *\nkeep_going()", "raise KeyboardInterrupt"),
-    ("from upgradeability.plots import *\nkeep_going()", "from upgradeability.core import NothingToReport\nraise NothingToReport('none')")], ids=["never asked for", "by hand", "no results"])
+@pytest.mark.parametrize("cells", [("1 / 0",), ("from upgradeability.plots import *\nfrom upgradeability.words import keep_going\nkeep_going()", "raise KeyboardInterrupt"),
+    ("from upgradeability.plots import *\nfrom upgradeability.words import keep_going\nkeep_going()", "from upgradeability.core import NothingToReport\nraise NothingToReport('none')")], ids=["never asked for", "by hand", "no results"])
 def test_otherwise_an_error_ends_it(lenient, tmp_path, cells):
     with pytest.raises(PapermillExecutionError): run(code(*cells), tmp_path)
 
 def test_in_tests_errors_are_errors(tmp_path, monkeypatch):
     monkeypatch.setenv(STRICT, "1")
-    with pytest.raises(PapermillExecutionError, match="division by zero"): run(code("from upgradeability.plots import *\nkeep_going()", "1 / 0"), tmp_path)
+    with pytest.raises(PapermillExecutionError, match="division by zero"): run(code("from upgradeability.plots import *\nfrom upgradeability.words import keep_going\nkeep_going()", "1 / 0"), tmp_path)
 
 def bars(folder, n, start):
     "Pictures of two classes, each with a bar at another place."

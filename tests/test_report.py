@@ -10,8 +10,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.kinds.classification import confused_pairs, confusion, mistakes, plot_confusion, plot_mistakes, plot_per_class
-from upgradeability.plots import compared, keep, plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training, style
-from upgradeability.plots import headlines
+from PIL import Image
+from upgradeability.draw import gallery, save_figure, shrunk, style
+from upgradeability.plots import plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training
+from upgradeability.words import compared, headlines
 from upgradeability.report import keep_provenance, provenance, show_table, to_html, write_report
 from upgradeability.verdicts import _is_meant, findings, raise_if_all_failed, verdict, verdict_check, verdict_rank
 from upgradeability.datasets import load_task
@@ -208,11 +210,11 @@ def test_style_leaves_a_notebook_interactive():
 def test_kept_figures(tmp_path):
     df = table(row("knn"), row("linear_probe"))
     ax = plot_scores(df)
-    assert keep(ax, tmp_path/"new", "scores") is ax
+    assert save_figure(ax, tmp_path/"new", "scores") is ax
     first = (tmp_path/"new"/"scores.svg").read_bytes()
-    keep(plot_scores(df).figure, tmp_path/"new", "scores")
+    save_figure(plot_scores(df).figure, tmp_path/"new", "scores")
     assert (tmp_path/"new"/"scores.svg").read_bytes() == first and (tmp_path/"new"/"scores.png").stat().st_size > 5000
-    assert keep(None, tmp_path, "nothing") is None and not list(tmp_path.glob("nothing*"))
+    assert save_figure(None, tmp_path, "nothing") is None and not list(tmp_path.glob("nothing*"))
 
 # ---- findings and provenance
 
@@ -389,6 +391,16 @@ def test_words_are_shown_in_their_sentence():
     task = make_task("made", inputs, ["O", "B-x", "O", "O", "B-x"], {"train": [0, 1], "test": [2, 3, 4]}, medium="words", kind="tagging", unit=np.array([0, 0, 1, 1, 1]))
     fig = plot_examples(task, pd.DataFrame({"id": [3], "true": "O", "predicted": "B-x", "confidence": [.9]}))
     assert fig.axes[0].texts[1].get_text() == "no [name] here"
+
+def test_lists_of_pictures_have_frames_around_hits():
+    pictures = [shrunk(Image.new("RGB", (1300, 900), colour)) for colour in ("red", "green", "blue")]
+    assert pictures[0].size == (650, 450)
+    cells = [dict(group=user, heading=heading, contents=pictures, marks=marks) for user in ("a $x$", "b") for heading, marks in [("took last", [0, 0, 0]), ("is offered", [1, 0, 1])]]
+    fig = gallery([*cells, dict(group="b", heading="nothing", contents=[], marks=[])], "pictures")
+    fig.canvas.draw()
+    frames = [patch for ax in fig.axes for patch in ax.patches]
+    assert len([ax for ax in fig.axes if ax.images]) == 12 and len(frames) == 4
+    assert gallery(cells, "") is None and gallery([], "pictures") is None
 
 def test_findings_about_texts_are_shown():
     task = questions(["same text", "other", "same text", "new", "!", "more"])

@@ -5,7 +5,8 @@ import numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from upgradeability import Curve, Ranking, Results, evaluate, gains, learning_curve, rank_models, read_predictions, read_results, verify
 from upgradeability import evaluation as ev
-from upgradeability.plots import kind_in, plot_training, wording
+from upgradeability.plots import plot_training
+from upgradeability.words import kind_in, wording
 from upgradeability.report import keep_provenance, provenance, show_metrics, show_reading, show_table, verdict, verdict_rank
 from upgradeability.verdicts import read_headline, test_predictions as predictions_of
 

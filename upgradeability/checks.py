@@ -322,8 +322,9 @@ def check_texts(task, backbone=None, features=None):
         *_found_rows('one_character', rows[size == 1], n, 'texts have one character only.'),
         *_found_rows('long', rows[size >= LONG], n, f'texts have {LONG:,} characters or more.')]
 
-for medium in ('text', 'words'):
-    MEDIA[medium].checks.update(similar_texts=check_similar_texts, texts=check_texts)
+TEXT_MEDIA = [medium for medium in MEDIA.values() if medium.is_text]
+for medium in TEXT_MEDIA:
+    medium.checks.update(similar_texts=check_similar_texts, texts=check_texts)
 
 # %% ../nbs/19_checks.ipynb #e904b541
 SIDE, WAVES = 32, 8 # pixels of the small picture, waves kept in each direction

@@ -365,7 +365,7 @@ def _load_spec(text, split_seed, root):
     if not set(spec.options) <= set(takes):
         load = _reader_of_kind(source, spec.options) or load
         takes = inspect.signature(load).parameters
-    takes_any = any(p.kind == p.VAR_KEYWORD for p in takes.values())
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in takes.values())
     known = [key for key in takes if key != 'name']
     options = dict(split_seed=split_seed, root=root)
     for key, value in read_options(spec, load).items():

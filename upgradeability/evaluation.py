@@ -752,7 +752,7 @@ class RunTable(pd.DataFrame):
         "The kind of a task of the table; None: of the first."
         if task is None: task = self._tasks()[0]
         names = self.attrs.get('kinds', {})
-        return kind_of(names.get(task, 'classification'))
+        return kind_of(names.get(task))
 
     def _tasks(self):
         "Names of the tasks, at least one."

@@ -17,7 +17,6 @@ from scipy import sparse, special
 from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
-from .kind import kind_of
 from .metrics import (
     Metric, Predictions, all_class_names, check_examples, class_names, find_metric, ratio, unit_tables)
 
@@ -691,7 +690,7 @@ def per_class_upgradeability(train, test):
 # %% ../nbs/13b_intervals.ipynb #19ca554e
 def class_flips(a, b):
     "A row per class (or type, or history): class, n, negative, positive, net, p, p_holm; most broken first."
-    kind = kind_of(a.meta.get('kind', 'classification'))
+    kind = a.kind
     changes = kind.changes(*aligned(a, b))
     rows = [(name, len(change), *count_flips(change)) for name, change in changes]
     df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])

@@ -97,9 +97,10 @@ class Kind:
 KINDS = {**MODULES} # name -> `Kind`, or the name of the module that defines it
 
 def kind_of(
-    what:object, # a name, a `Kind`, or something with a `kind`: a task
+    what:object, # a name, a `Kind`, or something with a `kind`, such as a task; None: classification
 ) -> Kind: # of that name
     "The kind of a name or of a task."
+    if what is None: return kind_of('classification') # what is asked for unless told otherwise
     if isinstance(what, Kind): return what
     if not isinstance(what, str): return kind_of(what.kind)
     if what not in KINDS: raise unknown('kind of task', what, KINDS)

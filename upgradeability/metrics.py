@@ -13,10 +13,11 @@ __all__ = ['METRICS', 'TopScores', 'Predictions', 'Metric', 'per_unit', 'ratio']
 # %% ../nbs/13_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
 from scipy import sparse
+from scipy.stats import binom
 
 # %% ../nbs/13_metrics.ipynb #65f4b081
 from .core import unknown
-from .kind import load_kinds
+from .kind import load_kinds, Kind, kind_of
 
 # %% ../nbs/13_metrics.ipynb #176303f4
 def _refuse_rows(bad, values, message):
@@ -32,7 +33,8 @@ def _checked_codes(name, values, n):
     values = np.asarray(values)
     if values.shape != (n,):
         raise ValueError(f"`{name}` must contain one class code per id, shape ({n},); got shape {values.shape}.")
-    if n and values.dtype.kind not in 'biu':
+    is_whole = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
+    if n and not is_whole:
         raise ValueError(
             f"`{name}` must contain integer class codes; got {values.dtype}, first value {values[0]!r}. "
             "Encode labels with np.unique(labels, return_inverse=True), and drop rows without a label.")
@@ -168,7 +170,7 @@ def _checked_lists(p, n):
     pred = np.asarray(p.pred)
     hits = np.asarray(p.scores)
     y = _checked_codes('y', p.y, n)
-    is_integer = pred.dtype.kind in 'iu'
+    is_integer = np.issubdtype(pred.dtype, np.integer)
     if len(pred) != n or not is_integer or hits.shape != pred.shape:
         raise ValueError(
             f"Lists need `pred`, integer item codes of shape ({n}, K), and `scores`, their hits, of the same shape; "
@@ -240,6 +242,11 @@ class Predictions:
         "What the answers are."
         if self.pred.ndim == 2: return 'lists'
         return 'values' if self.pred.dtype == np.float64 else 'classes'
+
+    @property
+    def kind(self) -> Kind: # of the task that they are about
+        "The kind of task."
+        return kind_of(self.meta.get('kind'))
 
     @property
     def n_units(self) -> int: # number of independent units
@@ -405,7 +412,8 @@ def _log_losses(p):
     "-log of the probability of the true class, (n,)."
     scores = _class_probabilities(p, 'log_loss')
     true = _probability_of(scores, p.y)
-    stored = p.scores.dtype if p.scores.dtype.kind == 'f' else float
+    is_float = np.issubdtype(p.scores.dtype, np.floating)
+    stored = p.scores.dtype if is_float else float
     eps = np.finfo(stored).eps
     return -np.log(np.clip(true, eps, 1 - eps))
 
@@ -500,3 +508,16 @@ def ece(p, n_bins=15, *, n_sim=200, seed=0):
         return abs(gaps).sum() / len(bins)
     by_chance = [error(rng.random(len(bins)) < confidence) for _ in range(n_sim)]
     return float(error(correct)), float(np.mean(by_chance))
+
+# %% ../nbs/13_metrics.ipynb #6405f45f
+def reliability(p, n_bins=15):
+    "`calibration` with low and high for a calibrated model; attrs: ece, reference, brier, confidences (n,). Bins have 40 examples or more."
+    n_bins = max(1, min(n_bins, len(p) // 40))
+    df, (error, reference) = calibration(p, n_bins), ece(p, n_bins)
+    chance = df.confidence.clip(0, 1)
+    df['low'], df['high'] = (binom.ppf(q, df.n, chance) / df.n for q in (.025, .975))
+    brier = METRICS['brier']
+    totals = brier.unit_stats(p).sum(0)
+    confidences = p.scores[np.arange(len(p)), p.pred]
+    df.attrs.update(ece=error, reference=reference, brier=float(brier.reduce(totals)), confidences=confidences)
+    return df

@@ -4,270 +4,55 @@
 
 # %% ../nbs/20_plots.ipynb #4e253d4e
 from __future__ import annotations
-import ast, inspect, re, sys, traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
-from textwrap import wrap
 
 # %% auto #0
-__all__ = ['LEADING', 'LEFT_OUT', 'BLUE', 'WORSE', 'GREY', 'COLOURS', 'STYLE', 'compared', 'kind_in', 'wording', 'headlines',
-           'style', 'keep', 'or_line', 'keep_going', 'plot_scores', 'plot_gains', 'plot_examples', 'plot_epochs',
-           'plot_training', 'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve', 'plot_gap', 'plot_labels',
-           'plot_ranking', 'plot_rungs', 'plot_spent', 'plot_check', 'reliability', 'plot_calibration', 'plot_cost',
-           'plot_findings', 'plot_parts', 'plot_confusions', 'plot_cases', 'plot_broken']
+__all__ = ['plot_scores', 'plot_gains', 'plot_training', 'plot_groups', 'plot_differences', 'plot_flips', 'plot_curve',
+           'plot_gap', 'plot_labels', 'plot_ranking', 'plot_rungs', 'plot_spent', 'plot_check', 'plot_calibration',
+           'plot_cost', 'plot_findings']
 
 # %% ../nbs/20_plots.ipynb #cc32058a
-import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn as sns
+import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator
-from scipy.stats import binom
 
 # %% ../nbs/20_plots.ipynb #71f791a3
-from .core import error_line, is_strict, NothingToReport, unknown, write_atomic
-from .kind import Kind, kind_of, load_kinds, Words
-from .evaluation import as_results, CONTROLS, facts_of, RunTable
-from .metrics import calibration, ece, METRICS, Predictions
-from .intervals import score
-from .reading import as_label, as_markdown, drawable, visible
+from .core import unknown
+from upgradeability.draw import (
+    axes_or_new, bars, BLUE, clip, COLOURS, forest, gallery, GREY, nothing, shrunk, style, WORSE, wrap_text,
+    triple)
+from .evaluation import as_results, facts_of
+from .metrics import Predictions, reliability
+from .reading import as_label
 from .tasks import Task
-
-# %% ../nbs/20_plots.ipynb #f26d7d68
-LEADING = ('fine_tune', 'linear_probe', 'knn', 'as_is') # which protocol a report speaks of, the first that ran
-LEFT_OUT = ('knn', 'as_is') # their performance on train is that of examples they were not fitted on
-
-# %% ../nbs/20_plots.ipynb #d7b9cbbb
-def protocol_kind(protocol): return str(protocol).partition('?')[0] # fine_tune?epochs=5 is a fine_tune
-
-def is_control(protocol): return protocol_kind(protocol) in ('majority', *CONTROLS.values())
-
-def protocol_rank(protocol):
-    order = [*LEADING, '', *CONTROLS.values(), 'majority'] # '': protocols of one's own
-    return order.index(protocol_kind(protocol)) if protocol_kind(protocol) in order else order.index('')
-
-# %% ../nbs/20_plots.ipynb #d4420af0
-def compared(
-    value:float, # gain: up is better
-    low:float, # lower end of its interval
-    high:float, # upper end
-) -> str: # 'better', 'worse', 'undecided', or 'unknown' where there is no figure
-    "What a gain and its interval allow to be said."
-    if not np.isfinite(value): return 'unknown'
-    return 'better' if low > 0 else 'worse' if high < 0 else 'undecided'
-
-# %% ../nbs/20_plots.ipynb #d79c9e96
-def interval_text(value, low, high, sign=''): return f'{value:{sign}.3f} [{low:.3f}, {high:.3f}]'.replace('-', '−')
-
-def triple(row, name): return tuple(float(row[k]) for k in (name, f'{name}_low', f'{name}_high'))
-
-def short_name(spec):
-    "A spec without its source and folders."
-    path, mark, options = str(spec).partition('?')
-    name = re.sub(r'^[a-z]+:', '', path).rstrip('/').rpartition('/')[2]
-    return f'{name}{mark}{options}' if name else str(spec)
-
-def amount_text(gain): return interval_text(abs(gain[0]), *sorted(abs(g) for g in gain[1:])) if compared(*gain) in ('better', 'worse') else interval_text(*gain)
-
-# %% ../nbs/20_plots.ipynb #038a5536
-def is_up(metric):
-    if metric not in METRICS: load_kinds()
-    return metric not in METRICS or METRICS[metric].higher_is_better
-
-def axis_name(metric): return str(metric).replace('_', ' ') + ('' if is_up(metric) else ' (lower is better)')
-def u_name(metric): return 'U = test − train' if is_up(metric) else 'U = train − test'
-
-# %% ../nbs/20_plots.ipynb #523b636a
-def _kind(predictions): return kind_of(predictions.meta.get('kind', 'classification'))
-
-def kind_in(
-    df:pd.DataFrame, # the results table, or a table of `learning_curve`
-    task:str|None=None, # which of its tasks; None: the first
-) -> Kind: # of that task
-    "The kind of a task in a table."
-    return df.kind_of(task) if isinstance(df, RunTable) else kind_of('classification')
-
-def wording(
-    df:pd.DataFrame, # the results table, or a table of `learning_curve`
-    task:str|None=None, # which of its tasks; None: the first
-) -> Words: # how the examples of the task are called
-    "The words of a task's kind."
-    return kind_in(df, task).words
-
-# %% ../nbs/20_plots.ipynb #66757668
-def varying(df):
-    "The columns that tell the rows apart, the protocol always among them."
-    return [c for c in ('task', 'model', 'protocol', 'n_train', 'seed') if c == 'protocol' or df[c].nunique() > 1]
-
-def row_labels(df):
-    "A short name for each row."
-    say = {'task': short_name, 'model': short_name, 'protocol': str, 'n_train': lambda n: f"{int(n):,} {wording(df).learned}", 'seed': lambda s: f'seed {int(s)}'}
-    return [' · '.join(say[c](r[c]) for c in varying(df)) for _, r in df.iterrows()]
-
-def setting(df):
-    "What all rows have in common."
-    parts = [f'{short_name(df[c].iloc[0])}' for c in ('model', 'task') if df[c].nunique() == 1]
-    return ' on '.join(parts) + (f", {int(df.n_train.iloc[0]):,} {wording(df).learned}" if df.n_train.nunique() == 1 and df.n_train.notna().all() else '')
-
-# %% ../nbs/20_plots.ipynb #4d40fad8
-def headlines(
-    df:pd.DataFrame, # the results table
-) -> pd.DataFrame: # one row for each model, task and number of labels; without those of which nothing ran
-    "The rows that a report speaks of."
-    ran = df[df.test.notna()]
-    first = ran.protocol.map(protocol_rank).sort_values(kind='stable').index
-    return ran.loc[first].drop_duplicates(['model', 'task', 'n_train']).sort_index()
-
-# %% ../nbs/20_plots.ipynb #c16a786d
-BLUE, WORSE, GREY = '#0072b2', '#d55e00', '#767676'
-COLOURS = (BLUE, '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000') # for several models
-
-# %% ../nbs/20_plots.ipynb #ab8e8a00
-STYLE = {'figure.dpi': 110, 'savefig.dpi': 160, 'font.size': 9.5, 'axes.titlesize': 10, 'axes.titlelocation': 'left', 'axes.spines.top': False,
-         'axes.spines.right': False, 'axes.spines.left': False, 'ytick.major.size': 0, 'axes.grid': False, 'text.usetex': False, 'legend.frameon': False,
-         'legend.fontsize': 9, 'figure.constrained_layout.use': True, 'svg.hashsalt': 'upgradeability'}
-
-# %% ../nbs/20_plots.ipynb #db081cc6
-@contextmanager
-def style() -> Iterator[None]:
-    "The look of the package's pictures: `with style(): …`."
-    with plt.rc_context(STYLE):
-        yield
-        live = plt.isinteractive() # a notebook's first figure switches this on, and it must stay on
-    matplotlib.interactive(live)
-
-# %% ../nbs/20_plots.ipynb #db16892d
-def keep(
-    drawn:Axes|Figure|None, # a figure or one of its axes; None: nothing was drawn
-    out_dir:str|Path, # folder of the run
-    name:str, # file name without its ending
-) -> Axes|Figure|None: # what was given
-    "Store a figure as SVG and as PNG."
-    figure = getattr(drawn, 'figure', drawn)
-    for kind in ('svg', 'png') if figure is not None else ():
-        file = BytesIO()
-        with style(): figure.savefig(file, format=kind, bbox_inches='tight', metadata={'Date': None} if kind == 'svg' else None)
-        write_atomic(Path(out_dir)/f'{name}.{kind}', lambda f: f.write(file.getvalue()))
-    return drawn
-
-# %% ../nbs/20_plots.ipynb #014d3a32
-def or_line(
-    f:Callable, # what makes a part of a report
-    *args, # passed on to it
-    **options, # passed on to it
-) -> object: # what it returns; None where it fails
-    "A part of a report, or one line that says why it is missing; in tests the error."
-    try: return f(*args, **options)
-    except NothingToReport: raise
-    except Exception as e:
-        if is_strict(): raise
-        show_failure(e)
-
-# %% ../nbs/20_plots.ipynb #53a57823
-def show_failure(error):
-    "One line for the reader, the traceback for a developer."
-    say(failure_text(error))
-    traceback.print_exception(error, file=sys.stderr)
-
-def failure_text(error):
-    "Which part is missing from the report, and why."
-    here = str(Path(inspect.getfile(error_line)).parent) # of the package
-    known = traceback.extract_tb(error.__traceback__)
-    frames = [f for f in known if f.filename.startswith(here) and f.name != 'or_line']
-    if isinstance(error, NameError) and not frames: return 'This part is left out: it needs a part above that failed.'
-    asked = frames[0].name if frames else ''
-    what = 'This picture could not be drawn' if asked.startswith('plot_') else 'This part could not be made'
-    place = f' (in {Path(frames[-1].filename).name}, line {frames[-1].lineno})' if frames else ''
-    return f'{what}: {error_line(error)}{place}. The results are complete.'
-
-# %% ../nbs/20_plots.ipynb #f7eec6be
-class _OrLine(ast.NodeTransformer):
-    "The statements of a cell, each tried by itself."
-    def visit_Module(self, cell):
-        cell.body = [_tried(statement) for statement in cell.body]
-        return ast.fix_missing_locations(cell)
-
-def _tried(statement):
-    "`f()` as `or_line(lambda: f())`, which a notebook still shows; another statement inside of `try`."
-    if isinstance(statement, ast.Expr):
-        call = ast.parse('or_line(lambda: 0)').body[0]
-        call.value.args[0].body = statement.value
-        return ast.copy_location(call, statement)
-    tried = ast.parse('try: pass\nexcept Exception as _error: or_line(_raise, _error)').body[0]
-    tried.body = [statement]
-    return ast.copy_location(tried, statement)
-
-def _raise(error): raise error
-
-# %% ../nbs/20_plots.ipynb #6df088bb
-def keep_going() -> None: # nothing in tests, and outside of notebooks
-    "In the cells after this one an error is one line in the report."
-    from IPython import get_ipython
-    shell = get_ipython()
-    if shell is None or is_strict() or any(isinstance(t, _OrLine) for t in shell.ast_transformers): return
-    shell.user_ns |= dict(or_line=or_line, _raise=_raise)
-    shell.ast_transformers.append(_OrLine())
+from .words import (
+    about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT,
+    protocol_kind, row_labels, setting, short_name, u_name, wording)
 
 # %% ../nbs/20_plots.ipynb #e95adda4
-def interval_reach(rows):
+def _error_bars(rows):
     "How far the intervals of test reach down and up (2, n); rounding may put an end on the other side of its value."
-    down, up = rows.test - rows.test_low, rows.test_high - rows.test
+    down = rows.test - rows.test_low
+    up = rows.test_high - rows.test
     return np.maximum([down, up], 0)
 
-# %% ../nbs/20_plots.ipynb #4da13782
-def rows_axes(ax, labels):
-    "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
-    n, labels = len(labels), [as_label(label, 100) for label in labels]
-    if ax is None: ax = plt.subplots(figsize=(5.4 + .075 * max(map(len, labels), default=0), 1 + .42 * n))[1]
-    ax.locator_params(axis='x', nbins=5)
-    ax.set(ylim=(n - .45, -.6))
-    ax.set_yticks(range(n), labels)
-    return ax
-
-def wrap_text(text, width=62):
-    "A title in lines, for matplotlib."
-    lines = wrap(drawable(text, 4 * width), width)
-    return '\n'.join(map(as_label, lines))
-
-# %% ../nbs/20_plots.ipynb #ffd26089
-def point(ax, y, row, name, colour, marker, size, hollow=False):
-    "A value with its interval."
-    value, low, high = triple(row, name)
-    ax.plot([low, high], [y, y], color=colour, lw=1.6, solid_capstyle='butt', zorder=2)
-    ax.plot(value, y, marker, ms=size, mec=colour, mew=1.3, mfc='white' if hollow else colour, zorder=3)
-
-def side(ax, y, text, colour='black', **more):
-    "Text at the right of a line."
-    ax.text(1.02, y, as_label(text), transform=ax.get_yaxis_transform(), va='center', color=colour, fontsize=9, **more)
-
-# %% ../nbs/20_plots.ipynb #1ac123ff
-def _dumbbell(ax, y, row, colour):
-    "Train above, test below, U at the side."
-    left_out = protocol_kind(row.protocol) in LEFT_OUT
-    ax.plot([row.train, row.test], [y - .13, y + .13], color=colour, lw=1, alpha=.45, zorder=1)
-    point(ax, y - .13, row, 'train', colour, 's', 4.5, left_out)
-    point(ax, y + .13, row, 'test', colour, 'o', 6.5)
-    side(ax, y, interval_text(*triple(row, 'upgradeability'), '+'), GREY if left_out else 'black')
+def _ticks_at(ax, sizes):
+    "Ticks where something was measured, on a logarithmic axis."
+    ax.set_xticks(sizes, [f'{n:,.0f}' for n in sizes])
+    ax.set_xticks([], minor=True)
 
 # %% ../nbs/20_plots.ipynb #1cae1333
-def _colours(df):
-    "A colour per row: by model; grey for controls where there is one model."
-    models = list(df.model.unique())
-    of = dict(zip(models, COLOURS * len(models)))
-    return [GREY if (is_control(p) if len(models) == 1 else p == 'majority') else of[m] for m, p in zip(df.model, df.protocol)]
+def _row_colours(df):
+    "A colour for each row: by model; grey for controls where there is one model, and for `majority`."
+    models = df.model.unique()
+    by_model = dict(zip(models, COLOURS * len(models)))
+    is_grey = df.protocol == 'majority'
+    if len(models) == 1: is_grey = df.protocol.map(is_control)
+    return np.where(is_grey, GREY, df.model.map(by_model))
 
-# %% ../nbs/20_plots.ipynb #f7c6a339
-def _score_legend(ax, df):
-    "What the marks mean."
-    mark = lambda m, fill, ms=6: dict(marker=m, ms=ms, ls='', mec='black', mfc='black' if fill else 'white', mew=1.3)
-    entries = {'test': mark('o', True), 'train': mark('s', True, 5), 'train, example left out': mark('s', False, 5)}
-    out = df.protocol.map(protocol_kind).isin(LEFT_OUT) & df.test.notna()
-    if not out.any(): entries.pop('train, example left out')
-    if (df.test.notna() & ~out).sum() == 0: entries.pop('train')
-    ax.legend([Line2D([], [], **e) for e in entries.values()], entries, loc='lower left', bbox_to_anchor=(0, 1), ncols=3, title=wrap_text(setting(df)),
-              alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2, title_fontproperties={'weight': 'bold', 'size': 10})
+def _model_label(model, most=60):
+    "The short name of a model, for matplotlib."
+    return as_label(clip(short_name(model), most))
 
 # %% ../nbs/20_plots.ipynb #225f0753
 def plot_scores(
@@ -276,16 +61,26 @@ def plot_scores(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per row of the table
     "Performance on train and on test with intervals, and the distance between them."
-    with style():
-        ax = rows_axes(ax, row_labels(df))
-        for y, ((_, row), colour) in enumerate(zip(df.iterrows(), _colours(df))):
-            if np.isfinite(row.test): _dumbbell(ax, y, row, colour)
-            else: side(ax, y, 'could not be run', WORSE, style='italic')
-        for chance in df[df.protocol == 'majority'].test.dropna()[:1] if df.task.nunique() == 1 else (): ax.axvline(chance, color=GREY, lw=1, ls=':', zorder=0)
-        side(ax, -.5, u_name(df.metric.iloc[0]), weight='bold')
-        ax.set_xlabel(as_label(axis_name(df.metric.iloc[0])))
-        _score_legend(ax, df)
-    return ax
+    metric, ran = df.metric.iloc[0], df.test.notna()
+    left_out = df.protocol.map(protocol_kind).isin(LEFT_OUT)
+    rows = df.assign(
+        label=row_labels(df),
+        colour=_row_colours(df),
+        train_hollow=left_out,
+        text=np.where(ran, interval_texts(df, 'upgradeability', '+'), 'could not be run'),
+        text_colour=np.select([~ran, left_out], [WORSE, GREY], 'black'))
+    majority = df.test[ran & (df.protocol == 'majority')]
+    is_one_chance = len(majority) and df.task.nunique() == 1
+    return forest(
+        rows,
+        title=setting(df),
+        heading=u_name(metric),
+        xlabel=as_label(axis_name(metric)),
+        dotted=majority.iloc[0] if is_one_chance else None,
+        ax=ax)
+
+# %% ../nbs/20_plots.ipynb #ba5ba9ef
+GAIN_COLOURS = {'better': BLUE, 'worse': WORSE, 'undecided': GREY}
 
 # %% ../nbs/20_plots.ipynb #dc658279
 def plot_gains(
@@ -295,139 +90,86 @@ def plot_gains(
 ) -> Axes: # one line per pair, those of the controls left out
     "Each gain over each baseline with its interval."
     over = over[over.gain.notna() & ~over.protocol.map(is_control)]
-    with style():
-        ax = rows_axes(ax, [f'{a} over {short_name(b)}' for a, b in zip(row_labels(over), over.baseline)])
-        look = {'better': (BLUE, False), 'worse': (WORSE, False), 'undecided': (GREY, True)}
-        for y, (_, row) in enumerate(over.iterrows()):
-            colour, hollow = look[compared(*triple(row, 'gain'))]
-            point(ax, y, row, 'gain', colour, 'o', 6.5, hollow)
-            side(ax, y, interval_text(*triple(row, 'gain'), '+'))
-        ax.axvline(0, color='black', lw=.8, zorder=0)
-        what = as_label(str(over.metric.iloc[0]).replace('_', ' ')) if len(over) else ''
-        ax.set(xlabel=f'gain in {what} (right of the line: better)' if what else 'there is no gain to show')
-        ax.set_title(wrap_text(setting(over)) if len(over) else '')
-    return ax
-
-# %% ../nbs/20_plots.ipynb #ccf11b42
-def about_run(p):
-    "Whose predictions these are."
-    return ' on '.join(short_name(p.meta[k]) for k in ('model', 'task') if k in p.meta) + (f", {p.meta['protocol']}" if 'protocol' in p.meta else '')
-
-def _ends(frame, most):
-    "The first and last rows of a long frame, and a remark that says so."
-    if len(frame) <= most: return frame, ''
-    return pd.concat([frame[:most // 2], frame[-(most // 2):]]), f'the {most // 2} lowest and {most // 2} highest of {len(frame)} classes'
-
-# %% ../nbs/20_plots.ipynb #2dab5877
-def clip(name, width=28):
-    "The beginning of a name."
-    seen = visible(name)
-    return seen if len(seen) <= width else seen[:width - 1] + '…'
-
-# %% ../nbs/20_plots.ipynb #e7710805
-def _draw_matrix(ax, counts, names):
-    if ax is None: ax = plt.subplots(figsize=(max(5, 1.9 + .42 * len(counts)), 1.3 + .42 * len(counts)))[1]
-    share, written = counts / np.maximum(counts.sum(1, keepdims=True), 1), np.where(counts > 0, counts.astype(str), '')
-    sns.heatmap(share, vmin=0, vmax=1, cmap='Blues', annot=written, fmt='', annot_kws={'fontsize': 8.5}, cbar=False, square=True, ax=ax)
-    turn = max(map(len, names)) > 3
-    ax.set_xticks(np.arange(len(names)) + .5, names, rotation=40 if turn else 0, ha='right' if turn else 'center', rotation_mode='anchor' if turn else None)
-    ax.set_yticks(np.arange(len(names)) + .5, names, rotation=0)
-    ax.set(xlabel='predicted', ylabel='true')
-    return ax
-
-# %% ../nbs/20_plots.ipynb #b387877b
-def say(text):
-    "Show a sentence where there is nothing to draw."
-    from IPython.display import Markdown, display
-    display(Markdown(f'*{as_markdown(text)}*'))
+    verdicts = [compared(*triple(row, 'gain')) for _, row in over.iterrows()]
+    rows = over.assign(
+        label=[f'{name} over {short_name(other)}' for name, other in zip(row_labels(over), over.baseline)],
+        colour=[GAIN_COLOURS[v] for v in verdicts],
+        hollow=[v == 'undecided' for v in verdicts],
+        text=interval_texts(over, 'gain', '+'))
+    xlabel = 'there is no gain to show'
+    if len(over):
+        metric = str(over.metric.iloc[0]).replace('_', ' ')
+        xlabel = f'gain in {as_label(metric)} (right of the line: better)'
+    return forest(rows, 'gain', title=setting(over), xlabel=xlabel, zero=True, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #29e4e623
-def plot_examples(
-    task:Task, # whose inputs the ids are rows of
-    examples:pd.DataFrame, # of `mistakes` or `broken`: id, true, predicted, confidence
-    n:int=12, # how many at most
-) -> Figure|None: # None where there is none, or nothing to be seen of it
-    "Wrong answers as pictures or texts, with what they were taken for."
-    examples = examples[:n]
-    if not len(examples): return say('There is none.')
-    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
-    if task.medium.gallery == 'texts': return _draw_texts([(f'{r.id}: {r.true}, taken for {r.predicted}{_sure(r.confidence)}', _text(task, int(r.id)), 'black') for r in examples.itertuples()])
-    with style():
-        fig, axes = plt.subplots(-(-len(examples) // 6), 6, figsize=(8, 1.95 * -(-len(examples) // 6)), squeeze=False)
-        for ax in axes.flat: ax.set_axis_off()
-        for ax, (_, row) in zip(axes.flat, examples.iterrows()): _draw_mistake(ax, _picture(task.inputs[int(row.id)]), row)
-    return fig
-
-# %% ../nbs/20_plots.ipynb #ddc71220
-SHOWN = 640 # pixels of the longer side that suffice for a figure
-
-def _picture(example):
-    "A row of an array or an RGB picture as pixels, a large one reduced to what a figure shows."
-    if hasattr(example, 'reduce') and max(example.size) >= 2 * SHOWN: example = example.reduce(max(example.size) // SHOWN)
-    x = np.asarray(example)
-    return x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
-
-def _draw_mistake(ax, x, row):
-    ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-    true, said = (as_label(clip(name, 16)) for name in (row.true, row.predicted))
-    ax.set_title(f'{true}\ntaken for\n{said}{_sure(row.confidence)}', fontsize=8, loc='center')
-
-def _sure(confidence): return '' if np.isnan(confidence) else ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
+def plot_examples(task, examples, n=12, empty='There are no such examples.'):
+    "The first n wrong answers (id, true, predicted, confidence) as pictures or texts, as a `Figure`."
+    how, cells = _gallery_of(task), []
+    for row in examples[:n].itertuples():
+        true = f'{row.id}: {clip(row.true, 40)}'
+        predicted = f'taken for {row.predicted}{_sure(row.confidence)}'
+        contents = [_example(task, row.id)] if how else []
+        cells.append(dict(contents=contents, captions=[[true, predicted]]))
+    return gallery(cells, how, empty)
 
 # %% ../nbs/20_plots.ipynb #cdf9d1b3
-def _can_show(task): return task.medium.gallery and task.kind.can_leak
+def _example(task, row):
+    "An example as a gallery shows it; a word is shown in its sentence, in brackets."
+    if not task.kind.whole_units: return shrunk(task.inputs[int(row)])
+    unit = task.unit[row]
+    rows = np.flatnonzero(task.unit == unit)
+    words = list(task.inputs.items[unit])
+    at = int(rows.searchsorted(row))
+    words[at] = f'[{words[at]}]'
+    return ' '.join(words)
 
-def _text(task, row):
-    "The text of a row; of a word, its sentence with the word in brackets."
-    if not task.kind.whole_units: return str(task.inputs.items[row])
-    words = list(task.inputs.items[task.unit[row]])
-    at = int(np.flatnonzero(task.unit == task.unit[row]).searchsorted(row))
-    return ' '.join([*words[:at], f'[{words[at]}]', *words[at + 1:]])
+def _gallery_of(task):
+    "How a gallery shows the rows of a task; '' where it cannot."
+    return task.medium.gallery if task.kind.can_leak else ''
 
-def _lines(text, width=92, most=4):
-    "A text as the lines of a figure."
-    words = ' '.join(text[:2000].split())
-    return wrap(drawable(words), width, max_lines=most, placeholder=' …') or ['(blank)']
-
-def _draw_texts(blocks):
-    "(heading, text, colour) below one another."
-    lines = [_lines(text) for _, text, _ in blocks]
-    y = np.cumsum([0, *[len(l) + 1.8 for l in lines]])
-    with style():
-        fig, ax = plt.subplots(figsize=(8.2, .15 * y[-1]))
-        ax.set(xlim=(0, 1), ylim=(y[-1], 0))
-        ax.set_axis_off()
-        for at, (heading, _, colour), part in zip(y, blocks, lines):
-            ax.text(0, at, drawable(clip(heading, 80)), color=colour, weight='bold', fontsize=9, va='top', parse_math=False)
-            ax.text(0, at + 1.1, '\n'.join(part), fontsize=9, va='top', linespacing=1.2, parse_math=False)
-    return fig
+def _sure(confidence):
+    "A confidence in brackets; '' where there is none."
+    if np.isnan(confidence): return ''
+    return ' (>99%)' if confidence > .99 else f' ({confidence:.0%})'
 
 # %% ../nbs/20_plots.ipynb #7e903951
-def plot_epochs(
-    predictions:Predictions, # of a protocol that trains by epochs
-    *,
-    ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes: # a colour per learning rate
-    "Performance on train and valid after each epoch, and what was chosen."
-    curves, chosen = pd.DataFrame(predictions.meta['epochs']), predictions.meta.get('choices', {})
+def _draw_epochs(ax, part, is_chosen, shade):
+    "Draw train and valid of one learning rate, with a ring at the epoch that was chosen."
+    ax.plot(part.epoch, part.train, color=shade, ls='--', lw=1.3)
+    ax.plot(part.epoch, part.valid, color=shade, lw=1.8, label=f'{part.lr.iloc[0]:g}')
+    hit = part[is_chosen]
+    ax.plot(
+        hit.epoch, hit.valid, 'o', ms=10,
+        mfc='none', mec=WORSE, mew=1.6, zorder=4)
+
+def plot_epochs(predictions, *, ax=None):
+    "Performance on train and valid after each epoch and what was chosen, as `Axes`; a colour for each learning rate."
+    meta, words = predictions.meta, predictions.kind.words
+    curves, chosen = pd.DataFrame(meta['epochs']), meta.get('choices', {})
+    shades = plt.cm.Blues(np.linspace(.4, 1, curves.lr.nunique()))
     with style():
-        ax = plt.subplots(figsize=(5, 3))[1] if ax is None else ax
-        for (lr, part), shade in zip(curves.groupby('lr'), plt.cm.Blues(np.linspace(.4, 1, curves.lr.nunique()))):
-            ax.plot(part.epoch, part.train, color=shade, ls='--', lw=1.3)
-            ax.plot(part.epoch, part.valid, color=shade, lw=1.8, label=f'{lr:g}')
-            hit = part[(part.epoch == chosen.get('epoch')) & (lr == chosen.get('lr'))]
-            ax.plot(hit.epoch, hit.valid, 'o', ms=10, mfc='none', mec=WORSE, mew=1.6, zorder=4)
+        ax = axes_or_new(ax, 5, 3)
+        for (lr, part), shade in zip(curves.groupby('lr'), shades):
+            is_epoch = part.epoch == chosen.get('epoch')
+            _draw_epochs(ax, part, is_epoch & (lr == chosen.get('lr')), shade)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(title='learning rate', loc='center left', bbox_to_anchor=(1, .5))
-        ax.set(xlabel='epoch', ylabel=f"{_kind(predictions).words.train_figure} (dashed: train)", title=as_label(predictions.meta.get('protocol', '')))
+        ax.set_xlabel('epoch')
+        ax.set_ylabel(f'{words.train_figure} (dashed: train)')
+        ax.set_title(as_label(meta.get('protocol', '')))
     return ax
 
 # %% ../nbs/20_plots.ipynb #9781f219
 def _trained(df):
     "Predictions of the rows that were trained by epochs."
-    rows = df[df.test.notna() & df.protocol.map(protocol_kind).isin(('fine_tune', 'from_scratch'))]
-    found = [as_results(df).predictions(k)['test'] for k in rows.key]
-    return [p for p in found if len(p.meta.get('epochs', ()))]
+    protocols = df.protocol.map(protocol_kind)
+    by_epochs = protocols.isin(['fine_tune', 'from_scratch'])
+    found = []
+    for key in df.key[df.test.notna() & by_epochs]:
+        test = as_results(df).predictions(key)['test']
+        if len(test.meta.get('epochs', ())): found.append(test)
+    return found
 
 # %% ../nbs/20_plots.ipynb #604a2a9b
 def plot_training(
@@ -435,15 +177,23 @@ def plot_training(
 ) -> Figure|None: # None where nothing was trained by epochs
     "The curves of every protocol that trains by epochs, side by side."
     trained = _trained(df)
-    if not trained: return say('No protocol of this run trains epoch by epoch: the features stay frozen.')
+    if not trained: return nothing('No protocol of this run trains epoch by epoch: the features stay frozen.')
+    n = len(trained)
     with style():
-        fig, axes = plt.subplots(1, len(trained), figsize=(1 + 3.6 * len(trained), 3), sharey=True, squeeze=False)
-        for ax, p in zip(axes[0], trained): plot_epochs(p, ax=ax)
-        for ax in axes[0, 1:]: ax.set_ylabel('')
+        fig, axes = plt.subplots(1, n, figsize=(1 + 3.6 * n, 3), sharey=True, squeeze=False)
+        for predictions, ax in zip(trained, axes[0]):
+            plot_epochs(predictions, ax=ax)
+            ax.label_outer()
         for ax in axes[0, :-1]: ax.get_legend().remove()
     return fig
 
 # %% ../nbs/20_plots.ipynb #971b490c
+def _leader_text(row):
+    "The tie letters of a model, and its chance of being best where there is one."
+    if row.p_best < .005: return row.letters
+    return f'{row.letters:<4} {row.p_best:.0%} best'
+
+# %% ../nbs/20_plots.ipynb #5250a2fd
 def plot_groups(
     groups:pd.DataFrame, # of `rank_groups`
     metric:str='accuracy', # for the axis
@@ -451,14 +201,12 @@ def plot_groups(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model, best first
     "Models with intervals, tie letters and the chance of being best."
-    with style():
-        ax = rows_axes(ax, [short_name(m) for m in groups.model])
-        for y, (_, row) in enumerate(groups.iterrows()):
-            point(ax, y, dict(value=row['value'], value_low=row.low, value_high=row.high), 'value', BLUE if row.top else GREY, 'o', 6.5)
-            side(ax, y, f'{row.letters:<4} {row.p_best:.0%} best' if row.p_best >= .005 else row.letters)
-        side(ax, -.5, 'ties, chance of being best', weight='bold')
-        ax.set(xlabel=f'{as_label(axis_name(metric))} on test (blue: in the top group)')
-    return ax
+    rows = groups.rename(columns=dict(low='value_low', high='value_high')).assign(
+        label=groups.model.map(short_name),
+        colour=np.where(groups.top, BLUE, GREY),
+        text=[_leader_text(row) for row in groups.itertuples()])
+    xlabel = f'{as_label(axis_name(metric))} on test (blue: in the top group)'
+    return forest(rows, 'value', heading='ties, chance of being best', xlabel=xlabel, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #fcdcc849
 def plot_differences(
@@ -469,30 +217,51 @@ def plot_differences(
     level:float=.95, # at which a difference counts
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per pair
-    "Paired differences with intervals; filled where Holm's test separates the two."
-    pairs = _turned(pairs, incumbent)
-    with style():
-        ax = rows_axes(ax, [f'{short_name(b)} against {short_name(a)}' for a, b in zip(pairs.a, pairs.b)])
-        for y, (_, row) in enumerate(pairs.iterrows()):
-            real = row.p_holm <= 1 - level
-            colour = (BLUE if row.difference > 0 else WORSE) if real else GREY
-            point(ax, y, dict(d=row.difference, d_low=row.low, d_high=row.high), 'd', colour, 'o', 6.5, hollow=not real)
-            side(ax, y, f"{interval_text(row.difference, row.low, row.high, '+')}   {'< .001' if row.p_holm < .001 else f'{row.p_holm:.3f}'}")
-        side(ax, -.5, 'difference, p after Holm', weight='bold')
-        ax.axvline(0, color='black', lw=.8, zorder=0)
-        if margin is not None: ax.axvline(-margin, color=WORSE, lw=1, ls=':', zorder=0); ax.set_title('dotted: the loss that would be accepted')
-        ax.set(xlabel='difference on the same test examples (right: better)')
-    return ax
+    "Paired differences with intervals; filled where Holm's test distinguishes the two."
+    pairs = _against_incumbent(pairs, incumbent)
+    is_real = pairs.p_holm <= 1 - level
+    sign_colour = np.where(pairs.difference > 0, BLUE, WORSE)
+    rows = pairs.rename(columns=dict(low='difference_low', high='difference_high')).assign(
+        label=[f'{short_name(b)} against {short_name(a)}' for a, b in zip(pairs.a, pairs.b)],
+        colour=np.where(is_real, sign_colour, GREY),
+        hollow=~is_real,
+        text=[_difference_text(row) for row in pairs.itertuples()])
+    return forest(
+        rows, 'difference', heading='difference, p after Holm', zero=True,
+        xlabel='difference on the same test examples (right: better)',
+        dotted=None if margin is None else -margin,
+        title='' if margin is None else 'dotted: the loss that would be accepted', ax=ax)
 
 # %% ../nbs/20_plots.ipynb #39e342e7
-def _turned(pairs, incumbent):
-    "Pairs with the incumbent as `a`, the largest difference first."
+SWAPPED = dict(
+    a='b', b='a', low='high', high='low', negative_flips='positive_flips', positive_flips='negative_flips')
+
+def _against_incumbent(pairs, incumbent):
+    "Pairs with the incumbent as `a`, the largest difference first; all pairs as they are where there is no incumbent."
     if incumbent is None: return pairs
-    first, second = pairs[pairs.a == incumbent], pairs[pairs.b == incumbent]
-    second = second.assign(a=second.b, b=second.a, difference=-second.difference, low=-second.high, high=-second.low, negative_flips=second.positive_flips, positive_flips=second.negative_flips)
-    return pd.concat([first, second]).sort_values('difference', ascending=False, ignore_index=True)
+    second = pairs[pairs.b == incumbent].rename(columns=SWAPPED)
+    figures = ['difference', 'low', 'high']
+    second[figures] = -second[figures]
+    both = pd.concat([pairs[pairs.a == incumbent], second])
+    return both.sort_values('difference', ascending=False, ignore_index=True)
+
+def _difference_text(row):
+    "A difference with its interval and its p-value."
+    p = '< .001' if row.p_holm < .001 else f'{row.p_holm:.3f}'
+    return f"{interval_text(row.difference, row.low, row.high, '+')}   {p}"
 
 # %% ../nbs/20_plots.ipynb #59635696
+def _flip_bars(shown, level):
+    "The bars to the left and to the right; dark where a class changes by more than chance."
+    is_real = shown.p_holm <= 1 - level
+    bars = []
+    for colour, sign, counts in [(WORSE, -1, shown.negative), (BLUE, 1, shown.positive)]:
+        is_dark = is_real & (sign * shown.net > 0)
+        colours = [(colour, 1 if dark else .45) for dark in is_dark]
+        bars.append(dict(width=sign * counts, color=colours))
+    return bars
+
+# %% ../nbs/20_plots.ipynb #e01874e2
 def plot_flips(
     flips:pd.DataFrame, # of `class_flips`
     *,
@@ -501,18 +270,17 @@ def plot_flips(
     level:float=.95, # at which a class counts as broken
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per class, the most broken first
-    "Examples that an upgrade breaks and mends, class by class."
+    "Examples that an upgrade breaks and fixes, class by class."
     shown = flips.sort_values('net', kind='stable')[:most]
+    texts = [f'{row.net:+.1%} of {row.n}'.replace('-', '−') for row in shown.itertuples()]
+    ax = bars(shown['class'].map(clip), _flip_bars(shown, level), texts, ax)
+    ax.axvline(0, color='black', lw=.8)
+    ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
+    title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed'
+    if len(flips) > most: title += f'; {most} of {len(flips)} classes'
     with style():
-        ax = rows_axes(ax, [clip(c) for c in shown['class']])
-        for y, (_, row) in enumerate(shown.iterrows()):
-            real = row.p_holm <= 1 - level
-            ax.barh(y, -row.negative, color=WORSE, alpha=1 if real and row.net < 0 else .45, height=.6)
-            ax.barh(y, row.positive, color=BLUE, alpha=1 if real and row.net > 0 else .45, height=.6)
-            side(ax, y, f'{row.net:+.1%} of {row.n}'.replace('-', '−'))
-        ax.axvline(0, color='black', lw=.8)
-        ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
-        ax.set(xlabel=f'test {unit}: broken (left) and mended (right)', title=f'{flips.negative.sum()} broken, {flips.positive.sum()} mended' + (f'; {most} of {len(flips)} classes' if len(flips) > most else ''))
+        ax.set_title(title)
+        ax.set_xlabel(f'test {unit}: broken (left) and fixed (right)')
     return ax
 
 # %% ../nbs/20_plots.ipynb #4bc2a6d5
@@ -522,31 +290,45 @@ def plot_curve(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a colour per model
     "Performance by number of labels, measured, fitted and extrapolated."
+    metric = getattr(df, 'metric', 'performance')
+    protocol = getattr(df, 'protocol', '')
+    by_model = df.groupby('model', sort=False)
     with style():
-        ax = plt.subplots(figsize=(6.6, 3.8))[1] if ax is None else ax
-        for (model, part), colour in zip(df.groupby('model', sort=False), COLOURS * len(df)): _draw_curve(ax, model, part, colour)
-        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=as_label(axis_name(getattr(df, 'metric', 'performance'))))
-        _size_ticks(ax, df)
+        ax = axes_or_new(ax, 6.6, 3.8)
+        for (model, part), colour in zip(by_model, COLOURS * len(df)):
+            _draw_curve(ax, model, part, colour)
         ax.plot([], [], 's', color=GREY, ms=4, mfc='white', label='on train')
-        ax.legend(loc='center left', bbox_to_anchor=(1, .5), title=as_label(getattr(df, 'protocol', ''), 60), alignment='left')
+        ax.set_ylabel(as_label(axis_name(metric)))
+        _finish_sizes(ax, df, as_label(protocol, 60))
     return ax
 
 # %% ../nbs/20_plots.ipynb #4d226c1d
-def _size_ticks(ax, df):
-    "Ticks where something was measured."
-    n = sorted(df[df.origin == 'measured'].n_train.unique())
-    ax.set_xticks(n, [f'{v:,.0f}' for v in n])
-    ax.set_xticks([], minor=True)
+def _finish_sizes(ax, df, title=None):
+    "Ticks where something was measured, and a legend of the models."
+    sizes = sorted(df.n_train[df.origin == 'measured'].unique())
+    ax.set_xscale('log')
+    ax.set_xlabel(f'{wording(df).learned} (train and valid together)')
+    _ticks_at(ax, sizes)
+    ax.legend(
+        loc='center left', bbox_to_anchor=(1, .5),
+        title=title, alignment='left')
 
 # %% ../nbs/20_plots.ipynb #034586b8
 def _draw_curve(ax, model, part, colour):
+    "Draw the measured points of one model, and its law as a line that is dashed where it is extrapolated."
     points, law, beyond = (part[part.origin == k] for k in ('measured', 'fit', 'extrapolated'))
-    ax.plot(points.n_train, points.train, 's', ms=4, mfc='white', mec=colour, alpha=.7)
-    ax.errorbar(points.n_train, points.test, interval_reach(points), fmt='o', ms=5.5, color=colour, lw=1.5, label=as_label(short_name(model), 60))
-    for piece, dash in [(law, '-'), (pd.concat([law[-1:], beyond]), '--')]:
+    ax.plot(
+        points.n_train, points.train, 's', ms=4,
+        mfc='white', mec=colour, alpha=.7)
+    ax.errorbar(
+        points.n_train, points.test, _error_bars(points),
+        fmt='o', ms=5.5, color=colour, lw=1.5, label=_model_label(model))
+    beyond = pd.concat([law[-1:], beyond])
+    for piece, dash, shade in [(law, '-', .15), (beyond, '--', .07)]:
         if not len(piece): continue
-        ax.plot(piece.n_train, piece.test, dash, color=colour, lw=1.3)
-        ax.fill_between(piece.n_train, piece.test_low, piece.test_high, color=colour, alpha=.15 if dash == '-' else .07, lw=0)
+        n = piece.n_train
+        ax.plot(n, piece.test, dash, color=colour, lw=1.3)
+        ax.fill_between(n, piece.test_low, piece.test_high, color=colour, alpha=shade, lw=0)
 
 # %% ../nbs/20_plots.ipynb #0b528a59
 def plot_gap(
@@ -556,46 +338,65 @@ def plot_gap(
 ) -> Axes: # a colour per model
     "Upgradeability by number of labels."
     points = df[df.origin == 'measured']
+    by_model = points.groupby('model', sort=False)
     with style():
-        ax = plt.subplots(figsize=(6.6, 2.8))[1] if ax is None else ax
-        for (model, part), colour in zip(points.groupby('model', sort=False), COLOURS * len(points)): ax.plot(part.n_train, part.upgradeability, 'o-', ms=5, color=colour, label=as_label(short_name(model), 60))
+        ax = axes_or_new(ax, 6.6, 2.8)
+        for (model, part), colour in zip(by_model, COLOURS * len(points)):
+            ax.plot(
+                part.n_train, part.upgradeability, 'o-',
+                ms=5, color=colour, label=_model_label(model))
         ax.axhline(0, color='black', lw=.8, zorder=0)
-        ax.set(xscale='log', xlabel=f"{wording(df).learned} (train and valid together)", ylabel=u_name(getattr(df, 'metric', 'accuracy')))
-        _size_ticks(ax, df)
-        ax.legend(loc='center left', bbox_to_anchor=(1, .5))
+        ax.set_ylabel(u_name(getattr(df, 'metric', 'accuracy')))
+        _finish_sizes(ax, df)
     return ax
 
 # %% ../nbs/20_plots.ipynb #e8337188
+def _labels_text(row):
+    "Labels for 95 % of a model's own performance with their interval, and for 95 % of the best model's."
+    own, best = 'none', f'> {row.at:,}'
+    if np.isfinite(row.label_efficiency):
+        own = f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]'
+    if np.isfinite(row.labels_to_95_of_best): best = f'{row.labels_to_95_of_best:,.0f}'
+    return f'{own}   {best}'
+
+def _round_ticks(ax, formatter):
+    "Set round numbers on a logarithmic axis, the more the fewer decades it has."
+    low, high = ax.get_xlim()
+    decades = np.log10(high / low)
+    steps = (1,)
+    if decades < 2.5: steps = (1, 2, 5)
+    if decades < 1: steps = (1, 1.5, 2, 3, 5, 7)
+    ax.xaxis.set_major_locator(LogLocator(subs=steps))
+    ax.xaxis.set_major_formatter(formatter)
+    ax.set_xticks([], minor=True)
+
+# %% ../nbs/20_plots.ipynb #0a4373a7
 def plot_labels(
-    summary:pd.DataFrame, # `summary` of a `Curve`
+    summary:pd.DataFrame, # of `curve_summary`
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
-) -> Axes|None: # one line per model; None where no curve has a 95 % to speak of
+) -> Axes|None: # one line per model; None where no curve has a 95 %
     "Labels needed for 95 % of one's own and of the best model's performance."
-    if summary.label_efficiency.isna().all(): return say('No 95 % can be taken of what these curves reach.')
-    with style():
-        ax = rows_axes(ax, [short_name(m) for m in summary.model])
-        for y, (_, row) in enumerate(summary.iterrows()):
-            point(ax, y, dict(n=row.label_efficiency, n_low=row.efficiency_low, n_high=row.efficiency_high), 'n', BLUE, 'o', 6.5)
-            if np.isfinite(row.labels_to_95_of_best): ax.plot(row.labels_to_95_of_best, y, 'o', ms=10, mfc='none', mec=GREY, mew=1.3, zorder=2)
-            best = f'{row.labels_to_95_of_best:,.0f}' if np.isfinite(row.labels_to_95_of_best) else f'> {row["at"]:,}'
-            own = f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]' if np.isfinite(row.label_efficiency) else 'none'
-            side(ax, y, f'{own}   {best}')
-        side(ax, -.5, 'own 95 %, best\'s 95 %', weight='bold')
-        ax.set(xscale='log', xlabel=f"{wording(summary).learned} (filled: own 95 %; ring: 95 % of the best)")
-        _round_ticks(ax, lambda v, _: f'{v:,.0f}')
+    if summary.label_efficiency.isna().all():
+        return nothing('These curves reach nothing of which 95 % could be taken.')
+    rows = summary.assign(
+        label=summary.model.map(short_name),
+        label_efficiency_low=summary.efficiency_low,
+        label_efficiency_high=summary.efficiency_high,
+        text=[_labels_text(row) for row in summary.itertuples()])
+    xlabel = f'{wording(summary).learned} (filled: own 95 %; ring: 95 % of the best)'
+    ax = forest(rows, 'label_efficiency', heading="own 95 %, best's 95 %", xlabel=xlabel, ax=ax)
+    best = summary.labels_to_95_of_best.replace(np.inf, np.nan)
+    ax.plot(
+        best, range(len(best)), 'o', ms=10,
+        mfc='none', mec=GREY, mew=1.3, zorder=2)
+    ax.set_xscale('log')
+    _round_ticks(ax, lambda v, _: f'{v:,.0f}')
     return ax
-
-def _round_ticks(ax, written):
-    "Round numbers on a logarithmic axis, the more the fewer decades it has."
-    decades = np.log10(ax.get_xlim()[1] / ax.get_xlim()[0])
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.5 else (1,)))
-    ax.xaxis.set_major_formatter(written)
-    ax.set_xticks([], minor=True)
 
 # %% ../nbs/20_plots.ipynb #dc6bb6a2
 def _score_name(ranking):
-    "What the models are ranked by."
+    "What the score of a ranking is called, for an axis."
     return f"{getattr(ranking, 'measure', 'accuracy')} of the cross-validated probe"
 
 # %% ../nbs/20_plots.ipynb #965ad4cf
@@ -606,22 +407,41 @@ def plot_ranking(
 ) -> Axes: # one line per model, best first
     "Ranked models with their scores, the examples spent on them and the chance of being best."
     shown = ranking[ranking['rank'].notna()]
-    top = shown.rung.max()
-    with style():
-        ax = rows_axes(ax, [short_name(m) for m in shown.model])
-        for y, (_, row) in enumerate(shown.iterrows()):
-            point(ax, y, dict(s=row.score, s_low=row.score - row.se, s_high=row.score + row.se), 's', BLUE if row.rung == top else GREY, 'o', 6.5)
-            side(ax, y, f'{row.p_best:>4.0%}   {int(row.examples):,} examples')
-        side(ax, -.5, 'chance of being best', weight='bold')
-        ax.set(xlabel=f'{_score_name(ranking)} on training examples (± standard error)')
-    return ax
+    rows = shown.assign(
+        label=shown.model.map(short_name),
+        score_low=shown.score - shown.se,
+        score_high=shown.score + shown.se,
+        colour=np.where(shown.rung == shown.rung.max(), BLUE, GREY),
+        text=[f'{row.p_best:>4.0%}   {int(row.examples):,} examples' for row in shown.itertuples()])
+    xlabel = f'{_score_name(ranking)} on training examples (± standard error)'
+    return forest(rows, 'score', heading='chance of being best', xlabel=xlabel, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #f72c70d1
+THIN = dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4)
+
 def _apart(y, gap):
     "Heights for labels at `y`, moved so far up that each has its room."
-    out, order = np.array(y, float), np.argsort(y)
-    for lower, upper in zip(order, order[1:]): out[upper] = max(out[upper], out[lower] + gap)
-    return out
+    heights = np.array(y, float)
+    order = np.argsort(y)
+    for lower, upper in zip(order, order[1:]):
+        lowest = heights[lower] + gap
+        heights[upper] = max(heights[upper], lowest)
+    return heights
+
+def _name_lines(ax, ends):
+    "Write the name of each model at the right, joined to the end of its line."
+    inches = ax.figure.get_figheight() - .7
+    line = .17 * np.ptp(ax.get_ylim()) / inches # a line of text, in units of the axis
+    place = ax.get_yaxis_transform()
+    for y, row in zip(_apart(ends.score, line), ends.itertuples()):
+        ax.annotate(
+            _model_label(row.model, 28),
+            (row.examples, row.score),
+            (1.02, y),
+            textcoords=place,
+            va='center',
+            fontsize=8.5,
+            arrowprops=THIN)
 
 # %% ../nbs/20_plots.ipynb #325abfea
 def plot_rungs(
@@ -632,18 +452,33 @@ def plot_rungs(
     "What each model scored with how many examples, and where it was left behind."
     steps = pd.DataFrame(facts_of(ranking)['steps'])
     ends = steps.sort_values('rung').drop_duplicates('model', keep='last')
+    last = steps.rung.max()
     with style():
-        ax = plt.subplots(figsize=(7, 1.6 + .3 * max(6, len(ends))))[1] if ax is None else ax
-        for model, part in steps.groupby('model', sort=False):
-            ax.errorbar(part.examples, part.score, part.se, fmt='o-', ms=5, lw=1.4, color=BLUE if part.rung.max() == steps.rung.max() else GREY)
-        ax.set(xscale='log', xlabel='training examples seen', ylabel=f'{_score_name(ranking)} (± standard error)')
-        ax.set_xticks(n := sorted(steps.examples.unique()), [f'{v:,}' for v in n])
-        ax.set_xticks([], minor=True)
-        room = .17 * np.ptp(ax.get_ylim()) / (ax.figure.get_figheight() - .7) # a line of text, in units of the axis
-        for y, (_, row) in zip(_apart(ends.score, room), ends.iterrows()):
-            ax.annotate(as_label(clip(short_name(row.model))), (row.examples, row.score), (1.02, y), textcoords=ax.get_yaxis_transform(), va='center', fontsize=8.5,
-                        arrowprops=dict(arrowstyle='-', color=GREY, lw=.5, alpha=.5, shrinkA=0, shrinkB=4))
+        ax = axes_or_new(ax, 7, 1.6 + .3 * max(6, len(ends)))
+        for _, part in steps.groupby('model', sort=False):
+            colour = BLUE if part.rung.max() == last else GREY
+            ax.errorbar(
+                part.examples, part.score, part.se,
+                fmt='o-', ms=5, lw=1.4, color=colour)
+        ax.set_xscale('log')
+        ax.set_xlabel('training examples seen')
+        ax.set_ylabel(f'{_score_name(ranking)} (± standard error)')
+        _ticks_at(ax, sorted(steps.examples.unique()))
+        _name_lines(ax, ends)
     return ax
+
+# %% ../nbs/20_plots.ipynb #ebd20c3a
+def _seconds_by_rung(ranking):
+    "Seconds of the warm-up and of each model (rows) for the warm-up and each rung (columns)."
+    names = ranking.model[ranking['rank'].notna()]
+    facts = facts_of(ranking)
+    steps = pd.DataFrame(facts['steps'])
+    by_rung = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum')
+    seconds = by_rung.reindex(['warm-up', *names])
+    rest = facts['spent'] - seconds.sum().sum()
+    seconds.insert(0, 'before', 0.)
+    seconds.loc['warm-up', 'before'] = max(0., rest)
+    return seconds.fillna(0)
 
 # %% ../nbs/20_plots.ipynb #ab08702a
 def plot_spent(
@@ -652,19 +487,16 @@ def plot_spent(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model, and one for the warm-up
     "Seconds that a ranking spent on each model, rung by rung."
-    steps, names = pd.DataFrame(facts_of(ranking)['steps']), ranking.model[ranking['rank'].notna()].tolist()
-    seconds = steps.pivot_table(index='model', columns='rung', values='seconds', aggfunc='sum', fill_value=0).loc[names]
-    facts = facts_of(ranking)
-    before = max(0., facts['spent'] - seconds.to_numpy().sum())
-    with style():
-        ax = rows_axes(ax, ['warm-up', *map(short_name, names)])
-        ax.barh(0, before, color=GREY, height=.6)
-        side(ax, 0, f'{before:.1f} s')
-        for y, model in enumerate(names, 1):
-            left = seconds.loc[model].cumsum().shift(fill_value=0)
-            ax.barh([y] * len(left), seconds.loc[model], left=left, color=plt.cm.Blues(np.linspace(.45, 1, len(left))), height=.6)
-            side(ax, y, f'{seconds.loc[model].sum():.1f} s')
-        ax.set(xlabel=f"seconds, {facts['spent']:.0f} of {facts['budget']:.0f} in all")
+    seconds, facts = _seconds_by_rung(ranking), facts_of(ranking)
+    n_rungs = seconds.shape[1] - 1
+    colours = [GREY, *plt.cm.Blues(np.linspace(.45, 1, n_rungs))]
+    starts = seconds.cumsum(axis=1) - seconds
+    pieces = [
+        dict(width=seconds[part], left=starts[part], color=[colour])
+        for part, colour in zip(seconds, colours)]
+    texts = [f'{total:.1f} s' for total in seconds.sum(axis=1)]
+    ax = bars(seconds.index.map(short_name), pieces, texts, ax)
+    ax.set_xlabel(f"seconds, {facts['spent']:.0f} of {facts['budget']:.0f} in all")
     return ax
 
 # %% ../nbs/20_plots.ipynb #ea8081e9
@@ -675,99 +507,142 @@ def plot_check(
 ) -> Axes|None: # one line per model in the order of the ranking; None where nothing was judged
     "What the ranked models reach when they are evaluated in full."
     if judged is None: return None
-    with style():
-        ax = rows_axes(ax, [f'{int(r)}. {short_name(m)}' for r, m in zip(judged['rank'], judged.model)])
-        for y, (_, row) in enumerate(judged.iterrows()):
-            point(ax, y, row, 'test', BLUE if row.rung == judged.rung.max() else GREY, 'o', 6.5)
-            side(ax, y, f'{interval_text(*triple(row, "test"))}')
-        ax.axvline(judged.test.iloc[0], color=BLUE, lw=1, ls=':', zorder=0)
-        ax.set(xlabel=f'{as_label(axis_name(judged.metric.iloc[0]))} on test, all labels (dotted: the first place)')
-    return ax
-
-# %% ../nbs/20_plots.ipynb #fefd27c9
-def reliability(
-    test:Predictions, # with class probabilities
-    n_bins:int=15, # bins of equal mass; fewer where they would hold less than 40 examples
-) -> pd.DataFrame: # one row per bin: confidence, accuracy, low, high, n; `low` and `high` say where a calibrated model would be; attrs: ece, reference, brier
-    "How often the model is right by how sure it is, beside a calibrated one."
-    n_bins = max(1, min(n_bins, len(test) // 40))
-    df, (error, reference) = calibration(test, n_bins), ece(test, n_bins)
-    df['low'], df['high'] = (binom.ppf(q, df.n, df.confidence.clip(0, 1)) / df.n for q in (.025, .975))
-    df.attrs.update(ece=error, reference=reference, brier=float(score(test, 'brier', n_boot=2)), confidences=test.scores[np.arange(len(test)), test.pred])
-    return df
+    is_top = judged.rung == judged.rung.max()
+    metric = as_label(axis_name(judged.metric.iloc[0]))
+    rows = judged.assign(
+        label=[f'{int(rank)}. {short_name(model)}' for rank, model in zip(judged['rank'], judged.model)],
+        colour=np.where(is_top, BLUE, GREY),
+        text=interval_texts(judged, 'test'))
+    return forest(
+        rows,
+        xlabel=f'{metric} on test, all labels (dotted: the first place)',
+        dotted=judged.test.iloc[0],
+        ax=ax)
 
 # %% ../nbs/20_plots.ipynb #1e989afd
 def _draw_reliability(ax, df):
+    "Draw the dots of a reliability diagram, the diagonal, and the band of a calibrated model."
     ax.plot([0, 1], [0, 1], color=GREY, lw=1, zorder=1)
-    ax.fill_between(df.confidence, df.low, df.high, color=GREY, alpha=.2, lw=0, zorder=0)
+    ax.fill_between(
+        df.confidence, df.low, df.high,
+        color=GREY, alpha=.2, lw=0, zorder=0)
     ax.plot(df.confidence, df.accuracy, 'o', color=BLUE, ms=5.5, zorder=3)
-    left = max(0, float(min(df.confidence.min(), df.accuracy.min())) - .08)
-    ax.set(xlim=(left, 1.02), ylim=(left, 1.02), ylabel='share of right answers')
+    lowest = df[['confidence', 'accuracy']].to_numpy().min()
+    ends = (max(0, lowest - .08), 1.02)
+    ax.set_xlim(ends)
+    ax.set_ylim(ends)
+    ax.set_ylabel('share of right answers')
 
-def _draw_confidences(ax, df):
+def _draw_confidences(ax, confidences):
+    "A histogram below the axis."
     strip = ax.inset_axes([0, -.3, 1, .18], sharex=ax)
-    strip.hist(df.attrs['confidences'], bins=30, range=(0, 1), color=BLUE, alpha=.6)
-    strip.set(yticks=[], xlabel='confidence')
+    strip.hist(
+        confidences, bins=30, range=(0, 1),
+        color=BLUE, alpha=.6)
+    strip.set_yticks([])
+    strip.set_xlabel('confidence')
     ax.tick_params(labelbottom=False)
 
 # %% ../nbs/20_plots.ipynb #c6de2d82
 def plot_calibration(
-    test:Predictions|pd.DataFrame, # of one split, with class probabilities; or of `reliability`
+    test:Predictions, # of one split, with class probabilities
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # None where there are no probabilities
     "Reliability diagram with its calibrated reference, and how the confidences are spread."
-    if isinstance(test, Predictions) and (test.form != 'classes' or test.scores is None): return say('These predictions come without probabilities, so their calibration is not known.')
-    df = test if isinstance(test, pd.DataFrame) else reliability(test)
+    if test.form != 'classes' or test.scores is None:
+        return nothing('These predictions have no probabilities, so their calibration is not known.')
+    df = reliability(test)
+    known = df.attrs
+    title = [
+        wrap_text(about_run(test), 46),
+        f"calibration error {known['ece']:.3f} (calibrated: {known['reference']:.3f})",
+        f"Brier score {known['brier']:.3f}"]
     with style():
-        if ax is None: ax = plt.subplots(figsize=(4.4, 4.6))[1]
+        ax = axes_or_new(ax, 4.4, 4.6)
         _draw_reliability(ax, df)
-        _draw_confidences(ax, df)
-        lines = [] if isinstance(test, pd.DataFrame) else [wrap_text(about_run(test), 46)]
-        ax.set_title('\n'.join([*lines, f"calibration error {df.attrs['ece']:.3f} (calibrated: {df.attrs['reference']:.3f})", f"Brier score {df.attrs['brier']:.3f}"]))
+        _draw_confidences(ax, known['confidences'])
+        ax.set_title('\n'.join(title))
     return ax
 
 # %% ../nbs/20_plots.ipynb #efd8b92b
-COST_NAMES = {'flops': 'operations per example', 'parameters': 'parameters', 'seconds': 'seconds to adapt', 'examples_per_second': 'examples per second (right: faster)'}
+COST_NAMES = {
+    'flops': 'operations per example',
+    'parameters': 'parameters',
+    'seconds': 'seconds to adapt',
+    'examples_per_second': 'examples per second (right: faster)'}
 
-def _frontier(df, x):
-    "The rows that no cheaper row reaches, from the cheapest on."
-    cheap_first = df.sort_values([x, 'test'], ascending=[x != 'examples_per_second', False])
-    return cheap_first[cheap_first.test > cheap_first.test.cummax().shift(fill_value=-np.inf)]
+def _draw_frontier(ax, rows, against):
+    "Draw a line that joins the models that no cheaper one reaches."
+    edge, costs = frontier(rows, against), rows[against]
+    is_speed = against == 'examples_per_second'
+    end = costs.min() if is_speed else costs.max()
+    ax.plot(
+        [*edge[against], end],
+        [*edge.test, edge.test.iloc[-1]],
+        color=GREY, lw=1, drawstyle='steps-post', zorder=1)
 
 # %% ../nbs/20_plots.ipynb #f293f288
 def plot_cost(
     df:pd.DataFrame, # the results table
     costs:pd.DataFrame, # of `costs`, for the same models
     *,
-    against:str='flops', # 'flops', 'parameters', 'examples_per_second' or 'seconds' (of adapting, from the results table)
+    against:str='flops', # 'flops', 'parameters', 'examples_per_second', or 'seconds' that adapting took
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one point per model
     "Performance on test against cost, with intervals."
     if against not in COST_NAMES: raise unknown('cost', against, COST_NAMES)
-    rows = headlines(df).merge(costs.drop_duplicates('model'), on='model', suffixes=('', '_of_cost'))
-    if rows.empty: raise ValueError(f"No model of the results is among the costs: {', '.join(df.model.unique()[:3])} against {', '.join(costs.model[:3])}.")
+    paid = costs.drop_duplicates('model')
+    rows = headlines(df).merge(paid, on='model', suffixes=('', '_of_cost'))
+    if rows.empty:
+        shown, known = (', '.join(table.model.unique()[:3]) for table in (df, costs))
+        raise ValueError(f'No model of the results is among the costs: {shown} against {known}.')
+    cost = rows[against]
     with style():
-        if ax is None: ax = plt.subplots(figsize=(6, 3.4))[1]
-        edge = _frontier(rows, against)
-        end = rows[against].min() if against == 'examples_per_second' else rows[against].max()
-        ax.plot([*edge[against], end], [*edge.test, edge.test.iloc[-1]], color=GREY, lw=1, drawstyle='steps-post', zorder=1)
-        ax.errorbar(rows[against], rows.test, interval_reach(rows), fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
-        for _, r in rows.iterrows(): ax.annotate(as_label(clip(short_name(r.model))), (r[against], r.test), (7, 5), textcoords='offset points', fontsize=8.5)
-        ax.set(xscale='log' if (rows[against] > 0).all() else 'linear', xlabel=COST_NAMES[against], ylabel=as_label(axis_name(rows.metric.iloc[0])))
+        ax = axes_or_new(ax, 6, 3.4)
+        _draw_frontier(ax, rows, against)
+        ax.errorbar(
+            cost, rows.test, _error_bars(rows),
+            fmt='o', color=BLUE, ms=6.5, lw=1.6, zorder=3)
+        for model, *place in zip(rows.model, cost, rows.test):
+            ax.annotate(
+                _model_label(model, 28), place, (7, 5),
+                textcoords='offset points', fontsize=8.5)
+        if (cost > 0).all(): ax.set_xscale('log')
+        ax.set_xlabel(COST_NAMES[against])
+        ax.set_ylabel(as_label(axis_name(rows.metric.iloc[0])))
         ax.margins(x=.15)
         _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
     return ax
 
 # %% ../nbs/20_plots.ipynb #f9b02f5d
-def _examples(findings, n):
-    "(check, row or pair) for up to `n` examples, from all findings in turn."
-    shown = findings[findings['rows'].map(len) > 0]
-    turns = [(check, r) for i in range(n) for check, rows in zip(shown.check, shown['rows']) for r in rows[i:i + 1]]
-    return sorted(turns[:n], key=lambda o: shown.check.tolist().index(o[0]))
+def _first_of_each(findings, n):
+    "(check, rows) for up to n examples, from all findings in turn, in the order of the checks."
+    shown = findings[findings['rows'].map(len) > 0].reset_index()
+    turns = []
+    for i in range(n):
+        has_more = shown['rows'].map(len) > i
+        turns += [(k, i) for k in shown.index[has_more]]
+    chosen = sorted(turns[:n])
+    return [(shown.check[k], shown['rows'][k][i]) for k, i in chosen]
 
-def _place(task, row): return next((k for k, rows in task.splits.items() if row in rows), '')
+def _split_of(task, row):
+    "The split of a row; '' where it is in none."
+    splits = task.splits
+    return next((name for name in splits if row in splits[name]), '')
+
+def _finding_cell(task, check, rows):
+    "A finding for a gallery: one example or several, each with its split and its label."
+    rows, by_row = np.atleast_1d(rows), not task.kind.whole_units
+    captions = [[f'{row} in {_split_of(task, row)}'] for row in rows]
+    labels = [task.kind.label_of(task, row) for row in rows] if by_row else []
+    for caption, label in zip(captions, labels): caption.append(clip(label, 16))
+    return dict(
+        heading=check.replace('_', ' '),
+        contents=[_example(task, row) for row in rows],
+        captions=captions,
+        colour=WORSE if len(set(labels)) > 1 else 'black')
 
 # %% ../nbs/20_plots.ipynb #d30b7036
 def plot_findings(
@@ -776,58 +651,23 @@ def plot_findings(
     n:int=6, # how many examples or pairs at most
 ) -> Figure|None: # None where no finding has examples, or there is nothing to be seen of them
     "Examples of what was found; pairs side by side with their labels."
-    examples = _examples(findings, n)
-    if not examples: return say('No finding is about single examples.')
-    if not _can_show(task): return say('The examples of this task are neither pictures nor texts.')
-    if task.medium.gallery == 'texts': return _draw_texts([block for check, rows in examples for block in _finding_texts(task, check, np.atleast_1d(rows))])
-    with style():
-        fig = plt.figure(figsize=(8, 2 * -(-len(examples) // 3)))
-        for cell, (check, rows) in zip(fig.subfigures(-(-len(examples) // 3), 3, squeeze=False).flat, examples): _draw_finding(cell, task, check, np.atleast_1d(rows))
-    return fig
-
-# %% ../nbs/20_plots.ipynb #758571f8
-def _finding_texts(task, check, rows):
-    "A block for each text of a finding."
-    by_row = not task.kind.whole_units
-    colour = WORSE if by_row and len(set(task.y[rows])) > 1 else 'black'
-    label = lambda row: f', {task.kind.label_of(task, row)}' if by_row else ''
-    return [(f"{check.replace('_', ' ')}: {row} in {_place(task, row)}{label(row)}", _text(task, int(row)), colour) for row in rows]
-
-def _draw_finding(cell, task, check, rows):
-    differ = len(set(task.y[rows])) > 1
-    cell.suptitle(as_label(check.replace('_', ' ')), fontsize=9)
-    for ax, row in zip(cell.subplots(1, max(2, len(rows))), [*rows, None]):
-        ax.set_axis_off()
-        if row is None: continue
-        x = _picture(task.inputs[int(row)])
-        ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-        ax.set_title(f'{_place(task, row)}\n{as_label(clip(task.kind.label_of(task, row), 16))}', fontsize=8, loc='center', color=WORSE if differ else 'black')
+    examples, how = _first_of_each(findings, n), _gallery_of(task)
+    cells = [_finding_cell(task, check, rows) for check, rows in examples] if how else examples
+    return gallery(cells, how, 'No finding is about single examples.')
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
-def plot_parts(
-    train:Predictions, # on what was learned from
-    test:Predictions, # on unseen examples
-) -> Axes|Figure|None: # classes, types of entities, or users by the length of their history
-    "Where a model carries over least."
-    return _kind(test).parts(train, test)
+def plot_parts(train, test):
+    "Where a model carries over least: classes, types of entities, or users by the length of their history."
+    return test.kind.parts(train, test)
 
-def plot_confusions(
-    test:Predictions, # on unseen examples
-) -> Axes|Figure|None: # classes, types of entities, or hits by their place in the list
-    "What is taken for what."
-    return _kind(test).confusions(test)
+def plot_confusions(test):
+    "What is taken for what: classes, types of entities, or hits by their place in the list."
+    return test.kind.confusions(test)
 
-def plot_cases(
-    task:Task, # whose inputs the predictions are about
-    test:Predictions, # on unseen examples
-) -> Axes|Figure|None: # pictures, texts, sentences, or a history beside the recommendations
+def plot_cases(task, test):
     "Single cases, the most confident mistakes first."
-    return _kind(test).cases(task, test)
+    return test.kind.cases(task, test)
 
-def plot_broken(
-    task:Task, # whose inputs the predictions are about
-    old:Predictions, # of the model in use, on unseen examples
-    new:Predictions, # of the one that may replace it, on the same
-) -> Figure|None: # None where nothing broke
-    "What a change of models would break."
-    return _kind(new).broken(task, old, new)
+def plot_broken(task, old, new):
+    "What would break if the new model replaced the old one."
+    return new.kind.broken(task, old, new)

@@ -24,10 +24,10 @@ from .reading import (
     as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible)
 from .evaluation import as_results, facts_of, read_results, versions
 from .intervals import score, value_and_ends
-from .kind import kind_of
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
-from .plots import axis_name, interval_text, row_labels, say, short_name, triple, u_name
+from .draw import nothing, triple
+from .words import axis_name, interval_text, row_labels, short_name, u_name
 from .verdicts import (
     findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve, verdict_rank)
 
@@ -105,15 +105,14 @@ def show_metrics(df):
 
 def _by_metric(test, own):
     "{metric: figure with interval} of one row, its own metric first."
-    kind = kind_of(test.meta.get('kind', 'classification'))
-    names = dict.fromkeys([own, *kind.also])
+    names = dict.fromkeys([own, *test.kind.also])
     scores = {name: score(test, name) for name in names}
     return {axis_name(name): _cell(*value_and_ends(s)) for name, s in scores.items()}
 
 # %% ../nbs/22_report.ipynb #8b3733ae
 def show_without_leaks(df, checked):
     "The test performance with and without copies of train, as text; None where `check_task` found no copy."
-    if not len(leaked_rows(checked)): return say('No test example was found to have a copy in train.')
+    if not len(leaked_rows(checked)): return nothing('No test example was found to have a copy in train.')
     ran = df[df.test.notna()]
     tables = [
         scores_without_leaks(as_results(df).predictions(row), checked, row.metric)

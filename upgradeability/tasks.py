@@ -511,7 +511,7 @@ def make_task(
     medium:str|Medium='image', # what the examples are: a name in `MEDIA`, or a `Medium`
     classes:Sequence|None=None, # class names in order; None: sorted as found
     split_seed:int=0, # draws the splits that are not official
-    kind:str|Kind='classification', # a name in `KINDS`, or a `Kind`
+    kind:str|Kind|None=None, # a name in `KINDS`, or a `Kind`; None: classification
     unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: each row is by itself
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files

@@ -313,7 +313,7 @@ def unordered(labels):
     return labels, None
 
 def text_task(
-    name, frames, *, text=None, label=None, kind='classification', called='labels', in_order=unordered, split_seed=0,
+    name, frames, *, text=None, label=None, kind=None, called='labels', in_order=unordered, split_seed=0,
     reading=Reading(),
 ):
     """A task from {split: data frame}, or from {'': data frame} that is split.

@@ -18,10 +18,11 @@ from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, RunTable
 from .intervals import Comparison, few_units, score, value_and_ends
-from .plots import (
-    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
-    protocol_kind, row_labels, short_name, triple, wording)
 from .tasks import Task, leaked
+from .draw import triple
+from .words import (
+    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
+    protocol_kind, row_labels, short_name, wording)
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
 def read_headline(df):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KIND', 'plot_per_class', 'confusion', 'confused_pairs', 'plot_confusion', 'mistakes', 'plot_mistakes']
+__all__ = ['KIND', 'plot_per_class', 'plot_confusion', 'plot_mistakes']
 
 # %% ../../nbs/kinds/classification.ipynb #02c9b1e2
 import numpy as np, pandas as pd
@@ -14,16 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
+from ..draw import bars, clip, forest, GREY, matrix, style, WORSE, wrap_text
 from ..intervals import aligned, per_class_upgradeability
 from ..kind import Kind
-from ..metrics import all_class_names, check_form, METRICS, Predictions
-from ..plots import (
-    _can_show, _draw_matrix, _ends, about_run, BLUE, clip, GREY, plot_examples, point, rows_axes, say, side,
-    style, WORSE, wrap_text)
+from ..metrics import all_class_names, check_form, class_names, METRICS, Predictions
+from ..plots import plot_examples
 from ..tasks import check_all_known, clean_labels, read_test_labels, Task
-from ..reading import as_label
+from ..words import about_run
 
 # %% ../../nbs/kinds/classification.ipynb #45100571
+def _ends(frame, most):
+    "The first and last rows of a long frame, and a remark that says so."
+    if len(frame) <= most: return frame, ''
+    half = most // 2
+    remark = f'the {half} lowest and {half} highest of {len(frame)} classes'
+    return pd.concat([frame[:half], frame[-half:]]), remark
+
+# %% ../../nbs/kinds/classification.ipynb #eb366c4b
 def plot_per_class(
     train:Predictions, # on the examples that were learned from
     test:Predictions, # on unseen ones
@@ -34,45 +41,56 @@ def plot_per_class(
     "Upgradeability of every class with its interval, and recall on test."
     found = per_class_upgradeability(train, test)
     known = found[found.upgradeability.notna()].sort_values('upgradeability', kind='stable')
-    rows, remark = _ends(known, most)
-    with style():
-        ax = rows_axes(ax, [clip(c) for c in rows['class']])
-        for y, (_, row) in enumerate(rows.iterrows()):
-            point(ax, y, row.rename({'low': 'upgradeability_low', 'high': 'upgradeability_high'}), 'upgradeability', BLUE, 'o', 6)
-            side(ax, y, f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}')
-        ax.axvline(0, color='black', lw=.8, zorder=0)
-        if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
-        side(ax, -.75, 'recall train → test', weight='bold')
-        ax.set_xlabel('U of the class: recall on test − recall on train' + (f'\n{remark}' if remark else ''))
-        ax.set_title(wrap_text(about_run(test)), pad=22)
+    shown, remark = _ends(known, most)
+    rows = pd.DataFrame(dict(
+        label=shown['class'].map(clip),
+        u=shown.upgradeability,
+        u_low=shown.low,
+        u_high=shown.high,
+        text=[f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}' for row in shown.itertuples()]))
+    ax = forest(
+        rows, 'u',
+        heading='recall train → test',
+        title=about_run(test),
+        xlabel=f'U of the class: recall on test − recall on train\n{remark}'.strip(),
+        zero=True,
+        ax=ax)
+    if remark: ax.axhline(most // 2 - .5, color=GREY, lw=1, ls=(0, (1, 3)))
     return ax
 
 # %% ../../nbs/kinds/classification.ipynb #c1b099b5
-def confusion(
-    test:Predictions, # of one split
-) -> np.ndarray: # (C, C) counts, true class by predicted class
-    "How often each class was taken for each."
-    n = len(test.meta.get('classes', ())) or int(max(test.y.max(), test.pred.max())) + 1
-    return np.bincount(test.y * n + test.pred, minlength=n * n).reshape(n, n)
+def confusion(test):
+    "How often each class was taken for each, (C, C) counts: true class by predicted class."
+    n = len(class_names(test))
+    counts = np.bincount(test.y * n + test.pred, minlength=n * n)
+    return counts.reshape(n, n)
 
 # %% ../../nbs/kinds/classification.ipynb #21733315
-def confused_pairs(
-    test:Predictions, # of one split
-) -> pd.DataFrame: # true, predicted, n, share (of the true class), most frequent first
-    "The pairs of classes that are mistaken for one another."
+def confused_pairs(test):
+    "Classes that are taken for one another: true, predicted, n, share of the true class; the most frequent first."
     counts = confusion(test)
-    names = np.array([str(c) for c in test.meta.get('classes', range(len(counts)))], dtype=object)
-    true, said = np.nonzero(counts * (1 - np.eye(len(counts), dtype=int)))
-    frame = pd.DataFrame({'true': names[true], 'predicted': names[said], 'n': counts[true, said], 'share': counts[true, said] / counts.sum(1)[true]})
+    names = np.array(class_names(test), dtype=object)
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    true, predicted = np.nonzero(wrong)
+    n = counts[true, predicted]
+    frame = pd.DataFrame({
+        'true': names[true],
+        'predicted': names[predicted],
+        'n': n,
+        'share': n / counts.sum(1)[true]})
     return frame.sort_values('n', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../../nbs/kinds/classification.ipynb #f82fc7ca
-def _draw_pairs(ax, pairs, n_mistakes):
-    ax = rows_axes(ax, [f'{clip(a)} → {clip(b)}' for a, b in zip(pairs.true, pairs.predicted)])
-    ax.barh(range(len(pairs)), pairs.n, color=WORSE, height=.6)
-    for y, (n, share) in enumerate(zip(pairs.n, pairs.share)): side(ax, y, f'{n} ({share:.0%} of the class)')
+def _draw_pairs(pairs, n_mistakes, title, ax):
+    "Bars for the most frequent confusions."
+    labels = [f'{clip(true)} → {clip(predicted)}' for true, predicted in zip(pairs.true, pairs.predicted)]
+    texts = [f'{n} ({share:.0%} of the class)' for n, share in zip(pairs.n, pairs.share)]
+    ax = bars(labels, [dict(width=pairs.n, color=WORSE)], texts, ax)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel(f'test examples (true class → answer); these are {pairs.n.sum()} of {n_mistakes} mistakes')
+    with style():
+        ax.set_title(wrap_text(title))
+        ax.set_xlabel(f'test examples (true class → answer); these are {pairs.n.sum()} of {n_mistakes} mistakes')
     return ax
 
 # %% ../../nbs/kinds/classification.ipynb #22c9f875
@@ -83,23 +101,25 @@ def plot_confusion(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a matrix or bars
     "Which classes are taken for which."
-    counts, pairs = confusion(test), confused_pairs(test)
-    names = [as_label(clip(c, 18)) for c in test.meta.get('classes', range(len(counts)))]
-    with style():
-        ax = _draw_matrix(ax, counts, names) if len(counts) <= most else _draw_pairs(ax, pairs[:most], int(pairs.n.sum()))
-        ax.set_title(wrap_text(about_run(test)))
-    return ax
+    names, title = class_names(test), about_run(test)
+    if len(names) <= most:
+        return matrix(confusion(test), names, names, title=title, ax=ax)
+    pairs = confused_pairs(test)
+    return _draw_pairs(pairs[:most], int(pairs.n.sum()), title, ax)
 
 # %% ../../nbs/kinds/classification.ipynb #469da0a4
-def mistakes(
-    test:Predictions, # of one split
-    n:int=12, # how many
-) -> pd.DataFrame: # id, true, predicted, confidence (NaN without probabilities), the most confident first
-    "The most confident wrong answers."
+def mistakes(test, n=12):
+    "The n most confident wrong answers: id, true, predicted, confidence (NaN without probabilities)."
+    names = np.array(class_names(test), dtype=object)
     wrong = test.take(test.y != test.pred)
-    sure = np.full(len(wrong), np.nan) if wrong.scores is None else wrong.scores[np.arange(len(wrong)), wrong.pred]
-    names = np.array([str(c) for c in test.meta.get('classes', range(1 + max(test.y.max(), test.pred.max())))], dtype=object)
-    frame = pd.DataFrame({'id': wrong.ids, 'true': names[wrong.y], 'predicted': names[wrong.pred], 'confidence': sure})
+    confidence = np.nan
+    if wrong.scores is not None:
+        confidence = wrong.scores[np.arange(len(wrong)), wrong.pred]
+    frame = pd.DataFrame({
+        'id': wrong.ids,
+        'true': names[wrong.y],
+        'predicted': names[wrong.pred],
+        'confidence': confidence})
     return frame.sort_values('confidence', ascending=False, kind='stable', ignore_index=True)[:n]
 
 # %% ../../nbs/kinds/classification.ipynb #b4765d71
@@ -109,8 +129,7 @@ def plot_mistakes(
     n:int=12, # how many at most
 ) -> Figure|None: # None where there is no mistake, or nothing to be seen of it
     "The most confident mistakes as pictures or texts."
-    if _can_show(task) and (test.y == test.pred).all(): return say(f'None of the {len(test):,} test examples was mistaken.')
-    return plot_examples(task, mistakes(test, n))
+    return plot_examples(task, mistakes(test, n), n, f'All {len(test):,} test examples got the right answer.')
 
 # %% ../../nbs/kinds/classification.ipynb #0a799bc4
 def changes_by_class(a, b):

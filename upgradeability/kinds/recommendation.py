@@ -9,23 +9,22 @@ from __future__ import annotations
 __all__ = ['ndcg', 'recall', 'plot_by_history', 'plot_hits', 'plot_recommendations']
 
 # %% ../../nbs/kinds/recommendation.ipynb #9ddd4c39
-import numpy as np, pandas as pd, matplotlib.pyplot as plt
+import numpy as np, pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 # %% ../../nbs/kinds/recommendation.ipynb #c0924390
-from ..intervals import unit_changes, score
+from ..intervals import score, unit_changes, value_and_ends
 from ..datasets import TASKS
 from ..kind import Kind, Words
 from .recommendation_files import load_interactions
 from .recommendation_protocols import by_novelty, interaction_matrix, RECOMMENDERS
 from ..metrics import mean_stats, Metric, METRICS, Predictions, ratio
-from ..backbones import _picture
-from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
+from ..draw import axes_or_new, BLUE, forest, gallery, GREY, shrunk, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..tasks import Task
 from ..reading import as_label, visible
+from ..words import about_run
 
 # %% ../../nbs/kinds/recommendation.ipynb #46f72691
 def _interactions(y, unit): return np.arange(len(y)), np.zeros_like(y)
@@ -80,18 +79,28 @@ def _training_items(task, seed):
 
 # %% ../../nbs/kinds/recommendation.ipynb #3dcb00b0
 def by_history(train, test, bins=4):
-    "nDCG@10 of users by the size of their history: group, n (test users), train, test, their ends; last the new items."
+    "nDCG@10 of users by the size of their history: group, n, train and test with low and high; last the new items."
     size = np.array(test.meta['history'])
-    rows = [_history_row(name, *(p.take((size[p.ids] >= a) & (size[p.ids] <= b)) for p in (train, test))) for name, a, b in size_groups(size[test.ids], bins)]
+    rows = []
+    for name, low, high in size_groups(size[test.ids], bins):
+        parts = []
+        for p in (train, test):
+            own = size[p.ids]
+            parts.append(p.take((low <= own) & (own <= high)))
+        rows.append(_history_row(name, *parts))
     new = by_novelty(test)['new']
-    return pd.DataFrame(rows + ([_history_row('items nobody took in train', train.take(slice(0)), new)] if new is not None else []))
+    if new is not None:
+        rows.append(_history_row('items nobody took in train', train.take(slice(0)), new))
+    return pd.DataFrame(rows)
 
 # %% ../../nbs/kinds/recommendation.ipynb #3f66a6e8
 def _history_row(group, train, test):
+    "The figures of one group of users; NaN where it is empty."
     row = dict(group=group, n=len(test))
-    for name, p in [('train', train), ('test', test)]:
-        s = score(p, 'ndcg@10') if len(p) else None
-        row |= {name: s.value, f'{name}_low': s.low, f'{name}_high': s.high} if s else dict.fromkeys((name, f'{name}_low', f'{name}_high'), np.nan)
+    for name, p in dict(train=train, test=test).items():
+        columns = [name, f'{name}_low', f'{name}_high']
+        values = value_and_ends(score(p, 'ndcg@10')) if len(p) else [np.nan] * 3
+        row |= dict(zip(columns, values))
     return row
 
 # %% ../../nbs/kinds/recommendation.ipynb #ff118bef
@@ -104,119 +113,132 @@ def plot_by_history(
 ) -> Axes: # one line per group of users, and one for new items
     "nDCG@10 on train and on test by the size of the user's history."
     df = by_history(train, test, bins)
-    with style():
-        ax = rows_axes(ax, list(df.group))
-        for y, (_, row) in enumerate(df.iterrows()):
-            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, not test.meta.get('in_sample', True))
-            point(ax, y + .13, row, 'test', WORSE if np.isnan(row.train) else BLUE, 'o', 6.5)
-            side(ax, y, f"{row.test:.3f}   {row.n:,} users")
-        side(ax, -.5, 'test', weight='bold')
-        mark = dict(ls='', color=BLUE, mew=1.3)
-        marks = [Line2D([], [], marker='o', ms=6, **mark), Line2D([], [], marker='s', ms=5, mfc=BLUE if test.meta.get('in_sample', True) else 'white', **mark)]
-        ax.legend(marks, ['test', 'train' if test.meta.get('in_sample', True) else 'train, item left out'], loc='lower left', bbox_to_anchor=(0, 1), ncols=2,
-                  title=wrap_text(about_run(test)), alignment='left', borderpad=0, borderaxespad=.2, handletextpad=.2, title_fontproperties={'weight': 'bold', 'size': 10})
-        ax.set(xlabel='ndcg@10', xlim=(0, None))
+    rows = df.assign(
+        label=df.group,
+        colour=np.where(df.train.isna(), WORSE, BLUE),
+        train_hollow=not test.meta.get('in_sample', True),
+        text=[f'{row.test:.3f}   {row.n:,} users' for row in df.itertuples()])
+    ax = forest(
+        rows,
+        title=about_run(test),
+        heading='test',
+        left_out='train, item left out',
+        xlabel='ndcg@10',
+        ax=ax)
+    ax.set_xlim(0, None)
     return ax
 
 # %% ../../nbs/kinds/recommendation.ipynb #bf2d1b86
+LENGTHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
+
 def hits_by_rank(test):
-    "Recall by the length of the list: k, recall, low, high, best (of a perfect list of that length)."
-    ks = [k for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50) if k <= test.pred.shape[1]]
-    found = [score(test, recall(k)) for k in ks]
-    return pd.DataFrame(dict(k=ks, recall=[s.value for s in found], low=[s.low for s in found], high=[s.high for s in found],
-                             best=[float(np.mean(np.minimum(test.y, k) / test.y)) for k in ks]))
+    "Recall by the length k of the list: k, recall, low, high, best (the recall of a perfect list of that length)."
+    rows = []
+    for k in LENGTHS:
+        if k > test.pred.shape[1]: break
+        best = np.minimum(test.y, k) / test.y
+        rows.append((k, *value_and_ends(score(test, recall(k))), float(best.mean())))
+    return pd.DataFrame(rows, columns=['k', 'recall', 'low', 'high', 'best'])
 
 # %% ../../nbs/kinds/recommendation.ipynb #d847718e
+def _draw_hits(ax, lists, colour, name):
+    "Draw recall over the length of the list, and return it as a table."
+    df = hits_by_rank(lists)
+    label = as_label(lists.meta.get('protocol', name), 60)
+    ax.fill_between(df.k, df.low, df.high, color=colour, alpha=.15, lw=0)
+    ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=label)
+    return df
+
+# %% ../../nbs/kinds/recommendation.ipynb #8016cbc4
 def plot_hits(
     test:Predictions, # lists
     baseline:Predictions|None=None, # lists of the baseline for the same users
     *,
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a curve over the length of the list
-    "The share of the items to be found that lists of each length hold."
+    "The share of the items to be found that are in lists of each length."
     with style():
-        if ax is None: ax = plt.subplots(figsize=(5.4, 3.2))[1]
-        for p, colour, name in [(baseline, GREY, baseline and baseline.meta.get('protocol', 'baseline')), (test, BLUE, test.meta.get('protocol', 'lists'))]:
-            if p is None: continue
-            df = hits_by_rank(p)
-            ax.fill_between(df.k, df.low, df.high, color=colour, alpha=.15, lw=0)
-            ax.plot(df.k, df.recall, 'o-', ms=3.5, color=colour, label=as_label(name, 60))
+        ax = axes_or_new(ax, 5.4, 3.2)
+        if baseline is not None: _draw_hits(ax, baseline, GREY, 'baseline')
+        df = _draw_hits(ax, test, BLUE, 'lists')
         ax.plot(df.k, df.best, ':', color='black', lw=1, label='a perfect list')
-        ax.set(xlabel='length k of the list', ylabel='recall@k', xlim=(0, df.k.max() + 1), ylim=(0, None))
+        ax.set_xlabel('length k of the list')
+        ax.set_ylabel('recall@k')
+        ax.set_xlim(0, df.k.max() + 1)
+        ax.set_ylim(0, None)
         ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
         ax.set_title(wrap_text(about_run(test)))
     return ax
 
 # %% ../../nbs/kinds/recommendation.ipynb #98547d04
-def _at(test, user): return test.ids.tolist().index(user)
+def _row_of(test, user): return test.ids.tolist().index(user)
 
-def _spread(test, n):
-    "n users from the best served to the worst."
-    own = (test.scores[:, :10] / np.log2(np.arange(2, 2 + min(10, test.scores.shape[1])))).sum(1)
-    order = np.argsort(-own, kind='stable')
-    return order[np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))]
+def _best_to_worst(test, n):
+    "Rows of n users, from the best served to the worst."
+    scores = test.scores[:, :10]
+    discounts = np.log2(np.arange(scores.shape[1]) + 2)
+    order = np.argsort(-(scores / discounts).sum(1), kind='stable')
+    n = min(n, len(order))
+    at = np.linspace(0, len(order) - 1, n).round()
+    return order[np.unique(at.astype(int))]
 
-def _lasts(task, user, n):
+def _last_items(task, user, n):
     "The last items of a user's history, the latest first."
     rows = fit_rows(task)
     rows = np.sort(rows[task.groups[rows] == user])[::-1]
     return task.y[rows[:n]]
 
 # %% ../../nbs/kinds/recommendation.ipynb #49a604e8
-def _offered(test, i, most):
-    "The list of one user, and which of it are hits."
-    kept = test.pred[i] >= 0
-    return test.pred[i][kept][:most], test.scores[i][kept][:most]
+def _offered(lists, user, most):
+    "The first items of one user's list, and which of them are hits."
+    row = _row_of(lists, user)
+    items, hits = lists.pred[row], lists.scores[row]
+    is_item = items >= 0
+    return items[is_item][:most], hits[is_item][:most]
 
-def _lists(task, test, i, most, old=None):
+def _lists(task, test, user, most, old=None):
     "{heading: (items, which are hits)} of one user."
-    history = _lasts(task, test.ids[i], most)
-    taken = {'took last': (history, np.zeros(len(history)))}
-    if old is None: return taken | {'is offered': _offered(test, i, most)}
-    return taken | {'was offered': _offered(old, _at(old, test.ids[i]), most), 'is offered now': _offered(test, i, most)}
+    history = _last_items(task, user, most)
+    lists = {'took last': (history, np.zeros(len(history)))}
+    now = _offered(test, user, most)
+    if old is None: return lists | {'is offered': now}
+    before = _offered(old, user, most)
+    return lists | {'was offered': before, 'is offered now': now}
 
 # %% ../../nbs/kinds/recommendation.ipynb #6d571fb2
-def _about_user(task, test, i, old=None):
-    "Who that is, and how much was found."
-    names, found = task.about.get('users'), lambda p: int(p.scores[_at(p, test.ids[i]), :10].sum())
+def _about_user(task, test, user, old=None):
+    "Who the user is, and how many items were found."
+    def found(lists):
+        hits = lists.scores[_row_of(lists, user), :10]
+        return int(hits.sum())
+    names = task.about.get('users')
+    name = visible(names[user], 40) if names else user
     before = '' if old is None else f', {found(old)} before'
-    name = visible(names[test.ids[i]], 40) if names else test.ids[i]
-    return f'user {name}: {found(test)} of the {test.y[i]} items taken next are among the first 10{before}'
+    wanted = test.y[_row_of(test, user)]
+    return f'user {name}: {found(test)} of the {wanted} items taken next are among the first 10{before}'
 
 def _most_harmed(old, new, n):
     "The users whose lists lose most, the greatest loss first."
     change = unit_changes(old, new)
-    worst = np.unique(new.ids)[np.argsort(change, kind='stable')[:min(n, int((change < 0).sum()))]]
-    return [_at(new, user) for user in worst]
+    n_worse = int((change < 0).sum())
+    order = np.argsort(change, kind='stable')
+    return np.unique(new.ids)[order[:min(n, n_worse)]]
 
 # %% ../../nbs/kinds/recommendation.ipynb #789e42d2
-def _text_lists(task, users, most):
-    "Lists side by side, hits in colour and with a tick."
-    fig, axes = plt.subplots(len(users), 1, figsize=(8.4, .19 * (most + 2) * len(users)), squeeze=False)
-    for ax, (title, lists) in zip(axes[:, 0], users.items()):
-        ax.set_axis_off()
-        ax.set(xlim=(0, len(lists)), ylim=(most + 1, 0))
-        ax.set_title(as_label(title), fontsize=9.5, color=GREY)
-        for x, (heading, (codes, hits)) in enumerate(lists.items()):
-            ax.text(x, 0, heading, weight='bold', fontsize=9, va='top')
-            names = [as_label(clip(task.classes[c], 102 // len(lists))) for c in codes] or ['nothing yet']
-            for y, (name, hit) in enumerate(zip(names, [*hits, 0]), 1):
-                ax.text(x, y, ('✓ ' if hit else '   ') + name, fontsize=9, va='top', **(dict(color='#00724f', weight='bold') if hit else {}))
-    return fig
-
-def _picture_lists(task, users, most):
-    "Lists one above the other, hits in a frame."
-    fig = plt.figure(figsize=(8.4, sum(.3 + 1.1 * len(lists) for lists in users.values())))
-    for part, (title, lists) in zip(fig.subfigures(len(users), 1, squeeze=False)[:, 0], users.items()):
-        part.suptitle(as_label(title), fontsize=9.5, color=GREY, x=.01, ha='left')
-        for axes, (heading, (codes, hits)) in zip(part.subplots(len(lists), most, squeeze=False), lists.items()):
-            for ax in axes: ax.set_axis_off()
-            axes[0].set_title(heading, loc='left', fontsize=9)
-            for ax, code, hit in zip(axes, codes, hits):
-                x = _picture(task.inputs[int(code)])
-                ax.imshow(x, cmap='gray', interpolation='nearest' if max(x.shape[:2]) < 100 else 'auto')
-                if hit: ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec='#009e73', lw=4, clip_on=False))
-    return fig
+def _list_cells(task, test, user, most, old):
+    "The lists of one user for a gallery: pictures of the items where there are some, else their names."
+    shown = {'pictures': task.inputs}.get(task.medium.gallery, task.classes)
+    about = _about_user(task, test, user, old)
+    cells = []
+    for heading, (items, hits) in _lists(task, test, user, most, old).items():
+        contents = [shrunk(shown[int(i)]) for i in items]
+        if not contents and shown is task.classes: contents, hits = ['nothing yet'], [0]
+        cells.append(dict(
+            group=about,
+            heading=heading,
+            contents=contents,
+            marks=hits))
+    return cells
 
 # %% ../../nbs/kinds/recommendation.ipynb #ad75ccf3
 def plot_recommendations(
@@ -224,14 +246,16 @@ def plot_recommendations(
     test:Predictions, # lists
     n:int=4, # users at most
     *,
-    old:Predictions|None=None, # lists of the model in use; None: users from the best served to the worst, else those who lose most
+    old:Predictions|None=None, # lists of the model in use: users who lose most; None: from the best served to the worst
     most:int=10, # items of each list at most
 ) -> Figure|None: # None where there is no list
     "What some users took last beside what they were offered; hits are marked."
-    if not len(test): return say('There are no lists.')
-    rows = _spread(test, n) if old is None else _most_harmed(old, test, n)
-    users = {_about_user(task, test, i, old): _lists(task, test, i, most, old) for i in rows}
-    with style(): return (_picture_lists if task.medium.gallery == 'pictures' else _text_lists)(task, users, most) if users else say('There is none.')
+    if not len(test): users = []
+    elif old is None: users = test.ids[_best_to_worst(test, n)]
+    else: users = _most_harmed(old, test, n)
+    cells = [cell for user in users for cell in _list_cells(task, test, user, most, old)]
+    empty = 'There are no lists.' if old is None else 'No user is served worse than before.'
+    return gallery(cells, task.medium.gallery or 'texts', empty)
 
 # %% ../../nbs/kinds/recommendation.ipynb #43af92d1
 def size_groups(sizes, bins=4):

@@ -15,10 +15,11 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/regression.ipynb #b07d9ff2
 from ..kind import Kind, Words
-from ..plots import BLUE, GREY, plot_examples, style, point, rows_axes, side
+from ..draw import BLUE, forest, GREY, style
+from ..plots import plot_examples
 from ..protocols import (
     KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
-from ..intervals import score, unit_changes
+from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
 from ..reading import Reading
@@ -268,7 +269,13 @@ def target_objective(task):
 # %% ../../nbs/kinds/regression.ipynb #abb66c1e
 def _protocols():
     "{name: protocol}."
-    return dict(majority=mean_target, knn=knn, linear_probe=linear_probe, random_probe=random_probe, fine_tune=fine_tune, from_scratch=from_scratch)
+    return dict(
+        majority=mean_target,
+        knn=knn,
+        linear_probe=linear_probe,
+        random_probe=random_probe,
+        fine_tune=fine_tune,
+        from_scratch=from_scratch)
 
 # %% ../../nbs/kinds/regression.ipynb #28fa168a
 N_GROUPS = 5
@@ -282,7 +289,7 @@ def target_groups(y):
     return names, group
 
 def errors_by_target(train, test):
-    "One row for each group of targets: group, n (test examples), and the mean absolute error on train and test with its interval."
+    "One row for each group of targets: group, n (test examples), mean absolute error on train and test with intervals."
     names, group = target_groups(test.y)
     inner = [test.y[group == i].max() for i in np.unique(group)][:-1]
     rows = []
@@ -296,43 +303,48 @@ def errors_by_target(train, test):
 
 def _interval_columns(name, found):
     "{name, name_low, name_high} of a `Score`; NaN where there is none."
-    if found is None: return {name: np.nan, f'{name}_low': np.nan, f'{name}_high': np.nan}
-    return {name: found.value, f'{name}_low': found.low, f'{name}_high': found.high}
+    names = (name, f'{name}_low', f'{name}_high')
+    values = [np.nan] * 3 if found is None else value_and_ends(found)
+    return dict(zip(names, values))
 
 # %% ../../nbs/kinds/regression.ipynb #4f5d91fc
 def plot_errors(train, test):
     "The mean absolute error of each group of targets on train and on test, with intervals, as `Axes`."
     df = errors_by_target(train, test)
-    hollow = not test.meta.get('in_sample', True)
-    with style():
-        ax = rows_axes(None, list(df.group))
-        for y, (_, row) in enumerate(df.iterrows()):
-            if np.isfinite(row.train): point(ax, y - .13, row, 'train', BLUE, 's', 4.5, hollow)
-            point(ax, y + .13, row, 'test', BLUE, 'o', 6.5)
-            side(ax, y, f'{row.test:.3g}   {row.n:,} examples')
-        ax.set(xlabel='mean absolute error (square: train; dot: test)', xlim=(0, None))
+    rows = df.assign(
+        label=df.group,
+        train_hollow=not test.meta.get('in_sample', True),
+        text=[f'{row.test:.3g}   {row.n:,} examples' for row in df.itertuples()])
+    ax = forest(rows, heading='test', xlabel='mean absolute error')
+    ax.set_xlim(0, None)
     return ax
 
 # %% ../../nbs/kinds/regression.ipynb #2d81b829
 def plot_residuals(test):
     "Predicted against true values, and the residuals against the predictions, as a `Figure`."
+    look = dict(s=9, alpha=.5, color=BLUE, lw=0)
+    ends = [min(test.y.min(), test.pred.min()), max(test.y.max(), test.pred.max())]
     with style():
         fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
-        dots = dict(s=9, alpha=.5, color=BLUE, lw=0)
-        left.scatter(test.y, test.pred, **dots)
-        ends = [min(test.y.min(), test.pred.min()), max(test.y.max(), test.pred.max())]
+        left.scatter(test.y, test.pred, **look)
         left.plot(ends, ends, color=GREY, lw=1)
-        left.set(xlabel='true value', ylabel='predicted value (line: perfect)')
-        right.scatter(test.pred, test.y - test.pred, **dots)
+        left.set_xlabel('true value')
+        left.set_ylabel('predicted value (line: perfect)')
+        right.scatter(test.pred, test.y - test.pred, **look)
         right.axhline(0, color=GREY, lw=1)
-        right.set(xlabel='predicted value', ylabel='residual (true - predicted)')
+        right.set_xlabel('predicted value')
+        right.set_ylabel('residual (true − predicted)')
     return fig
 
 # %% ../../nbs/kinds/regression.ipynb #0af4fa80
 def _case_table(test, order):
     "id, true, predicted, confidence (NaN: none is stored) of some examples in this order."
-    names = {name: [f'{v:.4g}' for v in values[order]] for name, values in dict(true=test.y, predicted=test.pred).items()}
-    return pd.DataFrame(dict(id=test.ids[order], **names, confidence=np.nan))
+    def texts(values): return [f'{v:.4g}' for v in values[order]]
+    return pd.DataFrame(dict(
+        id=test.ids[order],
+        true=texts(test.y),
+        predicted=texts(test.pred),
+        confidence=np.nan))
 
 def worst_cases(test):
     "The examples with the largest error first."
@@ -348,7 +360,9 @@ def worsened_cases(old, new):
 
 def plot_worst(task, test): return plot_examples(task, worst_cases(test))
 
-def plot_worsened(task, old, new): return plot_examples(task, worsened_cases(old, new))
+def plot_worsened(task, old, new):
+    "The examples whose error grows, as a `Figure`."
+    return plot_examples(task, worsened_cases(old, new), empty='No error grows.')
 
 # %% ../../nbs/kinds/regression.ipynb #b503c92d
 def changes_by_target(old, new):

@@ -25,10 +25,11 @@ from ..kind import Kind, Words
 from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
-from ..plots import about_run, BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
+from ..draw import BLUE, clip, GREY, nothing, point, rows_axes, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
 from ..reading import as_label, drawable
+from ..words import about_run
 
 # %% ../../nbs/kinds/tagging.ipynb #7c61f5b7
 def _sentences(y, unit):
@@ -128,14 +129,15 @@ def per_type(predictions, **options):
     df['recall'] = df.hits / df.n
     return df['type n predicted precision recall f1 low high'.split()]
 
-# %% ../../nbs/kinds/tagging.ipynb #0bdfa123
+# %% ../../nbs/kinds/tagging.ipynb #76ab33f4
 def changes_by_type(a, b):
     "(name, change of the entities found in each sentence that has some) for each type."
-    for k, name in enumerate(read_tags(a.meta['classes'])[0]):
+    for k, name in enumerate(_types_of(a)):
         before = span_stats(a, k).toarray()
         after = span_stats(b, k).toarray()
         has_some = before[:, 1] > 0
-        yield name, (after - before)[has_some, 0]
+        change = after[:, 0] - before[:, 0]
+        yield name, change[has_some]
 
 # %% ../../nbs/kinds/tagging.ipynb #6f202143
 def _tag_targets(features, task):
@@ -248,7 +250,7 @@ def plot_type_confusion(test, *, ax=None):
     table = type_confusion(test)
     counts = table.to_numpy()
     if not counts.any():
-        return say('There is no entity in these sentences, and none was predicted.')
+        return nothing('There is no entity in these sentences, and none was predicted.')
     sums = counts.sum(axis=1, keepdims=True)
     n_rows, n_columns = counts.shape
     with style():
@@ -514,7 +516,7 @@ def plot_sentences(
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
     if not len(wrong):
-        return say(f'No entity of the {test.n_units:,} sentences was mistaken.')
+        return nothing(f'No entity of the {test.n_units:,} sentences was mistaken.')
     top = .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
@@ -542,7 +544,7 @@ def _broken_sentences(task, old, new):
     is_worse = unit_changes(old, new) < 0
     worse = np.unique(new.groups)[is_worse]
     if not len(worse):
-        return say('There is none.')
+        return nothing('There is none.')
     rows = np.isin(new.groups, worse)
     return plot_sentences(task, new.take(rows))
 
