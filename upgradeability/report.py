@@ -23,10 +23,9 @@ from .core import check_path, locked, read_json, unknown, write_atomic, write_js
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
 from .evaluation import as_results, facts_of, read_results, versions
 from .intervals import score, value_and_ends
-from .kind import kind_of
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
-from .draw import triple, nothing
+from .draw import nothing, triple
 from .words import axis_name, interval_text, row_labels, short_name, u_name
 from upgradeability.verdicts import (
     findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,

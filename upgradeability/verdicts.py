@@ -23,6 +23,10 @@ from .words import (
     LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
     protocol_kind, row_labels, short_name, wording)
 from .tasks import Task, leaked
+from .draw import triple
+from .words import (
+    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
+    protocol_kind, row_labels, short_name, wording)
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
 def read_headline(df):
