@@ -146,7 +146,8 @@ def _unit_values(metric, table):
     starts = range(0, table.shape[0], step)
     with np.errstate(invalid='ignore'):
         parts = (table[start:start + step] for start in starts)
-        values = [metric.reduce(part.toarray()) for part in parts]
+        of_units = metric.own or metric.reduce
+        values = [of_units(part.toarray()) for part in parts]
     return np.concatenate(values)
 
 # %% ../nbs/13b_intervals.ipynb #9335dbed

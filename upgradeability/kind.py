@@ -28,6 +28,7 @@ class Words:
     majority: str = 'always saying the most frequent class' # what the protocol `majority` does
     reached: str = '{n:,} unseen examples of {task}' # what a figure on test is about
     train_figure: str = 'accuracy' # what the curves of a training show
+    changed: str = 'The change fixes {fixed} and breaks {broken}' # what a change of models does to what is tested
 
 # %% ../nbs/02_kind.ipynb #4207fb0b
 def rows_by_class(

@@ -284,6 +284,8 @@ class Metric:
     higher_is_better: bool = True # False for losses and errors
     fraction: bool = False # True where every value is in [0, 1] and 1 is perfect, so that Wilson's interval fits
     by_class: bool = False # True where the figure is a mean over classes
+    own: Callable|None = None # sums (n, k) -> (n,) what each unit contributes; None: `reduce`, which works for one unit
+    label: str = '' # for axes and verdicts; '': the name
     reads: str = 'classes' # what it is computed from: 'classes', 'lists' of items or 'values'
 
 # %% ../nbs/13_metrics.ipynb #04e26190

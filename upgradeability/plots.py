@@ -27,7 +27,7 @@ from .reading import as_label
 from .tasks import Task
 from .words import (
     about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT,
-    protocol_kind, row_labels, setting, short_name, u_name, wording)
+    protocol_kind, row_labels, setting, short_name, u_name, wording, metric_label)
 
 # %% ../nbs/20_plots.ipynb #e95adda4
 def _error_bars(rows):
@@ -98,7 +98,7 @@ def plot_gains(
         text=interval_texts(over, 'gain', '+'))
     xlabel = 'there is no gain to show'
     if len(over):
-        metric = str(over.metric.iloc[0]).replace('_', ' ')
+        metric = metric_label(over.metric.iloc[0])
         xlabel = f'gain in {as_label(metric)} (right of the line: better)'
     return forest(rows, 'gain', title=setting(over), xlabel=xlabel, zero=True, ax=ax)
 

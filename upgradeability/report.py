@@ -26,7 +26,7 @@ from .intervals import score, value_and_ends
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
 from .draw import nothing, triple
-from .words import axis_name, interval_text, row_labels, short_name, u_name
+from .words import axis_name, interval_text, row_labels, short_name, u_name, metric_label
 from upgradeability.verdicts import (
     findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,
     verdict_rank)
@@ -80,7 +80,7 @@ def show_table(
 ) -> pd.DataFrame: # text, one row per row of the table
     "The results table for readers; `majority`, which no model changes, once."
     df = _without_repeated(df)
-    metric = ', '.join(df.metric.dropna().unique()).replace('_', ' ')
+    metric = ', '.join(map(metric_label, df.metric.dropna().unique()))
     table = {
         f'{metric} on train': _cells(df, 'train'),
         f'{metric} on test': _cells(df, 'test'),

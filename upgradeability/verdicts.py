@@ -23,10 +23,6 @@ from .words import (
     LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
     protocol_kind, row_labels, short_name, wording)
 from .tasks import Task, leaked
-from .draw import triple
-from .words import (
-    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
-    protocol_kind, row_labels, short_name, wording)
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
 def read_headline(df):
@@ -269,7 +265,7 @@ def verdict_compare(
     metric, trained, gained = ('', '', '') if df is None else _about_leader(df, best.model)
     lead = f"{leader} leads with {metric}{figure} on {upgrade.n_units:,} test {tested}{trained}; {rank}. {gained}"
     swap = _replacing(_code(incumbent), _code(candidate), upgrade)
-    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, metric)])
+    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, metric, wording(df).changed)])
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):
@@ -297,12 +293,12 @@ def _replacing(incumbent, candidate, upgrade):
     return f"Replacing {incumbent} by {candidate}: {call}. The difference is {amount} (p {p}, {sure}).{reason}"
 
 # %% ../nbs/21_verdicts.ipynb #334f6a56
-def _broken(upgrade, tested, metric):
+def _broken(upgrade, tested, metric, changed):
     "How many test examples the change fixes and breaks."
     fixed = f'{upgrade.positive_flips} of {upgrade.n_units:,} {tested} ({upgrade.positive_share:.1%})'
     broken = f'{upgrade.negative_flips} ({upgrade.negative_share:.1%})'
     by = f', each by its own {metric.strip()}' if metric not in ('', 'accuracy ') else ''
-    return f'The change fixes {fixed} and breaks {broken}{by}.'
+    return f'{changed.format(fixed=fixed, broken=broken)}{by}.'
 
 # %% ../nbs/21_verdicts.ipynb #7d3f615c
 def _needs(s, metric, learned):

@@ -94,14 +94,26 @@ def short_name(spec):
     name = re.sub(r'^[a-z]+:', '', path).rstrip('/').rpartition('/')[2]
     return f'{name}{mark}{options}' if name else str(spec)
 
+def _known_metric(metric):
+    "The `Metric` of a name; None where it is not known."
+    if metric not in METRICS: load_kinds()
+    return METRICS.get(metric)
+
 def is_up(metric):
     "Whether higher is better; so it is for a metric that is not known."
-    if metric not in METRICS: load_kinds()
-    return metric not in METRICS or METRICS[metric].higher_is_better
+    known = _known_metric(metric)
+    return known is None or known.higher_is_better
+
+def metric_label(metric):
+    "The name of a metric for readers."
+    known = _known_metric(metric)
+    if known is not None and known.label: return known.label
+    return str(metric).replace('_', ' ')
 
 def axis_name(metric):
     "The name of a metric for an axis."
-    return str(metric).replace('_', ' ') + ('' if is_up(metric) else ' (lower is better)')
+    label = metric_label(metric)
+    return label if is_up(metric) else f'{label} (lower is better)'
 
 def u_name(metric):
     "Upgradeability as a formula: higher is better."

@@ -197,9 +197,15 @@ def _absolute_errors(p): return np.abs(p.y - p.pred)
 
 def _squared_errors(p): return (p.y - p.pred)**2
 
-METRICS['r2'] = Metric('r2', _squares, r_squared, reads='values')
-METRICS['mae'] = Metric('mae', mean_stats(_absolute_errors), ratio, higher_is_better=False, reads='values')
-METRICS['rmse'] = Metric('rmse', mean_stats(_squared_errors), root_mean, higher_is_better=False, reads='values')
+def _own_error(sums):
+    "Minus the squared error of each example, (n,): a single example has no R²."
+    return -sums[:, 3]
+
+METRICS['r2'] = Metric('r2', _squares, r_squared, reads='values', own=_own_error, label='R²')
+METRICS['mae'] = Metric(
+    'mae', mean_stats(_absolute_errors), ratio, higher_is_better=False, reads='values', label='MAE')
+METRICS['rmse'] = Metric(
+    'rmse', mean_stats(_squared_errors), root_mean, higher_is_better=False, reads='values', label='RMSE')
 
 # %% ../../nbs/kinds/regression.ipynb #411ec89f
 def mean_target(backbone, task, features, *, seed=0):
@@ -390,7 +396,10 @@ def rank_targets(features, task):
     return features.y, None
 
 # %% ../../nbs/kinds/regression.ipynb #5e2abbdc
-WORDS = Words(majority='always answering the mean', train_figure='R²')
+WORDS = Words(
+    majority='always answering the mean',
+    train_figure='R²',
+    changed='The error becomes smaller for {fixed} and larger for {broken}')
 
 KIND = Kind(
     'regression', WORDS, metric='r2', also=('r2', 'mae', 'rmse'), judge='r2',
