@@ -124,5 +124,4 @@ def kind_of_labels(labels):
 # %% ../nbs/02_kind.ipynb #8cca3a19
 def load_kinds():
     "Every `Kind` by its name. The modules that define them are imported, so that their metrics are known."
-    import_module('upgradeability.kinds')
     return {name: kind_of(name) for name in list(KINDS)}
