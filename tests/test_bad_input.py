@@ -100,11 +100,11 @@ TABLE = [ # what is done, exception, words of the message
     # labels and sizes
     ("labels of one class", lambda p: load_task((X, 0 * Y)), ValueError, ["Only one class"]),
     ("class missing from train", lambda p: load_task((X, Y, X, Y + 1)), ValueError, ["'2' is in test but not in train"]),
-    ("labels that are floats", lambda p: load_task((X, Y + .5)), ValueError, ["floats", "y.astype(int)"]),
+    ("labels that are floats", lambda p: load_task((X, Y + 0.)), ValueError, ["floats", "y.astype(int)"]),
     ("labels that are missing", lambda p: load_task((X, [None, *Y[1:]])), ValueError, ["missing", "[0]"]),
     ("labels of another length", lambda p: load_task((X, Y[:-1])), ValueError, ["[40, 39]", "equal lengths"]),
     ("single example of a class", lambda p: load_task((X, np.r_[2, Y[1:]])), ValueError, ["'2' has a single example"]),
-    ("fewer labels than classes", six_by_six, ValueError, ["n_train=11", "12 classes"]),
+    ("fewer labels than classes", six_by_six, ValueError, ["n_train=11", "12 labels", "one for each class"]),
     ("more labels than there are", lambda p: load_task("digits", n_train=5000), ValueError, ["n_train=5000", "1347"]),
     ("number that is none", lambda p: load_task("digits", n_train=99.5), ValueError, ["99.5", "whole number"]),
     ("task that is none", lambda p: load_task(3), TypeError, ["'digits'", "(X, y)", "int"]),

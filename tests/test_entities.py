@@ -215,7 +215,7 @@ BAD = [(dict(train='Anna\tB-person\nis\nin\tO\tO\nBonn\tX-place\n\tO\n' + GOOD),
        (dict(train=''), '', ['is empty']), (dict(train='\n \n\t\n'), '', ['is empty']),
        (dict(train='# nothing but a comment\n'), '', ['has no words, only comments']),
        (dict(train='a\tO\n\nb\tO\n'), '', ['every tag is O', '?tag=']),
-       (dict(train='a\tO\n\nb\tO\n', test=GOOD), '', ["holds one class only, 'O'"]),
+       (dict(train='a\tO\n\nb\tO\n', test=GOOD), '', ["has one class only, 'O'"]),
        (dict(test=GOOD), '', ['has no train file, only test.conll']),
        (dict(train=GOOD, dev=GOOD, valid=GOOD), '', ["has two for valid, 'dev.conll' and 'valid.conll'"]),
        (dict(), '', ['has no train file, only no text files'])]

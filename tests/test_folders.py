@@ -320,7 +320,7 @@ def test_strips_change_nothing(mode, monkeypatch):
     source = Image.fromarray(RNG.integers(0, 65536, (70, 50), np.uint16)) if mode == "I;16" else Image.fromarray(values).convert(mode) if mode not in ("CMYK", "YCbCr") else Image.fromarray(values[..., :3]).convert(mode)
     assert 70 * 50 < STRIP
     whole = np.asarray(to_rgb(source))
-    monkeypatch.setattr("upgradeability.tasks.STRIP", 160)
+    monkeypatch.setattr("upgradeability.media.STRIP", 160)
     assert np.array_equal(whole, np.asarray(to_rgb(source)))
 
 # ---- memory

@@ -56,6 +56,11 @@ ANGLES = Kind(
 # ---- it goes through everything
 
 @pytest.fixture
+def cache(tmp_path, monkeypatch):
+    "An empty cache."
+    monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path/"cache"))
+
+@pytest.fixture
 def compasses(cache, monkeypatch):
     monkeypatch.setitem(KINDS, "angles", ANGLES)
     monkeypatch.setitem(METRICS, "closeness", METRIC)

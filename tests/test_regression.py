@@ -24,6 +24,11 @@ def rows_of_numbers(n=200, d=6, seed=0, noise=.3):
     return x, 100 + 10 * x[:, 0] - 5 * x[:, 1] + rng.normal(scale=noise, size=n)
 
 @pytest.fixture
+def cache(tmp_path, monkeypatch):
+    "An empty cache."
+    monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path/"cache"))
+
+@pytest.fixture
 def numbers(cache): return load_task(rows_of_numbers())
 
 # ---- figures

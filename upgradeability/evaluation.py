@@ -40,6 +40,7 @@ from .reading import as_table, decodable, read_records, Reading
 from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
+from .media import MEDIA
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
 def _list_column(values, kind):
@@ -384,7 +385,7 @@ def _cell_without(run, spec, task, place, error):
     if place[2].name != 'majority': return _cell(run, spec, task, place, error=error)
     unknown_parts = [None] * 5
     hashed = fingerprint('not loaded', spec)
-    empty = Backbone(spec, 'array', nn.Identity(), *unknown_parts, hashed)
+    empty = Backbone(spec, MEDIA['array'], nn.Identity(), *unknown_parts, hashed)
     return _run_cell(run, empty, task, place)
 
 # %% ../nbs/17_evaluation.ipynb #da43106e
