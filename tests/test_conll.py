@@ -4,7 +4,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from upgradeability.datasets import load_task
 from upgradeability.kinds.tagging_files import read_conll
-from upgradeability.kinds.tagging_spans import find_spans, read_tags
+from upgradeability.kinds.tagging_spans import find_spans
 
 NAMES = dict(Anna='PER', Berlin='LOC', Siemens='ORG', Paris='LOC', Karl='PER')
 

@@ -1,11 +1,11 @@
 "Specs, lists, fingerprints and files under hostile conditions."
-import json, os, resource, signal, subprocess, sys, time
+import json, os, resource, signal, subprocess, sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from upgradeability.core import Spec, cache_dir, check_parameters, fingerprint, nearest_name, parse_spec, read_list, read_value, refuse_path, unknown, write_atomic, write_json
+from upgradeability.core import Spec, cache_dir, check_parameters, fingerprint, nearest_name, parse_spec, read_list, refuse_path, unknown, write_atomic, write_json
 
 SOURCES = ("hub", "timm", "folder", "csv", "file", "torchvision")
 

@@ -2,11 +2,10 @@
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.datasets import load_digits
 from torch import nn
-from upgradeability.curves import Curve, _ill_behaved, find_crossings, fit_power_law, label_efficiency, learning_curve, power_law
+from upgradeability.curves import _ill_behaved, find_crossings, fit_power_law, label_efficiency, learning_curve, power_law
 from upgradeability.metrics import METRICS, Metric
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_gap, plot_labels
-from upgradeability.report import show_reading
 from upgradeability.verdicts import verdict_curve
 
 N = np.array([50, 100, 200, 400, 800, 1600])

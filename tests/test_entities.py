@@ -3,7 +3,7 @@ import time, warnings
 from dataclasses import replace
 from itertools import product
 
-import matplotlib, matplotlib.pyplot as plt, numpy as np, pytest
+import matplotlib.pyplot as plt, numpy as np, pytest
 from seqeval.metrics import classification_report, f1_score
 from seqeval.metrics.sequence_labeling import get_entities
 
@@ -20,14 +20,6 @@ from upgradeability.metrics import METRICS, Metric, Predictions
 from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
 from upgradeability.plots import plot_ranking
 from upgradeability.protocols import PROTOCOLS, predictions_of, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
-from upgradeability.media import Inputs
-from upgradeability.tasks import make_task
-from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
-from upgradeability.kinds.tagging import micro_f1, per_type, spans_of
-from upgradeability.metrics import METRICS, Metric, Predictions
-from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion
-from upgradeability.plots import plot_ranking
-from upgradeability.protocols import PROTOCOLS, choice_folds, fit_rows, knn, linear_probe, majority, neighbours
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task
 

@@ -1,6 +1,5 @@
 "The notebook `eval` through papermill, from an empty folder, as a user would run it."
 import json, os, subprocess, sys
-from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch, torchvision
 from PIL import Image
 from upgradeability.evaluation import COLUMNS, gains, read_predictions, verify

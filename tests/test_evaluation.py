@@ -1,13 +1,12 @@
 "The results table: its columns, what is computed once, what a failure costs, what a key depends on, and whether it can be verified."
-import inspect, os, signal, subprocess, sys, time, warnings
+import signal, subprocess, sys, time, warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-import numpy as np, pandas as pd, pyarrow.parquet as pq, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from upgradeability import evaluation as ev
-from upgradeability.core import unknown
-from upgradeability.evaluation import COLUMNS, CONTROLS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
+from upgradeability.evaluation import COLUMNS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
 from upgradeability.intervals import gain, score, upgradeability
 from upgradeability.metrics import METRICS, Metric, Predictions, per_unit, ratio
 from upgradeability.models import MODELS, Source, load_backbone

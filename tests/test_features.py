@@ -1,5 +1,5 @@
 "The feature cache under kill, damage and company; values that depend on nothing but the example."
-import os, signal, subprocess, sys, threading, time, warnings
+import os, signal, subprocess, sys, time, warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,7 @@ from PIL import Image
 from torch import nn
 from torchvision import transforms as T
 
-from upgradeability import features as F
-from upgradeability.features import batches, cache_key, encode_batch, extract, model_inputs, resolve_dtype
+from upgradeability.features import batches, cache_key, extract, model_inputs, resolve_dtype
 from upgradeability.models import load_backbone
 from upgradeability.datasets import load_task
 

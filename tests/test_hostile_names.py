@@ -1,6 +1,5 @@
 "Names, texts and messages of other people's data are shown as text: in sentences, tables, pictures and pages."
 import csv, json, re
-from pathlib import Path
 
 import matplotlib.pyplot as plt, nbformat, numpy as np, pandas as pd, pytest
 from bs4 import BeautifulSoup
@@ -350,7 +349,7 @@ def test_undecodable_names_of_files(tmp_path):
     import os
     import timm, torch
     from upgradeability import evaluate, load_task
-    from upgradeability.evaluation import read_predictions, verify
+    from upgradeability.evaluation import verify
     from upgradeability.report import keep_provenance, resolved, show_reading
     folder = os.fsencode(tmp_path)+b'/pets\xff'
     rng = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import numpy as np, pandas as pd
 import pytest
 
 from upgradeability import evaluate, load_task
-from upgradeability.tasks import encode_labels, make_task, one_label_each, strip_labels, withheld
-from upgradeability.texts import Pair, text_inputs, text_task
+from upgradeability.tasks import encode_labels, make_task
+from upgradeability.texts import Pair, text_inputs
 
 TEXTS = [f"a question about thing number {i}" for i in range(60)]
 CLASSES = ["card", "rate", "lost"] * 20

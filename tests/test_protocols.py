@@ -1,5 +1,5 @@
 "Protocols against independent answers: scikit-learn, slow loops, by-hand sums; and that choices see train only."
-import copy, re
+import re
 from dataclasses import replace
 from functools import partial
 import numpy as np, pytest, torch
@@ -13,7 +13,6 @@ from upgradeability import finetuning as ft, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
 from upgradeability.intervals import score
 from upgradeability.kind import Kind
-from upgradeability.intervals import score
 from upgradeability.metrics import METRICS, Metric, per_unit
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch

@@ -1,6 +1,4 @@
 "Regression: figures and probes against scikit-learn, targets from every source, and a whole report."
-import json
-from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
 from PIL import Image

@@ -1,7 +1,6 @@
 "Options of specs: text stays text where text is wanted, and what is written reads back the same."
 import random
 
-import numpy as np
 import pytest
 
 from upgradeability.core import Spec, folded_name, nearest_name, parse_spec, read_list, read_options, read_value, unknown

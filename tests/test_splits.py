@@ -1,5 +1,5 @@
 "One table of split names and one rule for what serves as the test set, for tables, Hugging Face sets and arrays of names."
-import numpy as np, pandas as pd, pytest
+import pandas as pd, pytest
 
 from upgradeability.datasets import load_task
 from upgradeability.tasks import named_splits, settle_splits, split_of

@@ -1,5 +1,5 @@
 "Tasks: splits that keep their promises, labels, pictures of every kind, and data sets as torchvision reads them."
-import gzip, io, shutil, socket, struct, time, warnings
+import gzip, io, shutil, socket, struct
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from PIL import Image
 
 from upgradeability.datasets import load_task
 from upgradeability.media import array_inputs, array_pictures, to_rgb
-from upgradeability.tasks import encode_labels, leaked, make_task, nested_order, split_test, split_valid
+from upgradeability.tasks import encode_labels, leaked, make_task, nested_order, split_valid
 
 def arrays(counts, seed=0, size=4):
     "(X, y) with so many examples per class, shuffled."

@@ -7,11 +7,11 @@ pytest.importorskip("transformers", reason="needs the extra `text`")
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import upgradeability.finetuning as ft
-from upgradeability import evaluate, extract, load_backbone, load_task, read_predictions, score, verify
-from upgradeability.texts import text_inputs, text_task
+from upgradeability import evaluate, extract, load_backbone, load_task, read_predictions, verify
+from upgradeability.texts import text_inputs
 from upgradeability.features import batches, model_inputs
 from upgradeability.models import randomize
-from upgradeability.text_models import Tokens, encode_text, pad, padded_lengths
+from upgradeability.text_models import pad, padded_lengths
 from upgradeability.tasks import make_task
 
 TEXTS = ["the cat sat on the mat", "a dog", "where is my card", "rain " * 40, "x", "hello world", "snow and ice", "the end"]

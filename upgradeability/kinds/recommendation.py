@@ -77,6 +77,33 @@ def _training_items(task, seed):
     items = np.unique(task.y[fit_rows(task)])
     return np.random.default_rng(seed).permutation(items)
 
+# %% ../../nbs/kinds/recommendation.ipynb #43af92d1
+def size_groups(sizes, bins=4):
+    "Groups of users by the size of their history: a list of (name, smallest, largest); users without one are apart."
+    some = sizes[sizes > 0]
+    starts, groups = [], []
+    if len(some):
+        edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int))
+        starts = list(edges[:-1]) or list(edges)
+    if (sizes == 0).any():
+        groups.append((0, 0))
+    ends = [*starts[1:], max(sizes) + 1]
+    groups += [(low, end - 1) for low, end in zip(starts, ends)]
+    return [(_group_name(low, high), low, high) for low, high in groups]
+
+def _group_name(low, high):
+    "What a report calls users with this many items."
+    if high <= 0: return 'no history'
+    return f'{low} taken' if low == high else f'{low}–{high} taken'
+
+# %% ../../nbs/kinds/recommendation.ipynb #d063994c
+def changes_by_history(a, b):
+    "(name, change of each user's figure) for each group of users by the size of their history."
+    change = unit_changes(a, b, 'ndcg@10')
+    size = np.array(a.meta['history'])[a.ids]
+    for name, low, high in size_groups(size):
+        yield name, change[(low <= size) & (size <= high)]
+
 # %% ../../nbs/kinds/recommendation.ipynb #3dcb00b0
 def by_history(train, test, bins=4):
     "nDCG@10 of users by the size of their history: group, n, train and test with low and high; last the new items."
@@ -256,33 +283,6 @@ def plot_recommendations(
     cells = [cell for user in users for cell in _list_cells(task, test, user, most, old)]
     empty = 'There are no lists.' if old is None else 'No user is served worse than before.'
     return gallery(cells, task.medium.gallery or 'texts', empty)
-
-# %% ../../nbs/kinds/recommendation.ipynb #43af92d1
-def size_groups(sizes, bins=4):
-    "Groups of users by the size of their history: a list of (name, smallest, largest); users without one are apart."
-    some = sizes[sizes > 0]
-    starts, groups = [], []
-    if len(some):
-        edges = np.unique(np.quantile(some, np.linspace(0, 1, bins + 1)).astype(int))
-        starts = list(edges[:-1]) or list(edges)
-    if (sizes == 0).any():
-        groups.append((0, 0))
-    ends = [*starts[1:], max(sizes) + 1]
-    groups += [(low, end - 1) for low, end in zip(starts, ends)]
-    return [(_group_name(low, high), low, high) for low, high in groups]
-
-def _group_name(low, high):
-    "What a report calls users with this many items."
-    if high <= 0: return 'no history'
-    return f'{low} taken' if low == high else f'{low}–{high} taken'
-
-# %% ../../nbs/kinds/recommendation.ipynb #d063994c
-def changes_by_history(a, b):
-    "(name, change of each user's figure) for each group of users by the size of their history."
-    change = unit_changes(a, b, 'ndcg@10')
-    size = np.array(a.meta['history'])[a.ids]
-    for name, low, high in size_groups(size):
-        yield name, change[(low <= size) & (size <= high)]
 
 # %% ../../nbs/kinds/recommendation.ipynb #4b5d917f
 def _recommenders(): return RECOMMENDERS
