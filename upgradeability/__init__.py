@@ -21,7 +21,8 @@ _PUBLIC = {
     "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
     "kinds.recommendation_protocols": "RECOMMENDERS",
     "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
-    "report": "show_reading show_table verdict write_report",
+    "verdicts": "verdict verdict_compare verdict_curve verdict_rank",
+    "report": "show_reading show_table write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 __all__ = list(_HOME)

@@ -787,8 +787,8 @@ def _markdown_html(text):
     return import_module('nbconvert.filters').markdown2html(text)
 
 def report_of(name, df):
-    "What a function of the report, which comes later, says of a table."
-    return getattr(import_module('upgradeability.report'), name)(df)
+    "What a public function of the package, which may come later, says of a table."
+    return getattr(import_module('upgradeability'), name)(df)
 
 # %% ../nbs/17_evaluation.ipynb #925da972
 class Results(RunTable):
