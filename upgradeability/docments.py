@@ -8,7 +8,7 @@ import ast, inspect, io, tokenize
 from textwrap import dedent, indent
 
 # %% auto #0
-__all__ = []
+__all__ = ['numpydoc']
 
 # %% ../nbs/00_docments.ipynb #e8280cb7
 def comments_by_line(source):
@@ -56,7 +56,9 @@ def _typed(name, annotation):
     return name if annotation is None else f'{name} : {ast.unparse(annotation)}'
 
 # %% ../nbs/00_docments.ipynb #6f00bd63
-def numpydoc(source):
+def numpydoc(
+    source:str, # of a function or a class
+) -> str: # in the format of numpydoc
     "The docstring of a source, with the sections `Parameters` and `Returns` made of its comments."
     node = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
     comments = comments_by_line(source)
