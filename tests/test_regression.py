@@ -117,6 +117,41 @@ def test_tables_of_texts(cache, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'stars'"): load_task(f"csv:{tmp_path/'flats.csv'}?target=star")
     with pytest.raises(ValueError, match="targt"): load_task(f"csv:{tmp_path/'flats.csv'}?targt=stars")
 
+def homes(path, n=60, **columns):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(dict(rooms=rng.integers(1, 6, n), size=rng.normal(80, 20, n).round(1), price=rng.normal(200, 30, n).round(1)))
+    frame.assign(**columns).to_csv(path, index=False)
+    return f"csv:{path}?target=price"
+
+def test_cells_that_are_no_numbers_are_refused(cache, tmp_path):
+    "A column with an empty cell is not a column of texts."
+    gap = [80.] * 59 + [None]
+    for cells in (gap, [80.] * 59 + [np.inf], [80.] * 59 + ["n/a"]):
+        with pytest.raises(ValueError, match="1 cells .* no finite numbers, the first is .* of 'size' in row 59"): load_task(homes(tmp_path/"a.csv", size=cells))
+    assert load_task(homes(tmp_path/"a.csv", size=gap) + "&features=rooms").inputs[0].shape == (1,)
+
+@pytest.mark.parametrize("more", [dict(city=["Rome", "Oslo", "Paris"] * 20), dict(day=[f"2020-01-{i % 28 + 1:02}" for i in range(60)]), dict(garden=[True, False] * 30), dict(id=range(60))], ids=lambda m: next(iter(m)))
+def test_columns_that_are_no_measurements_are_left_out(cache, tmp_path, more):
+    task = load_task(homes(tmp_path/"a.csv", **more))
+    name = next(iter(more))
+    assert task.medium.name == "array" and task.inputs[0].shape == (2,)
+    assert repr(name) in task.reading["columns not used"] and any(e.status == "finding" for e in task.reading.entries)
+
+def test_texts_come_before_numbers(cache, tmp_path):
+    task = load_task(homes(tmp_path/"a.csv", advert=[f"a quiet flat near the park, number {i}" for i in range(60)]))
+    assert task.medium.name == "text"
+    assert load_task(homes(tmp_path/"a.csv", advert=[f"a quiet flat near the park, number {i}" for i in range(60)]) + "&features=size,rooms").inputs[0].shape == (2,)
+    with pytest.raises(ValueError, match="Did you mean 'rooms'"): load_task(homes(tmp_path/"a.csv") + "&features=room")
+
+def test_a_target_alone_predicts_nothing(cache, tmp_path):
+    pd.DataFrame(dict(price=[1.5, 2.5, 3.5])).to_csv(tmp_path/"a.csv", index=False)
+    with pytest.raises(ValueError, match="no column beside the target"): load_task(f"csv:{tmp_path/'a.csv'}?target=price")
+
+def test_equal_test_targets_are_a_finding(cache):
+    x, y = rows_of_numbers(40)
+    task = load_task((x, y, x[:5], np.full(5, 1.5)))
+    assert "R² is not defined" in task.reading["test targets"]
+
 def pictures(folder, split="", n=24, targets=None):
     place = folder/split; place.mkdir(parents=True)
     targets = [i * 1.5 for i in range(n)] if targets is None else targets
@@ -138,6 +173,11 @@ def test_folders_that_cannot_be_read(cache, tmp_path):
     with pytest.raises(FileNotFoundError, match="1 of 24 pictures .* missing.*'3.png'"): load_task(f"folder:{tmp_path/'faces'}?target=age")
     (tmp_path/"faces"/"metadata.csv").unlink()
     with pytest.raises(FileNotFoundError, match="no metadata.csv"): load_task(f"folder:{tmp_path/'faces'}?target=age")
+
+def test_pictures_that_no_table_names(cache, tmp_path):
+    pictures(tmp_path/"faces")
+    Image.new("RGB", (16, 16)).save(tmp_path/"faces"/"extra.png")
+    assert "1 that no metadata.csv names, such as 'extra.png'" in load_task(f"folder:{tmp_path/'faces'}?target=age").reading["pictures not used"]
 
 def test_rows_without_target_are_left_out(cache, tmp_path):
     pictures(tmp_path/"faces", targets=[None, *range(1, 24)])
@@ -191,6 +231,17 @@ def test_networks_are_trained_on_targets(numbers, tmp_path):
     assert test["fine_tune?epochs=4&lrs=0.003"] > test["linear_probe"] - .05
     meta = read_predictions(tmp_path/"r", df.key.iloc[2])["test"].meta
     assert meta["epochs"][0]["epoch"] == 0 and "valid_squared_error" in meta["epochs"][0]
+
+def test_sixteen_bits_suffice_for_any_unit(tmp_path):
+    "Targets of 100,000 ± 10 are trained as well as targets of 0 ± 10: what passes the network is standardised."
+    x, y = rows_of_numbers()
+    figures = []
+    for offset in (0, 100_000):
+        task = load_task((x, y - 100 + offset))
+        df = evaluate(Small(), task, protocols="fine_tune?epochs=4&lrs=0.003", out_dir=tmp_path/f"{offset}", dtype="bfloat16")
+        assert (df.error == "").all(), df.error.tolist()
+        figures.append(df[df.protocol != "majority"].test.iloc[0])
+    assert figures[0] > .7 and figures[1] == pytest.approx(figures[0], abs=.02)
 
 def test_seeds_and_names_change_nothing_else(numbers, tmp_path):
     a, _ = run(numbers, "linear_probe, knn", tmp_path/"a")

@@ -195,7 +195,7 @@ def _n_words(text):
     has_other_script = ord(max(text)) > 0x2e80
     return max(n, len(text) / 3) if has_other_script else n
 
-def _look_like_texts(values, name):
+def look_like_texts(values, name):
     "Whether a column looks like texts: words, mostly letters, that differ from row to row."
     texts = [v.strip() for v in values.head(1000) if isinstance(v, str)]
     texts = list(filter(None, texts))
@@ -230,7 +230,7 @@ def _read_rest(frame, texts, rest):
     "Findings where columns that are not used contain texts or pictures."
     reading = Reading()
     pictures = [c for c in rest if _are_addresses(frame[c])]
-    more = [c for c in rest if c not in pictures and _look_like_texts(frame[c], c)]
+    more = [c for c in rest if c not in pictures and look_like_texts(frame[c], c)]
     if more:
         said = ', '.join(map(repr, more))
         if len(texts) == 1:

@@ -22,13 +22,13 @@ from ..protocols import (
 from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
-from ..reading import Reading
+from ..reading import Reading, finding
 from ..media import array_inputs
 from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
-from ..folders import picture_files, picture_reading
+from ..folders import picture_files, picture_reading, picture_endings
 from ..tables import read_table
-from ..texts import text_task, rows_of_splits, set_frames, table_frames
+from ..texts import text_task, rows_of_splits, set_frames, table_frames, NAMES, look_like_texts
 from ..core import unknown
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
@@ -41,7 +41,7 @@ def encode_targets(labels, classes=None):
         first = f"the first is {values[bad[0]]!r} in row {bad[0]}"
         raise ValueError(
             f"{len(bad):,} of {len(targets):,} targets are missing or no finite numbers, {first}: "
-            "leave these rows out, or leave target= out if they are classes.")
+            "write them as plain numbers such as 1234.5, leave these rows out, or write label= instead of target= if they are classes.")
     if not len(targets): raise ValueError("There are no targets: a task needs examples.")
     if np.ptp(targets) == 0:
         raise ValueError(f"All {len(targets):,} targets are {targets[0]:g}: there is nothing to predict.")
@@ -74,44 +74,91 @@ def check_targets(name, y, learned, tested, classes):
 
 def read_targets(reading, y, rows, classes, origin):
     "The reading with the range of the targets, of all and of test."
-    ranges = {'all': _range(y), 'test': _range(y[rows['test']])}
-    return reading.add('targets', ranges)
+    tested = y[rows['test']]
+    reading = reading.add('targets', {'all': _range(y), 'test': _range(tested)})
+    if np.ptp(tested) > 0: return reading
+    return reading + finding('test targets', f'all {len(tested):,} are {tested[0]:g}: R² is not defined for them')
 
 def _range(values):
     low, middle, high = np.quantile(values, [0, .5, 1])
     return f'{low:.4g} to {high:.4g}, median {middle:.4g}'
 
 # %% ../../nbs/kinds/regression.ipynb #3cc7821c
-def _numeric_columns(frame, target):
-    "The columns of numbers beside the target; [] where a column has something else."
-    others = [c for c in frame.columns if c != target]
-    are_numbers = [pd.to_numeric(frame[c], errors='coerce').notna().all() for c in others]
-    return others if all(are_numbers) else []
+def are_read_as_texts(frame, column):
+    "Whether a column has a usual name of texts or looks like texts."
+    return str(column).strip().lower() in NAMES['text'] or look_like_texts(frame[column], column)
+
+def _numbers_of(values):
+    "A column as (n,) float64, NaN where a cell is no finite number."
+    numbers = pd.to_numeric(values, errors='coerce').to_numpy(np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+def _is_running(numbers):
+    "Whether numbers count the rows, as an index does."
+    return len(numbers) > 2 and bool((np.diff(numbers) == 1).all())
+
+# %% ../../nbs/kinds/regression.ipynb #d13a7b45
+def _feature_columns(frame, target):
+    "(columns of numbers beside the target, Reading): mostly numbers, and no count of the rows."
+    used, left = [], []
+    for column in frame.columns.drop(target):
+        numbers = _numbers_of(frame[column])
+        is_number = np.isfinite(numbers).mean() >= .5
+        if is_number and not _is_running(numbers): used.append(column)
+        else: left.append(column)
+    if not left or not used: return used, Reading()
+    said = f"{', '.join(map(repr, left))}: no numbers, or a count of the rows. Write ?features=NAME,NAME to say which columns to use"
+    return used, finding('columns not used', said)
+
+def _named_features(frame, given, place):
+    "The columns that `?features=` names."
+    names = given.split(',') if isinstance(given, str) else given
+    names = [str(name).strip() for name in names]
+    for name in names: _check_column(name, frame.columns, place)
+    return names
+
+def _features_of(frame, columns):
+    "The columns as (n, d) float64, or an error that names the first cell that is no finite number."
+    x = np.column_stack([_numbers_of(frame[c]) for c in columns])
+    bad = np.argwhere(~np.isfinite(x))
+    if not len(bad): return x
+    row, j = bad[0]
+    cell = frame[columns[j]].iloc[row]
+    raise ValueError(
+        f"{len(bad):,} cells of the columns {', '.join(map(repr, columns))} are no finite numbers, "
+        f"the first is {str(cell)!r} of {columns[j]!r} in row {row}: "
+        "fill them in, leave these rows out, or name other columns by ?features=NAME,NAME.")
 
 # %% ../../nbs/kinds/regression.ipynb #a9bd5b1e
 def load_target_table(
-    name, *, target:str, text:str|list|None=None, encoding:str='utf-8', header:str|None=None, split_seed=0, root=None,
+    name, *, target:str, text:str|list|None=None, features:str|list|None=None, encoding:str='utf-8', header:str|None=None,
+    split_seed=0, root=None,
 ):
-    "The task of `csv:PATH?target=…`."
+    "The task of `csv:PATH?target=…`: texts where there are some, else rows of numbers."
+    spec = f'csv:{name}'
     frames, reading = table_frames(name, encoding, header)
     frame = pd.concat(frames.values(), ignore_index=True)
-    _check_column(target, frame.columns, repr(f'csv:{name}'))
-    columns = _numeric_columns(frame, target) if text is None else []
+    _check_column(target, frame.columns, repr(spec))
+    if frame.shape[1] == 1:
+        raise ValueError(f"{spec!r} has no column beside the target {target!r}: there is nothing to predict it from.")
+    columns, said = _feature_columns(frame, target)
+    if features is not None: columns, said = _named_features(frame, features, repr(spec)), Reading()
+    elif text is not None or any(are_read_as_texts(frame, c) for c in frame.columns.drop(target)): columns = []
     if not columns:
         return text_task(
-            f'csv:{name}', frames, text=text, label=target, kind='regression', split_seed=split_seed, reading=reading)
-    reading = reading.add('columns used', {'features': columns, 'target': target})
-    x = frame[columns].to_numpy(np.float64)
-    targets, splits = frame[target].tolist(), rows_of_splits(frames)
+            spec, frames, text=text, label=target, kind='regression', called='targets',
+            split_seed=split_seed, reading=reading)
+    reading = reading.add('columns used', {'features': columns, 'target': target}) + said
+    inputs = array_inputs(_features_of(frame, columns))
     return make_task(
-        f'csv:{name}', array_inputs(x), targets, splits,
+        spec, inputs, frame[target].tolist(), rows_of_splits(frames),
         medium='array', kind='regression', split_seed=split_seed, reading=reading)
 
 def load_target_set(name, *, target:str, text:str|list|None=None, split_seed=0, root=None):
     "The task of `hf:NAME?target=…`."
     frames, reading = set_frames(name)
     return text_task(
-        f'hf:{name}', frames, text=text, label=target, kind='regression',
+        f'hf:{name}', frames, text=text, label=target, kind='regression', called='targets',
         split_seed=split_seed, reading=reading)
 
 def _check_column(name, columns, place):
@@ -149,6 +196,12 @@ def _read_metadata(path, target):
     return files, frame[target].tolist(), reading
 
 # %% ../../nbs/kinds/regression.ipynb #4fbdf54f
+def _unlisted_pictures(folder, files):
+    "The paths of pictures below a folder that are not among some files, relative to the folder."
+    listed = set(files)
+    found = [p for p in sorted(folder.rglob('*')) if p.suffix.lower() in picture_endings() and p not in listed]
+    return [p.relative_to(folder).as_posix() for p in found if p.is_file()]
+
 def load_target_folder(name, *, target:str, split_seed=0, root=None):
     "The task of `folder:PATH?target=…`."
     folder = Path(name).expanduser()
@@ -159,6 +212,8 @@ def load_target_folder(name, *, target:str, split_seed=0, root=None):
         if split: splits[split] = range(len(files), len(files) + len(more))
         files, targets, reading = [*files, *more], [*targets, *values], reading + of_table
     inputs = picture_files(files)
+    unlisted = _unlisted_pictures(folder, files)
+    if unlisted: reading += finding('pictures not used', f'{len(unlisted):,} that no metadata.csv names, such as {unlisted[0]!r}')
     reading = reading.add('columns used', {'pictures': 'file_name', 'target': target})
     reading = reading.add('first example', f'{files[0].name} is {targets[0]}')
     return make_task(
@@ -258,32 +313,33 @@ def random_probe(backbone, task, features, *, seed=0):
     return on_random_weights(linear_probe, backbone, task, features, seed)
 
 # %% ../../nbs/kinds/regression.ipynb #c6456e3d
-def _standardised_error(outputs, y, mean, sd):
-    "Mean squared error of outputs (n, 1) in standard deviations of the training targets, a scalar tensor."
+def _squared_error(outputs, y, mean, sd):
+    "Mean squared error of outputs (n, 1), in standard deviations of the training targets, a scalar tensor."
     wanted = (y - mean) / sd
-    given = (outputs[:, 0] - mean) / sd
-    return ((given - wanted.to(given.dtype))**2).mean()
+    return ((outputs[:, 0] - wanted.to(outputs.dtype))**2).mean()
 
-def _start_from_ridge(backbone, task, features):
+def _start_from_ridge(backbone, task, features, mean, sd):
     "A function from rows to the weights (1, d) and biases (1,) of a ridge probe; its strength is chosen once."
     found = extract(backbone, task) if features is None else features(backbone)
     x, _, y = arrays_of(found, task)
     _, codes = target_strata(y)
     strength = choose_ridge(x, y, len(task.splits['train']), codes=codes)['strength']
-    def head_of(rows): return fit_ridge(values_at(found, found.x, rows), task.y[rows], strength).head()
+    def head_of(rows):
+        standardised = (task.y[rows] - mean) / sd
+        return fit_ridge(values_at(found, found.x, rows), standardised, strength).head()
     return head_of
 
 def target_objective(task):
-    "What a network is trained for: one output, in the unit of the targets."
+    "What a network is trained for: one output, the target in standard deviations from the mean of train."
     y = task.y[task.splits['train']]
     mean, sd = float(y.mean()), float(y.std()) or 1.
     return Objective(
         outputs=1,
-        loss=partial(_standardised_error, mean=mean, sd=sd),
-        answers=lambda outputs: (outputs[:, 0].astype(np.float64), None),
+        loss=partial(_squared_error, mean=mean, sd=sd),
+        answers=lambda outputs: (mean + sd * outputs[:, 0].astype(np.float64), None),
         losses=lambda answers, true: ((answers[0] - true) / sd)**2,
         loss_name='squared_error',
-        start=_start_from_ridge)
+        start=partial(_start_from_ridge, mean=mean, sd=sd))
 
 # %% ../../nbs/kinds/regression.ipynb #abb66c1e
 def _protocols():
