@@ -6,13 +6,13 @@
 from __future__ import annotations
 import argparse, pathlib, re, zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 # %% auto #0
 __all__ = ['fit_weights']
 
 # %% ../nbs/11_checkpoints.ipynb #e9f25ca0
 from .backbones import _NoHead
+from .core import missing_path
 
 # %% ../nbs/11_checkpoints.ipynb #776c9595
 import numpy as np, torch
@@ -30,7 +30,7 @@ PLAIN = [ # what training scripts keep beside the weights; none of it runs code
 def read_checkpoint(path):
     "The contents of a file of weights, read without running anything."
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {str(path)!r} (working folder: {Path.cwd().name!r}).")
+        raise missing_path('checkpoint', path)
     if _is_scripted(path):
         raise ValueError(
             f"{str(path)!r} is a TorchScript file, which brings its own code. "

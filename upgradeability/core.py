@@ -260,6 +260,11 @@ FILE_ENDINGS = set('''.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .jso
     .zip .tar .gz .npz .npy .ipynb .py'''.split()) # a list, since names of timm end in tags such as `.lvd142m`
 
 # %% ../nbs/00_core.ipynb #7db7e5df
+def missing_path(what, path, hint=''):
+    "The error for a file or folder that is not there; `hint` is a further sentence."
+    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {hint}"
+    return FileNotFoundError(message.strip())
+
 def refuse_path(kind, text, readings):
     "Refuse a bare name that looks like a path; `readings` are the specs that it could mean, with `{}` for the name."
     is_path = set(text) & set('/\\~') or text.startswith('.')

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 # %% ../nbs/06_folders.ipynb #4a8ba55e
-from .core import cache_dir, progress, write_json
+from .core import cache_dir, progress, write_json, missing_path
 from .reading import decodable, Reading
 from .media import LONGEST, Inputs, to_rgb
 from .tasks import encode_labels, make_task, named_splits, settle_splits, split_of
@@ -677,8 +677,8 @@ def _name_reading(labels):
 def _load_folder(name, *, split_seed=0, root=None):
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r} (working folder: {Path.cwd().name!r}). "
-                                "A folder task needs class folders, or train/ and test/ with class folders.")
+        hint = 'A folder task needs class folders, or train/ and test/ with class folders.'
+        raise missing_path('folder', folder, hint)
     left = LeftOut()
     roots, rule = _find_splits(folder, left)
     files, labels, splits = _read_tree(roots, left)

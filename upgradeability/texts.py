@@ -14,7 +14,7 @@ __all__ = ['Pair']
 import numpy as np, pandas as pd
 
 # %% ../nbs/07_texts.ipynb #11142c03
-from .core import fingerprint, unknown, import_extra
+from .core import fingerprint, unknown, import_extra, missing_path
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
@@ -58,7 +58,7 @@ def split_files(path):
     "{split: file}, '' where one file is to be divided, and the Reading of it."
     if path.is_file(): return {'': path}, Reading().add('files', path.name)
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+        raise missing_path('file or folder', path)
     place = f'The folder {str(path)!r}'
     tables = sorted(p.name for p in path.iterdir() if p.suffix.lower() in TABLES)
     for anywhere in (False, True): # whether other words may be beside the name of a split

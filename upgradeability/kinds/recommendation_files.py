@@ -17,7 +17,7 @@ from pandas.api import types
 from pandas.tseries.api import guess_datetime_format
 
 # %% ../../nbs/kinds/recommendation_files.ipynb #ac4aec3a
-from ..core import Spec, unknown
+from ..core import Spec, unknown, missing_path
 from ..folders import picture_files
 from ..reading import Reading
 from ..tables import TABLES, _header_rule, read_table
@@ -940,7 +940,7 @@ def interactions_file(name):
     if path.is_file():
         return path
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+        raise missing_path('file or folder', path)
     found = sorted(path.glob('*.inter'))
     if not found:
         tables = path.glob('interactions.*')

@@ -29,7 +29,7 @@ from ..tasks import make_task, named_splits, settle_splits
 from ..folders import picture_files, picture_reading, picture_endings
 from ..tables import read_table
 from ..texts import text_task, rows_of_splits, set_frames, table_frames, NAMES, look_like_texts
-from ..core import unknown
+from ..core import unknown, missing_path
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
 def encode_targets(labels, classes=None):
@@ -205,6 +205,7 @@ def _unlisted_pictures(folder, files):
 def load_target_folder(name, *, target:str, split_seed=0, root=None):
     "The task of `folder:PATH?target=…`."
     folder = Path(name).expanduser()
+    if not folder.is_dir(): raise missing_path('folder', folder)
     tables, reading = _metadata_files(folder)
     files, targets, splits = [], [], {}
     for split, path in tables.items():

@@ -18,7 +18,7 @@ __all__ = ['load_conll']
 import numpy as np
 
 # %% ../../nbs/kinds/tagging_files.ipynb #8d77069d
-from ..core import Spec
+from ..core import Spec, missing_path
 from .tagging_spans import TAG, find_spans, iob2_tags, misplaced, read_tags, recognise, split_tag
 from ..media import Inputs, digest
 from ..reading import Reading
@@ -272,7 +272,7 @@ def _conll_files(path):
     if path.is_file():
         return {'': path}, Reading()
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no file or folder {str(path)!r} (working folder: {Path.cwd().name!r}).")
+        raise missing_path('file or folder', path)
     names = sorted(p.name for p in path.iterdir() if p.is_file() and _may_have_tags(p))
     place = repr(str(path))
     found = named_splits(names, place, anywhere=True)
