@@ -87,6 +87,30 @@ def test_floats_with_fractions_are_targets(cache):
     with pytest.raises(ValueError, match="floats"): load_task((x, y.round()))
     assert make_task("t", array_inputs(x), y.round(), {}, medium="array", kind="regression").kind.name == "regression"
 
+@pytest.mark.parametrize("form", [list, torch.tensor, pd.Series, lambda y: y.astype(object), lambda y: y[:, None]], ids=["list", "tensor", "series", "objects", "column"])
+def test_targets_of_any_form(cache, form):
+    x, y = rows_of_numbers()
+    assert load_task((x, form(y))).fingerprint == load_task((x, y)).fingerprint
+
+def test_numbers_written_as_texts_are_classes(cache):
+    x, _ = rows_of_numbers()
+    assert load_task((x, [f"{i % 3}.5" for i in range(len(x))])).kind.name == "classification"
+
+@pytest.mark.parametrize("n, words", [(1, "nothing to predict"), (2, "nothing to learn")])
+def test_too_few_rows(cache, n, words):
+    x, y = rows_of_numbers(n)
+    with pytest.raises(ValueError, match=words): load_task((x, y))
+
+def test_few_rows_have_a_test_set(cache):
+    for n in (5, 20, 40):
+        task = load_task(rows_of_numbers(n))
+        assert len(task.splits["test"]) == pytest.approx(n / 4, abs=1.5)
+    with pytest.raises(ValueError, match="at least 2 labels are needed\\.$"): task.sample(1)
+
+def test_classes_are_no_targets(cache):
+    x, y = rows_of_numbers()
+    with pytest.raises(ValueError, match="leave classes= out"): make_task("t", array_inputs(x), y, {}, medium="array", kind="regression", classes=["a", "b"])
+
 def test_splits_are_in_proportion(numbers):
     _, stratum = target_strata(numbers.y)
     share = np.bincount(stratum[numbers.splits["test"]]) / np.bincount(stratum)

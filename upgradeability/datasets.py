@@ -316,7 +316,7 @@ def _array_labels(parts):
     for column in columns:
         entries = np.asarray(column) if hasattr(column, '__array__') else list(column)
         labels.append(one_label_each(entries, 'the arrays'))
-    return np.concatenate(labels) if all(map(is_numeric, columns)) else list(chain(*labels))
+    return np.concatenate(labels) if all(map(is_numeric, labels)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
 TASKS = {

@@ -113,10 +113,15 @@ def each_kind():
     "Yield every `Kind`; each is imported when its turn comes."
     for name in list(KINDS): yield kind_of(name)
 
+def _have_floats(labels):
+    "Whether some labels are floats; of an array, its type says so."
+    is_typed = isinstance(labels, np.ndarray) and labels.dtype != object
+    if is_typed: return np.issubdtype(labels.dtype, np.floating)
+    return any(isinstance(label, (float, np.floating)) for label in labels)
+
 def kind_of_labels(labels):
     "The `Kind` that claims some labels (n,); classification where none does."
-    is_float = isinstance(labels, np.ndarray) and np.issubdtype(labels.dtype, np.floating)
-    if is_float:
+    if _have_floats(labels):
         for kind in each_kind():
             if kind.claims is not None and kind.claims(labels): return kind
     return kind_of('classification')

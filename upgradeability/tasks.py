@@ -173,7 +173,8 @@ def _refuse_unusable(values):
     first = values.iloc[0]
     if isinstance(first, (float, np.floating)):
         raise ValueError(
-            f"Labels are floats (such as {float(first)}); classes are integers or text: use y.astype(int).")
+            f"Labels are floats (such as {float(first)}); classes are integers or text: use y.astype(int), "
+            "or make_task(…, kind='regression') if they are numbers to predict.")
     found = pd.unique(values)
     is_text = [isinstance(label, str) for label in found]
     if len(set(is_text)) > 1:
@@ -346,8 +347,8 @@ class Task:
         if n is None or _is_whole(n) and n == self.n_train: return self
         unit, stratum = strata(self)
         pool = _units_to_draw(self)
-        least = len(np.unique(stratum[pool])) if self.kind.has_classes else 2
-        n = _checked_size(n, len(pool), self.n_train, least, self.name)
+        n_classes = len(np.unique(stratum[pool])) if self.kind.has_classes else 0
+        n = _checked_size(n, len(pool), self.n_train, n_classes, self.name)
         splits = self.splits | _train_and_valid(unit, stratum, pool, seed, n)
         self.kind.check_labels(self.name, self.y, learned_rows(splits), splits['test'], self.classes)
         origin = self.origin | dict(train='drawn', valid='drawn')
@@ -358,13 +359,14 @@ def _is_whole(n):
     "Whether this is a whole number."
     return not isinstance(n, (bool, str)) and n == int(n)
 
-def _checked_size(n, most, whole, least, name):
+def _checked_size(n, most, whole, n_classes, name):
     "A number of labels, or an error that says which numbers are possible."
     if not _is_whole(n): raise ValueError(f"n_train={n!r} is no whole number of labels.")
     n = int(n)
+    least = max(2, n_classes)
     if n < least:
-        raise ValueError(
-            f"n_train={n} is too small for {name!r}: at least {least} labels are needed, one for each class.")
+        why = ', one for each class' if n_classes else ''
+        raise ValueError(f"n_train={n} is too small for {name!r}: at least {least} labels are needed{why}.")
     if n <= most or n == whole: return n
     too_many = f"n_train={n} is more than the {most} training labels of {name!r}"
     if n < whole:
@@ -518,7 +520,7 @@ def make_task(
     about:dict|None=None, # what only tasks of this kind have
 ) -> Task: # complete and checked
     "Put a task together, drawing the splits that the data do not bring."
-    kind = kind_of(kind)
+    kind, medium = kind_of(kind), medium_of(medium)
     if kind.clean_labels is not None:
         labels, reading = kind.clean_labels(name, labels, splits, reading)
     are_named = classes is not None
@@ -538,7 +540,7 @@ def make_task(
     return Task(
         name=name,
         kind=kind,
-        medium=medium_of(medium),
+        medium=medium,
         inputs=inputs,
         y=y,
         splits=rows,

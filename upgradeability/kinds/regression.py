@@ -34,11 +34,12 @@ from ..core import unknown, missing_path
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
 def encode_targets(labels, classes=None):
     "(targets (n,) float64, no class names), or an error that names the first bad one."
+    if classes is not None: raise ValueError("classes= are names of classes, and targets are numbers: leave classes= out.")
     values = pd.Series(list(labels))
     targets = pd.to_numeric(values, errors='coerce').to_numpy(np.float64)
     bad = np.flatnonzero(~np.isfinite(targets))
     if len(bad):
-        first = f"the first is {values[bad[0]]!r} in row {bad[0]}"
+        first = f"the first is {str(values[bad[0]])!r} in row {bad[0]}"
         raise ValueError(
             f"{len(bad):,} of {len(targets):,} targets are missing or no finite numbers, {first}: "
             "write them as plain numbers such as 1234.5, leave these rows out, or write label= instead of target= if they are classes.")
@@ -49,18 +50,22 @@ def encode_targets(labels, classes=None):
 
 # %% ../../nbs/kinds/regression.ipynb #49cbc2c1
 def are_targets(labels):
-    "Whether labels are floats of which some have a fraction."
+    "Whether labels are numbers of which some have a fraction."
     values = np.asarray(labels)
+    if values.dtype == object and not any(isinstance(label, str) for label in labels):
+        values = values.astype(np.float64)
     if not np.issubdtype(values.dtype, np.floating): return False
     finite = values[np.isfinite(values)]
     return bool((finite != np.round(finite)).any())
 
 # %% ../../nbs/kinds/regression.ipynb #a0278ee7
 N_STRATA = 10
+LEAST_IN_STRATUM = 8 # so that train, valid and test each get some of it
 
 def target_strata(y, unit=None):
-    "(unit of each row, stratum of each unit from 0): about ten groups by the size of the target."
-    edges = np.quantile(y, np.linspace(0, 1, N_STRATA + 1)[1:-1])
+    "(unit of each row, stratum of each unit from 0): about ten groups by the size of the target, fewer of few rows."
+    n_groups = int(np.clip(len(y) // LEAST_IN_STRATUM, 1, N_STRATA))
+    edges = np.quantile(y, np.linspace(0, 1, n_groups + 1)[1:-1])
     groups = np.searchsorted(np.unique(edges), y, side='right')
     strata = np.unique(groups, return_inverse=True)[1]
     return np.arange(len(y)), strata
