@@ -198,7 +198,7 @@ def _wilson_effective(metric, p, table, level, n_boot, seed):
 # %% ../nbs/13b_intervals.ipynb #eda79499
 def _percentile(draws, n, level):
     "The expanded percentile interval of bootstrap values from n units."
-    if n < 2:
+    if n < 2 or np.isnan(draws).all():
         return np.nan, np.nan
     student = special.stdtrit(n - 1, _upper_share(level))
     wider = np.sqrt(n / (n - 1)) * student

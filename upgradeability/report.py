@@ -88,7 +88,7 @@ def show_table(
         'gain': _cells(df, 'gain', '+'),
         'over': df.baseline.fillna('').map(short_name),
         'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
-    errors = df.error.fillna('').astype(str)
+    errors = df.error.astype(object).fillna('').astype(str)
     if errors.any():
         table['error'] = [first_line(e, 60) if e else '' for e in errors]
     return pd.DataFrame(table).set_axis(_labels(df))

@@ -67,7 +67,7 @@ def _failure(who, message):
 # %% ../nbs/21_verdicts.ipynb #78ba10af
 def _failures(df):
     "Pairs of the rows that have the same error, in words, and its message."
-    failed = df[df.error.fillna('') != '']
+    failed = df[df.error.notna() & (df.error != '')]
     for message, rows in failed.groupby('error', sort=False):
         by_model = rows.groupby('model', sort=False)
         who = [_protocols_of(model, part) for model, part in by_model]
