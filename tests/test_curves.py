@@ -86,6 +86,11 @@ def test_three_sizes_give_points_and_no_law(arrays, tmp_path):
     assert set(df.origin) == {'measured'} and 'fewer than 4' in df.summary.remark[0]
 
 
+def test_a_size_that_could_not_be_run_is_said(arrays, tmp_path):
+    df = learning_curve(mlp(0), arrays, sizes=[20, 50, 5000], seeds=[0], out_dir=tmp_path)
+    assert '- Error: ' in verdict_curve(df) and 'n_train=5000 is more than the' in verdict_curve(df)
+
+
 @pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels; 95 % of that is not defined')])
 def test_a_curve_without_a_95_percent(arrays, tmp_path, metric, reached, monkeypatch):
     "A loss, and a model that gets nothing right, need no number of labels; nor does the report say one."

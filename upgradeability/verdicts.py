@@ -340,7 +340,8 @@ def verdict_curve(
         remark = f' *Caution: {as_markdown(s.remark)}.*' if s.remark else ''
         lines.append(f'{_code(s.model)} {_needs(s, df.metric, learned)}{best}.{remark}')
     lines += [_crossing(c, learned) for c in df.crossings.itertuples()]
-    return '\n'.join(f'- {line}' for line in lines)
+    errors = [_failure(*failed) for failed in _failures(df.cells)] if 'run' in facts_of(df) else []
+    return '\n'.join([*(f'- {line}' for line in lines), *errors])
 
 # %% ../nbs/21_verdicts.ipynb #26ee0e77
 def _likely_best(ran):
