@@ -47,9 +47,7 @@ def _nothing(*args): return None
 
 def _no_parts(*args): return ()
 
-def _label_of(task, row):
-    "The label of a row in words."
-    return task.classes[task.y[row]] if task.classes else f'{task.y[row]:.4g}'
+def _class_of(task, row): return task.classes[task.y[row]] if task.classes else str(task.y[row])
 
 # %% ../nbs/02_kind.ipynb #2ad49fb7
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,7 @@ class Kind:
     broken: Callable = _nothing # (task, old, new) -> picture: what a change of models would break
     changes: Callable = _no_parts # (old, new) -> (name, change of each unit) for each part
     checks: dict|None = None # name -> check of the data; None: all there are
-    label_of: Callable = _label_of # (task, row) -> its label in words
+    label_of: Callable = _class_of # (task, row) -> its label in words
     can_leak: bool = True # False where the same input in train and test is no mistake
     rivals: tuple = () # controls that a report recommends where they reach more
     # ranking

@@ -70,6 +70,17 @@ def target_strata(y, unit=None):
     strata = np.unique(groups, return_inverse=True)[1]
     return np.arange(len(y)), strata
 
+# %% ../../nbs/kinds/regression.ipynb #02ffe1b5
+def number_texts(numbers, among):
+    "Some numbers in words, with enough decimals to show how the numbers `among` differ."
+    spread = np.ptp(among)
+    decimals = max(0, 2 - int(np.floor(np.log10(spread)))) if spread > 0 else 2
+    return [f'{number:,.{decimals}f}' for number in numbers]
+
+def label_text(task, row):
+    "The target of a row in words."
+    return number_texts([task.y[row]], task.y)[0]
+
 # %% ../../nbs/kinds/regression.ipynb #5dc7608f
 def check_targets(name, y, learned, tested, classes):
     "An error where the training targets are all equal."
@@ -85,8 +96,8 @@ def read_targets(reading, y, rows, classes, origin):
     return reading + finding('test targets', f'all {len(tested):,} are {tested[0]:g}: R² is not defined for them')
 
 def _range(values):
-    low, middle, high = np.quantile(values, [0, .5, 1])
-    return f'{low:.4g} to {high:.4g}, median {middle:.4g}'
+    low, middle, high = number_texts(np.quantile(values, [0, .5, 1]), values)
+    return f'{low} to {high}, median {middle}'
 
 # %% ../../nbs/kinds/regression.ipynb #3cc7821c
 def are_read_as_texts(frame, column):
@@ -365,7 +376,7 @@ def target_groups(y):
     "(names, (n,) group of each target from 0): at most five groups of about equal size."
     inner = np.unique(np.quantile(y, np.linspace(0, 1, N_GROUPS + 1)[1:-1]))
     group = np.searchsorted(inner, y, side='left')
-    bounds = ['lowest', *(f'{b:.4g}' for b in inner), 'highest']
+    bounds = ['lowest', *number_texts(inner, y), 'highest']
     names = [f'{low} to {high}' for low, high in zip(bounds, bounds[1:])]
     return names, group
 
@@ -420,11 +431,10 @@ def plot_residuals(test):
 # %% ../../nbs/kinds/regression.ipynb #0af4fa80
 def _case_table(test, order):
     "id, true, predicted, confidence (NaN: none is stored) of some examples in this order."
-    def texts(values): return [f'{v:.4g}' for v in values[order]]
     return pd.DataFrame(dict(
         id=test.ids[order],
-        true=texts(test.y),
-        predicted=texts(test.pred),
+        true=number_texts(test.y[order], test.y),
+        predicted=number_texts(test.pred[order], test.y),
         confidence=np.nan))
 
 def worst_cases(test):
@@ -471,6 +481,6 @@ KIND = Kind(
     # protocols
     protocols=_protocols, objective=target_objective,
     # reports
-    parts=plot_errors, confusions=plot_residuals, cases=plot_worst, broken=plot_worsened, changes=changes_by_target,
+    label_of=label_text, parts=plot_errors, confusions=plot_residuals, cases=plot_worst, broken=plot_worsened, changes=changes_by_target,
     # ranking
     rank_targets=rank_targets)
