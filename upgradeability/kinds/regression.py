@@ -18,7 +18,7 @@ from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
 from ..protocols import (
-    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
+    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit, values_at)
 from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
@@ -288,12 +288,14 @@ def mean_target(backbone, task, features, *, seed=0):
     return predictions_of(task, *answers)
 
 # %% ../../nbs/kinds/regression.ipynb #80535736
-def choose_k(x, y, n_train):
-    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train."
+def choose_k(x, y, n_train, groups=None):
+    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train; groups (n,) are left out as a whole."
     has_valid = n_train < len(x)
-    most = n_train if has_valid else n_train - 1
+    left_out = 1 if groups is None else int(np.unique(groups, return_counts=True)[1].max())
+    most = n_train if has_valid else n_train - left_out
     ks = [k for k in KS if k <= most] or [1]
-    found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks))
+    if has_valid: found = neighbours(x[:n_train], x[n_train:], max(ks))
+    else: found = neighbours(x, None, max(ks), groups=groups)
     true = y[n_train:] if has_valid else y
     errors = {}
     for k in ks:
@@ -306,10 +308,11 @@ def choose_k(x, y, n_train):
 def knn(backbone, task, features, *, seed=0):
     "The mean target of the k nearest neighbours by cosine; on train, the example itself is left out."
     x, x_test, y = arrays_of(features(backbone), task)
-    choices = choose_k(x, y, len(task.splits['train']))
+    units = units_to_fit(task)
+    choices = choose_k(x, y, len(task.splits['train']), units)
     answers = []
     for queries in (None, x_test):
-        nearest = neighbours(x, queries, choices['k'])
+        nearest = neighbours(x, queries, choices['k'], groups=units)
         answers.append((y[nearest].mean(1), None))
     return predictions_of(task, *answers, choices=choices, in_sample=False)
 
@@ -318,7 +321,9 @@ def linear_probe(backbone, task, features, *, seed=0):
     "Ridge regression on frozen, standardised features."
     x, x_test, y = arrays_of(features(backbone), task)
     _, codes = target_strata(y)
-    choices = choose_ridge(x, y, len(task.splits['train']), codes=codes)
+    choices = choose_ridge(
+        x, y, len(task.splits['train']), codes=codes,
+        groups=units_to_fit(task), in_proportion=task.group is not None)
     probe = fit_ridge(x, y, choices['strength'])
     notes = []
     if choices['boundary']:
