@@ -1,4 +1,6 @@
 "Rows that belong together: how groups are declared, and that no split, fold, subset or neighbour divides them."
+from dataclasses import replace
+
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
@@ -102,9 +104,10 @@ def test_subsets_are_nested_whole_and_as_large_as_groups_allow(seed):
         train, valid = draw_whole(stratum, group, seed, n)
         taken = {*group[train], *group[valid]}
         assert len(train) + len(valid) == np.isin(group, [*taken]).sum() == ends[ends <= n].max() # whole, and the largest number
-        assert not set(group[train]) & set(group[valid]) and before <= set(train) and valid_before <= set(valid)
-        before, valid_before = set(train), set(valid)
-    assert .1 < len(valid) / len(group) <= .25
+        assert not set(group[train]) & set(group[valid]) and before <= {*train, *valid}
+        if valid_before: assert valid_before <= set(valid) # fewer than five groups of a class leave none
+        before, valid_before = {*train, *valid}, set(valid)
+    assert .12 < len(valid) / len(group) < .28
 
 @pytest.mark.parametrize("seed", range(8))
 def test_beginnings_are_closer_to_the_shares_of_classes_than_at_random(seed):
@@ -156,7 +159,8 @@ def test_n_train_between_groups():
     with pytest.raises(ValueError, match="n_train=5,?000 is more than the 300 training labels"): task.sample(5000)
     sizes = [task.sample(n, seed=3) for n in (50, 100, 200, 290)]
     for small, large in zip(sizes, sizes[1:]):
-        assert set(small.splits["train"]) < set(large.splits["train"]) and set(small.splits["valid"]) <= set(large.splits["valid"])
+        assert set(fit_rows(small)) < set(fit_rows(large))
+        assert not len(small.splits["valid"]) or set(small.splits["valid"]) <= set(large.splits["valid"])
         assert are_whole(large, patient)
 
 def test_few_groups_of_a_class_leave_no_valid_set():
@@ -274,7 +278,7 @@ def test_a_column_of_groups_is_no_label_and_no_text(tmp_path):
     same = load_task(f"csv:{titles}?text=title&group=title")
     assert len(set(same.group)) == 24 and same.inputs[0] == "p00"
     with pytest.raises(ValueError, match="'verdict' cannot be both the labels and the groups"): load_task(f"csv:{path}?label=verdict&group=verdict")
-    with pytest.raises(KeyError, match="column for the groups 'categry'. Did you mean 'category'"): load_task(f"csv:{path}?group=categry")
+    with pytest.raises(ValueError, match="column for the groups 'categry'. Did you mean 'category'"): load_task(f"csv:{path}?group=categry")
     frame.loc[[3, 7], "category"] = ""
     with pytest.raises(ValueError, match=r"2 labels of groups are missing, the first at rows \[3, 7\]"): load_task(f"csv:{store(frame, path)}?group=category")
 
@@ -333,7 +337,7 @@ def test_metadata_of_pictures(clips):
     frame.to_csv(clips/"metadata.csv", index=False)
     by_column, by_path = (load_task(f"folder:{clips}?target=age&group={group}") for group in ("film", "level:-1"))
     assert (by_column.group == by_path.group).all() and are_whole(by_column, frame.film.to_numpy())
-    with pytest.raises(KeyError, match="column for the groups 'flim'. Did you mean 'film'"): load_task(f"folder:{clips}?target=age&group=flim")
+    with pytest.raises(ValueError, match="column for the groups 'flim'. Did you mean 'film'"): load_task(f"folder:{clips}?target=age&group=flim")
 
 def test_arrays():
     x, y, patient = patients(n=20, rows=5)
@@ -374,6 +378,6 @@ def test_stored_predictions_keep_sentences_and_documents(tmp_path):
     assert (p.take(p.y == 1).unit == [0, 1, 2, 3]).all()
     with pytest.raises(ValueError, match=r"`unit` must have shape \(8,\)"): Predictions(range(8), [0, 1] * 4, [0] * 8, unit=unit[1:])
     for key, q in dict(both=p, one=plain).items():
-        write_predictions(tmp_path, key, dict(train=q, test=Predictions(q.ids, q.y, q.pred, groups=q.groups, unit=q.unit)))
+        write_predictions(tmp_path, key, dict(train=replace(q, split='train'), test=Predictions(q.ids, q.y, q.pred, groups=q.groups, unit=q.unit, meta=q.meta)))
     both, one = (read_predictions(tmp_path, key)["test"] for key in ("both", "one"))
     assert (both.unit == unit).all() and (both.groups == groups).all() and one.unit is None and (one.groups == groups).all()

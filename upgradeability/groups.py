@@ -116,7 +116,7 @@ def _covering(counts, shuffled):
     return found
 
 # %% ../nbs/02b_groups.ipynb #41596ca7
-WINDOW = 32 # groups among which the next one is chosen
+WINDOW = 8 # groups among which the next one is chosen
 
 def order_of_groups(counts, seed=0):
     "(g,) an order of groups, from their class counts, of which every beginning has the classes about in proportion."
@@ -160,7 +160,8 @@ def valid_groups(counts, order, complete=True):
         classes, numbers = _row_of(counts, g)
         seen[classes] += numbers
         after = valid[classes] + numbers
-        excess = 5 * after - seen[classes]
+        middle = after - (numbers - 1) / 2 # so that half of a group may be too much
+        excess = 5 * middle - seen[classes]
         is_small = (numbers / total[classes] * excess).sum() <= 0
         is_known = (seen[classes] > after).all()
         if is_small and (is_known or not complete):
