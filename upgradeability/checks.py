@@ -709,9 +709,16 @@ def leaked_rows(
 # %% ../nbs/19_checks.ipynb #f82db7a1
 def drop_rows(predictions, rows):
     "`Predictions` without some rows, and without all rows of their units, such as the words of a sentence."
-    unit = predictions.ids if predictions.groups is None else predictions.groups
+    unit = _example_of_row(predictions)
     dropped = unit[np.isin(predictions.ids, rows)]
     return predictions.take(~np.isin(unit, dropped))
+
+def _example_of_row(p):
+    "(n,) the example that each row is part of, such as the sentence of a word; a declared group has several examples."
+    is_known_kind = 'kind' in p.meta
+    is_by_row = is_known_kind and not p.kind.whole_units
+    if p.unit is not None: return p.unit
+    return p.ids if is_by_row or p.groups is None else p.groups
 
 # %% ../nbs/19_checks.ipynb #43f39224
 def _score_columns(name, predictions, metric):

@@ -5,6 +5,7 @@
 # %% ../nbs/08_datasets.ipynb #5bc8fbbc
 from __future__ import annotations
 import inspect
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path, PurePath
 
@@ -219,7 +220,7 @@ def _load_torchvision(name, *, split_seed=0, root=None, **options):
     )
 
 # %% ../nbs/08_datasets.ipynb #7c7fcd7d
-def _load_arrays(arrays, *, split_seed=0):
+def _load_arrays(arrays, *, split_seed=0, groups=None):
     _check_arrays(arrays)
     inputs, medium = _array_examples(arrays[::2])
     labels = _array_labels(arrays[1::2])
@@ -233,7 +234,9 @@ def _load_arrays(arrays, *, split_seed=0):
         words = 'X_train', 'y_train', 'X_test', 'y_test'
         splits = {'train': range(n), 'test': range(n, len(inputs))}
     given = {word: f'{type(a).__name__} of {len(a):,}' for word, a in zip(words, arrays)}
-    key = fingerprint(inputs.digests, np.asarray(labels))[:8]
+    known = [inputs.digests, np.asarray(labels)]
+    if groups is not None: known.append(list(map(str, groups)))
+    key = fingerprint(*known)[:8]
     return make_task(
         f'arrays:{key}',
         inputs,
@@ -241,6 +244,7 @@ def _load_arrays(arrays, *, split_seed=0):
         splits,
         medium=medium,
         kind=kind,
+        groups=groups,
         split_seed=split_seed,
         reading=reading.add('arrays', given),
     )
@@ -349,11 +353,15 @@ def load_task(
     n_train:int|None=None, # labels to learn from, train and valid together; None: all
     split_seed:int=0, # draws the splits that the data do not bring
     root:str|Path|None=None, # folder for downloads; None: in the cache
+    groups:Sequence|None=None, # (n,) which rows of arrays belong together, such as the patient of each, train first; None: not declared
 ) -> Task: # complete and checked
     "Load a task by its spec, or make one of arrays."
-    if isinstance(spec, Task): task = spec
-    elif isinstance(spec, (str, Path)): task = _load_spec(str(spec), split_seed, root)
-    else: task = _load_arrays(spec, split_seed=split_seed)
+    is_arrays = not isinstance(spec, (Task, str, Path))
+    if groups is not None and not is_arrays:
+        raise ValueError("groups= is for arrays; a spec names its groups by ?group=, such as 'csv:notes.csv?group=author'.")
+    if is_arrays: task = _load_arrays(spec, split_seed=split_seed, groups=groups)
+    elif isinstance(spec, Task): task = spec
+    else: task = _load_spec(str(spec), split_seed, root)
     return task.sample(n_train)
 
 def _load_spec(text, split_seed, root):

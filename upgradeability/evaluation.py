@@ -77,6 +77,7 @@ def _as_arrow(p):
         y=p.y,
         pred=_list_column(p.pred, pa.int64()) if is_lists else p.pred,
         group=none if p.groups is None else p.groups)
+    if p.unit is not None: columns['unit'] = p.unit
     return pa.table(columns | _score_columns(p))
 
 # %% ../nbs/17_evaluation.ipynb #617c4e3a
@@ -133,7 +134,8 @@ def _one_split(table, split, meta):
         _stored_scores(rows, is_lists),
         None if (group == -1).all() else group,
         split,
-        meta)
+        meta,
+        unit=rows['unit'].to_numpy() if 'unit' in rows.column_names else None)
 
 # %% ../nbs/17_evaluation.ipynb #737b568f
 def _stored_scores(rows, is_lists):

@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 # %% ../nbs/06_folders.ipynb #4a8ba55e
-from .core import cache_dir, progress, write_json, missing_path
+from .core import cache_dir, progress, Spec, write_json, missing_path
+from .groups import path_groups
 from .reading import decodable, Reading
 from .media import LONGEST, Inputs, to_rgb
 from .tasks import encode_labels, make_task, named_splits, settle_splits, split_of
@@ -673,8 +674,16 @@ def _name_reading(labels):
     if not all(map(WORDNET.match, set(labels))): return Reading()
     return Reading().add('class names', f'class folders are WordNet ids, such as {labels[0]}')
 
+# %% ../nbs/06_folders.ipynb #e2bd8095
+def groups_below(rule, files, folder):
+    "(the group of each file by its path below a folder, Reading); (None, empty) without a rule."
+    if rule is None: return None, Reading()
+    paths = [decodable(Path(file).relative_to(folder).as_posix()) for file in files]
+    groups = path_groups(rule, paths)
+    return groups, Reading().add('groups from', f'{rule} of the paths: {paths[0]} is in group {groups[0]!r}')
+
 # %% ../nbs/06_folders.ipynb #84bd8791
-def _load_folder(name, *, split_seed=0, root=None):
+def _load_folder(name, *, split_seed=0, root=None, group:str|None=None):
     folder = Path(name).expanduser()
     if not folder.is_dir():
         hint = 'A folder task needs class folders, or train/ and test/ with class folders.'
@@ -682,15 +691,18 @@ def _load_folder(name, *, split_seed=0, root=None):
     left = LeftOut()
     roots, rule = _find_splits(folder, left)
     files, labels, splits = _read_tree(roots, left)
+    groups, of_groups = groups_below(group, files, folder)
     encode_labels(labels) # the error for too few classes comes before all pictures are read
     inputs = picture_files(files)
     reading = rule + _tree_reading(folder, files, labels, splits) + _left_reading(folder, left)
     reading += _nested_reading(files, roots, folder) + _name_reading(labels) + picture_reading(inputs, folder)
+    options = {} if group is None else dict(group=group)
     return make_task(
-        f'folder:{name}',
+        str(Spec('folder', name, options)),
         inputs,
         labels,
         splits,
+        groups=groups,
         split_seed=split_seed,
-        reading=reading,
+        reading=reading + of_groups,
     )

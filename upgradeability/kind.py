@@ -64,6 +64,7 @@ class Kind:
     has_classes: bool = True # True where `classes` are what is predicted, and counted
     claims: Callable|None = None # labels -> True where they can be of this kind only; None: a user has to ask for it
     readers: dict = field(default_factory=dict) # (source, option) -> loader: `?option=…` of a source asks for this kind
+    own_groups: str = '' # what its rows are grouped by already, where no other groups can be declared
     clean_labels: Callable|None = None # (name, labels, splits, reading) -> (labels, reading)
     encode: Callable|None = None # (labels, classes) -> (y, class names); None: codes of the classes
     read_labels: Callable|None = None # (reading, y, splits, classes, origin) -> reading: what is said of the labels

@@ -11,8 +11,8 @@ from functools import partial
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe', 'RidgeProbe',
-           'fit_ridge', 'choose_ridge']
+__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'group_folds', 'linear_probe', 'random_probe',
+           'RidgeProbe', 'fit_ridge', 'choose_ridge']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, pandas as pd, torch
@@ -22,6 +22,7 @@ from sklearn.model_selection import PredefinedSplit
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
+from .groups import whole_folds
 from .heads import class_probabilities
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
@@ -63,14 +64,15 @@ def predictions_of(
         pred, scores = _answers(task, rows, given)
         answer, remarks = task.kind.answer(task, rows, pred, scores)
         notes += [f'{remark} of {split}' for remark in remarks]
-        parts[split] = Predictions(rows, task.y[rows], answer, scores, _groups_of(task, rows), split, meta)
+        parts[split] = Predictions(rows, task.y[rows], answer, scores, split=split, meta=meta, **_wholes_of(task, rows))
     meta['notes'] = tuple(notes)
     return parts
 
-def _groups_of(task, rows):
-    "The independent unit of each of these rows; None where every row is its own."
-    if task.groups is None: return None
-    return task.groups[rows]
+def _wholes_of(task, rows):
+    "{`groups`: the independent unit of each of these rows, `unit`: what it is part of where groups are declared}; None: itself."
+    unit = None if task.group is None else task.unit
+    whole = dict(groups=task.groups, unit=unit)
+    return {name: None if values is None else values[rows] for name, values in whole.items()}
 
 # %% ../nbs/14_protocols.ipynb #015b7121
 def _answers(task, rows, given):
@@ -118,8 +120,8 @@ def judged(task, rows, answer):
     pred, _ = task.kind.answer(task, rows, *answer)
     predictions = Predictions(
         rows, task.y[rows], pred,
-        groups=_groups_of(task, rows),
-        meta=dict(classes=task.classes))
+        meta=dict(classes=task.classes),
+        **_wholes_of(task, rows))
     sums = metric.unit_stats(predictions).sum(0)
     return np.nan_to_num(metric.reduce(sums))
 
@@ -131,9 +133,9 @@ def default_note(choices):
 
 # %% ../nbs/14_protocols.ipynb #eaa2e9f0
 def units_to_fit(task):
-    "The unit of each row to fit, which is left out or kept as a whole; None where every row is its own."
-    if not task.kind.whole_units: return None
-    return task.unit[fit_rows(task)]
+    "The declared group or the unit of each row to fit, which is left out or kept as a whole; None where every row is its own."
+    is_by_row = task.group is None and not task.kind.whole_units
+    return None if is_by_row else task.groups[fit_rows(task)]
 
 # %% ../nbs/14_protocols.ipynb #36e7c521
 def values_at(features, values, rows):
@@ -240,7 +242,7 @@ def _most_left_out(x, groups):
     most, noun = 1, 'examples'
     if groups is not None:
         _, counts = np.unique(groups, return_counts=True)
-        most, noun = counts.max(), 'sentences'
+        most, noun = counts.max(), 'groups or sentences'
     if most < len(x): return most
     raise ValueError(
         f"None of the {len(x)} rows is left to be a neighbour: "
@@ -276,6 +278,7 @@ def vote(labels, n_classes):
 # %% ../nbs/14_protocols.ipynb #7523f4d6
 KS = (1, 3, 5, 10, 20, 50)
 NO_CHOICE = 'default: one label per class leaves nothing to choose by'
+TOO_FEW_GROUPS = 'default: too few groups to choose by'
 
 # %% ../nbs/14_protocols.ipynb #65b61881
 def most_neighbours(y, groups=None):
@@ -302,7 +305,7 @@ def choose_k(
     n_train, # the first `n_train` rows are train, the rest valid; n: leave one out
     n_classes, # number of classes
     *,
-    groups=None, # (n,) what is left out together; None: each row by itself
+    groups=None, # (n,) what is left out together: declared groups, sentences; None: each row by itself
     judge=None, # labels (m, k) of neighbours -> figure, the rows those of valid or all; None: accuracy
     name='accuracy', # of that figure
 ):
@@ -527,10 +530,14 @@ def log_losses(p, y):
     return -np.log(true)
 
 # %% ../nbs/14_protocols.ipynb #02be7b9e
-def choice_folds(y, n_train, groups=None):
-    "Pairs (rows to fit, rows to judge by); rows from `n_train` are valid. Empty where there is nothing to judge by."
+def choice_folds(y, n_train, groups=None, in_proportion=False):
+    """Pairs (rows to fit, rows to judge by); rows from `n_train` are valid. Empty where there is nothing to judge by.
+
+    in_proportion: folds of groups have classes in proportion as far as groups allow.
+    """
     rows = np.arange(len(y))
     if n_train < len(y): return [(rows[:n_train], rows[n_train:])]
+    if in_proportion: return _known_folds(y, group_folds(y, groups))
     if groups is not None: return _whole_folds(y, groups)
     of_class = pd.Series(y).groupby(y)
     fold = of_class.cumcount() % 5
@@ -541,12 +548,21 @@ def choice_folds(y, n_train, groups=None):
 def _whole_folds(y, groups):
     "Folds that never divide a group."
     _, unit = np.unique(groups, return_inverse=True)
+    return _known_folds(y, PredefinedSplit(unit % 5).split())
+
+def _known_folds(y, pairs):
+    "The pairs (rows to fit, rows to judge by) without rows of classes that are not fitted."
     folds = []
-    for fit, judge in PredefinedSplit(unit % 5).split():
+    for fit, judge in pairs:
         known = np.unique(y[fit])
         judge = judge[np.isin(y[judge], known)]
         if len(known) > 1 and len(judge): folds.append((fit, judge))
     return folds
+
+def group_folds(y, groups):
+    "Pairs (rows to fit, rows to judge by) of folds that divide no declared group, classes in proportion as far as groups allow."
+    fold = whole_folds(y, groups)
+    return [*PredefinedSplit(fold).split()] if fold.any() else []
 
 # %% ../nbs/14_protocols.ipynb #bc38e1a9
 CS = 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, 1., 10., 100., 1e3, 1e4
@@ -617,13 +633,14 @@ def choose_C(
     n_train, # rows of train; n: there is no valid
     n_classes, # number of classes
     *,
-    groups=None, # (n,) the sentence of each word; None: each row by itself
+    groups=None, # (n,) the declared group of each row, or the sentence of each word; None: each row by itself
+    in_proportion=False, # whether folds of groups have classes in proportion, for declared groups
     grid=CS, # strengths, strongest first
     patience=2, # values without improvement that end the walk
 ):
     "The C that does best inside train, the log-loss of each, and how it was chosen."
-    folds = choice_folds(y, n_train, groups)
-    if not folds: return dict(C=1., tried=0, by=NO_CHOICE, boundary=False)
+    folds = choice_folds(y, n_train, groups, in_proportion)
+    if not folds: return dict(C=1., tried=0, by=NO_CHOICE if groups is None else TOO_FEW_GROUPS, boundary=False)
     path = _LogisticPath(x, y, folds, n_classes)
     best, boundary = _search(path, grid, patience)
     return dict(
@@ -703,7 +720,8 @@ def choose_strength(task, x, y):
     return choose_C(
         x, y, len(task.splits['train']), len(task.classes),
         groups=units,
-        patience=5 if units is None else 1)
+        in_proportion=task.group is not None,
+        patience=1 if task.kind.whole_units else 5)
 
 # %% ../nbs/14_protocols.ipynb #6a728f40
 def _probe_notes(choices, facts):
@@ -805,9 +823,11 @@ def choose_ridge(
     *,
     codes:np.ndarray, # (n,) strata of the target, from 0, which folds keep in proportion
     groups:np.ndarray|None=None, # (n,) what no fold divides; None: each row by itself
+    in_proportion:bool=False, # whether folds of groups have strata in proportion, for declared groups
 ) -> dict: # strength, tried, by, boundary, and the squared error of each strength
     "The strength of the penalty that does best inside train."
-    folds = choice_folds(codes, n_train, groups)
+    is_divided = in_proportion and n_train == len(y)
+    folds = group_folds(codes, groups) if is_divided else choice_folds(codes, n_train, groups)
     if not folds:
         by = 'default: too few labels to choose by'
         return dict(strength=1., tried=0, by=by, boundary=False)

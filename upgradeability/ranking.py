@@ -72,10 +72,14 @@ def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1):
 
 # %% ../nbs/18b_ranking.ipynb #fe42a514
 def _cheap_scores(x, y, groups=None, seed=0):
-    "The cross-validated probe with its standard error, and LogME; for targets (n,) or (n, k) variance explained."
+    """The cross-validated probe with its standard error, and LogME; for targets (n,) or (n, k) variance explained.
+
+    groups: (n,) what folds and halves do not divide; None: nothing.
+    """
     with threadpool_limits(1, user_api='blas'):
         if y.ndim == 2 or np.issubdtype(y.dtype, np.floating):
-            r2, se = held_out_r2(x, y.reshape(len(y), -1), groups, seed=seed)
+            n_splits = 5 if groups is None else min(5, len(np.unique(groups)))
+            r2, se = held_out_r2(x, y.reshape(len(y), -1), groups, n_splits=n_splits, seed=seed)
             evidence = logme(x, y) if y.ndim == 1 else np.nan
             return dict(score=r2, se=se, logme=evidence)
         table = transferability(
@@ -85,6 +89,7 @@ def _cheap_scores(x, y, groups=None, seed=0):
             n_null=0,
             n_subsample=10,
             max_rows=None,
+            groups=groups,
             seed=seed)
     probe, evidence = table['value']
     return dict(score=probe, se=table['se'][0], logme=evidence)
@@ -262,6 +267,7 @@ def _step(rung, name, loaded, task, rows, settings):
     targets, groups = f.y, None
     if task.kind.rank_targets is not None:
         targets, groups = task.kind.rank_targets(f, task)
+    if task.group is not None: groups = f.groups
     scores = _cheap_scores(f.x, targets, groups, settings['seed'])
     return dict(
         rung=rung,

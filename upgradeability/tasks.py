@@ -19,7 +19,8 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/03_tasks.ipynb #488e18c5
 from .core import fingerprint, folded_name, unknown
-from .reading import decodable, Reading, reading_html, reading_text
+from .groups import cut_groups, draw_test, draw_whole, group_codes, read_groups, Wholes
+from .reading import decodable, finding, Reading, reading_html, reading_text
 from .kind import Kind, kind_of
 from .media import Inputs, is_numeric, Medium, medium_of
 
@@ -291,6 +292,19 @@ def strata(task):
     "((n,) unit of each row, which is drawn as a whole; (m,) class of each unit, for drawing in proportion)."
     return task.kind.strata(task.y, task.unit)
 
+# %% ../nbs/03_tasks.ipynb #136f6bb7
+def wholes(task):
+    "The declared groups of a task as `Wholes`, which no draw divides; None where none are declared."
+    unit, _ = strata(task)
+    return wholes_of(task.kind, task.group, unit)
+
+def wholes_of(kind, group, unit):
+    "Groups (n,) of rows as `Wholes`, from the unit of each row; None for None."
+    if group is None: return None
+    of_unit = np.zeros(unit.max() + 1, np.int64)
+    of_unit[unit] = group
+    return Wholes(of_unit, kind.has_classes)
+
 # %% ../nbs/03_tasks.ipynb #d7779c7b
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -308,6 +322,7 @@ class Task:
     unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
+    group: np.ndarray|None = None # (n,) declared group of each row, from 0: its patient, its video; None: none is declared
 
     @property
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
@@ -323,8 +338,8 @@ class Task:
 
     @property
     def groups(self) -> np.ndarray|None: # (n,) from 0; None: each row is one
-        "The independent unit of each row."
-        return self.unit
+        "The independent unit of each row: its declared group, else its sentence or user."
+        return self.unit if self.group is None else self.group
 
     def __repr__(self):
         return reading_text(self._summary, self.reading)
@@ -340,16 +355,16 @@ class Task:
         return f"Task({self.name!r}, {self.medium} {self.kind}, {classes}{sizes}, {self.fingerprint})"
 
     def sample(self,
-        n:int|None, # labels (sentences for 'tagging'), train and valid together; None: all
+        n:int|None, # labels (sentences for 'tagging'), train and valid together; of whole groups, at most so many; None: all
         seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
     ) -> Task: # the same test set, fewer labels
-        "The task with `n` labels to learn from; `n_train` of them are the task as it is."
+        "The task with `n` labels to learn from; `n_train` of them are the task as it is. Declared groups stay whole."
         if n is None or _is_whole(n) and n == self.n_train: return self
         unit, stratum = strata(self)
         pool = _units_to_draw(self)
         n_classes = len(np.unique(stratum[pool])) if self.kind.has_classes else 0
         n = _checked_size(n, len(pool), self.n_train, n_classes, self.name)
-        splits = self.splits | _train_and_valid(unit, stratum, pool, seed, n)
+        splits = self.splits | _train_and_valid(unit, stratum, pool, seed, n, wholes(self))
         self.kind.check_labels(self.name, self.y, learned_rows(splits), splits['test'], self.classes)
         origin = self.origin | dict(train='drawn', valid='drawn')
         return replace(self, splits=splits, origin=origin)
@@ -393,14 +408,18 @@ def _rows_of(unit, which):
     rows = [order[start:stop] for start, stop in bounds.T]
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
-def _train_and_valid(unit, stratum, pool, seed, n=None):
-    "The first n units of the pool in nested order, every fifth for choosing, as rows."
-    order = nested_order(stratum[pool], seed)
-    picked = pool[order[:n]]
-    is_valid = split_valid(stratum[picked])
-    train = _rows_of(unit, picked[~is_valid])
-    valid = _rows_of(unit, picked[is_valid])
+def _train_and_valid(unit, stratum, pool, seed, n=None, wholes=None):
+    "The first n units of the pool in nested order, every fifth for choosing, as rows; `wholes`: at most n, in whole groups."
+    if wholes is None: picked = _picked(stratum[pool], seed, n)
+    else: picked = draw_whole(stratum[pool], wholes.of(pool), seed, n, wholes.complete)
+    train, valid = (_rows_of(unit, pool[at]) for at in picked)
     return dict(train=train, valid=valid)
+
+def _picked(stratum, seed, n):
+    "Positions of the first n units in nested order: those for train, and every fifth, for valid."
+    picked = nested_order(stratum, seed)[:n]
+    is_valid = split_valid(stratum[picked])
+    return picked[~is_valid], picked[is_valid]
 
 # %% ../nbs/03_tasks.ipynb #372e5fee
 GRADE = r'[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?' # a name that is a number
@@ -515,6 +534,7 @@ def make_task(
     split_seed:int=0, # draws the splits that are not official
     kind:str|Kind|None=None, # a name in `KINDS`, or a `Kind`; None: classification
     unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: itself
+    groups:Sequence|None=None, # (n,) what rows belong together, such as the patient of each, in any labels; None: nothing is declared
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files
     about:dict|None=None, # what only tasks of this kind have
@@ -531,12 +551,18 @@ def make_task(
     rows = _official_rows(name, splits, n_rows, len(y))
     if 'test' not in rows and unit is None and kind.has_classes:
         _refuse_single(name, y[rows['train']], classes)
-    rows = _drawn(rows, *kind.strata(y, unit), split_seed)
+    group, names, of_groups = _declared(name, kind, groups, y, unit)
+    if group is not None: _refuse_undividable(name, kind, group, names, y, rows, unit, classes)
+    unit_of_row, stratum = kind.strata(y, unit)
+    rows = _drawn(rows, unit_of_row, stratum, split_seed, wholes_of(kind, group, unit_of_row))
     learned = learned_rows(rows)
     kind.check_labels(name, y, learned, rows['test'], classes)
     origin = {split: 'official' if split in splits else 'drawn' for split in rows}
     identity = [inputs.fingerprint, y, rows['test'], np.sort(learned), list(classes)]
     if unit is not None: identity += [kind.name, unit]
+    if group is not None:
+        identity += ['groups', group]
+        of_groups += cut_groups(group, names, rows, origin)
     return Task(
         name=name,
         kind=kind,
@@ -549,7 +575,8 @@ def make_task(
         fingerprint=fingerprint(*identity),
         origin=origin,
         unit=unit,
-        reading=_read_labels(reading, kind, y, rows, classes, origin, are_named),
+        group=group,
+        reading=_read_labels(reading, kind, y, rows, classes, origin, are_named) + of_groups,
         about=about or {})
 
 # %% ../nbs/03_tasks.ipynb #a1819f49
@@ -609,17 +636,18 @@ def _refuse_impossible(rows, n):
     if len(twice):
         raise ValueError(f"Row {int(twice[0])} is named twice in the splits ({len(twice)} such): splits are disjoint.")
 
-def _drawn(rows, unit, stratum, seed):
+def _drawn(rows, unit, stratum, seed, wholes=None):
     "{split: rows}, with those splits drawn that are not official."
     rows = dict(rows)
     if 'test' not in rows:
         pool = np.unique(unit[rows['train']])
-        is_test = split_test(stratum[pool], seed)
+        if wholes is None: is_test = split_test(stratum[pool], seed)
+        else: is_test = draw_test(stratum[pool], wholes.of(pool), seed, complete=wholes.complete)
         rows['train'] = _rows_of(unit, pool[~is_test])
         rows['test'] = _rows_of(unit, pool[is_test])
     if 'valid' not in rows:
         pool = np.unique(unit[rows['train']])
-        rows |= _train_and_valid(unit, stratum, pool, seed)
+        rows |= _train_and_valid(unit, stratum, pool, seed, wholes=wholes)
     return {split: rows[split] for split in SPLITS}
 
 # %% ../nbs/03_tasks.ipynb #d22913fd
@@ -658,6 +686,60 @@ def _twin(name, classes):
         if name not in group: continue
         return f" {' and '.join(_shown(group))} are nearly equal: if they are one class, write them alike."
     return ''
+
+# %% ../nbs/03_tasks.ipynb #dc5c08c9
+def _declared(name, kind, groups, y, unit):
+    "(codes (n,), names, Reading) of declared groups; codes are None where none are declared, or where each row (or unit) is one."
+    if groups is None: return None, [], Reading()
+    if kind.own_groups:
+        raise ValueError(f"{name!r} is of kind {kind}: its rows are grouped by {kind.own_groups} already, so that groups cannot be declared.")
+    codes, names = group_codes(groups, len(y))
+    names = [decodable(group) for group in names]
+    if unit is not None: _refuse_cut_units(codes, names, unit)
+    n_units = len(y) if unit is None else len(np.unique(unit))
+    if len(names) < n_units: return codes, names, read_groups(codes, names)
+    said = f'each of the {n_units:,} {kind.words.tested} is a group of its own, such as {names[0]!r}: nothing is held together'
+    return None, [], finding('groups', said)
+
+def _refuse_cut_units(codes, names, unit):
+    "An error where the rows of a unit are in several groups."
+    first = pd.Series(codes).groupby(unit).transform('first').to_numpy()
+    strange = np.flatnonzero(codes != first)
+    if not len(strange): return
+    row = strange[0]
+    raise ValueError(
+        f"Row {row} is in group {names[codes[row]]!r}, and another row of its unit {unit[row]} in {names[first[row]]!r}: "
+        "a sentence belongs to one group.")
+
+# %% ../nbs/03_tasks.ipynb #317a0595
+LEAST_GROUPS = 3 # so that there is something to test on, to learn from, and to choose by
+
+def _refuse_undividable(name, kind, group, names, y, rows, unit, classes):
+    "An error where groups cannot be told from classes, or are too few to be divided."
+    if len(names) == 1: raise ValueError(f"All rows of {name!r} are in one group, {names[0]!r}: there is nothing to divide.")
+    is_drawn = 'test' not in rows
+    if unit is None and kind.has_classes: _refuse_group_of_class(name, group, names, y, classes, is_drawn)
+    if is_drawn and len(names) < LEAST_GROUPS:
+        raise ValueError(
+            f"{name!r} has {len(names)} groups ({', '.join(map(repr, names))}): to divide it, at least {LEAST_GROUPS} are needed. "
+            "Add groups, or give a test set.")
+
+def _refuse_group_of_class(name, group, names, y, classes, is_drawn):
+    "An error where each class is one group; where test is drawn, also where a class has one group only."
+    pairs = np.unique(np.column_stack([y, group]), axis=0)
+    n_groups = np.bincount(pairs[:, 0], minlength=len(classes))
+    lonely = np.flatnonzero(n_groups == 1)
+    if not len(lonely): return
+    first = lonely[0]
+    only = names[pairs[pairs[:, 0] == first][0, 1]]
+    if len(pairs) == len(names) == len(classes):
+        raise ValueError(
+            f"In {name!r} each class is one group, such as {classes[first]!r} and {only!r}: whoever learns from other groups "
+            "has never seen the class. Name groups that do not follow from the label.")
+    if not is_drawn: return
+    raise ValueError(
+        f"In {name!r} all examples of the class {classes[first]!r} are in one group, {only!r} ({len(lonely)} such classes): "
+        "they cannot be both in train and in test. Add groups, leave the class out, or give a test set.")
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
 def leaked(task):

@@ -14,7 +14,7 @@ __all__ = ['Pair']
 import numpy as np, pandas as pd
 
 # %% ../nbs/07_texts.ipynb #11142c03
-from .core import fingerprint, unknown, import_extra, missing_path
+from .core import fingerprint, Spec, unknown, import_extra, missing_path
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
@@ -277,6 +277,37 @@ def _whole_labels(labels):
     are_whole = all(map(whole.fullmatch, texts))
     return list(map(int, texts)) if are_whole else texts
 
+# %% ../nbs/07_texts.ipynb #4b6a5690
+def group_column(frame, given, label=None):
+    "The column that `?group=` names, or None; an error where it is that of the labels."
+    if given is None: return None
+    column = _column_named(frame, 'group', given)
+    is_label = label is not None and _stripped(label) == _stripped(column)
+    if not is_label: return column
+    raise ValueError(
+        f"The column {column!r} cannot be both the labels and the groups: each class would be one group, and whoever learns "
+        "from other groups has never seen it.")
+
+def without_group(frame, column, text=None):
+    "The table without the column of groups, unless that is named as a column of texts too."
+    if column is None: return frame
+    is_text = text is not None and column in _text_columns(frame, text, None)
+    return frame if is_text else frame.drop(columns=column)
+
+def labels_of_groups(frame, column):
+    "The labels of groups of a table, (n,); None where there is no column of them."
+    return None if column is None else frame[column].tolist()
+
+def read_group_column(column):
+    "The reading of where groups are from."
+    if column is None: return Reading()
+    return Reading().add('groups from', f'the column {column!r}')
+
+def grouped_spec(source, name, group):
+    "The spec of a task, with its groups where some are given."
+    options = {} if group is None else dict(group=group)
+    return str(Spec(source, str(name), options))
+
 # %% ../nbs/07_texts.ipynb #b6c3712c
 def _labels_of(frame, label):
     "The labels of a table without blanks around them, and how many had some."
@@ -313,21 +344,24 @@ def unordered(labels):
     return labels, None
 
 def text_task(
-    name, frames, *, text=None, label=None, kind=None, called='labels', in_order=unordered, split_seed=0,
+    name, frames, *, text=None, label=None, group=None, kind=None, called='labels', in_order=unordered, split_seed=0,
     reading=Reading(),
 ):
     """A task from {split: data frame}, or from {'': data frame} that is split.
 
     text: the column of the texts, or two for pairs, as a list or with a comma between; None: found.
     label: the column of the labels; None: found.
+    group: the column that says which rows belong together; None: each row is by itself.
     called: how the reading calls the labels.
     in_order: labels -> (labels, names of the classes in order, or None).
     """
     frame = _joined(frames)
     if frame.empty: raise ValueError(f"{name!r} has no rows.")
-    columns, column = _columns(frame, text, label)
+    group = group_column(frame, group, label)
+    offered = without_group(frame, group, text)
+    columns, column = _columns(offered, text, label)
     is_given = None not in (text, label)
-    reading += _read_columns(frame, columns, column, is_given, called)
+    reading += _read_columns(offered, columns, column, is_given, called) + read_group_column(group)
     frames, unlabelled = _labelled(frames, column)
     frame = _joined(frames)
     labels, n_stripped = _labels_of(frame, column)
@@ -337,7 +371,7 @@ def text_task(
     texts = _texts(frame, columns)
     reading += _read_examples(texts, labels)
     return make_task(
-        name, text_inputs(texts), labels, rows_of_splits(frames),
+        name, text_inputs(texts), labels, rows_of_splits(frames), groups=labels_of_groups(frame, group),
         medium='text', classes=classes, split_seed=split_seed, kind=kind, reading=reading)
 
 # %% ../nbs/07_texts.ipynb #401ead46
@@ -378,11 +412,14 @@ def _load_csv(
     root=None,
     text:str|list|None=None,
     label:str|None=None,
+    group:str|None=None,
     encoding:str='utf-8',
     header:str|None=None,
 ):
     frames, reading = table_frames(name, encoding, header)
-    return text_task(f'csv:{name}', frames, text=text, label=label, split_seed=split_seed, reading=reading)
+    return text_task(
+        grouped_spec('csv', name, group), frames,
+        text=text, label=label, group=group, split_seed=split_seed, reading=reading)
 
 def table_frames(name, encoding, header):
     "({split: data frame}, Reading) of a file, or of a folder with a file for each split."
@@ -400,9 +437,12 @@ def _load_hf_set(
     root=None,
     text:str|list|None=None,
     label:str|None=None,
+    group:str|None=None,
 ):
     frames, reading = set_frames(name)
-    return text_task(f'hf:{name}', frames, text=text, label=label, split_seed=split_seed, reading=reading)
+    return text_task(
+        grouped_spec('hf', name, group), frames,
+        text=text, label=label, group=group, split_seed=split_seed, reading=reading)
 
 def set_frames(name):
     "({split: data frame}, Reading) of a set of the library `datasets`."

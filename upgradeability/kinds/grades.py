@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 from .classification import KIND as CLASSIFICATION
 from ..metrics import METRICS, Metric, mean_stats, per_unit, ratio
 from ..tasks import grade_values, read_test_labels, BLANKS
-from ..texts import set_frames, table_frames, text_task
+from ..texts import grouped_spec, set_frames, table_frames, text_task
 
 # %% ../../nbs/kinds/grades.ipynb #8cb13818
 def _grades(labels, order):
@@ -55,19 +55,21 @@ def _graded_task(spec, frames, reading, grades, **options):
         in_order=partial(_grades, order=grades), **options)
 
 def load_graded_table(
-    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, encoding:str='utf-8', header:str|None=None,
-    split_seed=0, root=None,
+    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, group:str|None=None, encoding:str='utf-8',
+    header:str|None=None, split_seed=0, root=None,
 ):
     "The task of `csv:PATH?grades=…`."
     frames, reading = table_frames(name, encoding, header)
-    return _graded_task(f'csv:{name}', frames, reading, grades, text=text, label=label, split_seed=split_seed)
+    spec = grouped_spec('csv', name, group)
+    return _graded_task(spec, frames, reading, grades, text=text, label=label, group=group, split_seed=split_seed)
 
 def load_graded_set(
-    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, split_seed=0, root=None,
+    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, group:str|None=None, split_seed=0, root=None,
 ):
     "The task of `hf:NAME?grades=…`."
     frames, reading = set_frames(name)
-    return _graded_task(f'hf:{name}', frames, reading, grades, text=text, label=label, split_seed=split_seed)
+    spec = grouped_spec('hf', name, group)
+    return _graded_task(spec, frames, reading, grades, text=text, label=label, group=group, split_seed=split_seed)
 
 READERS = {('csv', 'grades'): load_graded_table, ('hf', 'grades'): load_graded_set}
 

@@ -212,7 +212,7 @@ def _best_to_worst(test, n):
 def _last_items(task, user, n):
     "The last items of a user's history, the latest first."
     rows = fit_rows(task)
-    rows = np.sort(rows[task.groups[rows] == user])[::-1]
+    rows = np.sort(rows[task.unit[rows] == user])[::-1]
     return task.y[rows[:n]]
 
 # %% ../../nbs/kinds/recommendation.ipynb #49a604e8
@@ -310,6 +310,7 @@ KIND = Kind(
     judge='ndcg@10',
     strata=_interactions,
     has_classes=False,
+    own_groups='users',
     inputs_of=_item_of,
     protocols=_recommenders,
     all_inputs=True,

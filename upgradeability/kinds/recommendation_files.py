@@ -841,10 +841,13 @@ def load_interactions(
     header:str|None=None, # 'none': the interactions have none, columns are 0, 1, …; 'first': they have; None: checked
     items_header:str|None=None, # the same of the items; None: by their looks where header='none', else checked
     dayfirst:bool|None=None, # dates begin with the day (True) or the month (False); None: as all values say
+    group:str|None=None, # refused: users are the groups of interactions
     split_seed:int=0, # draws what time does not decide
     root:str|Path|None=None, # not used: nothing is downloaded
 ) -> Task: # of kind 'recommendation'
     "A recommendation task from files."
+    if group is not None:
+        raise ValueError(f"?group={group}: interactions are grouped by users already, who are tested as a whole. Name their column by ?user=.")
     path = interactions_file(name)
     columns = dict(user=user, item=item, rating=rating, timestamp=timestamp, min_rating=min_rating)
     of_file = dict(encoding=encoding, header=header)

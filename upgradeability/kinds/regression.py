@@ -18,7 +18,7 @@ from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
 from ..protocols import (
-    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, values_at)
+    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit, values_at)
 from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
@@ -26,9 +26,11 @@ from ..reading import Reading, finding
 from ..media import array_inputs
 from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
-from ..folders import picture_files, picture_reading, picture_endings
+from ..folders import groups_below, picture_files, picture_reading, picture_endings
 from ..tables import read_table
-from ..texts import text_task, rows_of_splits, set_frames, table_frames, NAMES, look_like_texts
+from ..texts import (
+    group_column, grouped_spec, labels_of_groups, look_like_texts, NAMES, read_group_column, rows_of_splits, set_frames,
+    table_frames, text_task, without_group)
 from ..core import unknown, missing_path
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
@@ -147,34 +149,36 @@ def _features_of(frame, columns):
 
 # %% ../../nbs/kinds/regression.ipynb #a9bd5b1e
 def load_target_table(
-    name, *, target:str, text:str|list|None=None, features:str|list|None=None, encoding:str='utf-8', header:str|None=None,
-    split_seed=0, root=None,
+    name, *, target:str, text:str|list|None=None, features:str|list|None=None, group:str|None=None, encoding:str='utf-8',
+    header:str|None=None, split_seed=0, root=None,
 ):
     "The task of `csv:PATH?target=…`: texts where there are some, else rows of numbers."
-    spec = f'csv:{name}'
+    spec = grouped_spec('csv', name, group)
     frames, reading = table_frames(name, encoding, header)
     frame = pd.concat(frames.values(), ignore_index=True)
     _check_column(target, frame.columns, repr(spec))
-    if frame.shape[1] == 1:
+    of_group = group_column(frame, group, target)
+    offered = without_group(frame, of_group, text)
+    if offered.shape[1] == 1:
         raise ValueError(f"{spec!r} has no column beside the target {target!r}: there is nothing to predict it from.")
-    columns, said = _feature_columns(frame, target)
+    columns, said = _feature_columns(offered, target)
     if features is not None: columns, said = _named_features(frame, features, repr(spec)), Reading()
-    elif text is not None or any(are_read_as_texts(frame, c) for c in frame.columns.drop(target)): columns = []
+    elif text is not None or any(are_read_as_texts(offered, c) for c in offered.columns.drop(target)): columns = []
     if not columns:
         return text_task(
-            spec, frames, text=text, label=target, kind='regression', called='targets',
+            spec, frames, text=text, label=target, group=group, kind='regression', called='targets',
             split_seed=split_seed, reading=reading)
-    reading = reading.add('columns used', {'features': columns, 'target': target}) + said
+    reading = reading.add('columns used', {'features': columns, 'target': target}) + said + read_group_column(of_group)
     inputs = array_inputs(_features_of(frame, columns))
     return make_task(
         spec, inputs, frame[target].tolist(), rows_of_splits(frames),
-        medium='array', kind='regression', split_seed=split_seed, reading=reading)
+        groups=labels_of_groups(frame, of_group), medium='array', kind='regression', split_seed=split_seed, reading=reading)
 
-def load_target_set(name, *, target:str, text:str|list|None=None, split_seed=0, root=None):
+def load_target_set(name, *, target:str, text:str|list|None=None, group:str|None=None, split_seed=0, root=None):
     "The task of `hf:NAME?target=…`."
     frames, reading = set_frames(name)
     return text_task(
-        f'hf:{name}', frames, text=text, label=target, kind='regression', called='targets',
+        grouped_spec('hf', name, group), frames, text=text, label=target, group=group, kind='regression', called='targets',
         split_seed=split_seed, reading=reading)
 
 def _check_column(name, columns, place):
@@ -194,8 +198,8 @@ def _metadata_files(folder):
     settled, reading = settle_splits(named_splits(names, place), place)
     return {split: folder/name/'metadata.csv' for split, name in settled.items()}, reading
 
-def _read_metadata(path, target):
-    "(paths of pictures, targets, Reading) of a metadata.csv; rows without a target are left out."
+def _read_metadata(path, target, group=None):
+    "(paths of pictures, rows, Reading) of a metadata.csv; rows without a target are left out."
     table = read_table(path)
     place = repr(f'{path.parent.name}/{path.name}')
     for column in ('file_name', target): _check_column(column, table.frame.columns, place)
@@ -209,7 +213,7 @@ def _read_metadata(path, target):
             f"file_name is a path below {path.parent.name!r}.")
     n_left = int((~has_target).sum())
     if n_left: reading = reading.add('rows without target', f'{n_left:,} rows of {place} are left out', 'finding')
-    return files, frame[target].tolist(), reading
+    return files, frame, reading
 
 # %% ../../nbs/kinds/regression.ipynb #4fbdf54f
 def _unlisted_pictures(folder, files):
@@ -218,24 +222,35 @@ def _unlisted_pictures(folder, files):
     found = [p for p in sorted(folder.rglob('*')) if p.suffix.lower() in picture_endings() and p not in listed]
     return [p.relative_to(folder).as_posix() for p in found if p.is_file()]
 
-def load_target_folder(name, *, target:str, split_seed=0, root=None):
+def load_target_folder(name, *, target:str, group:str|None=None, split_seed=0, root=None):
     "The task of `folder:PATH?target=…`."
     folder = Path(name).expanduser()
     if not folder.is_dir(): raise missing_path('folder', folder)
     tables, reading = _metadata_files(folder)
-    files, targets, splits = [], [], {}
+    files, frames, splits = [], [], {}
     for split, path in tables.items():
-        more, values, of_table = _read_metadata(path, target)
+        more, rows, of_table = _read_metadata(path, target)
         if split: splits[split] = range(len(files), len(files) + len(more))
-        files, targets, reading = [*files, *more], [*targets, *values], reading + of_table
+        files, reading = [*files, *more], reading + of_table
+        frames.append(rows)
+    frame = pd.concat(frames, ignore_index=True)
+    targets = frame[target].tolist()
+    groups, of_groups = _folder_groups(group, frame, files, folder, target)
     inputs = picture_files(files)
     unlisted = _unlisted_pictures(folder, files)
     if unlisted: reading += finding('pictures not used', f'{len(unlisted):,} that no metadata.csv names, such as {unlisted[0]!r}')
     reading = reading.add('columns used', {'pictures': 'file_name', 'target': target})
     reading = reading.add('first example', f'{files[0].name} is {targets[0]}')
     return make_task(
-        f'folder:{name}', inputs, targets, splits, kind='regression', split_seed=split_seed,
-        reading=reading + picture_reading(inputs, folder))
+        grouped_spec('folder', name, group), inputs, targets, splits, groups=groups, kind='regression', split_seed=split_seed,
+        reading=reading + of_groups + picture_reading(inputs, folder))
+
+def _folder_groups(group, frame, files, folder, target):
+    "(labels of groups or None, Reading) of `?group=`: a column of the metadata, else a rule for the paths of pictures."
+    is_rule = group is not None and (group.startswith('level:') or '(' in group)
+    if is_rule and group not in frame.columns: return groups_below(group, files, folder)
+    column = group_column(frame, group, target)
+    return labels_of_groups(frame, column), read_group_column(column)
 
 # %% ../../nbs/kinds/regression.ipynb #031c13f9
 READERS = {
@@ -288,12 +303,14 @@ def mean_target(backbone, task, features, *, seed=0):
     return predictions_of(task, *answers)
 
 # %% ../../nbs/kinds/regression.ipynb #80535736
-def choose_k(x, y, n_train):
-    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train."
+def choose_k(x, y, n_train, groups=None):
+    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train; groups (n,) are left out as a whole."
     has_valid = n_train < len(x)
-    most = n_train if has_valid else n_train - 1
+    left_out = 1 if groups is None else int(np.unique(groups, return_counts=True)[1].max())
+    most = n_train if has_valid else n_train - left_out
     ks = [k for k in KS if k <= most] or [1]
-    found = neighbours(x[:n_train], x[n_train:] if has_valid else None, max(ks))
+    if has_valid: found = neighbours(x[:n_train], x[n_train:], max(ks))
+    else: found = neighbours(x, None, max(ks), groups=groups)
     true = y[n_train:] if has_valid else y
     errors = {}
     for k in ks:
@@ -306,10 +323,11 @@ def choose_k(x, y, n_train):
 def knn(backbone, task, features, *, seed=0):
     "The mean target of the k nearest neighbours by cosine; on train, the example itself is left out."
     x, x_test, y = arrays_of(features(backbone), task)
-    choices = choose_k(x, y, len(task.splits['train']))
+    units = units_to_fit(task)
+    choices = choose_k(x, y, len(task.splits['train']), units)
     answers = []
     for queries in (None, x_test):
-        nearest = neighbours(x, queries, choices['k'])
+        nearest = neighbours(x, queries, choices['k'], groups=units)
         answers.append((y[nearest].mean(1), None))
     return predictions_of(task, *answers, choices=choices, in_sample=False)
 
@@ -318,7 +336,9 @@ def linear_probe(backbone, task, features, *, seed=0):
     "Ridge regression on frozen, standardised features."
     x, x_test, y = arrays_of(features(backbone), task)
     _, codes = target_strata(y)
-    choices = choose_ridge(x, y, len(task.splits['train']), codes=codes)
+    choices = choose_ridge(
+        x, y, len(task.splits['train']), codes=codes,
+        groups=units_to_fit(task), in_proportion=task.group is not None)
     probe = fit_ridge(x, y, choices['strength'])
     notes = []
     if choices['boundary']:

@@ -56,17 +56,20 @@ def _valid_tags(task, rows, pred, scores):
     return tags, [note]
 
 # %% ../../nbs/kinds/tagging.ipynb #c17d5cca
+def sentence_of_word(p):
+    "(n,) the sentence of each word of predictions; None where it is not known."
+    return p.groups if p.unit is None else p.unit
+
 def spans_of(p):
     "True and predicted entities, (m, 3) each: first word, one past the last, type; and the rows of the words in order."
-    tags = p.meta.get('classes')
-    if p.groups is None or tags is None:
+    tags, sentence = p.meta.get('classes'), sentence_of_word(p)
+    if sentence is None or tags is None:
         raise ValueError(
             "Entities are found in sentences: these predictions lack `groups` (the sentence of each word) "
             "or the tags in meta['classes']. For tasks that are not about entities choose accuracy or macro_f1.")
-    order = np.lexsort((p.ids, p.groups))
-    groups = p.groups[order]
+    order = np.lexsort((p.ids, sentence))
     true, predicted = (
-        find_spans(codes[order], groups, tags)
+        find_spans(codes[order], sentence[order], tags)
         for codes in (p.y, p.pred)
     )
     return true, predicted, order
@@ -316,9 +319,9 @@ def entity_mistakes(test):
 def _within(test, order, spans):
     "Sentence of each span (m,), and its first word and the end counted within the sentence."
     start, stop, _ = spans.T
-    groups = test.groups[order]
-    sentence = groups[start]
-    first = np.searchsorted(groups, sentence)
+    of_word = sentence_of_word(test)[order]
+    sentence = of_word[start]
+    first = np.searchsorted(of_word, sentence)
     return sentence, start - first, stop - first
 
 def _span_confidence(test, order, spans):
@@ -530,7 +533,7 @@ def plot_sentences(
 
 def _spans_in(test, sentence):
     "(start, stop, type) of the true and of the predicted entities of a sentence."
-    test = test.take(test.groups == sentence)
+    test = test.take(sentence_of_word(test) == sentence)
     types = _types_of(test)
     true, predicted, _ = spans_of(test)
     return [
