@@ -183,8 +183,8 @@ def _checked_lists(p, n):
         scores=hits.astype(np.float32))
 
 # %% ../nbs/13_metrics.ipynb #071d049f
-def _checked_units(ids, groups):
-    "Ids and groups as (n,) arrays, or an error that says what is wrong."
+def _checked_units(ids, groups, unit=None):
+    "Ids, groups and units as (n,) arrays, or an error that says what is wrong."
     ids = np.asarray(ids)
     if ids.ndim != 1:
         raise ValueError(f"`ids` must be one id per example, shape (n,); got shape {ids.shape}.")
@@ -192,16 +192,18 @@ def _checked_units(ids, groups):
     repeats = n - len(np.unique(ids))
     if repeats:
         raise ValueError(f"`ids` must differ from each other; {repeats} of {n} are repeats.")
-    if groups is not None:
-        groups = np.asarray(groups)
-        if groups.shape != (n,):
-            raise ValueError(f"`groups` must have shape ({n},); got {groups.shape}.")
-    return dict(ids=ids, groups=groups)
+    whole = dict(groups=groups, unit=unit)
+    for name, values in whole.items():
+        if values is None: continue
+        whole[name] = np.asarray(values)
+        if whole[name].shape != (n,):
+            raise ValueError(f"`{name}` must have shape ({n},); got {whole[name].shape}.")
+    return dict(ids=ids, **whole)
 
 # %% ../nbs/13_metrics.ipynb #db2ff22c
 def _checked_fields(p):
     "The fields of predictions as arrays, after every check."
-    units = _checked_units(p.ids, p.groups)
+    units = _checked_units(p.ids, p.groups, p.unit)
     n = len(units['ids'])
     if np.ndim(p.pred) == 2:
         return units | _checked_lists(p, n)
@@ -221,6 +223,7 @@ class Predictions:
     pred: np.ndarray # (n,) predicted class codes; or (n, K) item codes, the best first, -1 where a list has ended
     scores: np.ndarray|TopScores|None = None # (n, C) class probabilities; for lists (n, K) hits, 1 or 0
     groups: np.ndarray|None = None # (n,) the independent unit of each row; None: every row is its own
+    unit: np.ndarray|None = field(default=None, kw_only=True) # (n,) the sentence of each word, where `groups` are declared ones
     split: str = 'test' # 'train' or 'test'
     meta: dict = field(default_factory=dict) # `classes` (names by code), `metric`, and what a protocol chose
 
@@ -272,6 +275,7 @@ class Predictions:
             pred=self.pred[rows],
             scores=pick(self.scores),
             groups=pick(self.groups),
+            unit=pick(self.unit),
         )
 
 # %% ../nbs/13_metrics.ipynb #39ad0e0b
@@ -287,6 +291,8 @@ class Metric:
     own: Callable|None = None # sums (n, k) -> (n,) what each unit contributes; None: `reduce`, which works for one unit
     label: str = '' # for axes and verdicts; '': the name
     reads: str = 'classes' # what it is computed from: 'classes', 'lists' of items or 'values'
+    limits: Callable|None = None # Predictions -> (worst, best) possible value, infinite where there is none
+    of_units: bool = False # True where the rows of a unit are read together, as those of a sentence
 
 # %% ../nbs/13_metrics.ipynb #04e26190
 def per_unit(
