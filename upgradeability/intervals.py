@@ -188,7 +188,7 @@ def _slopes(metric, totals, steps):
         down = metric.reduce(totals[..., None, :] - moves)
     return np.nan_to_num((up - down) / (2 * steps), posinf=0., neginf=0.)
 
-# %% ../nbs/13b_intervals.ipynb #b2be29bc
+# %% ../nbs/13b_intervals.ipynb #0101a4be
 def _influences(metric, table):
     "By how much each unit moves the figure, to first order, (n_units,)."
     slopes = _slopes(metric, table.sum(0), _steps(table))
@@ -199,10 +199,11 @@ def _sampling_variance(metric, table, n_boot, seed):
     "The variance of the figure over newly drawn units."
     n = table.shape[0]
     if n < 2: return 0.
-    if table.shape[1] <= FEW_TOTALS:
-        spread = (_influences(metric, table)**2).sum()
-    else:
+    if table.shape[1] > FEW_TOTALS:
         spread = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
+    else:
+        squares = _influences(metric, table)**2
+        spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
     return float(spread * n / (n - 1))
 
 # %% ../nbs/13b_intervals.ipynb #45542a7f
@@ -253,7 +254,7 @@ def _student_quantile(level, degrees):
     "Half the width of a Student interval in standard errors."
     return special.stdtrit(degrees, _upper_share(level))
 
-# %% ../nbs/13b_intervals.ipynb #929109e2
+# %% ../nbs/13b_intervals.ipynb #891a0652
 FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
 
 def _ceiling(metric, p, table, shares, sizes):
@@ -263,7 +264,7 @@ def _ceiling(metric, p, table, shares, sizes):
     n = min(effective_number(sizes), _informative(table)) if has_few else n_rows
     if metric.by_class:
         return _class_ceiling(p.y, p.y == p.pred, n)
-    is_yes_or_no = metric.reduce is ratio and (table.data % 1 == 0).all()
+    is_yes_or_no = metric.fraction and metric.reduce is ratio and (table.data % 1 == 0).all()
     return n if has_few or is_yes_or_no else np.inf
 
 def _effective_units(metric, p, table, share, n_boot, seed):
@@ -423,6 +424,78 @@ def few_units(p, at_least=5):
     return (
         f"Fewer than {at_least} independent units in {len(few)} of {len(names)} classes ({', '.join(shown)}): "
         "intervals of figures that weigh all classes alike may be too narrow.")
+
+# %% ../nbs/13b_intervals.ipynb #087c47ba
+def absent_classes(p):
+    "The names of the classes without a true example."
+    names = class_names(p)
+    return [name for code, name in enumerate(names) if not (p.y == code).any()]
+
+def all_class_bounds(p, metric):
+    "Between what the mean over all classes lies (low, high), whatever the absent ones would give."
+    n, n_absent = len(class_names(p)), len(absent_classes(p))
+    counted = np.union1d(p.y, p.pred) if metric.name == 'macro_f1' else np.unique(p.y)
+    found = score(p, metric, n_boot=500)
+    share = len(counted) / n
+    return share * found.low, min(1., share * found.high + n_absent / n)
+
+# %% ../nbs/13b_intervals.ipynb #d8eafcc0
+def _shortened(names, most=8):
+    "Some names as text."
+    shown = list(names[:most]) + ['…'] * (len(names) > most)
+    return ', '.join(shown)
+
+def _absence(p, metric):
+    "A sentence about classes without a test example, for means over classes; else None."
+    if not metric.by_class: return None
+    absent, n = absent_classes(p), len(class_names(p))
+    if not absent: return None
+    low, high = all_class_bounds(p, metric)
+    return (
+        f"No {p.split} example of {len(absent)} of {n} classes ({_shortened(absent)}): {metric.name} is the mean over the "
+        f"others. Over all {n} classes it is between {low:.3f} and {high:.3f}.")
+
+# %% ../nbs/13b_intervals.ipynb #cd9d68be
+def _unit_words(p):
+    "What the independent units of predictions are called: groups where declared, else the units of the kind."
+    return 'groups' if has_declared_groups(p) else p.kind.words.tested
+
+def _few_groups(p):
+    "A sentence about few effective groups, or None where there are enough."
+    sizes = unit_sizes(p)
+    effective = effective_number(sizes)
+    if len(sizes) == len(p) or effective >= 2 * FEWEST_GROUPS: return None
+    weigh = f"The {len(sizes)} {_unit_words(p)} weigh as much as {effective:.1f} of equal size"
+    if effective >= FEWEST_GROUPS:
+        return f"{weigh}: intervals from so few may be too narrow."
+    return f"{weigh}: no interval is given below {FEWEST_GROUPS}, since so few do not show how much they differ."
+
+def _dominating_group(p):
+    "A sentence about a group with over half of the rows, or None."
+    sizes = unit_sizes(p)
+    largest = sizes.max() / sizes.sum()
+    if len(sizes) == len(p) or largest <= .5: return None
+    return f"One of the {len(sizes)} {_unit_words(p)} has {100 * largest:.0f} % of the rows: the figure is mostly about that one."
+
+# %% ../nbs/13b_intervals.ipynb #4cb17e74
+def _few_large_values(p, metric):
+    "A sentence about a loss that depends on few units, or None."
+    if metric.fraction or np.isfinite(_limits(metric, p)).all(): return None
+    [table] = unit_tables(metric, p)
+    if table.shape[1] > FEW_TOTALS: return None
+    moves = abs(_influences(metric, table))
+    if moves.max() <= 1e-12:
+        return f"All {p.split} examples have the same {metric.label or metric.name}: its interval has no width, which shows too few cases, not certainty."
+    effective, largest = effective_number(moves), (moves**2).max() / (moves**2).sum()
+    if effective >= 10 and largest <= .4: return None
+    return f"{metric.label or metric.name} depends on few large values (as on {effective:.0f} equal ones): its interval may be too narrow."
+
+# %% ../nbs/13b_intervals.ipynb #0a4f2731
+def cautions(predictions, metric):
+    "What a reader should know about the interval of a figure: a list of sentences."
+    p, metric = predictions, find_metric(metric)
+    found = few_units(p), _absence(p, metric), _few_groups(p), _dominating_group(p), _few_large_values(p, metric)
+    return [sentence for sentence in found if sentence]
 
 # %% ../nbs/13b_intervals.ipynb #52d53fe7
 def _square_and_add(a, b):
