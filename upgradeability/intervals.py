@@ -280,7 +280,7 @@ def _effective_units(metric, p, table, share, n_boot, seed):
     degrees = _degrees_of_freedom(sizes, sizes.sum() / n)
     return min(n, ceiling), degrees
 
-# %% ../nbs/13b_intervals.ipynb #c2491899
+# %% ../nbs/13b_intervals.ipynb #96c597f9
 def _are_yes_or_no(means):
     "Whether each unit is right or wrong, so that Wilson's interval holds as it is."
     return means is not None and np.isin(means, (0, 1)).all()
@@ -300,7 +300,7 @@ def _wilson_effective(metric, p, table, level, n_boot, seed):
     narrower = _normal_quantile(level) / _student_quantile(level, degrees)
     ends = wilson(share, n * narrower**2, level)
     low, high = sorted(best - end * (best - worst) for end in ends)
-    return low, high, n
+    return min(low, value), max(high, value), n
 
 # %% ../nbs/13b_intervals.ipynb #dabf8bc4
 def _with_products(table):
