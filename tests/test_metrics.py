@@ -293,6 +293,7 @@ def test_extreme_sets_give_sensible_figures(metric, n, y, pred):
     p = Predictions(np.arange(n), np.full(n, y), np.full(n, pred), scores)
     s = score(p, metric)
     if METRICS[metric].fraction: assert s.value == (y == pred) and 0 <= s.low <= s.value <= s.high <= 1 and s.high - s.low > 1 / (2 * n)
+    elif METRICS[metric].limits: assert s.low <= s.value <= s.high and s.high - s.low > 1 / (2 * n) # the errors' share of their range
     else: assert np.isnan(s.low) if n == 1 else np.isclose(s.low, s.high)
     same = compare(p, p, metric, margin=.5)
     assert same.p_value == 1 and same.difference.value == 0 and same.negative_flips == same.positive_flips == 0

@@ -4,7 +4,7 @@
 
 # %% ../nbs/13b_intervals.ipynb #bd4b11db
 from __future__ import annotations
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 # %% auto #0
@@ -17,8 +17,9 @@ from scipy import sparse, special
 from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
-from .metrics import (
-    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, ratio, unit_tables)
+from upgradeability.metrics import (
+    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, per_unit, ratio,
+    unit_tables)
 
 # %% ../nbs/13b_intervals.ipynb #74dc2c92
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Score:
     high: float # upper end
     level: float # confidence level, .95 unless told
     n_units: int # number of independent units; of two separate sets, the smaller
+    n_effective: float = np.nan # effective number of independent units behind the interval
+    widening: float = 1. # how many times wider the interval is than if the examples were independent
 
     def __float__(self):
         return float(self.value)
@@ -157,17 +160,51 @@ def _informative(*tables):
     return int((sums > 0).sum())
 
 # %% ../nbs/13b_intervals.ipynb #02a0cb3c
-def _ceiling(metric, p, table):
-    "The largest believable effective number of units behind a fraction."
-    n = _informative(table)
-    if metric.by_class:
-        return _class_ceiling(p.y, p.y == p.pred, n)
-    if len(p) <= table.shape[0]:
-        return n
-    own = _unit_values(metric, table)
-    imperfect = (own < 1).sum()
-    not_hopeless = (own > 0).sum()
-    return len(p) if min(imperfect, not_hopeless) >= 5 else n
+def effective_number(sizes):
+    "The number of equal parts that weigh as much as parts of these sizes: (Σm)² / Σm²."
+    sizes = np.asarray(sizes, float)
+    squares = (sizes**2).sum()
+    return float(sizes.sum()**2 / squares) if squares else 0.
+
+def unit_sizes(p):
+    "The number of rows of each independent unit, (n_units,)."
+    if p.groups is None: return np.ones(len(p))
+    _, sizes = np.unique(p.groups, return_counts=True)
+    return sizes.astype(float)
+
+# %% ../nbs/13b_intervals.ipynb #19d7c2e4
+FEW_TOTALS = 8 # up to this number of columns a metric is linearised, above it is resampled
+
+def _steps(table):
+    "A small step of each total, (k,)."
+    largest = abs(table).max(0).toarray().ravel()
+    return np.where(largest > 0, .01 * largest, 1.)
+
+def _slopes(metric, totals, steps):
+    "How fast the metric changes with each of its totals (..., k)."
+    moves = np.diag(steps)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        up = metric.reduce(totals[..., None, :] + moves)
+        down = metric.reduce(totals[..., None, :] - moves)
+    return np.nan_to_num((up - down) / (2 * steps), posinf=0., neginf=0.)
+
+# %% ../nbs/13b_intervals.ipynb #0101a4be
+def _influences(metric, table):
+    "By how much each unit moves the figure, to first order, (n_units,)."
+    slopes = _slopes(metric, table.sum(0), _steps(table))
+    moves = table @ slopes
+    return moves - moves.mean()
+
+def _sampling_variance(metric, table, n_boot, seed):
+    "The variance of the figure over newly drawn units."
+    n = table.shape[0]
+    if n < 2: return 0.
+    if table.shape[1] > FEW_TOTALS:
+        spread = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
+    else:
+        squares = _influences(metric, table)**2
+        spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
+    return float(spread * n / (n - 1))
 
 # %% ../nbs/13b_intervals.ipynb #45542a7f
 def _unit_means(metric, table):
@@ -181,19 +218,131 @@ def _value(metric, table):
     "The metric of a table of unit sums."
     return float(metric.reduce(table.sum(0)))
 
+def _limits(metric, p):
+    "The worst and the best possible value of a metric."
+    if metric.fraction: return 0., 1.
+    if metric.limits is not None: return metric.limits(p)
+    return np.nan, np.nan
+
+# %% ../nbs/13b_intervals.ipynb #5c7ee5bb
+def _error_shares(metric, p, table):
+    "Each unit's share of the largest possible error, (n_units,); a mean over classes counts rows."
+    if metric.by_class:
+        wrong = per_unit(p, (p.y != p.pred)[:, None])
+        return wrong.toarray()[:, 0] / unit_sizes(p)
+    worst, best = _limits(metric, p)
+    shares = (best - _unit_values(metric, table)) / (best - worst)
+    return np.clip(np.nan_to_num(shares), 0, 1)
+
+def _evidence(shares, sizes):
+    "The effective number of units that the errors come from, or the successes, whichever is smaller."
+    errors = effective_number(shares * sizes)
+    successes = effective_number((1 - shares) * sizes)
+    return min(errors, successes)
+
+# %% ../nbs/13b_intervals.ipynb #1995d549
+def _degrees_of_freedom(sizes, design_effect):
+    "The degrees of freedom of a variance between units of these sizes."
+    most = (sizes**2).sum() / sizes.sum() # the design effect where the rows of a unit all agree
+    correlation = 0.
+    if most > 1:
+        correlation = np.clip((design_effect - 1) / (most - 1), 0, 1)
+    weights = correlation * sizes**2 + (1 - correlation) * sizes
+    return max(1., effective_number(weights) - 1)
+
+def _student_quantile(level, degrees):
+    "Half the width of a Student interval in standard errors."
+    return special.stdtrit(degrees, _upper_share(level))
+
+# %% ../nbs/13b_intervals.ipynb #891a0652
+FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
+
+def _ceiling(metric, p, table, shares, sizes):
+    "The largest believable effective number of units; infinite where the data show enough errors."
+    n_rows = sizes.sum()
+    has_few = _evidence(shares, sizes) < FEW_ERRORS
+    n = min(effective_number(sizes), _informative(table)) if has_few else n_rows
+    if metric.by_class:
+        return _class_ceiling(p.y, p.y == p.pred, n)
+    is_yes_or_no = metric.fraction and metric.reduce is ratio and (table.data % 1 == 0).all()
+    return n if has_few or is_yes_or_no else np.inf
+
+def _effective_units(metric, p, table, share, n_boot, seed):
+    "The effective number of units behind a share of the largest possible error, and its degrees of freedom."
+    sizes, shares = unit_sizes(p), _error_shares(metric, p, table)
+    worst, best = _limits(metric, p)
+    variance = _sampling_variance(metric, table, n_boot, seed) / (best - worst)**2
+    ceiling = _ceiling(metric, p, table, shares, sizes)
+    if not variance:
+        n = min(ceiling, effective_number(sizes))
+        return n, _degrees_of_freedom(sizes, np.inf)
+    n = share * (1 - share) / variance
+    degrees = _degrees_of_freedom(sizes, sizes.sum() / n)
+    return min(n, ceiling), degrees
+
+# %% ../nbs/13b_intervals.ipynb #96c597f9
+def _are_yes_or_no(means):
+    "Whether each unit is right or wrong, so that Wilson's interval holds as it is."
+    return means is not None and np.isin(means, (0, 1)).all()
+
 def _wilson_effective(metric, p, table, level, n_boot, seed):
-    "Wilson's interval for any fraction, with the effective number of units."
+    "Wilson's interval (low, high) of a figure between a worst and a best value, and the effective number of units."
     value, means = _value(metric, table), _unit_means(metric, table)
     if not np.isfinite(value):
-        return np.nan, np.nan
-    if means is not None:
+        return np.nan, np.nan, np.nan
+    if metric.fraction and _are_yes_or_no(means):
         variance = means.var() / len(means)
-    else:
-        variance = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
-    n = _ceiling(metric, p, table)
-    if variance > 0:
-        n = min(n, value * (1 - value) / variance)
-    return wilson(value, n, level)
+        n = min(len(means), value * (1 - value) / variance) if variance > 0 else len(means)
+        return *wilson(value, n, level), n
+    worst, best = _limits(metric, p)
+    share = (best - value) / (best - worst)
+    n, degrees = _effective_units(metric, p, table, share, n_boot, seed)
+    narrower = _normal_quantile(level) / _student_quantile(level, degrees)
+    ends = wilson(share, n * narrower**2, level)
+    low, high = sorted(best - end * (best - worst) for end in ends)
+    return min(low, value), max(high, value), n
+
+# %% ../nbs/13b_intervals.ipynb #dabf8bc4
+def _with_products(table):
+    "The columns of a table and the products of each two of them, (n_units, k + k²)."
+    columns = table.toarray()
+    products = columns[:, :, None] * columns[:, None, :]
+    both = np.hstack([columns, products.reshape(len(columns), -1)])
+    return sparse.csr_array(both)
+
+def _values_and_errors(metric, sums, steps, n):
+    "The metric and its standard error (...) from the totals and products (..., k + k²) of n units."
+    k = len(steps)
+    totals, products = sums[..., :k], sums[..., k:].reshape(*sums.shape[:-1], k, k)
+    slopes = _slopes(metric, totals, steps)
+    squares = np.einsum('...i,...ij,...j', slopes, products, slopes)
+    square_of_sum = (slopes * totals).sum(-1)**2
+    variance = np.maximum(0, squares - square_of_sum / n) / (1 - 1 / n)
+    return metric.reduce(totals), np.sqrt(variance)
+
+# %% ../nbs/13b_intervals.ipynb #46233828
+def _studentised(metric, table, level, n_boot, seed):
+    "The studentised bootstrap interval (low, high) of a metric with few totals."
+    steps, n = _steps(table), table.shape[0]
+    if n < 2: return np.nan, np.nan
+    rich = _with_products(table)
+    value, error = _values_and_errors(metric, rich.sum(0), steps, n)
+    def distances(sums):
+        values, errors = _values_and_errors(metric, sums, steps, n)
+        with np.errstate(invalid='ignore', divide='ignore'):
+            return np.nan_to_num((values - value) / errors, posinf=1e9, neginf=-1e9)
+    draws = _bootstrap(replace(metric, reduce=distances), [rich], n_boot, seed)
+    upper = _upper_share(level)
+    below, above = np.quantile(draws, [1 - upper, upper])
+    return float(value - above * error), float(value - below * error)
+
+# %% ../nbs/13b_intervals.ipynb #79a7ee75
+def _within_limits(metric, p, table, low, high):
+    "The ends of an interval, moved to the nearest value that is possible."
+    if metric.limits is not None: ends = metric.limits(p)
+    elif metric.own is None: ends = _unit_values(metric, table)
+    else: return low, high
+    return float(max(low, np.nanmin(ends))), float(min(high, np.nanmax(ends)))
 
 # %% ../nbs/13b_intervals.ipynb #eda79499
 def _percentile(draws, n, level):
@@ -205,6 +354,45 @@ def _percentile(draws, n, level):
     tail = special.ndtr(-wider)
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return float(low), float(high)
+
+# %% ../nbs/13b_intervals.ipynb #510c818c
+FEWEST_GROUPS = 5 # no interval below this effective number of groups
+
+def has_too_few_groups(p):
+    "Whether rows belong to so few groups that no interval can be given."
+    sizes = unit_sizes(p)
+    return len(sizes) < len(p) and effective_number(sizes) < FEWEST_GROUPS
+
+def _interval(metric, p, table, level, n_boot, seed):
+    "The interval of a figure (low, high), and the effective number of units behind it."
+    n_effective = effective_number(unit_sizes(p))
+    if has_too_few_groups(p):
+        return np.nan, np.nan, n_effective
+    if np.isfinite(_limits(metric, p)).all():
+        return _wilson_effective(metric, p, table, level, n_boot, seed)
+    if table.shape[1] > FEW_TOTALS:
+        ends = _percentile(_bootstrap(metric, [table], n_boot, seed), table.shape[0], level)
+    else:
+        ends = _studentised(metric, table, level, n_boot, seed)
+        ends = _within_limits(metric, p, table, *ends)
+    return *ends, n_effective
+
+# %% ../nbs/13b_intervals.ipynb #3c1ddd57
+def has_declared_groups(p):
+    "Whether someone said that examples belong together."
+    if p.unit is not None: return True
+    return p.n_units < len(p) and not p.kind.whole_units
+
+def _as_independent(metric, p):
+    "The same predictions as if no group were declared; None where none is."
+    if not has_declared_groups(p): return None
+    if metric.of_units and p.unit is None: return None
+    return replace(p, groups=p.unit, unit=None)
+
+def _widened(found, alone):
+    "A score with the factor by which it is wider than that of independent examples."
+    factor = (found.high - found.low) / (alone.high - alone.low)
+    return replace(found, widening=float(factor))
 
 # %% ../nbs/13b_intervals.ipynb #26bcc987
 def score(
@@ -218,12 +406,11 @@ def score(
     "Measure predictions, with an interval over newly drawn units."
     metric = find_metric(metric)
     [table] = unit_tables(metric, predictions)
-    n_units = table.shape[0]
-    if metric.fraction:
-        ends = _wilson_effective(metric, predictions, table, level, n_boot, seed)
-    else:
-        ends = _percentile(_bootstrap(metric, [table], n_boot, seed), n_units, level)
-    return Score(metric.name, _value(metric, table), *ends, level, n_units)
+    low, high, n_effective = _interval(metric, predictions, table, level, n_boot, seed)
+    found = Score(metric.name, _value(metric, table), low, high, level, table.shape[0], n_effective)
+    alone = _as_independent(metric, predictions)
+    if alone is None: return found
+    return _widened(found, score(alone, metric, level=level, n_boot=n_boot, seed=seed))
 
 # %% ../nbs/13b_intervals.ipynb #44bcdeeb
 def few_units(p, at_least=5):
@@ -237,6 +424,78 @@ def few_units(p, at_least=5):
     return (
         f"Fewer than {at_least} independent units in {len(few)} of {len(names)} classes ({', '.join(shown)}): "
         "intervals of figures that weigh all classes alike may be too narrow.")
+
+# %% ../nbs/13b_intervals.ipynb #087c47ba
+def absent_classes(p):
+    "The names of the classes without a true example."
+    names = class_names(p)
+    return [name for code, name in enumerate(names) if not (p.y == code).any()]
+
+def all_class_bounds(p, metric):
+    "Between what the mean over all classes lies (low, high), whatever the absent ones would give."
+    n, n_absent = len(class_names(p)), len(absent_classes(p))
+    counted = np.union1d(p.y, p.pred) if metric.name == 'macro_f1' else np.unique(p.y)
+    found = score(p, metric, n_boot=500)
+    share = len(counted) / n
+    return share * found.low, min(1., share * found.high + n_absent / n)
+
+# %% ../nbs/13b_intervals.ipynb #d8eafcc0
+def _shortened(names, most=8):
+    "Some names as text."
+    shown = list(names[:most]) + ['…'] * (len(names) > most)
+    return ', '.join(shown)
+
+def _absence(p, metric):
+    "A sentence about classes without a test example, for means over classes; else None."
+    if not metric.by_class: return None
+    absent, n = absent_classes(p), len(class_names(p))
+    if not absent: return None
+    low, high = all_class_bounds(p, metric)
+    return (
+        f"No {p.split} example of {len(absent)} of {n} classes ({_shortened(absent)}): {metric.name} is the mean over the "
+        f"others. Over all {n} classes it is between {low:.3f} and {high:.3f}.")
+
+# %% ../nbs/13b_intervals.ipynb #cd9d68be
+def _unit_words(p):
+    "What the independent units of predictions are called: groups where declared, else the units of the kind."
+    return 'groups' if has_declared_groups(p) else p.kind.words.tested
+
+def _few_groups(p):
+    "A sentence about few effective groups, or None where there are enough."
+    sizes = unit_sizes(p)
+    effective = effective_number(sizes)
+    if len(sizes) == len(p) or effective >= 2 * FEWEST_GROUPS: return None
+    weigh = f"The {len(sizes)} {_unit_words(p)} weigh as much as {effective:.1f} of equal size"
+    if effective >= FEWEST_GROUPS:
+        return f"{weigh}: intervals from so few may be too narrow."
+    return f"{weigh}: no interval is given below {FEWEST_GROUPS}, since so few do not show how much they differ."
+
+def _dominating_group(p):
+    "A sentence about a group with over half of the rows, or None."
+    sizes = unit_sizes(p)
+    largest = sizes.max() / sizes.sum()
+    if len(sizes) == len(p) or largest <= .5: return None
+    return f"One of the {len(sizes)} {_unit_words(p)} has {100 * largest:.0f} % of the rows: the figure is mostly about that one."
+
+# %% ../nbs/13b_intervals.ipynb #4cb17e74
+def _few_large_values(p, metric):
+    "A sentence about a loss that depends on few units, or None."
+    if metric.fraction or np.isfinite(_limits(metric, p)).all(): return None
+    [table] = unit_tables(metric, p)
+    if table.shape[1] > FEW_TOTALS: return None
+    moves = abs(_influences(metric, table))
+    if moves.max() <= 1e-12:
+        return f"All {p.split} examples have the same {metric.label or metric.name}: its interval has no width, which shows too few cases, not certainty."
+    effective, largest = effective_number(moves), (moves**2).max() / (moves**2).sum()
+    if effective >= 10 and largest <= .4: return None
+    return f"{metric.label or metric.name} depends on few large values (as on {effective:.0f} equal ones): its interval may be too narrow."
+
+# %% ../nbs/13b_intervals.ipynb #0a4f2731
+def cautions(predictions, metric):
+    "What a reader should know about the interval of a figure: a list of sentences."
+    p, metric = predictions, find_metric(metric)
+    found = few_units(p), _absence(p, metric), _few_groups(p), _dominating_group(p), _few_large_values(p, metric)
+    return [sentence for sentence in found if sentence]
 
 # %% ../nbs/13b_intervals.ipynb #52d53fe7
 def _square_and_add(a, b):

@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, RunTable
-from .intervals import Comparison, few_units, score, value_and_ends
+from .intervals import Comparison, cautions, score, value_and_ends
 from .draw import triple
 from .words import (
     LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
@@ -447,6 +447,7 @@ def findings(
         if task is not None and 'exact_duplicates' not in checks: found += _copies(df, task)
     if checks: found += map(_weighed, checked.message, checked.severity)
     if len(ran):
-        few = few_units(read_headline(df)['test'])
-        found += [*_notes(ran), *([as_markdown(few)] if few else [])]
+        test = read_headline(df)['test']
+        weak = cautions(test, headlines(df).iloc[0].metric)
+        found += [*_notes(ran), *(as_markdown(sentence, 600) for sentence in weak)]
     return '\n'.join(f'- {finding}' for finding in found) or 'Nothing unusual was found.'
