@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 # %% auto #0
-__all__ = ['Score', 'score', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'compare_all', 'rank_groups',
-           'per_class']
+__all__ = ['Score', 'score', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'compare_with', 'compare_all',
+           'rank_groups', 'leader_optimism', 'per_class']
 
 # %% ../nbs/13b_intervals.ipynb #c5687971
 import numpy as np, pandas as pd
@@ -764,6 +764,87 @@ def compare(
         margin,
         len(change))
 
+# %% ../nbs/13b_intervals.ipynb #5148d058
+def _added_by_unit(pair):
+    "What each unit adds to the difference of two models, (n_units,), to first order."
+    change = _changed_means(pair)
+    if change is not None: return change
+    down, up = pair.before.sum(0), pair.after.sum(0)
+    scale = (abs(pair.before) + abs(pair.after)).sum(0)
+    return pair.after @ _slopes(pair.metric, up, scale) - pair.before @ _slopes(pair.metric, down, scale)
+
+def _correlation(added):
+    "The correlation of differences, from what the units add to them, (n_units, m)."
+    centred = added - added.mean(0)
+    spread = np.sqrt((centred**2).sum(0))
+    scaled = centred / np.where(spread > 0, spread, 1)
+    return scaled.T @ scaled
+
+def _largest_by_chance(pairs, n_draws, seed):
+    "The largest size of standard normal draws that are correlated as the differences of some pairs, (n_draws,)."
+    added = np.column_stack([_added_by_unit(pair) for pair in pairs])
+    values, vectors = np.linalg.eigh(_correlation(added))
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    rng = np.random.default_rng(seed)
+    draws = rng.standard_normal((n_draws, len(pairs))) @ root.T
+    return abs(draws).max(1)
+
+# %% ../nbs/13b_intervals.ipynb #2807bd45
+MULTIPLIERS = 20_000 # draws of the largest difference
+
+def _simultaneous_level(largest, level):
+    "The confidence level of each interval with which all hold together."
+    return 1 - 2 * float(special.ndtr(-np.quantile(largest, level)))
+
+def _simultaneous_p(largest, p):
+    "How often the largest of all differences would be as surprising as one with this p-value."
+    if np.isnan(p): return p
+    size = -special.ndtri(p / 2)
+    share = (1 + (largest >= size).sum()) / (1 + len(largest))
+    return float(max(p, share)) if p < 1 else 1.
+
+def compare_jointly(incumbent, candidates, metric=None, *, level=.95, margin=None, n_boot=2000, seed=0):
+    "{name: `Comparison` with the incumbent}, whose intervals and p-values hold for all candidates together."
+    if not candidates: raise ValueError("No candidates to compare: `candidates` is empty.")
+    metric = _chosen_metric(metric, incumbent)
+    options = dict(n_boot=n_boot, seed=seed, margin=margin)
+    if len(candidates) == 1:
+        return {name: compare(incumbent, p, metric, level=level, **options) for name, p in candidates.items()}
+    pairs = [_pair(metric, incumbent, p) for p in candidates.values()]
+    largest = _largest_by_chance(pairs, MULTIPLIERS, seed)
+    each = _simultaneous_level(largest, level)
+    n_perm = round(20 / (1 - each))
+    found = {}
+    for name, p in candidates.items():
+        single = compare(incumbent, p, metric, level=each, n_perm=n_perm, **options)
+        found[name] = replace(
+            single,
+            difference=replace(single.difference, level=level),
+            p_value=_simultaneous_p(largest, single.p_value),
+            n_candidates=len(candidates))
+    return found
+
+# %% ../nbs/13b_intervals.ipynb #ba2c72e3
+def compare_with(
+    incumbent:Predictions, # of the model in use
+    candidates:dict, # model name -> Predictions for the same examples
+    metric:str|Metric|None=None, # None: the metric in `incumbent.meta`, else accuracy
+    *,
+    level:float=.95, # confidence level of all intervals together
+    margin:float|None=None, # the loss that would be accepted, for a go / no-go
+    n_boot:int=2000, # random swaps, and resamples
+    seed:int=0, # of both, and of the joint draws
+) -> pd.DataFrame: # one row per candidate, best first: candidate, difference, low, high, p, flips, n_units, verdict
+    "Compare the model in use with every candidate, with intervals and p-values that hold for all together."
+    options = dict(level=level, margin=margin, n_boot=n_boot, seed=seed)
+    found = compare_jointly(incumbent, candidates, metric, **options)
+    rows = [
+        (name, *value_and_ends(c.difference), c.p_value, c.negative_flips, c.positive_flips, c.n_units, c.verdict)
+        for name, c in found.items()]
+    columns = 'candidate difference low high p negative_flips positive_flips n_units verdict'
+    df = pd.DataFrame(rows, columns=columns.split())
+    return df.sort_values('difference', ascending=False, kind='stable', ignore_index=True)
+
 # %% ../nbs/13b_intervals.ipynb #6eadbba8
 def holm(p):
     "Holm's adjustment of (m,) p-values, (m,): the chance of any false alarm stays below the level."
@@ -841,6 +922,25 @@ def _best_share(values):
     shared = best / best.sum(1, keepdims=True)
     return shared.mean(0)
 
+# %% ../nbs/13b_intervals.ipynb #8cc673dc
+def _kept_shares(values, draws):
+    "The share of its distance from the mean that each model keeps, (models,), from figures and joint draws."
+    centred = draws - draws.mean(1, keepdims=True)
+    errors = centred.var(0)
+    if len(values) < 2: return np.ones(len(values))
+    degrees = 1 - 1 / len(values)
+    skill = max(0., (values.var() - errors.mean()) / degrees)
+    total = skill + errors / degrees
+    return np.where(total > 0, skill / np.where(total > 0, total, 1), 1)
+
+def _shrunk(values, draws):
+    "Figures (models,) moved towards their mean, and joint draws of the skills around them, (draws, models)."
+    kept = _kept_shares(values, draws)
+    centre = values.mean() + kept * (values - values.mean())
+    centred = draws - draws.mean(1, keepdims=True)
+    noise = np.sqrt(kept) * (centred - centred.mean(0))
+    return centre, centre + noise
+
 # %% ../nbs/13b_intervals.ipynb #0c4d4235
 def joint_bootstrap(predictions, metric, *, n_boot=2000, seed=0):
     "The metric of several models (a list of Predictions) on the same resampled units, (n_boot, number of models)."
@@ -868,11 +968,13 @@ def rank_groups(
     models = [predictions[name] for name in names]
     draws = joint_bootstrap(models, metric, **options)
     if not metric.higher_is_better: draws = -draws
+    values = df['value'].to_numpy() * (1 if metric.higher_is_better else -1)
+    _, skills = _shrunk(values, draws)
     separated = _separated(pairs[pairs.p_holm <= 1 - level], names)
     return df.assign(
         top=[(0, i) not in separated for i in df.index],
         letters=tie_letters(len(df), separated),
-        p_best=_best_share(draws))
+        p_best=_best_share(skills))
 
 # %% ../nbs/13b_intervals.ipynb #458d4ed1
 def _by_value(predictions, metric, **options):
@@ -893,6 +995,25 @@ def _separated(pairs, names):
     places = {name: i for i, name in enumerate(names)}
     both = zip(pairs.a.map(places), pairs.b.map(places))
     return {tuple(sorted(pair)) for pair in both}
+
+# %% ../nbs/13b_intervals.ipynb #8fefd105
+def leader_optimism(
+    predictions:dict, # model name -> Predictions for the same examples
+    metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
+    *,
+    n_boot:int=2000, # joint resamples
+    seed:int=0, # of them
+) -> float: # at least 0; to be taken from the leader's figure, or added to its loss
+    "By how much the best of several figures is too good because it was chosen as the best."
+    metric = _chosen_metric(metric, *predictions.values())
+    models = list(predictions.values())
+    draws = joint_bootstrap(models, metric, n_boot=n_boot, seed=seed)
+    values = np.array([_value(metric, table) for table in unit_tables(metric, *models)])
+    if not metric.higher_is_better: values, draws = -values, -draws
+    if len(values) < 2 or not np.isfinite(draws).all(): return 0.
+    centre, _ = _shrunk(values, draws)
+    leader = values.argmax()
+    return float(max(0, values[leader] - centre[leader]))
 
 # %% ../nbs/13b_intervals.ipynb #04c2c742
 def _class_recalls(p, n_classes, level=.95):
