@@ -7,13 +7,13 @@ from upgradeability.curves import learning_curve
 from upgradeability.ranking import rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import evaluate, read_predictions, verify
-from upgradeability.intervals import class_flips, compare, compare_all, rank_groups
+from upgradeability.intervals import class_flips, compare, compare_all, leader_optimism, rank_groups
 from upgradeability.kinds.classification import broken_examples
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_calibration, plot_differences, plot_flips, plot_groups, plot_scores
 from upgradeability.report import keep_provenance, show_table
 from upgradeability.verdicts import verdict, verdict_compare
-from upgradeability.verdicts import opponents, test_predictions as predictions_of
+from upgradeability.verdicts import opponents, test_predictions as predictions_of, upgrade_of
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def decide(models, arrays, out_dir, metric=None):
     pairs = compare_all(tests, metric)
     groups = rank_groups(tests, metric, pairs=pairs)
     old, new = opponents(tests, groups)
-    text = verdict_compare(groups, compare(tests[old], tests[new], metric, margin=.02), old, new, df) + verdict(df)
+    text = verdict_compare(groups, upgrade_of(tests, old, new, metric, margin=.02), old, new, df, leader_optimism(tests, metric)) + verdict(df)
     flips = class_flips(tests[old], tests[new])
     for ax in (plot_scores(df), plot_groups(groups), plot_differences(pairs, old, .02), plot_flips(flips), plot_calibration(tests[old])): ax.figure.canvas.draw()
     assert 'nan' not in text and np.isfinite(groups[['value', 'p_best']]).all(axis=None) and groups.p_best.sum() == pytest.approx(1)
@@ -195,14 +195,14 @@ def test_a_notebook_stores_no_warning_for_what_its_table_says(tmp_path, monkeypa
     with pytest.warns(UserWarning, match='rows have an error'): call()
 
 
-@pytest.mark.parametrize('margin, call', [(.5, 'go'), (.001, 'no-go'), (None, 'no margin')])
+@pytest.mark.parametrize('margin, call', [(.5, 'go'), (.001, 'cannot tell'), (None, 'no margin')])
 def test_the_call_and_its_reason(tmp_path, margin, call):
     df = evaluate([FAIR(), Pick([3, 5])], data(), protocols=['linear_probe'], out_dir=tmp_path)
     tests = predictions_of(df, 'linear_probe')
     groups = rank_groups(tests)
     old, new = opponents(tests, groups)
     text = verdict_compare(groups, compare(tests[old], tests[new], margin=margin), old, new)
-    assert (f'**{call}**' if margin else call) in text and ('loses less' in text) == (call == 'go') and ('does not rule out' in text) == (call == 'no-go')
+    assert (f'**{call}**' if margin else call) in text and ('loses less' in text) == (call == 'go') and ('does not rule out' in text) == (call == 'cannot tell')
 
 
 def test_a_leader_that_majority_beats_is_said_to_be_worse(tmp_path):

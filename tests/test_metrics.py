@@ -209,27 +209,40 @@ def test_bootstrap_memory_does_not_grow_with_resamples_times_examples():
 def test_mcnemar_equals_the_binomial_test(b, c):
     first, second = right_wrong(50, b, c, 20)
     found = compare(first, second)
-    assert np.isclose(found.p_value, stats.binomtest(b, b + c).pvalue if b + c else 1)
+    assert np.isclose(found.p_value, stats.binomtest(b, b + c).pvalue - (b != c) * stats.binom.pmf(b, b + c, .5) if b + c else 1) # mid-p
     assert (found.negative_flips, found.positive_flips, found.n_units) == (b, c, 70 + b + c)
     assert np.isclose(found.net, found.difference.value) and np.isclose(found.negative_share, b / found.n_units)
 
 
-@pytest.mark.parametrize('metric', ['macro_f1', 'log_loss', 'balanced_accuracy'])
-def test_swap_test_approaches_the_enumeration_of_all_swaps(metric):
+def slow_ratio(metric, x, y):
+    "The studentised difference of two tables by a loop: slopes by small steps, one unit after the other."
+    def slopes(total): return np.array([(metric.reduce(total + h) - metric.reduce(total - h)) / 2e-6 if total[j] else 0. for j, h in enumerate(1e-6 * np.eye(len(total)))])
+    value = metric.reduce(y.sum(0)) - metric.reduce(x.sum(0))
+    down, up = slopes(x.sum(0)), slopes(y.sum(0))
+    added = np.array([up @ b - down @ a for a, b in zip(x, y)])
+    return 0 if abs(value) < 1e-12 else abs(value) / np.sqrt(len(x) * added.var(ddof=1))
+
+
+@pytest.mark.parametrize('metric', ['macro_f1', 'log_loss', 'balanced_accuracy', 'weighted_kappa'])
+def test_the_swap_test_approaches_the_enumeration_of_all_swaps(metric):
     a, b = pair(10, 3, seed=3)
-    tables, metric = m.unit_tables(METRICS[metric], a, b), METRICS[metric]
-    x, y = (t.toarray() for t in tables)
-    gap = lambda s: abs(metric.reduce(np.where(s, x, y).sum(0)) - metric.reduce(np.where(s, y, x).sum(0)))
-    every = [gap(np.array(s)[:, None]) for s in itertools.product([False, True], repeat=10)]
-    exact = np.mean(np.array(every) >= gap(np.zeros((10, 1), bool)) - 1e-12)
-    assert abs(m._swap_test(metric, *tables, 20_000, 0) - exact) < .015
+    metric, found = m.find_metric(metric), m._pair(m.find_metric(metric), a, b)
+    x, y = found.before.toarray(), found.after.toarray()
+    every = [slow_ratio(metric, np.where(s, y, x), np.where(s, x, y)) for s in (np.array(s)[:, None] for s in itertools.product([False, True], repeat=10))]
+    exact = np.mean(np.array(every) >= slow_ratio(metric, x, y) * (1 - 1e-6))
+    rows = m._paired_rows(found)
+    ratio, _ = m._studentised(*rows.difference(rows.counts[None], 0 * rows.counts[None]), 10)
+    assert np.isclose(abs(ratio[0]), slow_ratio(metric, x, y), rtol=1e-4)
+    by_chance = m._swapped_ratios(rows, 20_000, np.random.default_rng(0))
+    assert abs((by_chance >= abs(ratio[0]) * (1 - 1e-9)).mean() - exact) < .015
 
 
-def test_flips_are_counted_by_unit():
+def test_flips_are_counted_by_example_and_units_by_group():
     y, groups = np.zeros(6, int), np.array([0, 0, 1, 1, 2, 2])
     a, b = (Predictions(range(6), y, pred, groups=groups) for pred in ([0, 0, 1, 0, 1, 1], [0, 1, 0, 1, 0, 1]))
     found = compare(a, b)
-    assert (found.negative_flips, found.positive_flips, found.n_units) == (1, 1, 3)
+    assert (found.negative_flips, found.positive_flips, found.n_units, found.n_tested) == (2, 2, 3, 6)
+    assert np.isnan([found.p_value, found.difference.low, found.difference.high]).all() # three groups say nothing about others
 
 
 # Invariances
@@ -453,7 +466,9 @@ def test_verdict_needs_a_margin_and_the_lower_end_above_it():
     first, second = right_wrong(900, 20, 25, 55)
     low = compare(first, second).difference.low
     assert low < 0 and compare(first, second).verdict is None
-    assert compare(first, second, margin=-low + 1e-6).verdict == 'go' and compare(first, second, margin=-low - 1e-6).verdict == 'no-go'
+    assert compare(first, second, margin=-low + 1e-6).verdict == 'go' and compare(first, second, margin=-low - 1e-6).verdict == 'cannot tell'
+    worse = compare(*right_wrong(900, 60, 5, 35), margin=.01)
+    assert worse.difference.high < -.01 and worse.verdict == 'no-go'
 
 
 def test_a_score_reads_well():

@@ -317,7 +317,8 @@ def _choose_epoch(training, rows, lrs):
     else:
         lr, epoch = sorted(lrs)[len(lrs) // 2], training.recipe.epochs
         where = ' in some class' if task.kind.has_classes else ''
-        by = f'default: fewer than five labels{where}'
+        what = 'labels' if task.group is None else 'groups'
+        by = f'default: fewer than five {what}{where}'
     return dict(
         lr=lr,
         epoch=epoch,

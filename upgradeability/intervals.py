@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 # %% auto #0
-__all__ = ['Score', 'score', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'compare_all', 'rank_groups',
-           'per_class']
+__all__ = ['Score', 'score', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'compare_with', 'compare_all',
+           'rank_groups', 'leader_optimism', 'per_class']
 
 # %% ../nbs/13b_intervals.ipynb #c5687971
 import numpy as np, pandas as pd
@@ -17,9 +17,9 @@ from scipy import sparse, special
 from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
-from upgradeability.metrics import (
-    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, per_unit, ratio,
-    unit_tables)
+from .metrics import (
+    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, mean_recall,
+    per_unit, ratio, unit_tables, _by_class)
 
 # %% ../nbs/13b_intervals.ipynb #74dc2c92
 @dataclass(frozen=True)
@@ -550,16 +550,45 @@ def aligned(a, b):
     return a, b
 
 # %% ../nbs/13b_intervals.ipynb #fb2ac065
-def _paired_tables(metric, a, b):
-    "Unit sums of both models (two tables, in the order in which up is better), and the believable number of units."
+LEAST_GROUPS = 5 # effective groups below which nothing is said about new groups
+
+def effective_groups(p):
+    "How many groups of equal size would say as much as those of the predictions."
+    _, size = np.unique(p.units, return_counts=True)
+    return size.sum()**2 / (size**2).sum()
+
+def _is_grouped(p):
+    "Whether some units have several rows."
+    return p.n_units < len(p)
+
+@dataclass(frozen=True)
+class _Pair:
+    "Unit sums of two models, in the order in which up is better."
+    metric: Metric
+    before: sparse.csr_array # (n_units, k)
+    after: sparse.csr_array # (n_units, k)
+    n: float # the believable number of units; NaN where groups are too few
+    grouped: bool # True where some units have several rows
+
+    @property
+    def n_changed(self): # units whose sums differ
+        return _informative(self.after - self.before)
+
+def _believable_units(metric, a, b, tables):
+    "The largest believable number of units behind a difference; NaN where groups are too few."
+    if _is_grouped(a) and effective_groups(a) < LEAST_GROUPS: return np.nan
+    n = _informative(*tables)
+    if not metric.by_class: return n
+    discordant = (a.y == a.pred) != (b.y == b.pred)
+    return _class_ceiling(a.y, discordant, n)
+
+def _pair(metric, a, b):
+    "The unit sums of both models, checked and in the same order."
     a, b = aligned(a, b)
     tables = unit_tables(metric, a, b)
-    n = _informative(*tables)
-    if metric.by_class:
-        discordant = (a.y == a.pred) != (b.y == b.pred)
-        n = _class_ceiling(a.y, discordant, n)
-    first, second = tables if metric.higher_is_better else tables[::-1]
-    return first, second, n
+    n = _believable_units(metric, a, b, tables)
+    before, after = tables if metric.higher_is_better else tables[::-1]
+    return _Pair(metric, before, after, n, _is_grouped(a))
 
 # %% ../nbs/13b_intervals.ipynb #1833ca00
 def _bonett_price(d, q, n, level):
@@ -573,31 +602,172 @@ def _bonett_price(d, q, n, level):
     return max(-1., low), min(1., high)
 
 # %% ../nbs/13b_intervals.ipynb #f49889be
-def _value_difference(metric, a, b):
-    "How much the metric of the second table exceeds that of the first."
-    return _value(metric, b) - _value(metric, a)
+def _values(pair):
+    "The metric of both models."
+    return _value(pair.metric, pair.before), _value(pair.metric, pair.after)
 
-def _discordance(metric, a, b, n, n_boot, seed):
-    "The share of discordant units, or for other metrics the share that gives the difference its bootstrap variance."
-    before, after = _unit_means(metric, a), _unit_means(metric, b)
-    if before is not None:
-        return float(((after - before)**2).mean())
-    draws = _bootstrap(metric, [a, b], n_boot, seed)
-    variance = float(np.nanvar(np.diff(draws)))
-    return n * variance + _value_difference(metric, a, b)**2
+def _changed_means(pair):
+    "How each unit's value changes, (n_units,), where the metric is the plain mean of these; else None."
+    before = _unit_means(pair.metric, pair.before)
+    after = _unit_means(pair.metric, pair.after)
+    if before is None or after is None: return None
+    return after - before
+
+def _is_coin(pair):
+    "Whether each unit is right or wrong."
+    change = _changed_means(pair)
+    return change is not None and np.isin(change, (-1, 0, 1)).all()
+
+# %% ../nbs/13b_intervals.ipynb #b95e972d
+def ratio_slopes(sums):
+    "How `ratio` changes with each of its two totals, (..., 2)."
+    part, whole = sums[..., 0], sums[..., 1]
+    with np.errstate(all='ignore'):
+        return np.stack([1 / whole, -part / whole**2], -1)
+
+def _shares_of_classes(whole):
+    "The weight of each class in a mean over classes (0 where it is absent), and its total, 1 where it is absent."
+    present = whole > 0
+    weight = present / present.sum(-1, keepdims=True)
+    return weight, np.where(present, whole, 1)
+
+def recall_slopes(sums):
+    "How `mean_recall` changes with each total, (..., 2C)."
+    hits, true = _by_class(sums, 2)
+    weight, whole = _shares_of_classes(true)
+    up = weight / whole
+    down = -up * hits / whole
+    return np.stack([up, down], -1).reshape(sums.shape)
+
+def f1_slopes(sums):
+    "How `mean_f1` changes with each total, (..., 3C)."
+    hits, true, predicted = _by_class(sums, 3)
+    weight, whole = _shares_of_classes(true + predicted)
+    up = 2 * weight / whole
+    down = -up * hits / whole
+    return np.stack([up, down, down], -1).reshape(sums.shape)
+
+SLOPES = {ratio: ratio_slopes, mean_recall: recall_slopes, mean_f1: f1_slopes} # by the `reduce` of a metric
+
+# %% ../nbs/13b_intervals.ipynb #f658a39a
+def _stepped_slopes(reduce, sums, scale):
+    "The slopes of any metric, (..., k), by two steps down of a hundred-thousandth of each column's `scale` (k,)."
+    here = reduce(sums)
+    slopes = np.zeros(sums.shape)
+    for j in np.flatnonzero(scale):
+        step = 1e-5 * scale[j]
+        down = step * (np.arange(len(scale)) == j)
+        with np.errstate(all='ignore'):
+            near, far = reduce(sums - down), reduce(sums - 2 * down)
+            slopes[..., j] = (3 * here - 4 * near + far) / (2 * step) # the error falls with the square of the step
+    return np.nan_to_num(slopes, posinf=0, neginf=0)
+
+def _slopes(metric, sums, scale):
+    "How the metric changes with each total, (..., k)."
+    written = SLOPES.get(metric.reduce)
+    return written(sums) if written else _stepped_slopes(metric.reduce, sums, scale)
+
+# %% ../nbs/13b_intervals.ipynb #cee5d392
+def _studentised(value, total, squares, n):
+    "A difference over its standard error, and that error, from the total and squares of what n units add to it."
+    spread = squares - total**2 / n
+    rounding = np.maximum(1e-12 * squares, 1e-16 * value**2)
+    spread = np.where(spread > rounding, spread, 0)
+    error = np.sqrt(spread * n / max(1, n - 1))
+    is_some = abs(value) > 1e-12
+    with np.errstate(all='ignore'):
+        return np.where(is_some, value / error, 0), error
+
+@dataclass(frozen=True)
+class _MeanRows:
+    "Distinct changes of a unit's value, where the metric is a plain mean."
+    change: np.ndarray # (m,)
+    counts: np.ndarray # (m,) how often each occurs
+
+    def difference(self, stay, swap):
+        "The difference and what is needed for its error; `stay` and `swap` (..., m): how many units do which."
+        n = self.counts.sum()
+        value = (stay - swap) @ self.change / n
+        squares = (stay + swap) @ self.change**2 / n**2
+        return value, value, squares
+
+@dataclass(frozen=True)
+class _SumRows:
+    "Distinct pairs of unit sums, for any metric."
+    metric: Metric
+    before: np.ndarray # (m, k), dense or sparse
+    after: np.ndarray # (m, k)
+    counts: np.ndarray # (m,) how often each pair occurs
+
+    def difference(self, stay, swap):
+        "The difference and what is needed for its error; `stay` and `swap` (..., m): how many units do which."
+        a, b = self.before, self.after
+        before = stay @ a + swap @ b
+        after = stay @ b + swap @ a
+        value = self.metric.reduce(after) - self.metric.reduce(before)
+        scale = self.counts @ (abs(a) + abs(b))
+        down = _slopes(self.metric, before, scale)
+        up = _slopes(self.metric, after, scale)
+        added = up @ b.T - down @ a.T
+        swapped = up @ a.T - down @ b.T
+        total = (stay * added + swap * swapped).sum(-1)
+        squares = (stay * added**2 + swap * swapped**2).sum(-1)
+        return value, total, squares
+
+# %% ../nbs/13b_intervals.ipynb #5815d96b
+def _paired_rows(pair):
+    "The distinct rows of two models' sums, with their counts."
+    change = _changed_means(pair)
+    if change is not None:
+        return _MeanRows(*np.unique(change, return_counts=True))
+    side_by_side = sparse.csr_array(sparse.hstack([pair.before, pair.after]))
+    rows, counts = _distinct_rows(side_by_side)
+    width = pair.before.shape[1]
+    before, after = rows[:, :width], rows[:, width:]
+    is_full = 2 * rows.nnz > np.prod(rows.shape)
+    if is_full: before, after = before.toarray(), after.toarray()
+    return _SumRows(pair.metric, before, after, counts)
+
+def _standard_error(pair):
+    "The standard error of the difference of two models."
+    rows = _paired_rows(pair)
+    n = rows.counts.sum()
+    _, error = _studentised(*rows.difference(rows.counts[None], 0 * rows.counts[None]), n)
+    return float(error[0])
 
 # %% ../nbs/13b_intervals.ipynb #03a71190
-def _difference(name, metric, a, b, n, level, n_boot, seed):
-    "The paired difference b - a of two tables as a Score."
-    d = _value_difference(metric, a, b)
-    if metric.fraction:
-        share = _discordance(metric, a, b, n, n_boot, seed)
-        low, high = _bonett_price(d, share, n, level)
-    else:
-        draws = np.diff(_bootstrap(metric, [a, b], n_boot, seed))
-        low, high = _percentile(draws, n, level)
-    ends = float(low), float(high)
-    return Score(f'{name} ({metric.name})', d, *ends, level, a.shape[0])
+def _wider(one, other):
+    "The ends of the smallest interval that includes two."
+    return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
+
+def _imagined_ends(pair, value, error, level):
+    "Bonett and Price's interval for any fraction, whose imagined units protect where few units differ."
+    share = pair.n * error**2 + value**2
+    return _bonett_price(value, share, pair.n, level)
+
+def _studentised_ends(pair, evidence, level):
+    "The interval that agrees with the test by swaps."
+    value, half = evidence.value, evidence.error * evidence.quantile(level)
+    if pair.before.shape[0] < 2: half = np.nan
+    ends = value - half, value + half
+    is_mean = pair.grouped or _changed_means(pair) is not None
+    if pair.metric.fraction and not (is_mean and pair.n_changed > 5):
+        ends = _wider(ends, _imagined_ends(pair, value, evidence.error, level))
+    return np.clip(ends, -1, 1) if pair.metric.fraction else ends
+
+def _paired_ends(pair, evidence, level):
+    "The interval of the difference of two models; NaN where groups are too few."
+    if np.isnan(pair.n): return np.nan, np.nan
+    if evidence is None:
+        change = _changed_means(pair)
+        return _bonett_price(change.mean(), (change**2).mean(), pair.n, level)
+    return _studentised_ends(pair, evidence, level)
+
+def _difference(name, pair, evidence, level):
+    "The paired difference of two models as a Score; no `evidence` where each unit is right or wrong."
+    before, after = _values(pair)
+    ends = map(float, _paired_ends(pair, evidence, level))
+    return Score(f'{name} ({pair.metric.name})', after - before, *ends, level, pair.before.shape[0])
 
 # %% ../nbs/13b_intervals.ipynb #8d539931
 def gain(
@@ -606,13 +776,14 @@ def gain(
     metric:str|Metric, # a name in `METRICS`, or a metric of your own
     *,
     level:float=.95, # confidence level
-    n_boot:int=2000, # bootstrap resamples, where the interval needs them
-    seed:int=0, # of the bootstrap
+    n_boot:int=2000, # random swaps, and resamples, where the interval needs them
+    seed:int=0, # of both
 ) -> Score: # model minus baseline, with its sign turned for losses: up is better
     "What the model adds to the baseline on the same units."
     metric = find_metric(metric)
-    tables_and_n = _paired_tables(metric, baseline, test)
-    return _difference('gain', metric, *tables_and_n, level, n_boot, seed)
+    pair = _pair(metric, baseline, test)
+    evidence = None if _is_coin(pair) else _evidence(pair, n_boot, seed)
+    return _difference('gain', pair, evidence, level)
 
 # %% ../nbs/13b_intervals.ipynb #ed0187f5
 def _error_ratio(left, before, discordant, level):
@@ -637,24 +808,30 @@ def relative_gain(
     metric:str|Metric, # a metric whose perfect value is 1
     *,
     level:float=.95, # confidence level
-    n_boot:int=2000, # bootstrap resamples, where the interval needs them
-    seed:int=0, # of the bootstrap
 ) -> Score: # 1: no error left, 0: as many as the baseline, NaN: the baseline makes none
     "The share of the baseline's error that the model removes."
     metric = find_metric(metric)
     if not metric.fraction:
         raise ValueError(
             f"`relative_gain` needs a metric whose maximum is 1; {metric.name!r} is not marked `fraction=True`.")
-    a, b, n = _paired_tables(metric, baseline, test)
-    before = n * (1 - _value(metric, a))
-    left = n * (1 - _value(metric, b))
-    ratio_left = low = high = np.nan
-    if before:
-        ratio_left = left / before
-        discordant = n * _discordance(metric, a, b, n, n_boot, seed)
-        low, high = _error_ratio(left, before, discordant, level)
-    ends = float(1 - high), float(1 - low)
-    return Score(f'relative gain ({metric.name})', 1 - ratio_left, *ends, level, a.shape[0])
+    pair = _pair(metric, baseline, test)
+    before, left = (1 - value for value in _values(pair))
+    removed = 1 - left / before if before else np.nan
+    ends = _relative_ends(pair, before, left, level) if before else (np.nan, np.nan)
+    return Score(f'relative gain ({metric.name})', removed, *map(float, ends), level, pair.before.shape[0])
+
+def _relative_ends(pair, before, left, level):
+    "The interval of the share of the error that is removed; NaN where groups are too few."
+    if np.isnan(pair.n): return np.nan, np.nan
+    share = _discordance(pair, before - left)
+    low, high = _error_ratio(pair.n * left, pair.n * before, pair.n * share, level)
+    return 1 - high, 1 - low
+
+def _discordance(pair, difference):
+    "The share of discordant units that gives the difference its variance; of right and wrong units, their share."
+    change = _changed_means(pair)
+    if change is not None: return float((change**2).mean())
+    return pair.n * _standard_error(pair)**2 + difference**2
 
 # %% ../nbs/13b_intervals.ipynb #e326ac5b
 @dataclass(frozen=True)
@@ -662,35 +839,56 @@ class Comparison:
     "A second model against a first on the same units."
     difference: Score # second minus first, up is better
     p_value: float # how often equal models would differ by as much
-    negative_flips: int # units that the change makes worse (right before, wrong after)
-    positive_flips: int # units that it makes better
-    n_units: int # number of paired units
+    negative_flips: int # examples that the change makes worse (right before, wrong after)
+    positive_flips: int # examples that it makes better
+    n_units: int # number of independent paired units
     margin: float|None = None # the loss that would be accepted
+    n_examples: int|None = None # number of paired examples, where several make a unit; None: as many as units
+    n_candidates: int = 1 # of how many candidates interval and p-value are simultaneous
+
+    @property
+    def n_tested(self) -> int: # number of examples
+        "The number of paired examples."
+        return self.n_examples or self.n_units
 
     @property
     def negative_share(self) -> float:
-        return self.negative_flips / self.n_units # of all units, in [0, 1]
+        return self.negative_flips / self.n_tested # of all examples, in [0, 1]
 
     @property
     def positive_share(self) -> float:
-        return self.positive_flips / self.n_units # of all units, in [0, 1]
+        return self.positive_flips / self.n_tested # of all examples, in [0, 1]
 
     @property
     def net(self) -> float:
         return self.positive_share - self.negative_share # for accuracy the difference itself
 
     @property
-    def verdict(self) -> str|None: # 'go', 'no-go', or None without a margin
-        "Go where the lower end of the difference is above -margin."
+    def verdict(self) -> str|None: # 'go', 'no-go', 'cannot tell', or None without a margin
+        "Go where the whole interval of the difference is above -margin, no-go where it is below."
         if self.margin is None: return None
-        return 'go' if self.difference.low > -self.margin else 'no-go'
+        if self.difference.low > -self.margin: return 'go'
+        return 'no-go' if self.difference.high < -self.margin else 'cannot tell'
+
+    @property
+    def n_to_tell(self) -> float: # number of units; infinite without a margin above 0, NaN without an interval
+        "Units with which a candidate that is no worse would get a go in 80 % of cases."
+        if not self.margin: return np.inf
+        width = self.difference.high - self.difference.low
+        quantile = _normal_quantile(self.difference.level)
+        error = width / 2 / quantile
+        needed = (quantile + special.ndtri(.8)) * error / self.margin
+        return self.n_units * needed**2
 
 # %% ../nbs/13b_intervals.ipynb #6d0cc3b7
 def _mcnemar(negative, positive):
-    "Two-sided exact McNemar test: a fair coin for every discordant unit."
+    "Two-sided mid-p McNemar test: a fair coin for every discordant unit."
+    total = negative + positive
     fewer = min(negative, positive)
-    one_sided = special.bdtr(fewer, negative + positive, .5)
-    return min(1., 2 * float(one_sided))
+    if negative == positive: return 1.
+    one_sided = float(special.bdtr(fewer, total, .5))
+    before = float(special.bdtr(fewer - 1, total, .5)) if fewer else 0.
+    return one_sided + before
 
 # %% ../nbs/13b_intervals.ipynb #e1d3f319
 def _draw_swaps(counts, size, rng):
@@ -700,24 +898,63 @@ def _draw_swaps(counts, size, rng):
         return rng.binomial(counts, .5, shape)
     return rng.integers(2, size=shape, dtype=bool).astype(float)
 
-# %% ../nbs/13b_intervals.ipynb #04089ddf
-def _swap_test(metric, a, b, n_perm, seed):
-    "The share of random swaps of the two models, unit by unit, after which they differ by as much as observed."
-    rows, counts = _distinct_rows(sparse.csr_array(b - a))
-    changed = abs(rows).sum(1) > 0
-    rows, counts = rows[changed], counts[changed]
-    if not len(counts): return 1.
-    before, after = a.sum(0), b.sum(0)
-    def gap(swapped):
-        second = metric.reduce(after - swapped)
-        first = metric.reduce(before + swapped)
-        return abs(second - first)
+# %% ../nbs/13b_intervals.ipynb #0b0c079f
+def _swapped_ratios(rows, n_draws, rng):
+    "The size of the studentised difference after random swaps, (n_draws,)."
+    n, ratios = rows.counts.sum(), []
+    for size in _chunks(n_draws, 4 * len(rows.counts)):
+        swap = _draw_swaps(rows.counts, size, rng)
+        ratio, _ = _studentised(*rows.difference(rows.counts - swap, swap), n)
+        ratios.append(abs(ratio))
+    return np.concatenate(ratios)
+
+def _resampled_ratios(rows, value, n_draws, rng):
+    "The size of the studentised difference from `value` in resamples of the units, (n_draws,)."
+    n, ratios = rows.counts.sum(), []
+    for stay in _weights(rows.counts, n_draws, 4 * len(rows.counts), rng):
+        found, total, squares = rows.difference(stay, 0 * stay)
+        ratio, _ = _studentised(found - value, total, squares, n)
+        ratios.append(abs(ratio))
+    return np.concatenate(ratios)
+
+# %% ../nbs/13b_intervals.ipynb #707098f5
+@dataclass(frozen=True)
+class _Evidence:
+    "A difference, its standard error, and how large their ratio gets by chance."
+    value: float
+    error: float
+    ratio: float # the size of value / error
+    chances: list # of (n_draws,) ratios by chance; the largest answer counts
+
+    @property
+    def p_value(self):
+        "How often equal models would differ by as much."
+        def share(ratios):
+            as_large = ratios >= self.ratio * (1 - 1e-9)
+            return (1 + as_large.sum()) / (1 + len(ratios))
+        return float(max(map(share, self.chances)))
+
+    def quantile(self, level):
+        "The ratio that chance exceeds in a share of 1 - level."
+        def upper(ratios):
+            k = max(1, int((1 - level) * (1 + len(ratios)) + 1e-9))
+            return np.partition(ratios, -k)[-k]
+        largest = max(map(upper, self.chances))
+        if np.isfinite(largest): return largest
+        ratios = np.concatenate(self.chances)
+        return ratios[np.isfinite(ratios)].max(initial=1)
+
+def _evidence(pair, n_draws, seed):
+    "What the units of two models say about their difference."
+    rows = _paired_rows(pair)
+    everyone = rows.counts[None]
+    found = rows.difference(everyone, 0 * everyone)
+    ratio, error = _studentised(*found, rows.counts.sum())
     rng = np.random.Generator(np.random.SFC64(seed))
-    observed, hits = gap(0), 0
-    for size in _chunks(n_perm, max(rows.shape)):
-        swapped = _draw_swaps(counts, size, rng) @ rows
-        hits += (gap(swapped) >= observed - 1e-12).sum()
-    return float((1 + hits) / (1 + n_perm))
+    chances = [_swapped_ratios(rows, n_draws, rng)]
+    if not pair.metric.fraction:
+        chances.append(_resampled_ratios(rows, found[0], n_draws, rng))
+    return _Evidence(*(float(x[0]) for x in (found[0], error, abs(ratio))), chances)
 
 # %% ../nbs/13b_intervals.ipynb #666746e4
 def _own_values(metric, table):
@@ -734,18 +971,31 @@ def count_flips(change):
     worse, better = change < 0, change > 0
     return int(worse.sum()), int(better.sum())
 
+def _by_example(p):
+    "The predictions with each example by itself: a row, or the sentence or user that rows are parts of."
+    if p.unit is not None: return replace(p, groups=p.unit, unit=None)
+    if p.kind.whole_units: return p
+    return replace(p, groups=None)
+
+def _example_changes(metric, a, b):
+    "How each example's own value changes, whatever group it is in."
+    a, b = aligned(a, b)
+    try: tables = unit_tables(metric, *map(_by_example, (a, b)))
+    except ValueError: tables = unit_tables(metric, a, b) # this metric needs whole sentences
+    before, after = tables if metric.higher_is_better else tables[::-1]
+    return _value_changes(metric, before, after)
+
 # %% ../nbs/13b_intervals.ipynb #4bb12664
 def _chosen_metric(metric, first, *others):
     "The metric that was asked for, else that of the first predictions, else accuracy."
     return find_metric(metric or first.meta.get('metric', 'accuracy'))
 
-def _p_value(metric, a, b, change, n_perm, seed):
-    "McNemar's where each unit is right or wrong, else that of the swap test."
-    is_mean = _unit_means(metric, a) is not None
-    is_coin = np.isin(change, (-1, 0, 1)).all()
-    if is_mean and is_coin:
-        return _mcnemar(*count_flips(change))
-    return _swap_test(metric, a, b, n_perm, seed)
+def _p_value(pair, evidence):
+    "McNemar's where each unit is right or wrong, else that of the swaps; NaN where groups are too few."
+    if not pair.n_changed: return 1.
+    if np.isnan(pair.n): return np.nan
+    if evidence is not None: return evidence.p_value
+    return _mcnemar(*count_flips(_changed_means(pair)))
 
 # %% ../nbs/13b_intervals.ipynb #02a89ea3
 def compare(
@@ -754,19 +1004,104 @@ def compare(
     metric:str|Metric|None=None, # None: the metric in `a.meta`, else accuracy
     *,
     level:float=.95, # confidence level
-    n_boot:int=2000, # bootstrap resamples, and permutations
-    n_perm:int=0, # permutations, where these are more
+    n_boot:int=2000, # random swaps, and resamples
+    n_perm:int=0, # the same, where these are more
     seed:int=0, # of both
     margin:float|None=None, # the loss that would be accepted, for a go / no-go
 ) -> Comparison: # b against a, up is better
     "Compare two models on the same test units."
     metric = _chosen_metric(metric, a)
-    before, after, n = _paired_tables(metric, a, b)
-    change = _value_changes(metric, before, after)
-    n_perm = max(n_boot, n_perm)
-    p_value = _p_value(metric, before, after, change, n_perm, seed)
-    difference = _difference('difference', metric, before, after, n, level, n_boot, seed)
-    return Comparison(difference, p_value, *count_flips(change), len(change), margin)
+    pair = _pair(metric, a, b)
+    evidence = None if _is_coin(pair) else _evidence(pair, max(n_boot, n_perm), seed)
+    change = _example_changes(metric, a, b)
+    return Comparison(
+        _difference('difference', pair, evidence, level),
+        _p_value(pair, evidence),
+        *count_flips(change),
+        pair.before.shape[0],
+        margin,
+        len(change))
+
+# %% ../nbs/13b_intervals.ipynb #5148d058
+def _added_by_unit(pair):
+    "What each unit adds to the difference of two models, (n_units,), to first order."
+    change = _changed_means(pair)
+    if change is not None: return change
+    down, up = pair.before.sum(0), pair.after.sum(0)
+    scale = (abs(pair.before) + abs(pair.after)).sum(0)
+    return pair.after @ _slopes(pair.metric, up, scale) - pair.before @ _slopes(pair.metric, down, scale)
+
+def _correlation(added):
+    "The correlation of differences, from what the units add to them, (n_units, m)."
+    centred = added - added.mean(0)
+    spread = np.sqrt((centred**2).sum(0))
+    scaled = centred / np.where(spread > 0, spread, 1)
+    return scaled.T @ scaled
+
+def _largest_by_chance(pairs, n_draws, seed):
+    "The largest size of standard normal draws that are correlated as the differences of some pairs, (n_draws,)."
+    added = np.column_stack([_added_by_unit(pair) for pair in pairs])
+    values, vectors = np.linalg.eigh(_correlation(added))
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    rng = np.random.default_rng(seed)
+    draws = rng.standard_normal((n_draws, len(pairs))) @ root.T
+    return abs(draws).max(1)
+
+# %% ../nbs/13b_intervals.ipynb #2807bd45
+MULTIPLIERS = 20_000 # draws of the largest difference
+
+def _simultaneous_level(largest, level):
+    "The confidence level of each interval with which all hold together."
+    return 1 - 2 * float(special.ndtr(-np.quantile(largest, level)))
+
+def _simultaneous_p(largest, p):
+    "How often the largest of all differences would be as surprising as one with this p-value."
+    if np.isnan(p): return p
+    size = -special.ndtri(p / 2)
+    share = (1 + (largest >= size).sum()) / (1 + len(largest))
+    return float(max(p, share)) if p < 1 else 1.
+
+def compare_jointly(incumbent, candidates, metric=None, *, level=.95, margin=None, n_boot=2000, seed=0):
+    "{name: `Comparison` with the incumbent}, whose intervals and p-values hold for all candidates together."
+    if not candidates: raise ValueError("No candidates to compare: `candidates` is empty.")
+    metric = _chosen_metric(metric, incumbent)
+    options = dict(n_boot=n_boot, seed=seed, margin=margin)
+    if len(candidates) == 1:
+        return {name: compare(incumbent, p, metric, level=level, **options) for name, p in candidates.items()}
+    pairs = [_pair(metric, incumbent, p) for p in candidates.values()]
+    largest = _largest_by_chance(pairs, MULTIPLIERS, seed)
+    each = _simultaneous_level(largest, level)
+    n_perm = round(20 / (1 - each))
+    found = {}
+    for name, p in candidates.items():
+        single = compare(incumbent, p, metric, level=each, n_perm=n_perm, **options)
+        found[name] = replace(
+            single,
+            difference=replace(single.difference, level=level),
+            p_value=_simultaneous_p(largest, single.p_value),
+            n_candidates=len(candidates))
+    return found
+
+# %% ../nbs/13b_intervals.ipynb #ba2c72e3
+def compare_with(
+    incumbent:Predictions, # of the model in use
+    candidates:dict, # model name -> Predictions for the same examples
+    metric:str|Metric|None=None, # None: the metric in `incumbent.meta`, else accuracy
+    *,
+    level:float=.95, # confidence level of all intervals together
+    margin:float|None=None, # the loss that would be accepted, for a go / no-go
+    n_boot:int=2000, # random swaps, and resamples
+    seed:int=0, # of both, and of the joint draws
+) -> pd.DataFrame: # one row per candidate, best first: candidate, difference, low, high, p, flips, n_units, verdict
+    "Compare the model in use with every candidate, with intervals and p-values that hold for all together."
+    options = dict(level=level, margin=margin, n_boot=n_boot, seed=seed)
+    found = compare_jointly(incumbent, candidates, metric, **options)
+    rows = [
+        (name, *value_and_ends(c.difference), c.p_value, c.negative_flips, c.positive_flips, c.n_units, c.verdict)
+        for name, c in found.items()]
+    columns = 'candidate difference low high p negative_flips positive_flips n_units verdict'
+    df = pd.DataFrame(rows, columns=columns.split())
+    return df.sort_values('difference', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../nbs/13b_intervals.ipynb #6eadbba8
 def holm(p):
@@ -845,6 +1180,25 @@ def _best_share(values):
     shared = best / best.sum(1, keepdims=True)
     return shared.mean(0)
 
+# %% ../nbs/13b_intervals.ipynb #8cc673dc
+def _kept_shares(values, draws):
+    "The share of its distance from the mean that each model keeps, (models,), from figures and joint draws."
+    centred = draws - draws.mean(1, keepdims=True)
+    errors = centred.var(0)
+    if len(values) < 2: return np.ones(len(values))
+    degrees = 1 - 1 / len(values)
+    skill = max(0., (values.var() - errors.mean()) / degrees)
+    total = skill + errors / degrees
+    return np.where(total > 0, skill / np.where(total > 0, total, 1), 1)
+
+def _shrunk(values, draws):
+    "Figures (models,) moved towards their mean, and joint draws of the skills around them, (draws, models)."
+    kept = _kept_shares(values, draws)
+    centre = values.mean() + kept * (values - values.mean())
+    centred = draws - draws.mean(1, keepdims=True)
+    noise = np.sqrt(kept) * (centred - centred.mean(0))
+    return centre, centre + noise
+
 # %% ../nbs/13b_intervals.ipynb #0c4d4235
 def joint_bootstrap(predictions, metric, *, n_boot=2000, seed=0):
     "The metric of several models (a list of Predictions) on the same resampled units, (n_boot, number of models)."
@@ -872,11 +1226,13 @@ def rank_groups(
     models = [predictions[name] for name in names]
     draws = joint_bootstrap(models, metric, **options)
     if not metric.higher_is_better: draws = -draws
+    values = df['value'].to_numpy() * (1 if metric.higher_is_better else -1)
+    _, skills = _shrunk(values, draws)
     separated = _separated(pairs[pairs.p_holm <= 1 - level], names)
     return df.assign(
         top=[(0, i) not in separated for i in df.index],
         letters=tie_letters(len(df), separated),
-        p_best=_best_share(draws))
+        p_best=_best_share(skills))
 
 # %% ../nbs/13b_intervals.ipynb #458d4ed1
 def _by_value(predictions, metric, **options):
@@ -897,6 +1253,25 @@ def _separated(pairs, names):
     places = {name: i for i, name in enumerate(names)}
     both = zip(pairs.a.map(places), pairs.b.map(places))
     return {tuple(sorted(pair)) for pair in both}
+
+# %% ../nbs/13b_intervals.ipynb #8fefd105
+def leader_optimism(
+    predictions:dict, # model name -> Predictions for the same examples
+    metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
+    *,
+    n_boot:int=2000, # joint resamples
+    seed:int=0, # of them
+) -> float: # at least 0; to be taken from the leader's figure, or added to its loss
+    "By how much the best of several figures is too good because it was chosen as the best."
+    metric = _chosen_metric(metric, *predictions.values())
+    models = list(predictions.values())
+    draws = joint_bootstrap(models, metric, n_boot=n_boot, seed=seed)
+    values = np.array([_value(metric, table) for table in unit_tables(metric, *models)])
+    if not metric.higher_is_better: values, draws = -values, -draws
+    if len(values) < 2 or not np.isfinite(draws).all(): return 0.
+    centre, _ = _shrunk(values, draws)
+    leader = values.argmax()
+    return float(max(0, values[leader] - centre[leader]))
 
 # %% ../nbs/13b_intervals.ipynb #04c2c742
 def _class_recalls(p, n_classes, level=.95):
@@ -965,7 +1340,5 @@ def class_flips(a, b):
 
 # %% ../nbs/13b_intervals.ipynb #1f95ca57
 def unit_changes(a, b, metric=None):
-    "How each unit's own value changes from a to b, (n_units,) in sorted order of ids or groups, up is better."
-    metric = _chosen_metric(metric, a)
-    before, after, _ = _paired_tables(metric, a, b)
-    return _value_changes(metric, before, after)
+    "How each example's own value changes from a to b, (n_examples,) in sorted order of ids or units, up is better."
+    return _example_changes(_chosen_metric(metric, a), a, b)

@@ -291,6 +291,8 @@ class Metric:
     own: Callable|None = None # sums (n, k) -> (n,) what each unit contributes; None: `reduce`, which works for one unit
     label: str = '' # for axes and verdicts; '': the name
     reads: str = 'classes' # what it is computed from: 'classes', 'lists' of items or 'values'
+    limits: Callable|None = None # Predictions -> (worst, best) possible value, infinite where there is none
+    of_units: bool = False # True where the rows of a unit are read together, as those of a sentence
 
 # %% ../nbs/13_metrics.ipynb #04e26190
 def per_unit(

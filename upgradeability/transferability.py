@@ -17,6 +17,7 @@ from scipy.special import xlogy
 
 # %% ../nbs/16_transferability.ipynb #1549acf5
 from .core import read_list, unknown
+from .groups import draw_test, whole_folds
 from .tasks import encode_labels, nested_order
 
 # %% ../nbs/16_transferability.ipynb #400d3489
@@ -345,8 +346,8 @@ def _without_own_pull(factor, errors):
     return errors + factor @ solve(factor.T @ factor, factor.T @ errors) # the same by Woodbury's identity
 
 # %% ../nbs/16_transferability.ipynb #15f0850a
-def _probe(s, labels, n_splits=5, seed=0):
-    "Accuracy on left-out folds for each row of `labels` (p, n), codes that are equal up to their order."
+def _probe(s, labels, n_splits=5, seed=0, groups=None):
+    "Accuracy on left-out folds for each row of `labels` (p, n), codes that are equal up to their order; folds divide no group."
     p, n = labels.shape
     one_hot = np.eye(labels.max() + 1)
     sums = [_class_sums(s.u, codes) for codes in labels]
@@ -355,8 +356,7 @@ def _probe(s, labels, n_splits=5, seed=0):
     mean = np.tile(share, p)
     strengths = _scale(s) * STEPS
     loss, hits = np.zeros((2, len(strengths), p))
-    order = np.random.default_rng(seed).permutation(n)
-    for rows in np.array_split(order, n_splits):
+    for rows in _fold_rows(labels[0], n_splits, seed, groups):
         truth = labels[:, rows].T # (b, p)
         t = one_hot[truth] # (b, p, c)
         columns = t.reshape(len(rows), -1)
@@ -370,6 +370,14 @@ def _probe(s, labels, n_splits=5, seed=0):
     best = loss.argmin(0)
     return hits[best, np.arange(p)] / n
 
+def _fold_rows(codes, n_splits, seed, groups):
+    "The rows of each fold: at random, or in whole groups."
+    if groups is None:
+        order = np.random.default_rng(seed).permutation(len(codes))
+        return np.array_split(order, n_splits)
+    fold = whole_folds(codes, groups, n_splits, seed)
+    return [np.flatnonzero(fold == k) for k in np.unique(fold)]
+
 # %% ../nbs/16_transferability.ipynb #c20551d1
 def probe_score(
     x:np.ndarray, # (n, d) features; a few thousand rows are enough
@@ -377,13 +385,20 @@ def probe_score(
     *,
     n_splits:int=5, # folds
     seed:int=0, # draws the folds
+    groups:np.ndarray|None=None, # (n,) what no fold divides, such as the patient of each example; None: nothing
 ) -> float: # accuracy, a fraction in [0, 1]
     "Accuracy of a ridge classifier on examples left out of its fit."
     s = spectrum(x)
     n = len(s.u)
-    _check_folds(n_splits, n, 'examples')
     codes = _label_codes(y, n)
-    return float(_probe(s, codes[None], n_splits, seed)[0])
+    if groups is None: _check_folds(n_splits, n, 'examples')
+    else: _check_groups(groups, n, n_splits)
+    return float(_probe(s, codes[None], n_splits, seed, groups)[0])
+
+def _check_groups(groups, n, n_splits=2):
+    "An error where groups do not fit the examples, or are fewer than the folds."
+    if len(groups) != n: raise ValueError(f"There are {n} examples and {len(groups)} labels of groups.")
+    _check_folds(n_splits, len(np.unique(groups)), 'groups')
 
 def _check_folds(n_splits, n, what):
     "An error where there are more folds than examples or groups."
@@ -438,8 +453,9 @@ SCORES = {
 # %% ../nbs/16_transferability.ipynb #e68bf546
 _OF_SPECTRUM = {logme: _logme, h_score: _h_score, probe_score: _probe} # the same on a decomposition that exists already
 
-def _score_values(f, data, labels):
-    "The score of each row of `labels`."
+def _score_values(f, data, labels, groups=None):
+    "The score of each row of `labels`; what is left out of a probe is left out in whole groups."
+    if f is probe_score: return _probe(data, labels, groups=groups)
     if f in _OF_SPECTRUM:
         return _OF_SPECTRUM[f](data, labels)
     return np.array([f(data, codes) for codes in labels])
@@ -456,8 +472,11 @@ def _input_of(name, available):
     return wanted
 
 # %% ../nbs/16_transferability.ipynb #69672a69
-def _half_rows(codes, n_subsample, seed):
-    "Rows of random stratified halves, each with every class."
+def _half_rows(codes, n_subsample, seed, groups=None):
+    "Rows of random stratified halves, each with every class; in whole groups where there are some, as far as that is possible."
+    if groups is not None:
+        halves = [_half_of_groups(codes, groups, [seed, i]) for i in range(n_subsample)]
+        return [half for half in halves if _can_be_probed(codes[half], groups[half], codes)]
     m = max(len(codes) // 2, codes.max() + 1)
     return [
         nested_order(codes, [seed, i])[:m]
@@ -465,6 +484,16 @@ def _half_rows(codes, n_subsample, seed):
     ]
 
 # %% ../nbs/16_transferability.ipynb #dded2a5f
+def _half_of_groups(codes, groups, seed):
+    "Rows of about half of the groups, with every class."
+    group = np.unique(groups, return_inverse=True)[1]
+    is_in = draw_test(codes, group, seed, share=.5)
+    return np.flatnonzero(is_in)
+
+def _can_be_probed(codes, groups, all_codes):
+    "Whether some rows have every class, and two groups."
+    return len(np.unique(codes)) == len(np.unique(all_codes)) and len(np.unique(groups)) > 1
+
 def _sd(values):
     "Standard deviation; NaN for fewer than two values."
     if len(values) < 2:
@@ -499,6 +528,7 @@ def transferability(
     n_null:int=30, # permutations of the labels
     n_subsample:int=10, # halves of the examples
     max_rows:int|None=2000, # of more rows, so many are drawn, classes in proportion; None: all are used
+    groups:np.ndarray|None=None, # (n,) what folds and halves do not divide, such as the patient of each example; None: nothing
     seed:int=0, # draws rows, permutations, halves and folds
 ) -> pd.DataFrame: # one row per score
     "Transferability scores with what they mean for these features: null, calibrated value and standard error."
@@ -512,6 +542,9 @@ def transferability(
         data['source_probs'] = probs
         data['source_labels'] = probs.argmax(1)
         usable = SCORES
+    if groups is not None:
+        _check_groups(groups, len(x))
+        data['groups'] = np.asarray(groups)
     names = read_list(scores) or usable
     wanted = {name: _input_of(name, data) for name in names}
     if max_rows is not None and max_rows < len(x):
@@ -528,7 +561,8 @@ def _score_table(wanted, data, codes, n_null, n_subsample, seed):
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(codes) for _ in range(n_null)]
     labels = np.stack([codes, *shuffled])
-    halves = _half_rows(codes, n_subsample, seed)
+    groups = data.get('groups')
+    halves = _half_rows(codes, n_subsample, seed, groups)
     shared = None
     if any(SCORES[name] in _OF_SPECTRUM for name in wanted):
         whole = spectrum(data['x'])
@@ -542,22 +576,22 @@ def _score_table(wanted, data, codes, n_null, n_subsample, seed):
         own = x, [x[rows] for rows in halves]
         whole, parts = shared if is_shared else own
         d = x.shape[1] if x.ndim > 1 else len(np.unique(x))
-        row = _score_row(f, whole, parts, halves, labels, d)
+        row = _score_row(f, whole, parts, halves, labels, d, groups)
         seconds = time.perf_counter() - start + once * is_shared
         rows.append(dict(score=name, **row, seconds=seconds))
     return pd.DataFrame(rows)
 
 # %% ../nbs/16_transferability.ipynb #5e63440e
-def _score_row(f, whole, parts, halves, labels, d):
+def _score_row(f, whole, parts, halves, labels, d, groups=None):
     "One row of the table: the score `f` of all examples, of permuted labels, and of the `parts` with rows `halves`."
     codes = labels[0]
     n = len(codes)
-    value, *null = _score_values(f, whole, labels)
+    value, *null = _score_values(f, whole, labels, groups)
     on_halves = [
-        _score_values(f, part, codes[rows][None])[0]
+        _score_values(f, part, codes[rows][None], None if groups is None else groups[rows])[0]
         for part, rows in zip(parts, halves)
     ]
-    share = len(halves[0]) / n if halves else 1
+    share = np.mean([len(rows) for rows in halves]) / n if halves else 1
     mean, information, shrinkage = None, np.nan, np.nan
     if f is h_score:
         mean = _h_null(whole, codes)

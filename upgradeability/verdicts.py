@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, RunTable
-from .intervals import Comparison, cautions, score, value_and_ends
+from .intervals import cautions, compare_jointly, Comparison, leader_optimism, score, value_and_ends
 from .draw import triple
 from .words import (
     LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
@@ -152,18 +152,39 @@ def _reaches(row, words):
 
 # %% ../nbs/21_verdicts.ipynb #f830d5fc
 def _surpassed(row, df):
-    "Which other protocols do better; controls do not count."
+    "Which other protocols do better, tested together; controls do not count."
+    better = _ahead(row, df)
+    if better.empty: return ''
+    tested = knows_run(df)
+    real = _really_ahead(row, better, df) if tested else []
+    found = [_reached(other) for _, other in better.iterrows() if other.key in real]
+    other = [_reached(other) for _, other in better.iterrows() if other.key not in real]
+    sentences = [f"Better on test: {' and '.join(found)}."] if found else []
+    reason = 'not distinguishable from it' if tested else 'not tested'
+    if other: sentences.append(f"Ahead on test, but {reason}: {' and '.join(other)}.")
+    return ' '.join(sentences)
+
+def _ahead(row, df):
+    "The rows of other protocols with a better figure on test."
     setting = ['model', 'task', 'n_train', 'seed']
     is_same = df[setting] == row[setting]
     same = df[is_same.all(axis=1)]
     more, less = same.test > row.test, same.test < row.test
     better = same[more if is_up(row.metric) else less]
     rivals = kind_in(df, row.task).rivals
-    named = [
-        f"{as_code(other.protocol)} with {interval_text(*triple(other, 'test'))}"
-        for _, other in better.iterrows()
-        if protocol_kind(other.protocol) in rivals or not is_control(other.protocol)]
-    return f"Better on test: {' and '.join(named)}." if named else ''
+    counts = [protocol_kind(name) in rivals or not is_control(name) for name in better.protocol]
+    return better[counts]
+
+def _really_ahead(row, better, df):
+    "The keys of rows whose difference from one row is no chance, all tested together."
+    df = as_results(df)
+    rivals = {other.key: df.predictions(other)['test'] for _, other in better.iterrows()}
+    found = compare_jointly(df.predictions(row)['test'], rivals, row.metric)
+    return [key for key, c in found.items() if c.p_value <= 1 - c.difference.level]
+
+def _reached(other):
+    "A protocol and its figure, in words."
+    return f"{as_code(other.protocol)} with {interval_text(*triple(other, 'test'))}"
 
 # %% ../nbs/21_verdicts.ipynb #16ef109e
 def _kept(row, things):
@@ -232,6 +253,13 @@ def opponents(tests, groups, incumbent=None):
     others = [name for name in groups.model if name != meant[0]]
     return meant[0], (others or meant)[0]
 
+# %% ../nbs/21_verdicts.ipynb #754e22f3
+def upgrade_of(tests, incumbent, candidate, metric=None, *, margin=None):
+    "The `Comparison` of the candidate with the incumbent, tested together with all other models of `tests`."
+    others = {name: p for name, p in tests.items() if name != incumbent}
+    found = compare_jointly(tests[incumbent], others or tests, metric, margin=margin)
+    return found[candidate]
+
 # %% ../nbs/21_verdicts.ipynb #e4e2c222
 def _is_meant(given, spec):
     "Whether a resolved spec is what was given."
@@ -254,6 +282,7 @@ def verdict_compare(
     incumbent:str, # its name
     candidate:str, # its name
     df:pd.DataFrame|None=None, # the results table, to say how the leader was trained and what it gains
+    optimism:float=0., # of the leader's figure, by `leader_optimism`
 ) -> str: # Markdown
     "Which models lead, and whether the candidate may replace the incumbent."
     best = groups.iloc[0]
@@ -263,9 +292,18 @@ def verdict_compare(
     rank = f"it is not distinguishable from {', '.join(ties)}" if ties else 'it is better than all others'
     tested = wording(df).tested
     metric, trained, gained = ('', '', '') if df is None else _about_leader(df, best.model)
-    lead = f"{leader} leads with {metric}{figure} on {upgrade.n_units:,} test {tested}{trained}; {rank}. {gained}"
+    lead = f"{leader} leads with {metric}{figure} on {upgrade.n_tested:,} test {tested}{trained}; {rank}. "
+    lead += f"{_chosen(best['value'], optimism, df)}{gained}"
     swap = _replacing(_code(incumbent), _code(candidate), upgrade)
     return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, metric, wording(df).changed)])
+
+# %% ../nbs/21_verdicts.ipynb #a6008da6
+def _chosen(value, optimism, df=None):
+    "What to expect of a figure that was chosen as the best, in words; nothing where luck is worth less than .0005."
+    if not optimism >= .0005: return ''
+    up = df is None or is_up(headlines(df).metric.iloc[0])
+    expected = value - optimism if up else value + optimism
+    return f"As the best of several on the same examples this is too good by about {optimism:.3f}: expect {expected:.3f}. "
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):
@@ -280,22 +318,53 @@ def _about_leader(df, model):
 # %% ../nbs/21_verdicts.ipynb #a05122f2
 def _replacing(incumbent, candidate, upgrade):
     "Whether the candidate may replace the incumbent, and why."
-    change, margin = upgrade.difference, upgrade.margin
-    amount = interval_text(change.value, change.low, change.high, '+')
+    change = upgrade.difference
+    has_interval = np.isfinite(change.low)
+    amount = interval_text(change.value, change.low, change.high, '+') if has_interval else f'{change.value:+.3f}'
+    call, reason = _call(upgrade)
+    return f"Replacing {incumbent} by {candidate}: {call}. The difference is {amount} ({_sure(upgrade)}).{reason}"
+
+def _sure(upgrade):
+    "The p-value, and what it means."
+    if np.isnan(upgrade.p_value): return 'too few independent groups for a test'
     p = '< .001' if upgrade.p_value < .001 else f'= {upgrade.p_value:.2g}'
-    is_real = upgrade.p_value <= 1 - change.level
+    is_real = upgrade.p_value <= 1 - upgrade.difference.level
     sure = 'a real difference' if is_real else 'not distinguishable from chance'
-    call, reason = {
+    among = f', as the best of {upgrade.n_candidates} candidates' if upgrade.n_candidates > 1 else ''
+    return f'p {p}, {sure}{among}'
+
+def _call(upgrade):
+    "The verdict in bold, and its reason."
+    margin = upgrade.margin
+    return {
         'go': ('**go**', f" Even the lower end of the interval loses less than the margin of {margin}."),
-        'no-go': ('**no-go**', f" The interval does not rule out a loss beyond the margin of {margin}."),
+        'no-go': ('**no-go**', f" Even the upper end of the interval loses more than the margin of {margin}."),
+        'cannot tell': ('**cannot tell**', _unsure(upgrade)),
         None: ('no margin was set, so there is no go or no-go', ''),
     }[upgrade.verdict]
-    return f"Replacing {incumbent} by {candidate}: {call}. The difference is {amount} (p {p}, {sure}).{reason}"
+
+def _unsure(upgrade):
+    "Why neither go nor no-go can be said."
+    if np.isnan(upgrade.difference.low): return ' So few groups do not show how much groups differ.'
+    beyond = f' The interval does not rule out a loss beyond the margin of {upgrade.margin}, nor a smaller one.'
+    return beyond + _to_tell(upgrade)
+
+def _to_tell(upgrade):
+    "How many test units would tell, in words."
+    needed = upgrade.n_to_tell
+    if not np.isfinite(needed): return ''
+    if needed <= upgrade.n_units: return ' With so many examples two equally good models mostly get a go.'
+    units = 'test examples' if upgrade.n_tested == upgrade.n_units else 'independent groups'
+    return f" If the two are equally good, about {_rounded(needed):,} {units} would tell (in 80 % of cases)."
+
+def _rounded(n):
+    "A number with two significant digits."
+    return int(float(f'{n:.1e}'))
 
 # %% ../nbs/21_verdicts.ipynb #334f6a56
 def _broken(upgrade, tested, metric, changed):
     "How many test examples the change fixes and breaks."
-    fixed = f'{upgrade.positive_flips} of {upgrade.n_units:,} {tested} ({upgrade.positive_share:.1%})'
+    fixed = f'{upgrade.positive_flips} of {upgrade.n_tested:,} {tested} ({upgrade.positive_share:.1%})'
     broken = f'{upgrade.negative_flips} ({upgrade.negative_share:.1%})'
     by = f', each by its own {metric.strip()}' if metric not in ('', 'accuracy ') else ''
     return f'{changed.format(fixed=fixed, broken=broken)}{by}.'

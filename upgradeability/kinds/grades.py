@@ -15,7 +15,7 @@ import numpy as np, pandas as pd
 
 # %% ../../nbs/kinds/grades.ipynb #702ff8d9
 from .classification import KIND as CLASSIFICATION
-from ..metrics import METRICS, Metric, mean_stats, per_unit, ratio
+from ..metrics import METRICS, Metric, class_names, mean_stats, per_unit, ratio
 from ..tasks import grade_values, read_test_labels, BLANKS
 from ..texts import grouped_spec, set_frames, table_frames, text_task
 
@@ -105,13 +105,26 @@ def weighted_kappa(sums):
         where=by_chance > 0)
     return 1 - disagreement
 
+# %% ../../nbs/kinds/grades.ipynb #7b1f56c5
+def _kappa_limits(p):
+    "The worst and the best kappa."
+    return -1., 1.
+
+def _error_limits(p):
+    "The largest possible distance between two grades, and 0."
+    values = grade_values(p.meta.get('classes') or ())
+    if values is None:
+        values = np.arange(len(class_names(p)))
+    return max(1., float(np.ptp(values))), 0.
+
 # %% ../../nbs/kinds/grades.ipynb #be6d850e
-METRICS['weighted_kappa'] = Metric('weighted_kappa', _kappa_stats, weighted_kappa)
+METRICS['weighted_kappa'] = Metric('weighted_kappa', _kappa_stats, weighted_kappa, limits=_kappa_limits)
 METRICS['mean_absolute_error'] = Metric(
     'mean_absolute_error',
     mean_stats(_absolute_errors),
     ratio,
-    higher_is_better=False)
+    higher_is_better=False,
+    limits=_error_limits)
 
 # %% ../../nbs/kinds/grades.ipynb #f8fa48e8
 def _read_grades(reading, y, rows, classes, origin):

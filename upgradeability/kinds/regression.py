@@ -288,7 +288,12 @@ def _own_error(sums):
     "Minus the squared error of each example, (n,): a single example has no R²."
     return -sums[:, 3]
 
-METRICS['r2'] = Metric('r2', _squares, r_squared, reads='values', own=_own_error, label='R²')
+def _r2_limits(p):
+    "R² has no worst value, and 1 is the best."
+    return -np.inf, 1.
+
+METRICS['r2'] = Metric(
+    'r2', _squares, r_squared, reads='values', own=_own_error, label='R²', limits=_r2_limits)
 METRICS['mae'] = Metric(
     'mae', mean_stats(_absolute_errors), ratio, higher_is_better=False, reads='values', label='MAE')
 METRICS['rmse'] = Metric(

@@ -108,7 +108,7 @@ def micro_f1(sums):
     with np.errstate(invalid='ignore'):
         return 2 * hits / (true + predicted)
 
-METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True)
+METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True, of_units=True)
 
 # %% ../../nbs/kinds/tagging.ipynb #1479f317
 def _types_of(p):
@@ -122,7 +122,7 @@ def per_type(predictions, **options):
     rows = []
     for k, name in enumerate(_types_of(predictions)):
         stats = partial(span_stats, of_type=k)
-        metric = Metric(f'f1 of {name}', stats, micro_f1, fraction=True)
+        metric = Metric(f'f1 of {name}', stats, micro_f1, fraction=True, of_units=True)
         f1 = score(predictions, metric, **options)
         sums = stats(predictions).sum(0)
         rows.append((name, *sums.astype(int), *value_and_ends(f1)))
