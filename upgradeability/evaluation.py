@@ -988,6 +988,11 @@ def _of_seeds(parts, keys):
     tests = [parts[key]['test'] for key in keys]
     return trains, tests, dict(n_seeds=len(tests), shared=shared_examples(trains))
 
+def _gain_row(row, base, name, parts):
+    "The gain of one row over one baseline, as a dict."
+    gained = _gain_columns(parts[row.key], parts[base.key], row.metric)
+    return row._asdict() | gained | {'baseline': name}
+
 def _gains_over_seeds(pairs, parts):
     "A row for each procedure and baseline: the gain over all seeds, named by the first of them."
     together = {}
@@ -999,12 +1004,12 @@ def _gains_over_seeds(pairs, parts):
         rows, bases = zip(*both)
         row = first.setdefault(procedure, rows[0])
         _, tests, about = _of_seeds(parts, [r.key for r in rows])
-        gained = _gain_columns(parts[rows[0].key], parts[bases[0].key], row.metric)
+        found = _gain_row(rows[0], bases[0], name, parts) | {'key': row.key}
         if len(rows) > 1:
             against = [parts[base.key]['test'] for base in bases]
             mean = gain_over_seeds(tests, against, row.metric, shared=about['shared'])
-            gained = _interval_columns('gain', mean)
-        yield row._asdict() | gained | about | {'baseline': name}
+            found |= _interval_columns('gain', mean)
+        yield found | about
 
 # %% ../nbs/17_evaluation.ipynb #4625bd92
 def gains(
@@ -1017,10 +1022,11 @@ def gains(
     ran = df[df.test.notna() & (df.key != '')]
     parts = {key: df.predictions(key) for key in ran.key}
     pairs = _gain_pairs(ran, parts)
-    found = _gains_over_seeds(pairs, parts) if over_seeds else [
-        row._asdict() | _gain_columns(parts[row.key], parts[base.key], row.metric) | {'baseline': name}
-        for row, base, name in pairs]
-    columns = [*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key', *_OF_SEEDS[:over_seeds * 2]]
+    columns = [*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key']
+    if over_seeds:
+        found = _gains_over_seeds(pairs, parts)
+        columns += _OF_SEEDS
+    else: found = [_gain_row(*pair, parts) for pair in pairs]
     over = pd.DataFrame(found, columns=columns)
     return RunTable.of(over, **df.attrs)
 
