@@ -16,9 +16,11 @@ import numpy as np, pandas as pd
 # %% ../nbs/18_curves.ipynb #6f2f148e
 from .core import read_list
 from .backbones import Backbone
-from .evaluation import evaluate, facts_of, read_results, report_of, Results, RunTable
-from .intervals import joint_bootstrap
+from .draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples
+from .evaluation import evaluate, facts_of, read_results, report_of, Results, RunTable, SERIAL
+from .intervals import gain, joint_bootstrap, score, value_and_ends
 from .metrics import find_metric
+from .protocols import PROTOCOLS
 from .tasks import Task
 
 # %% ../nbs/18_curves.ipynb #2c7ae0e3
@@ -107,52 +109,106 @@ def _band(draws, level=.95):
     return np.quantile(draws, [lower, upper], axis=0)
 
 _PAIR = ['a', 'b', 'n', 'low', 'high', 'share']
+CLAIMED = .95 # the share of resamples from which on a crossing is claimed
+
+def _pair_crossing(n, gap):
+    "Where a difference (n_boot, s) at n (s,) labels changes its sign, and in which share of its resamples."
+    mean = gap.mean(0)
+    where = np.array([_crossing(n, g) for g in gap])
+    is_same_way = np.sign(gap[:, -1]) == np.sign(mean[-1])
+    found = where[~np.isnan(where) & is_same_way]
+    share = len(found) / len(where)
+    middle = _crossing(n, mean)
+    low = high = np.nan
+    if share < CLAIMED: middle = np.nan
+    if np.isfinite(middle): low, high = _band(found)
+    return dict(
+        n=middle,
+        low=low,
+        high=high,
+        share=share)
 
 def find_crossings(draws):
-    "Where each pair of {model: (sizes (s,), draws (n_boot, s))} crosses (NaN: not), and in which share of the draws."
+    "Where pairs of {model: (sizes (s,), draws (n_boot, s))} surely cross (NaN: not), and in which share of the draws."
     rows = []
     for a, b in combinations(draws, 2):
         n_a, draws_a = draws[a]
         n_b, draws_b = draws[b]
         n, at_a, at_b = np.intersect1d(n_a, n_b, return_indices=True)
         gap = draws_b[:, at_b] - draws_a[:, at_a]
-        where = np.array([_crossing(n, g) for g in gap])
-        found = where[~np.isnan(where)]
-        low, high = _band(found) if len(found) else (np.nan, np.nan)
-        mean = _crossing(n, gap.mean(0))
-        share = len(found) / len(where)
-        rows.append(dict(
-            a=a,
-            b=b,
-            n=mean,
-            low=low,
-            high=high,
-            share=share))
+        rows.append(dict(a=a, b=b) | _pair_crossing(n, gap))
     return pd.DataFrame(rows, columns=_PAIR)
 
 # %% ../nbs/18_curves.ipynb #a99ab9aa
-def _curve_draws(cells, metric, n_boot, seed=0):
-    "Mean performance at each size in joint resamples of seeds and test units: (n_boot, sizes)."
-    cells = cells.sort_values(['n_train', 'seed'], ignore_index=True)
+FEW_SEEDS = (*SERIAL, 'random_probe') # a network is trained or run for each seed
+
+def curve_seeds(protocol, given=None):
+    "The seeds of a curve; None: ten where a protocol needs the features only once, else three."
+    if given is not None: return read_list(given)
+    name = str(protocol).partition('?')[0].strip()
+    is_cheap = name in PROTOCOLS and name not in FEW_SEEDS
+    return list(range(10 if is_cheap else 3))
+
+# %% ../nbs/18_curves.ipynb #f7a87ac8
+def _add_seeds(by_units, values, student, shared):
+    "Resamples (n_boot,) of a mean over seeds, from those of its seeds (n_boot, S) and joint Student draws (n_boot, S)."
+    mean = by_units.mean(1)
+    n_seeds = len(values)
+    spread = values.std(ddof=1) if n_seeds > 1 else 0.
+    if not spread > 0: return mean
+    known = by_units[~np.isnan(by_units).any(1)]
+    noise = np.cov(known.T)
+    variance = seed_variance(values, noise, shared)
+    direction = student @ (values - values.mean()) / np.sqrt(n_seeds - 1)
+    return mean + direction * np.sqrt(variance) / spread
+
+def student_draws(shape, rng):
+    "Draws of joint Student variables, (n_boot, S), with S - 1 degrees of freedom."
+    n_boot, n_seeds = shape
+    degrees = max(1, n_seeds - 1)
+    common = rng.chisquare(degrees, (n_boot, 1))
+    return rng.normal(size=shape) / np.sqrt(common / degrees)
+
+# %% ../nbs/18_curves.ipynb #aa42b027
+_POINT = ['model', 'n_train']
+
+def _shared(cells):
+    "{(model, n_train): share of its training examples that a seed has in common with another}."
+    return {
+        point: shared_examples([cells.predictions(key)['train'] for key in rows.key])
+        for point, rows in cells.groupby(_POINT, sort=False)}
+
+def curve_draws(cells, metric, shared, n_boot, seed=0):
+    "{(model, n_train): mean performance in joint resamples of seeds and test units, (n_boot,)}."
     tests = [cells.predictions(key)['test'] for key in cells.key]
-    draws = joint_bootstrap(tests, metric, n_boot=n_boot, seed=seed)
-    rng = np.random.default_rng(seed)
-    shape = n_boot, cells.seed.nunique()
-    picks = rng.integers(10**6, size=shape)
-    means = []
-    for at in cells.groupby('n_train').groups.values():
-        n_seeds = len(at)
-        seeds = picks[:, :n_seeds] % n_seeds
-        drawn = np.take_along_axis(draws[:, at], seeds, 1)
-        means.append(drawn.mean(1))
-    return np.stack(means, 1)
+    by_units = joint_bootstrap(tests, metric, n_boot=n_boot, seed=seed)
+    seeds, column = np.unique(cells.seed, return_inverse=True)
+    student = student_draws((n_boot, len(seeds)), np.random.default_rng(seed))
+    values = cells.test.to_numpy()
+    draws = {}
+    for point, at in cells.groupby(_POINT, sort=False).indices.items():
+        drawn = _add_seeds(by_units[:, at], values[at], student[:, column[at]], shared[point])
+        if metric.fraction: drawn = drawn.clip(0, 1)
+        draws[point] = drawn
+    return draws
 
 # %% ../nbs/18_curves.ipynb #594d83d6
-def _measured(cells, draws, level):
-    "One row per size: means over seeds and the band of test."
+def _point_score(rows, cells, metric, shared, level, n_boot):
+    "The mean over the seeds of one point as a Score; with one seed, that of the fitted model."
+    tests = [cells.predictions(key)['test'] for key in rows.key]
+    options = dict(level=level, n_boot=n_boot)
+    if len(tests) == 1: return score(tests[0], metric, **options)
+    return score_over_seeds(tests, metric, shared=shared, **options)
+
+def _measured(cells, metric, shared, level, n_boot):
+    "One row per size of one model: means over seeds and the band of test."
     sizes = cells.groupby('n_train')
     rows = sizes[['train', 'test', 'upgradeability']].mean()
-    rows['test_low'], rows['test_high'] = _band(draws, level)
+    found = [
+        _point_score(part, cells, metric, shared[part.model.iloc[0], n], level, n_boot)
+        for n, part in sizes]
+    rows['test_low'] = [s.low for s in found]
+    rows['test_high'] = [s.high for s in found]
     rows['test_seed_sd'] = sizes.test.std()
     rows['n_seeds'] = sizes.size()
     rows['origin'] = 'measured'
@@ -201,34 +257,71 @@ def _needed(n, mean, draws, metric, level):
             low, high = _band(known, level)
     return dict(label_efficiency=own, efficiency_low=low, efficiency_high=high)
 
+# %% ../nbs/18_curves.ipynb #1691dc61
+def _has_learned(cells, majority, metric, shared, level, n_boot):
+    "Whether the interval of the gain over `majority` with the most labels, of one model, lies above 0."
+    largest = cells[cells.n_train == cells.n_train.max()]
+    same = largest.merge(majority, on=['model', 'n_train', 'seed'], suffixes=('', '_base'))
+    if same.empty: return True # nothing to compare with
+    tests, bases = (
+        [majority.predictions(key)['test'] for key in keys]
+        for keys in (same.key, same.key_base))
+    options = dict(level=level, n_boot=n_boot)
+    if len(same) == 1: return gain(tests[0], bases[0], metric, **options).low > 0
+    return gain_over_seeds(tests, bases, metric, shared=shared, **options).low > 0
+
+_NOTHING = dict.fromkeys(['label_efficiency', 'efficiency_low', 'efficiency_high'], np.nan)
+
+# %% ../nbs/18_curves.ipynb #30107154
+def _draw_remark(n, shared, n_seeds):
+    "What the seeds of a curve cannot tell, or ''; `n` and `shared` by size."
+    if n_seeds == 1:
+        return 'one seed: the band is for this training sample'
+    most = [(k, share) for k, share in zip(n, shared) if share > .5]
+    if not most: return ''
+    k, share = most[-1]
+    if share > .999:
+        return (
+            f'with {k:,} labels all seeds have the same training examples: '
+            'the band there is for this training sample')
+    return (
+        f'with {k:,} labels the seeds share {share:.0%} of their training examples: '
+        'the band there is less certain')
+
 # %% ../nbs/18_curves.ipynb #ca47b9cd
-def _one_curve(model, cells, level, n_boot):
-    "Rows of one model, what they say as a dict, and its (sizes, draws)."
+def _one_curve(model, cells, majority, draws, shared, level, n_boot):
+    "Rows of one model and what they say as a dict; `draws` (n_boot, sizes), `shared` by point."
     metric = find_metric(cells.metric.iloc[0])
-    draws = _curve_draws(cells, metric, n_boot)
-    rows = _measured(cells, draws, level)
+    rows = _measured(cells, metric, shared, level, n_boot)
     n = rows.n_train.to_numpy()
     mean = rows.test.to_numpy()
-    remark = _ill_behaved(n, mean, draws, metric.higher_is_better)
+    shares = [shared[model, k] for k in n]
+    has_learned = _has_learned(cells, majority, metric, shares[-1], level, n_boot)
+    remarks = [
+        _ill_behaved(n, mean, draws, metric.higher_is_better),
+        _draw_remark(n, shares, rows.n_seeds.max())]
     if len(n) >= 4: fit, law = _fitted(n, draws, mean, metric, level)
     else:
         fit, law = rows[:0], [np.nan] * 3
-        remark = remark or 'fewer than 4 sizes: no law fitted'
+        remarks.append('fewer than 4 sizes: no law fitted')
     summary = dict(
         model=model,
-        **_needed(n, mean, draws, metric, level),
+        **(_needed(n, mean, draws, metric, level) if has_learned else _NOTHING),
         best=mean[-1],
         at=int(n[-1]),
+        smallest=int(n[0]),
+        has_learned=bool(has_learned),
         **dict(zip('abc', law)),
-        remark=remark)
+        remark='; '.join(filter(None, remarks)))
     rows = pd.concat([rows, fit], ignore_index=True).assign(model=model)
-    return rows, summary, (n, draws)
+    return rows, summary
 
 # %% ../nbs/18_curves.ipynb #f30a5cc5
 def _labels_to_best(rows, summary, metric):
-    "For each model the labels that reach 95 % of what the best model reaches at its largest size; NaN for a loss."
-    if not find_metric(metric).higher_is_better: return np.nan
-    goal = .95 * summary.best.max()
+    "For each model the labels that reach 95 % of what the best model reaches at its largest size; NaN without such."
+    learned = summary.best[summary.has_learned]
+    if learned.empty or not find_metric(metric).higher_is_better: return np.nan
+    goal = .95 * learned.max()
     found = []
     for _, part in rows.groupby('model', sort=False):
         points = part[part.origin == 'measured']
@@ -236,6 +329,24 @@ def _labels_to_best(rows, summary, metric):
         needed = label_efficiency(n, points.test, goal)
         found.append(needed)
     return found
+
+# %% ../nbs/18_curves.ipynb #2f7ff2ae
+def _all_curves(cells, majority, metric, level, n_boot):
+    "Rows of all curves, a summary row for each, and {model: (sizes, draws (n_boot, sizes))}."
+    models = cells.model.unique()
+    cells = cells.sort_values(['n_train', 'seed'], ignore_index=True)
+    shared = _shared(cells)
+    by_point = curve_draws(cells, metric, shared, n_boot)
+    rows, summaries, draws = [], [], {}
+    for model in models:
+        own = cells[cells.model == model]
+        n = own.n_train.unique()
+        of_model = np.stack([by_point[model, k] for k in n], 1)
+        points, summary = _one_curve(model, own, majority, of_model, shared, level, n_boot)
+        rows.append(points)
+        summaries.append(summary)
+        draws[model] = n, of_model
+    return pd.concat(rows, ignore_index=True), pd.DataFrame(summaries), draws
 
 # %% ../nbs/18_curves.ipynb #986d360e
 class Curve(RunTable):
@@ -282,7 +393,7 @@ def learning_curve(
     protocol:str='linear_probe', # how the models are adapted
     *,
     sizes:int|str|list, # numbers of labels, train and valid together
-    seeds:int|str|list|tuple=(0, 1, 2), # draws of the training subset
+    seeds:int|str|list|tuple|None=None, # draws of the training subset; None: 10, or 3 where each is costly
     metric:str|None=None, # name in `METRICS`; None: the task's own
     out_dir:str|Path|None=None, # folder for results and predictions; None: in the cache
     level:float=.95, # of the bands
@@ -291,25 +402,23 @@ def learning_curve(
 ) -> Curve: # its `summary`, `crossings` and `cells` say the rest
     "Performance by number of labels, with a band, a fitted power law and what follows from it."
     sizes = sorted({int(n) for n in read_list(sizes)})
+    seeds = curve_seeds(protocol, seeds)
     asked = dict(n_train=sizes, seeds=seeds, metric=metric, out_dir=out_dir)
     cells = evaluate(models, task, protocols=[protocol], **asked, **options)
-    ok = cells[(cells.error == '') & (cells.protocol == str(protocol))]
+    ran = cells[cells.error == '']
+    ok = ran[ran.protocol == str(protocol)]
     if ok.empty:
         first = cells.error[cells.error != ''].iloc[0]
         raise ValueError(f"No point of the curve could be computed: {first}")
-    by_model = ok.groupby('model', sort=False)
-    curves = {model: _one_curve(model, part, level, n_boot) for model, part in by_model}
-    rows, summary, draws = zip(*curves.values())
-    rows = pd.concat(rows, ignore_index=True)
-    summary = pd.DataFrame(summary)
     name = ok.metric.iloc[0]
+    rows, summary, draws = _all_curves(ok, ran[ran.protocol == 'majority'], find_metric(name), level, n_boot)
     summary['labels_to_95_of_best'] = _labels_to_best(rows, summary, name)
     return Curve.of(
         rows,
         out_dir=cells.out_dir,
         run=cells.attrs['run'],
         summary=summary.to_dict('records'),
-        crossings=find_crossings(dict(zip(curves, draws))).to_dict('records'),
+        crossings=find_crossings(draws).to_dict('records'),
         metric=name,
         protocol=protocol,
         task=ok.task.iloc[0],

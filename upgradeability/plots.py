@@ -351,12 +351,18 @@ def plot_gap(
     return ax
 
 # %% ../nbs/20_plots.ipynb #e8337188
+def _labels_number(n, smallest):
+    "A number of labels; below the smallest size nothing was measured."
+    return f'≤ {smallest:,}' if n <= smallest else f'{n:,.0f}'
+
 def _labels_text(row):
     "Labels for 95 % of a model's own performance with their interval, and for 95 % of the best model's."
     own, best = 'none', f'> {row.at:,}'
+    smallest = getattr(row, 'smallest', 0)
     if np.isfinite(row.label_efficiency):
-        own = f'{row.label_efficiency:,.0f} [{row.efficiency_low:,.0f}, {row.efficiency_high:,.0f}]'
-    if np.isfinite(row.labels_to_95_of_best): best = f'{row.labels_to_95_of_best:,.0f}'
+        figures = row.label_efficiency, row.efficiency_low, row.efficiency_high
+        own = '{} [{}, {}]'.format(*(_labels_number(n, smallest) for n in figures))
+    if np.isfinite(row.labels_to_95_of_best): best = _labels_number(row.labels_to_95_of_best, smallest)
     return f'{own}   {best}'
 
 def _round_ticks(ax, formatter):

@@ -21,7 +21,8 @@ import numpy as np, pandas as pd
 # %% ../nbs/22_report.ipynb #ec18f27c
 from .core import check_path, locked, read_json, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
-from .evaluation import as_results, facts_of, read_results, versions
+from .draws import score_over_seeds, shared_examples
+from .evaluation import as_results, facts_of, read_results, seed_groups, versions
 from .intervals import score, value_and_ends
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
@@ -88,6 +89,7 @@ def show_table(
         'gain': _cells(df, 'gain', '+'),
         'over': df.baseline.fillna('').map(short_name),
         'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
+    if 'n_seeds' in df and df.n_seeds.max() > 1: table['seeds'] = df.n_seeds
     errors = df.error.astype(object).fillna('').astype(str)
     if errors.any():
         table['error'] = [first_line(e, 60) if e else '' for e in errors]
@@ -95,19 +97,29 @@ def show_table(
 
 # %% ../nbs/22_report.ipynb #2d25941d
 def show_metrics(df):
-    "The test performance of every row that ran, as text, with a column for each usual metric of its kind of task."
+    "The test performance of all that ran, over its seeds, as text, with a column for each usual metric of its kind."
     ran = _without_repeated(df[df.test.notna()])
     df = as_results(df)
-    rows = [
-        _by_metric(df.predictions(row)['test'], row.metric)
-        for row in ran.itertuples()]
-    return pd.DataFrame(rows).fillna('').set_axis(_labels(ran))
+    rows, firsts = [], []
+    for same in seed_groups(ran):
+        parts = [df.predictions(key) for key in same.key]
+        rows.append(_by_metric(parts, same.metric.iloc[0]))
+        firsts.append(same[:1])
+    if not rows: return pd.DataFrame()
+    return pd.DataFrame(rows).fillna('').set_axis(_labels(pd.concat(firsts)))
 
-def _by_metric(test, own):
-    "{metric: figure with interval} of one row, its own metric first."
-    names = dict.fromkeys([own, *test.kind.also])
-    scores = {name: score(test, name) for name in names}
+def _by_metric(parts, own):
+    "{metric: figure with interval} of the seeds of one procedure, its own metric first."
+    tests = [part['test'] for part in parts]
+    names = dict.fromkeys([own, *tests[0].kind.also])
+    scores = {name: _score_of(parts, tests, name) for name in names}
     return {axis_name(name): _cell(*value_and_ends(s)) for name, s in scores.items()}
+
+def _score_of(parts, tests, metric):
+    "The figure of one fitted model, or the mean over several seeds, as a Score."
+    if len(tests) == 1: return score(tests[0], metric)
+    shared = shared_examples([part['train'] for part in parts])
+    return score_over_seeds(tests, metric, shared=shared)
 
 # %% ../nbs/22_report.ipynb #8b3733ae
 def show_without_leaks(df, checked):

@@ -161,8 +161,24 @@ def setting(df):
     names = [short_name(df[c].iloc[0]) for c in ('model', 'task') if df[c].nunique() == 1]
     text = ' on '.join(names)
     sizes = df.n_train
-    if sizes.nunique() != 1 or sizes.isna().any(): return text
-    return f'{text}, {int(sizes.iloc[0]):,} {wording(df).learned}'
+    samples = _samples_text(df)
+    if sizes.nunique() != 1 or sizes.isna().any(): return text + samples
+    return f'{text}, {int(sizes.iloc[0]):,} {wording(df).learned}{samples}'
+
+def _samples_text(df):
+    "Which training samples the rows of a table or picture speak of, where they have that in common."
+    known = df[df.n_seeds > 0] if 'n_seeds' in df else df
+    about = {sample_text(row) for _, row in known.iterrows()}
+    is_one = len(about) == 1 and df.seed.nunique() == 1
+    return f', {about.pop()}' if is_one else ''
+
+# %% ../nbs/19b_words.ipynb #1deae882
+def sample_text(row):
+    "Which training samples a row speaks of, in words."
+    n_seeds = int(row.get('n_seeds', 1))
+    if n_seeds <= 1: return 'for this training sample'
+    if row['shared'] > .999: return f'for this training sample, mean of {n_seeds} seeds'
+    return f'for new training samples, mean of {n_seeds} seeds'
 
 # %% ../nbs/19b_words.ipynb #cc25656a
 def or_line(
