@@ -172,7 +172,7 @@ TAILS = {'three equal classes': np.ones(3), 'ten classes, long tail': .6**np.ara
 for metric in ('macro_f1', 'balanced_accuracy'):
     for tail, sizes in TAILS.items():
         chances = class_chances(sizes, .8)
-        truth = population(in_proportion(chances, 10**6), metric)
+        truth = population(in_proportion(chances), metric)
         for n in (100, 300, 1000):
             score_cell(f'score {metric} {tail} n={n}', n, lambda rng, n=n, c=chances: from_chances(rng, n, c), metric, truth, n * .2)
 
