@@ -36,7 +36,7 @@ class Said:
 @dataclass(frozen=True)
 class Aim:
     "What a share has to be."
-    truth: float = np.nan # the true figure
+    truth: float|Callable = np.nan # the true figure, or a function that computes it when it is needed
     low: float = np.nan # lowest allowed share; NaN: no bound
     high: float = np.nan # highest allowed share
     around: float = np.nan # allowed distance to the mean claim
@@ -51,6 +51,8 @@ class Cell:
     cost: int = 1 # how many times fewer runs it gets
 
 class NotAvailable(Exception): pass
+
+def value_of(truth): return truth() if callable(truth) else truth
 
 def cell(name, n, trial, cost=1, **aims):
     CELLS[name] = Cell(name, n, trial, {k.replace('_', ' '): v for k, v in aims.items()}, cost)
@@ -74,10 +76,14 @@ def covers(s, truth):
 
 def width(s): return s.high - s.low
 
-def population(p, metric):
-    "The figure of a population, given as predictions."
-    metric = find_metric(metric)
-    return float(metric.reduce(metric.unit_stats(p).sum(0)))
+def population(metric, chances, **more):
+    "A function that computes the figure of a population with joint chances (C, C) of truth and answer."
+    @lru_cache
+    def figure():
+        m = find_metric(metric)
+        sums = m.unit_stats(in_proportion(chances, **more)).sum(0)
+        return float(m.reduce(sums))
+    return figure
 
 def coverage_aim(truth, n, errors=0):
     "At least 92 % from 100 units on, at most 98 % where 20 errors are expected."
@@ -88,7 +94,7 @@ def score_cell(name, n, draw, metric, truth, errors=0, cost=1, least=None):
     def trial(rng, seed):
         p = draw(rng)
         s = score(p, metric, n_boot=BOOT, seed=seed)
-        return {'covered': Said(covers(s, truth), width(s), warned(p, metric))}
+        return {'covered': Said(covers(s, value_of(truth)), width(s), warned(p, metric))}
     aim = coverage_aim(truth, n, errors)
     cell(name, n, trial, cost, covered=aim if least is None else replace(aim, low=least))
 
@@ -155,7 +161,7 @@ GRADES = dict(meta=dict(classes=tuple('12345'), kind='grades'))
 for metric in ('weighted_kappa', 'mean_absolute_error'):
     for exact in (.6, .9, .99):
         chances = grade_chances(exact)
-        truth = population(in_proportion(chances, **GRADES), metric)
+        truth = population(metric, chances, **GRADES)
         for n in (30, 100, 1000):
             score_cell(f'score {metric} exact={exact} n={n}', n, lambda rng, n=n, c=chances: from_chances(rng, n, c, **GRADES), metric, truth, n * (1 - exact))
 
@@ -172,7 +178,7 @@ TAILS = {'three equal classes': np.ones(3), 'ten classes, long tail': .6**np.ara
 for metric in ('macro_f1', 'balanced_accuracy'):
     for tail, sizes in TAILS.items():
         chances = class_chances(sizes, .8)
-        truth = population(in_proportion(chances), metric)
+        truth = population(metric, chances)
         for n in (100, 300, 1000):
             score_cell(f'score {metric} {tail} n={n}', n, lambda rng, n=n, c=chances: from_chances(rng, n, c), metric, truth, n * .2)
 
@@ -581,7 +587,7 @@ def summarise(cell, question, said, seconds):
     share, claim = hits.mean(), float(np.mean([s.claim for s in said]))
     error = monte_carlo_error(share, len(hits))
     return about | dict(
-        truth=aim.truth if np.isnan(claim) else claim,
+        truth=value_of(aim.truth) if np.isnan(claim) else claim,
         share=share,
         mc_error=error,
         width=float(np.mean([s.width for s, given in zip(said, is_given) if given])),
