@@ -24,6 +24,7 @@ def exported_module(path):
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not any(part.startswith(("_", ".", "runs")) for part in p.relative_to(NBS).parts))
 MODULES = {m: p for p in NOTEBOOKS if (m := exported_module(p))}
 RUNNABLE = [p for p in NOTEBOOKS if any("parameters" in tags(c) for c in read(p))]
+PAGES = {"house"}
 name = lambda o: getattr(o, "stem", o)
 
 def test_top_level():
@@ -34,10 +35,10 @@ def test_top_level():
     assert NEEDED - top == set()
 
 def test_two_kinds_of_notebooks():
-    "Numbered ones export a module of their name; the others take parameters; the index is a link to the one at the top."
+    "Numbered ones export a module of their name; the others take parameters or are pages of prose; the index is a link to the one at the top."
     for p in NOTEBOOKS:
         if p.stem == "index": assert p.resolve() == ROOT/"index.ipynb"
-        elif p.stem == "house": assert exported_module(p) is None
+        elif p.stem in PAGES: assert exported_module(p) is None
         elif p.parent.name == "kinds": assert exported_module(p) == f"kinds.{p.stem}"
         elif m := re.fullmatch(r"\d\d[a-z]?_(\w+)", p.stem): assert exported_module(p) == m[1]
         else: assert p in RUNNABLE

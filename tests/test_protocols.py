@@ -17,6 +17,7 @@ from upgradeability.metrics import METRICS, Metric, per_unit
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS
+from upgradeability.recipes import Recipe, augment_batch, trained_names
 from upgradeability.heads import CIFAR10_IN_IMAGENET, class_columns
 from upgradeability.protocols import CS, as_is, choose_C, choose_k, choose_ridge, excess_bound, fit_logistic, fit_probe, fit_ridge, fit_rows, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
 from upgradeability.datasets import load_task
@@ -522,7 +523,7 @@ def test_fine_tune_repeats_itself_and_leaves_everything_as_it_was(mine, capsys):
     assert modes == [(m.training, p.requires_grad) for m in mine.module.modules() for p in m.parameters()]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in mine.module.modules())
     n = 2 * (60 + len(task.splits['train']))
-    assert re.search(rf'training on {n} images, about \d+ seconds', capsys.readouterr().out)
+    assert re.search(rf'training on {n} images, 2 epochs, about \d+ steps and \d+ seconds', capsys.readouterr().out)
 
 
 def test_dropout_does_not_depend_on_how_many_rates_were_tried(mine):
@@ -549,7 +550,7 @@ def test_refit_is_the_start_weights_trained_on_train_and_valid_up_to_the_chosen_
     assert stop < 4
     full = ft.complete(mine, torch.stack([inputs[int(i)] for i in fit_rows(task)[:2]]))
     with torch.random.fork_rng(): torch.manual_seed(0); net = ft.Adapted(full, 3)
-    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=3e-2, epochs=4, stop=stop)
+    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=3e-2, recipe=Recipe(epochs=4), stop=stop)
     logits = torch.as_tensor(ft.predict_network(net, inputs, task.splits['test']))
     np.testing.assert_array_equal(out['test'].scores, logits.softmax(1).numpy())
 
@@ -561,7 +562,7 @@ def test_before_the_first_step_the_network_answers_as_the_probe(mine, name):
     net = mine if name == 'tiny' else load_backbone(name, device='cpu')
     features = lambda backbone: extract(backbone, task, dtype='float32')
     probe = linear_probe(net, task, features)['test']
-    training, _ = ft._prepare(net, task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
+    training, _ = ft._prepare(net, task, Recipe(epochs=2), [1e-3], 0, 'probe', features)
     _, p = training.answer(training.start(fit_rows(task)), task.splits['test'])
     np.testing.assert_allclose(p, probe.scores, atol=2e-5)
 
@@ -592,7 +593,7 @@ def test_schedule_of_a_stopped_training_is_the_full_one(mine):
     weights = []
     for epochs in (1, 4):
         with torch.random.fork_rng(): torch.manual_seed(0); net = ft.Adapted(full, 3)
-        weights.append(ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-2, epochs=epochs, stop=1, batch_size=8).head.weight)
+        weights.append(ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-2, recipe=Recipe(epochs=epochs, batch_size=8), stop=1).head.weight)
     assert not torch.equal(*weights)
     factor = ft._schedule(1000)
     assert max(map(factor, range(1000))) == 1 and factor(0) == .01 and factor(99) == 1 and factor(999) < 1e-5
@@ -603,10 +604,94 @@ def test_batch_norm_statistics(mine, batch_size, trained):
     task = image_task(); inputs = model_inputs(mine, task)
     net = ft.Adapted(ft.complete(mine, torch.stack([inputs[0], inputs[1]])), 3)
     before = net.module[1].running_mean.clone()
-    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-3, epochs=1, stop=1, batch_size=batch_size)
+    ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-3, recipe=Recipe(epochs=1, batch_size=batch_size), stop=1)
     assert torch.equal(before, net.module[1].running_mean) != trained
     note = fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=batch_size)['test'].meta['notes'][-1]
     assert note == f"BatchNorm statistics {'trained' if trained else 'kept'}"
+
+
+def pretrained_and_tuned(mine, **options):
+    "Weights of the network before and after fine-tuning with a recipe, by name."
+    task, nets = image_task(), []
+    true = ft.Adapted
+    class Kept(true):
+        def __init__(self, *args):
+            super().__init__(*args)
+            nets.append(self)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ft, 'Adapted', Kept)
+        fine_tune(mine, task, None, epochs=2, lrs=[1e-2], head='random', **options)
+    return mine.module.state_dict(), nets[-1].module.state_dict()
+
+@pytest.mark.parametrize('freeze, moving', [('nothing', {'0.weight', '0.bias', '1.weight', '1.bias'}), ('but_last_block', {'1.weight', '1.bias'}), ('but_first_block', {'0.weight', '0.bias'}), ('but_biases', {'0.bias', '1.bias'})])
+def test_only_the_weights_that_should_train_move(mine, freeze, moving):
+    "The old head, which the features do not depend on, is no block; statistics of frozen layers stay."
+    before, after = pretrained_and_tuned(mine, freeze=freeze)
+    moved = {name for name, _ in mine.module.named_parameters() if not torch.equal(before[name], after[name])}
+    assert moved == moving
+    assert torch.equal(before['1.running_mean'], after['1.running_mean']) == (freeze == 'but_first_block')
+
+def test_sgd_and_smoothing_and_varied_pictures_train_differently(mine):
+    _, plain = pretrained_and_tuned(mine)
+    for options in (dict(optimizer='sgd'), dict(smoothing=.2), dict(augment='flip,crop')):
+        _, other = pretrained_and_tuned(mine, **options)
+        assert not torch.equal(plain['0.weight'], other['0.weight'])
+    for _ in range(2): np.testing.assert_array_equal(*(pretrained_and_tuned(mine, augment='crop')[1]['0.weight'] for _ in range(2)))
+
+def test_pictures_are_varied_one_by_one_and_only_to_train(mine, monkeypatch):
+    seen = []
+    def varied(batch, names):
+        seen.append(names)
+        return torch.zeros_like(batch)
+    monkeypatch.setattr(ft, 'augment_batch', varied)
+    task = image_task()
+    out = fine_tune(mine, task, None, epochs=1, lrs=[1e-9], augment='flip')['test']
+    probe = linear_probe(mine, task, lambda b: extract(b, task))['test']
+    assert set(seen) == {('flip',)}
+    assert (out.pred == probe.pred).mean() > .9 # black pictures were trained on, not judged
+    torch.manual_seed(0)
+    pictures = torch.rand(40, 3, 16, 24)
+    flipped = augment_batch(pictures, ['flip'])
+    is_flipped = [torch.equal(a.flip(-1), b) for a, b in zip(pictures, flipped)]
+    is_same = [torch.equal(a, b) for a, b in zip(pictures, flipped)]
+    assert 5 < sum(is_flipped) < 35 and sum(is_flipped) + sum(is_same) == 40
+    assert augment_batch(pictures, ['crop']).shape == pictures.shape
+
+def test_smoothed_labels_have_the_loss_of_the_formula():
+    outputs, y = torch.randn(7, 4), torch.tensor([0, 1, 2, 3, 0, 1, 2])
+    logs = outputs.log_softmax(1)
+    slow = -(.9 * logs[torch.arange(7), y] + .1 * logs.mean(1)).mean()
+    torch.testing.assert_close(Recipe(smoothing=.1).smoothed(nn.functional.cross_entropy)(outputs, y), slow)
+
+def test_a_budget_in_seconds_leaves_fewer_epochs(mine, monkeypatch, capsys):
+    monkeypatch.setattr(ft, '_seconds_per_row', lambda training: .01)
+    task = image_task()
+    rows = len(fit_rows(task)) + len(task.splits['train'])
+    chosen = lambda seconds: fine_tune(mine, task, None, epochs=3, lrs=[1e-3], seconds=seconds)['test'].meta['choices']['epochs']
+    assert [chosen(s) for s in (None, 1e9, .021 * rows, 0)] == [3, 3, 2, 1]
+    assert f'{2 * rows:,} images, 2 epochs, about {-(-2 * rows // 32)} steps and {.02 * rows:.0f} seconds' in capsys.readouterr().out
+
+def trained_in(name, task, freeze):
+    net = load_backbone(name, device='cpu')
+    return ft._prepare(net, task, Recipe(freeze=freeze), [1e-3], 0, 'random', None)[0].trained
+
+def test_the_blocks_of_known_networks():
+    digits = load_task('digits', n_train=20)
+    names = trained_in('torchvision:resnet18?random=0', digits, 'but_last_block')
+    assert names[0].startswith('layer4.1.') and all(n.startswith('layer4.1.') for n in names)
+    first = trained_in('torchvision:resnet18?random=0', digits, 'but_first_block')
+    assert first[0] == 'conv1.weight' and {n.split('.')[0] for n in first} == {'conv1', 'bn1', 'layer1'} and not any(n.startswith('layer1.1') for n in first)
+    names = trained_in('bundled:minilm', load_task('docstrings', n_train=20), 'but_last_block')
+    assert names and all('.layer.5.' in n for n in names)
+
+def test_recipes_that_make_no_sense(mine):
+    task = image_task()
+    for options, said in [
+        (dict(optimizer='adam'), "Did you mean 'adamw'"), (dict(freeze='all'), 'Unknown part to freeze'), (dict(augment='rotate'), 'Unknown way to vary pictures'),
+        (dict(smoothing=1.), 'smoothing=1.0 should be'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'),
+    ]:
+        with pytest.raises(ValueError, match=said): fine_tune(mine, task, None, **options)
+    with pytest.raises(ValueError, match='no repeated blocks'): trained_names(nn.Linear(2, 2), 'but_first_block', ['weight', 'bias'])
 
 
 def test_few_steps_are_noted_and_the_advice_is_enough(mine):
@@ -616,7 +701,7 @@ def test_few_steps_are_noted_and_the_advice_is_enough(mine):
     each = -(-len(fit_rows(task)) // 32)
     said, = notes(1)
     assert said.startswith(f'only {each} steps')
-    training = ft._prepare(mine, task, 10, 32, [1e-3], 'float32', 0, 'random', None)[0]
+    training = ft._prepare(mine, task, Recipe(), [1e-3], 0, 'random', None)[0]
     enough = int(said.partition('?epochs=')[2].split()[0])
     assert not list(ft._few_steps(training, enough)) and list(ft._few_steps(training, enough - 1))
 
@@ -715,7 +800,7 @@ def test_a_kind_says_what_a_network_is_trained_for(mine, number_task):
 
 def test_before_the_first_step_a_network_for_numbers_answers_as_the_ridge(mine, number_task):
     features = lambda backbone: extract(backbone, number_task, dtype='float32')
-    training, _ = ft._prepare(mine, number_task, 2, 32, [1e-3], 'float32', 0, 'probe', features)
+    training, _ = ft._prepare(mine, number_task, Recipe(epochs=2), [1e-3], 0, 'probe', features)
     rows, test = fit_rows(number_task), number_task.splits['test']
     pred, scores = training.answer(training.start(rows), test)
     f = features(mine)
@@ -726,7 +811,7 @@ def test_before_the_first_step_a_network_for_numbers_answers_as_the_ridge(mine, 
 
 
 def test_rows_for_the_curve_of_numbers_are_drawn_by_strata(mine, number_task):
-    training, _ = ft._prepare(mine, number_task, 2, 32, [1e-3], 'float32', 0, 'random', None)
+    training, _ = ft._prepare(mine, number_task, Recipe(epochs=2), [1e-3], 0, 'random', None)
     some = ft._some_of(training, 32)
     assert len(some) == 32 and set(some) <= set(number_task.splits['train'])
     assert np.bincount(quarters(number_task.y, None)[1][some]).min() >= 6

@@ -360,6 +360,18 @@ def test_temporary_files_of_dead_processes_are_removed(tmp_path):
     assert remove_leftovers(tmp_path/'run'/'predictions') == [mine]
 
 
+def test_marks_of_dead_processes_are_removed_from_complete_features(tmp_path):
+    filled(tmp_path, [1000, 2000])
+    folder = tmp_path/'cache'/'features'/'f1'
+    def killed():
+        with in_use(folder): os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(forked(killed), 0)
+    assert len(leftovers(folder)) == 1
+    with in_use(tmp_path/'cache'/'features'/'f0'):
+        assert prune_cache('1GB').empty
+        assert not leftovers(folder) and len(leftovers(tmp_path/'cache')) == 1
+
+
 def filled(tmp_path, sizes):
     for i, size in enumerate(sizes):
         folder = tmp_path/'cache'/'features'/f'f{i}'

@@ -476,7 +476,7 @@ def prune_cache(
     also = (also,) if isinstance(also, str) else tuple(also)
     strange = [part for part in also if part not in ('data', 'runs')]
     if strange: raise unknown('part of the cache', strange[0], ['data', 'runs'])
-    for folder in root.glob('*'): remove_leftovers(folder)
+    for folder in [*root.glob('*'), *root.glob('*/*')]: remove_leftovers(folder)
     with locked(root):
         entries = cache_info()
         spare = entries[entries.part.isin([*MADE_AGAIN, *also])]

@@ -23,6 +23,7 @@ from .features import (
     batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
 from .models import randomize
+from .recipes import Recipe, augment_batch, freeze_weights, trained_names, used_names
 from .protocols import (
     PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
     predictions_of, values_at)
@@ -101,11 +102,16 @@ def _batch_norms(module):
     norm = nn.modules.batchnorm._BatchNorm
     return [layer for layer in module.modules() if isinstance(layer, norm)]
 
+def _is_frozen(layer):
+    "Whether a layer has weights and none of them trains."
+    trains = [weights.requires_grad for weights in layer.parameters()]
+    return bool(trains) and not any(trains)
+
 def _train_mode(net, batch_size):
-    "Switch to training, in small batches without the statistics of BatchNorm."
+    "Switch to training; BatchNorm keeps its statistics in small batches and where its weights are frozen."
     net.train()
-    if batch_size >= 8: return
-    for norm in _batch_norms(net): norm.eval()
+    for norm in _batch_norms(net):
+        if batch_size < 8 or _is_frozen(norm): norm.eval()
 
 def _schedule(steps, warmup=.1):
     "A function from the step to the factor of the learning rate: up linearly, down as a cosine."
@@ -163,18 +169,16 @@ def train_network(
     *,
     loss, # of an `Objective`
     lr, # highest learning rate
-    epochs, # of the whole schedule
+    recipe, # a `Recipe`; weights stay float32
     stop, # epochs after which to stop
-    batch_size=32, # examples per step
-    dtype='float32', # numeric type of the passes; weights stay float32
     seed=0, # order of the examples, dropout
     after_epoch=None, # called with the network and the number of epochs done
     bar=None, # progress bar, counted in rows
 ):
-    "The network, all its weights trained by the fixed recipe."
+    "The network after training."
     rng, device = np.random.default_rng(seed), net.head.weight.device
-    optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=.01)
-    steps = epochs * _steps_per_epoch(inputs, rows, batch_size)
+    batch_size, optimiser = recipe.batch_size, recipe.optimiser(net, lr)
+    steps = recipe.epochs * _steps_per_epoch(inputs, rows, batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(steps))
     with _noise(seed, device):
         for epoch in range(1, stop + 1):
@@ -182,7 +186,8 @@ def train_network(
             order = _epoch_order(inputs, rows, batch_size, rng)
             for these, batch in batches(inputs, order, batch_size, fill=False, by_length=False):
                 true = torch.as_tensor(y[these]).to(device)
-                step_loss = _checked_loss(loss(_outputs(net, batch, dtype), true), epoch, lr)
+                outputs = _outputs(net, augment_batch(batch, recipe.augment), recipe.dtype)
+                step_loss = _checked_loss(loss(outputs, true), epoch, lr)
                 optimiser.zero_grad()
                 step_loss.backward()
                 optimiser.step()
@@ -222,16 +227,16 @@ class _Training:
     task: Task
     inputs: object
     objective: Objective
-    epochs: int
-    batch_size: int
-    dtype: str
+    recipe: Recipe
     seed: int
     heads: Callable|None = None # rows -> weights and biases of a head fitted on them; None: random ones
+    trained: list|None = None # names of the parameters that train; None: all
 
     def start(self, rows):
         "The network before its first step on these rows, the same every time."
         with _noise(self.seed, torch.device('cpu')):
             net = Adapted(self.backbone, self.objective.outputs)
+        if self.trained is not None: freeze_weights(net.module, self.trained)
         if self.heads is not None: net.set_head(*self.heads(rows))
         return net
 
@@ -239,16 +244,14 @@ class _Training:
         "The network after training on these rows; `how`: lr, stop, after_epoch, bar."
         return train_network(
             net, self.inputs, self.task.y, rows,
-            loss=self.objective.loss,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            dtype=self.dtype,
+            loss=self.recipe.smoothed(self.objective.loss),
+            recipe=self.recipe,
             seed=self.seed,
             **how)
 
     def answer(self, net, rows):
         "(pred, scores) of some rows."
-        outputs = predict_network(net, self.inputs, rows, dtype=self.dtype)
+        outputs = predict_network(net, self.inputs, rows, dtype=self.recipe.dtype)
         return self.objective.answers(outputs)
 
 # %% ../nbs/14b_finetuning.ipynb #de22db45
@@ -288,7 +291,7 @@ def _try_rate(training, lr, bar):
         rows.append(_figures_of(training, net, lr, epoch))
     net = training.start(train)
     if training.heads is not None: after(net, 0)
-    training.train(net, train, lr=lr, stop=training.epochs, after_epoch=after, bar=bar)
+    training.train(net, train, lr=lr, stop=training.recipe.epochs, after_epoch=after, bar=bar)
     return rows
 
 def _try_rates(training, lrs, bar):
@@ -312,58 +315,92 @@ def _choose_epoch(training, rows, lrs):
         judge = task.kind.judge.replace('_', ' ')
         by = f"valid {judge}, then {loss.replace('_', '-')}"
     else:
-        lr, epoch = sorted(lrs)[len(lrs) // 2], training.epochs
+        lr, epoch = sorted(lrs)[len(lrs) // 2], training.recipe.epochs
         where = ' in some class' if task.kind.has_classes else ''
         by = f'default: fewer than five labels{where}'
     return dict(
         lr=lr,
         epoch=epoch,
-        epochs=training.epochs,
+        epochs=training.recipe.epochs,
         tried=len(rows),
         by=by)
 
 # %% ../nbs/14b_finetuning.ipynb #cf54ac9a
-def _estimated_seconds(training, n):
-    "How long training on so many rows will take, from one step on a copy."
+def _seconds_per_row(training):
+    "How long training on one row takes, from one step on a copy."
     inputs, rows = training.inputs, fit_rows(training.task)
+    recipe = replace(training.recipe, epochs=1)
     units = units_of(inputs, rows)
-    batch = rows_of(inputs, units[:training.batch_size])
-    one_step = replace(training, epochs=1, heads=None)
+    batch = rows_of(inputs, units[:recipe.batch_size])
+    one_step = replace(training, recipe=recipe, heads=None)
     net = one_step.start(rows)
     for _ in range(2): # the first step also pays for warming up
         start = time.perf_counter()
         one_step.train(net, batch, lr=1e-5, stop=1)
-    seconds = time.perf_counter() - start
-    return seconds / len(batch) * n
+    return (time.perf_counter() - start) / len(batch)
+
+def _rows_per_epoch(training, lrs):
+    "The rows that are read in one epoch of every training: those that choose, and the last one."
+    task = training.task
+    tried = len(lrs) if len(task.splits['valid']) else 0
+    return len(fit_rows(task)) + tried * len(task.splits['train'])
+
+def _within_budget(training, lrs, seconds):
+    "The training with as many epochs as fit into a number of seconds, and what was said about its cost."
+    per_row, rows = _seconds_per_row(training), _rows_per_epoch(training, lrs)
+    recipe = training.recipe
+    if seconds is not None:
+        fit = int(seconds / (per_row * rows))
+        recipe = replace(recipe, epochs=min(recipe.epochs, max(1, fit)))
+    n = recipe.epochs * rows
+    steps = -(-n // recipe.batch_size)
+    cost = (f"{training.backbone.spec}: training on {n:,} {training.task.medium.counted}, "
+            f"{recipe.epochs} epochs, about {steps:,} steps and {per_row * n:,.0f} seconds")
+    return replace(training, recipe=recipe), cost
 
 # %% ../nbs/14b_finetuning.ipynb #f201513b
 HEADS = ('probe', 'random') # what the new head of a network starts from
 
 # %% ../nbs/14b_finetuning.ipynb #ce6a16a2
-def _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features):
+def _prepare(backbone, task, recipe, lrs, seed, head, features):
     "(`_Training`, learning rates), everything checked before the first step."
-    lrs = backbone.medium.rates if lrs is None else lrs
-    lrs = [*map(float, read_list(lrs))]
-    _check_options(lrs, head, epochs=epochs, batch_size=batch_size)
+    if head not in HEADS: raise unknown('start of the head', head, HEADS)
+    lrs = recipe.rates(backbone.medium.rates) if lrs is None else _checked_rates(lrs)
     inputs = model_inputs(backbone, task)
     if backbone.encode is None:
         two = [inputs[int(i)] for i in fit_rows(task)[:2]]
         backbone = complete(backbone, torch.stack(two))
     objective = (task.kind.objective or class_objective)(task)
-    dtype = resolve_dtype(dtype, backbone)
+    recipe = replace(recipe, dtype=resolve_dtype(recipe.dtype, backbone))
+    _check_recipe(recipe, objective, inputs[int(fit_rows(task)[0])])
     features = features or partial(extract, task=task)
     heads = objective.start(backbone, task, features) if head == 'probe' else None
-    training = _Training(backbone, task, inputs, objective, epochs, batch_size, dtype, seed, heads)
+    training = _Training(backbone, task, inputs, objective, recipe, seed, heads)
+    if recipe.freeze != 'nothing': training = replace(training, trained=_trained_names(training))
     return training, lrs
 
-def _check_options(lrs, head, **counts):
-    "An error where an option makes no sense."
-    if not lrs or min(lrs) <= 0:
-        raise ValueError(f"lrs={lrs} should be one or several learning rates above 0, such as 1e-4.")
-    for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r} should be a whole number from 1.")
-    if head not in HEADS: raise unknown('start of the head', head, HEADS)
+def _trained_names(training):
+    "The names of the parameters that train, as a run of two examples shows them."
+    net = Adapted(training.backbone, 1).eval()
+    two = units_of(training.inputs, fit_rows(training.task))[:2]
+    rows = rows_of(training.inputs, two)
+    [(_, batch)] = batches(training.inputs, rows, 2, fill=False, by_length=False)
+    features, *_ = net.encode(net.module, to_device(batch, training.backbone.device))
+    used = used_names(net.module, features)
+    return trained_names(net.module, training.recipe.freeze, used)
+
+def _checked_rates(lrs):
+    "Learning rates as numbers, or an error where one is not above 0."
+    rates = [*map(float, read_list(lrs))]
+    if not rates or min(rates) <= 0:
+        raise ValueError(f"lrs={rates} should be one or several learning rates above 0, such as 1e-4.")
+    return rates
+
+def _check_recipe(recipe, objective, example):
+    "An error where a recipe does not fit what is trained."
+    recipe.smoothed(objective.loss)
+    if recipe.augment and getattr(example, 'ndim', 0) != 3:
+        raise ValueError(f"augment={', '.join(recipe.augment)} is for pictures: leave it out for other inputs.")
 
 # %% ../nbs/14b_finetuning.ipynb #10cbe4c6
 def fine_tune(backbone, task, features, *, seed:int=0,
@@ -372,16 +409,20 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     lrs:str|list|tuple|None=None, # learning rates to choose from; None: those of the medium
     dtype:str='auto', # numeric type of the passes
     head:str='probe', # what the new head starts from: 'probe' (the linear probe on frozen features) or 'random'
+    optimizer:str='adamw', # 'adamw' or 'sgd'
+    freeze:str='nothing', # what keeps its weights: 'nothing', 'but_last_block', 'but_first_block', 'but_biases'
+    augment:str|list|tuple=(), # how pictures are varied: 'flip', 'crop'
+    smoothing:float=0., # share of the true class's probability that is spread over all classes
+    seconds:float|None=None, # a budget: fewer epochs where all would take longer
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
-    "Train all weights and a new head; learning rate and epoch are chosen on valid."
-    training, lrs = _prepare(backbone, task, epochs, batch_size, lrs, dtype, seed, head, features)
+    "Train a new head and all weights, or a part of them; learning rate and epoch are chosen on valid."
+    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing)
+    training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
+    training, cost = _within_budget(training, lrs, seconds)
+    print(cost)
     fit, train, valid = fit_rows(task), task.splits['train'], task.splits['valid']
-    tried = lrs if len(valid) else []
-    n = epochs * (len(fit) + len(tried) * len(train))
-    seconds = _estimated_seconds(training, n)
-    print(f"{backbone.spec}: training on {n:,} {task.medium.counted}, about {seconds:,.0f} seconds")
-    with progress(n, f'Training {backbone.spec}') as bar:
-        rows, notes = _try_rates(training, tried, bar)
+    with progress(training.recipe.epochs * _rows_per_epoch(training, lrs), f'Training {backbone.spec}') as bar:
+        rows, notes = _try_rates(training, lrs if len(valid) else [], bar)
         choices = _choose_epoch(training, rows, lrs)
         net = training.start(fit)
         training.train(net, fit, lr=choices['lr'], stop=choices['epoch'], bar=bar)
@@ -401,7 +442,7 @@ def _notes_on(training, epoch):
     yield from _few_steps(training, epoch)
     if _batch_norms(training.backbone.module):
         n_train = len(training.task.splits['train'])
-        is_small = min(training.batch_size, n_train) < 8
+        is_small = min(training.recipe.batch_size, n_train) < 8
         yield f"BatchNorm statistics {'kept' if is_small else 'trained'}"
     if training.backbone.medium.is_text: yield from _long_texts(training)
 
@@ -418,7 +459,7 @@ FEW_STEPS = 200
 
 def _few_steps(training, epoch):
     "A note where little training took place."
-    each = _steps_per_epoch(training.inputs, fit_rows(training.task), training.batch_size)
+    each = _steps_per_epoch(training.inputs, fit_rows(training.task), training.recipe.batch_size)
     if epoch == 0:
         yield ("no epoch of training did better on valid than the linear probe that the head starts from: "
                "the answers are the probe's")

@@ -3,6 +3,7 @@
 papermill imports this module at each of its starts, in every environment that has this package,
 so it needs the standard library only.
 """
+import json
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,9 +16,14 @@ def notebook_dir() -> Path:
         if p.is_dir(): return p
     raise FileNotFoundError(f"The notebooks of upgradeability are missing beside {here}. Reinstall the package.")
 
+def _takes_parameters(path):
+    "Whether a notebook has a cell with the tag `parameters`."
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
+
 def notebook_names() -> list:
-    "Names of the notebooks that take parameters: those without a number, the index left out."
-    return [p.name for p in sorted(notebook_dir().glob("[a-z]*.ipynb")) if p.stem != "index"]
+    "Names of the notebooks that take parameters, the reports."
+    return [p.name for p in sorted(notebook_dir().glob("*.ipynb")) if _takes_parameters(p)]
 
 def notebook_path(
     name:str, # `eval`, `eval.ipynb` or `upgradeability://eval.ipynb`

@@ -329,18 +329,20 @@ STEPS = 10.**np.arange(1, -6, -1) # strengths of ridge regressions, in units of 
 
 def _held_out(s, rows, strength, t, mean, sums):
     "(b, k) predictions for targets `t` of the examples `rows` by a ridge regression that was fitted without them."
-    own = s.u[rows]
-    scaled = own * (s.s2 / (s.s2 + strength))
-    fitted = mean + scaled @ sums
-    hat = scaled @ own.T + 1 / len(s.u) # the last term is the intercept
-    left_out = np.eye(len(rows)) - hat
-    errors = linalg.solve(
-        left_out,
-        t - fitted,
-        assume_a='pos',
-        check_finite=False
-    )
-    return t - errors
+    n, own = len(s.u), s.u[rows]
+    root = np.sqrt(s.s2 / (s.s2 + strength))
+    fitted = mean + own * root @ (root[:, None] * sums)
+    intercept = np.full((len(rows), 1), n**-.5)
+    factor = np.hstack([own * root, intercept]) # (b, r + 1), factor @ factor.T is the hat matrix of these rows
+    return t - _without_own_pull(factor, t - fitted)
+
+def _without_own_pull(factor, errors):
+    "The errors (b, k) of a fit without these rows, from those of a fit with them: (I - factor @ factor.T) inverse @ errors."
+    def solve(gram, right):
+        return linalg.solve(np.eye(len(gram)) - gram, right, assume_a='pos', check_finite=False)
+    b, r = factor.shape
+    if b <= r: return solve(factor @ factor.T, errors)
+    return errors + factor @ solve(factor.T @ factor, factor.T @ errors) # the same by Woodbury's identity
 
 # %% ../nbs/16_transferability.ipynb #15f0850a
 def _probe(s, labels, n_splits=5, seed=0):
@@ -412,36 +414,17 @@ def held_out_r2(x, targets, groups=None, *, n_splits=5, seed=0):
 # %% ../nbs/16_transferability.ipynb #741fd087
 def _errors_by_unit(x, t, unit, fold):
     "Squared errors of each unit that was left out: by strength (s, n), and of the mean (n,)."
-    centred = x - x.mean(0)
-    spread = (centred**2).sum()
-    strengths = spread / min(x.shape) * STEPS + 1e-12
-    n_units = unit.max() + 1
-    sums = np.zeros((len(strengths) + 1, n_units))
+    s, mean = spectrum(x), t.mean(0)
+    sums = s.u.T @ t # (r, k)
+    strengths = [*_scale(s) * STEPS, np.inf] # infinitely strong: the mean
+    errors = np.zeros((len(strengths), len(t)))
     for b in np.unique(fold):
-        out = fold == b
-        errors = _ridge_errors(
-            x[~out], t[~out],
-            x[out], t[out],
-            strengths
-        )
-        sums += [
-            np.bincount(unit[out], e, n_units)
-            for e in errors
-        ]
-    return sums[:-1], sums[-1]
-
-def _ridge_errors(x, t, x_out, t_out, strengths):
-    "Squared errors (s + 1, b) of each row that was left out: by strength, and of the mean."
-    mean, centre = t.mean(0), x.mean(0)
-    x = x - centre
-    values, vectors = np.linalg.eigh(x.T @ x)
-    inside = vectors.T @ (x.T @ (t - mean))
-    z = (x_out - centre) @ vectors
-    scales = values.clip(0)[:, None]
-    weights = (inside / (scales + s) for s in strengths)
-    fits = [mean + z @ w for w in weights]
-    errors = (t_out - fit for fit in [*fits, mean])
-    return [(e**2).sum(1) for e in errors]
+        rows = np.flatnonzero(fold == b)
+        for i, strength in enumerate(strengths):
+            fitted = _held_out(s, rows, strength, t[rows], mean, sums)
+            errors[i, rows] = ((t[rows] - fitted)**2).sum(1)
+    by_unit = np.array([np.bincount(unit, e) for e in errors])
+    return by_unit[:-1], by_unit[-1]
 
 # %% ../nbs/16_transferability.ipynb #dae2fa81
 SCORES = {
