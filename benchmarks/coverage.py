@@ -5,9 +5,9 @@ python benchmarks/coverage.py [--cells REGEX] [--runs 400] [--out benchmarks/cov
 Each simulation has a seed of its own, so its numbers do not depend on which others are run. A row of the table is one question: how often the
 interval covers the truth (or how often equal models are said to differ), the Monte-Carlo error of that share, the mean width, the bounds it has to
 keep, whether it does (two Monte-Carlo errors are allowed), how often the figure came with a warning, and how often an interval was given at all.
-What this version of the package does not have is "not available".
+Functions that a version of the package does not have are replaced by what it would have said instead.
 """
-import argparse, inspect, re, time, warnings, zlib
+import argparse, importlib, inspect, re, time, warnings, zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np, pandas as pd
 from scipy import stats
 
-from upgradeability import curves, evaluation, intervals
+from upgradeability import curves, intervals
 from upgradeability.intervals import compare, compare_all, gain, rank_groups, score, upgradeability
 from upgradeability.metrics import METRICS, Predictions, find_metric
 
@@ -50,22 +50,19 @@ class Cell:
     aims: dict # question -> Aim
     cost: int = 1 # how many times fewer runs it gets
 
-class NotAvailable(Exception): pass
-
 def value_of(truth): return truth() if callable(truth) else truth
 
 def cell(name, n, trial, cost=1, **aims):
     CELLS[name] = Cell(name, n, trial, {k.replace('_', ' '): v for k, v in aims.items()}, cost)
 
-def from_package(module, name):
-    "A function of the package; NotAvailable in versions that do not have it."
-    found = getattr(module, name, None)
-    if found is None: raise NotAvailable(name)
-    return found
+def later(module, name):
+    "A function of the package, or None in versions that do not have it."
+    try: return getattr(importlib.import_module(f'upgradeability.{module}'), name, None)
+    except ImportError: return None
 
 def warned(p, metric):
     "Whether a figure comes with a warning."
-    cautions = getattr(intervals, 'cautions', None)
+    cautions = later('intervals', 'cautions')
     if cautions is not None: return bool(cautions(p, find_metric(metric)))
     return intervals.few_units(p) is not None
 
@@ -144,9 +141,11 @@ def expected_loss(mean, spread, times):
     losses = chance * -np.log(said) - (1 - chance) * np.log(1 - said)
     return float(WEIGHT @ losses)
 
-for times, how in ((1, 'calibrated'), (3, 'overconfident')):
+for mean, times, how in ((3, 1, 'calibrated'), (3, 3, 'overconfident'), (4.5, 1, 'confident')):
+    errors = WEIGHT @ (1 / (1 + np.exp(mean + Z)))
     for n in (30, 100, 1000):
-        score_cell(f'score log_loss {how} n={n}', n, lambda rng, n=n, t=times: confident(rng, n, 3, 1, t), 'log_loss', expected_loss(3, 1, times), n * .06)
+        name = f'score log_loss {how} n={n}'
+        score_cell(name, n, lambda rng, n=n, a=(mean, 1, times): confident(rng, n, *a), 'log_loss', expected_loss(mean, 1, times), n * errors)
 
 # ---- score: grades
 
@@ -377,12 +376,12 @@ def against_incumbent(models, margin, seed):
     incumbent, *_ = models
     candidates = {name: p for name, p in models.items() if name != incumbent}
     best = best_of(candidates)
-    together = getattr(intervals, 'compare_with', None)
+    together = later('intervals', 'compare_with')
     if together is None or len(candidates) == 1:
         found = compare(models[incumbent], candidates[best], 'accuracy', margin=margin, n_boot=BOOT, seed=seed)
         return found.p_value, found.verdict == 'go'
     df = together(models[incumbent], candidates, 'accuracy', margin=margin, n_boot=BOOT, seed=seed)
-    return df[[c for c in df.columns if c.startswith('p')][0]].min(), (df.verdict == 'go').any()
+    return df.p.min(), (df.verdict == 'go').any()
 
 def many_cell(n, k, cost):
     def equal(rng, seed):
@@ -402,8 +401,9 @@ def leader(rng, seed):
     models = several(rng, 450, np.full(20, .76))
     pairs = compare_all({name: models[name] for name in ('m0', 'm1')}, 'accuracy', n_boot=50)
     first = rank_groups(models, 'accuracy', pairs=pairs, n_boot=BOOT, seed=seed).iloc[0]
-    value = first.get('corrected', first.value)
-    low, high = first.get('corrected_low', first.low), first.get('corrected_high', first.high)
+    optimism = later('intervals', 'leader_optimism')
+    too_good = 0. if optimism is None else optimism(models, 'accuracy', n_boot=BOOT, seed=seed)
+    low, value, high = (figure - too_good for figure in (first.low, first.value, first.high))
     return {
         'covered': Said(low <= .76 <= high, high - low),
         'figure above the truth': Said(value > .76)}
@@ -442,15 +442,22 @@ def true_accuracy(w, threshold):
     z = (SIGNAL * w.sum() - np.array([1, -1]) * threshold) / np.linalg.norm(w)
     return float(stats.norm.cdf(z).mean())
 
-def answers(x, y, model, split='test'):
+def answers(x, y, model, ids=None):
+    "What a model says of some rows; without ids they are the test set."
     w, threshold = model
-    return Predictions(np.arange(len(y)), y, (x @ w > threshold).astype(int), split=split)
+    split = 'test' if ids is None else 'train'
+    return Predictions(np.arange(len(y)) if ids is None else ids, y, (x @ w > threshold).astype(int), split=split)
 
-def fitted(rng, n, projection=None):
-    "A model of one training draw, and its training rows; `projection`: it sees these directions only."
-    x, y = draw_rows(rng, n)
-    w, threshold = fit(x if projection is None else x @ projection, y)
-    return (w if projection is None else projection @ w, threshold), (x, y)
+def fitted(x, y, projection=None):
+    "A model of training rows; `projection`: it sees these directions only."
+    if projection is None: return fit(x, y)
+    w, threshold = fit(x @ projection, y)
+    return projection @ w, threshold
+
+def subset(rng, n, pool):
+    "n rows of a pool whose classes alternate, half of each class."
+    half = rng.permutation(pool // 2)[:n // 2]
+    return np.concatenate([2 * half, 2 * half + 1])
 
 def random_directions(rng): return rng.normal(size=(DIMS, DRAWN))
 
@@ -459,39 +466,39 @@ def expectations(n, draws=3000):
     "Over training draws: accuracy, U, and the gain over random directions."
     rng, found = np.random.default_rng(n), []
     for _ in range(draws):
-        model, (x, y) = fitted(rng, n)
-        base, _ = fitted(rng, n, random_directions(rng))
+        x, y = draw_rows(rng, n)
+        model, base = fitted(x, y), fitted(x, y, random_directions(rng))
         reached = true_accuracy(*model)
         found.append((reached, reached - np.mean(answers(x, y, model).pred == y), reached - true_accuracy(*base)))
     return np.mean(found, 0)
 
-def of_procedure(kind, tests, others, metric='accuracy'):
-    "The interval that the package gives for the procedure from several seeds; before: that of the first seed."
-    for name in (f'{kind}_over_seeds', 'over_seeds'):
-        f = getattr(intervals, name, None) or getattr(evaluation, name, None)
-        if f is not None: return f(tests, others, metric)
-    if kind == 'gain': return gain(tests[0], others[0], metric)
-    return upgradeability(others[0], tests[0], metric)
+def of_procedure(kind, tests, others, trains):
+    "The interval for the procedure over its seeds; before there was one: that of the first seed."
+    over_seeds, shared = later('draws', f'{kind}_over_seeds'), later('draws', 'shared_examples')
+    first, second = (others, tests) if kind == 'upgradeability' else (tests, others)
+    if over_seeds is not None: return over_seeds(first, second, 'accuracy', shared=shared(trains))
+    of_one = upgradeability if kind == 'upgradeability' else gain
+    return of_one(first[0], second[0], 'accuracy')
 
-def training_cell(n, seeds=10, n_test=1000):
-    _, u, g = expectations(n)
+def training_cell(n, seeds=10, n_test=1000, pool=4):
+    "A procedure with several seeds, whose training samples are drawn from a pool `pool` times as large."
     def trial(rng, seed):
-        x, y = draw_rows(rng, n_test)
-        runs = [fitted(rng, n) for _ in range(seeds)]
-        bases = [fitted(rng, n, random_directions(rng))[0] for _ in range(seeds)]
-        tests = [answers(x, y, model) for model, _ in runs]
-        trains = [answers(*rows, model, 'train') for model, rows in runs]
-        weak = [answers(x, y, model) for model in bases]
-        one = upgradeability(trains[0], tests[0], 'accuracy')
-        u_fitted = true_accuracy(*runs[0][0]) - np.mean(trains[0].y == trains[0].pred)
-        g_fitted = true_accuracy(*runs[0][0]) - true_accuracy(*bases[0])
-        of_one = gain(tests[0], weak[0], 'accuracy')
-        of_all, gain_of_all = of_procedure('upgradeability', tests, trains), of_procedure('gain', tests, weak)
-        return {
-            'U, the fitted model': Said(covers(one, u_fitted), width(one)),
-            'gain, the fitted models': Said(covers(of_one, g_fitted), width(of_one)),
-            'U, the procedure': Said(covers(of_all, u), width(of_all)),
-            'gain, the procedure': Said(covers(gain_of_all, g), width(gain_of_all))}
+        (x, y), (many, labels) = draw_rows(rng, n_test), draw_rows(rng, pool * n)
+        rows = [subset(rng, n, pool * n) for _ in range(seeds)]
+        models = [fitted(many[r], labels[r]) for r in rows]
+        bases = [fitted(many[r], labels[r], random_directions(rng)) for r in rows]
+        trains = [answers(many[r], labels[r], model, ids=r) for r, model in zip(rows, models)]
+        tests, weak = ([answers(x, y, model) for model in which] for which in (models, bases))
+        _, u, g = expectations(n)
+        u_fitted = true_accuracy(*models[0]) - np.mean(trains[0].y == trains[0].pred)
+        g_fitted = true_accuracy(*models[0]) - true_accuracy(*bases[0])
+        found = {
+            'U, the fitted model': (upgradeability(trains[0], tests[0], 'accuracy'), u_fitted),
+            'gain, the fitted models': (gain(tests[0], weak[0], 'accuracy'), g_fitted),
+            'U, the procedure': (of_procedure('upgradeability', tests, trains, trains), u),
+            'gain, the procedure': (of_procedure('gain', tests, weak, trains), g)}
+        return {question: Said(covers(s, truth), width(s)) for question, (s, truth) in found.items()}
+    _, u, g = expectations(n)
     aims = {'U, the fitted model': Aim(u, .92), 'gain, the fitted models': Aim(g, .92), 'U, the procedure': Aim(u, .91), 'gain, the procedure': Aim(g, .91)}
     name = f'draws n_train={n} seeds={seeds}'
     CELLS[name] = Cell(name, n_test, trial, aims)
@@ -507,44 +514,53 @@ class Cells(pd.DataFrame):
     def _constructor(self): return Cells
     def predictions(self, key): return self.parts[key]
 
-def curve_cells(rng, seeds, x, y, dims):
+def curve_cells(rng, seeds, x, y, dims, name):
     "One model at all sizes, trained on nested draws: its cells."
     rows, parts = [], {}
     for seed in range(seeds):
         learned, labels = draw_rows(rng, SIZES[-1])
+        ids = np.arange(SIZES[-1]) + 10**6 * seed # another draw, other examples
         for n in SIZES:
             model = fit(learned[:n], labels[:n])
-            test, train = answers(x[:, dims], y, model), answers(learned[:n], labels[:n], model, 'train')
-            key = f'{n}-{seed}'
+            test, train = answers(x[:, dims], y, model), answers(learned[:n], labels[:n], model, ids[:n])
+            key = f'{name}-{n}-{seed}'
             parts[key] = dict(test=test, train=train)
             right, known = (np.mean(p.y == p.pred) for p in (test, train))
-            rows.append(dict(key=key, n_train=n, seed=seed, metric='accuracy', test=right, train=known, upgradeability=right - known, error=''))
-    cells = Cells(rows)
-    cells.parts = parts
-    return cells
+            about = dict(key=key, model=name, n_train=n, seed=seed, metric='accuracy', protocol='linear_probe', error='')
+            rows.append(about | dict(test=right, train=known, upgradeability=right - known))
+    return rows, parts
 
 def default_seeds():
     "How many seeds a curve has unless told otherwise."
-    given = inspect.signature(curves.learning_curve).parameters['seeds'].default
-    return len(given) if isinstance(given, (tuple, list)) else 10
+    chosen = later('curves', 'curve_seeds')
+    if chosen is not None: return len(chosen('linear_probe'))
+    return len(inspect.signature(curves.learning_curve).parameters['seeds'].default)
 
-def curve_of(cells, name):
-    "(rows, summary, draws) of one curve."
-    return curves._one_curve(name, cells, .95, BOOT)[:3]
+def all_curves(rows, parts):
+    "({model: points}, {model: summary}, {model: (sizes, draws)}) of the rows of several models."
+    cells = Cells(rows)
+    cells.parts = parts
+    together = later('curves', '_all_curves')
+    if together is not None:
+        points, summary, draws = together(cells, cells[:0], find_metric('accuracy'), .95, BOOT)
+        return dict(list(points.groupby('model'))), summary.set_index('model').to_dict('index'), draws
+    found = {name: curves._one_curve(name, part, .95, BOOT) for name, part in cells.groupby('model')}
+    return [{name: parts[i] for name, parts in found.items()} for i in range(3)]
 
 def curve_cell(seeds, n_test=4000):
     truth = np.array([expectations(n)[0] for n in SIZES])
     needed = curves.label_efficiency(np.array(SIZES), truth)
     def trial(rng, seed):
         x, y = draw_rows(rng, n_test, 2 * DIMS)
-        found = {name: curve_of(curve_cells(rng, seeds, x, y, dims), name) for name, dims in (('a', slice(0, DIMS)), ('b', slice(DIMS, None)))}
-        rows, summary, _ = found['a']
+        rows, parts = zip(*(curve_cells(rng, seeds, x, y, dims, name) for name, dims in (('a', slice(0, DIMS)), ('b', slice(DIMS, None)))))
+        points, summaries, draws = all_curves([*rows[0], *rows[1]], parts[0] | parts[1])
+        rows, summary = points['a'], summaries['a']
         rows = rows[rows.origin == 'measured'].set_index('n_train')
         said = {f'band at {n} labels': Said(rows.test_low[n] <= t <= rows.test_high[n], rows.test_high[n] - rows.test_low[n]) for n, t in zip(SIZES, truth)}
         low, high = summary['efficiency_low'], summary['efficiency_high']
         is_known = np.isfinite([low, high]).all()
         said['labels needed'] = Said(low <= needed <= high if is_known else np.nan, high - low)
-        [pair] = curves.find_crossings({name: draws for name, (_, _, draws) in found.items()}).itertuples()
+        [pair] = curves.find_crossings(draws).itertuples()
         said['identical models cross'] = Said(np.isfinite(pair.n))
         return said
     aims = {f'band at {n} labels': Aim(t, .92) for n, t in zip(SIZES, truth)}
@@ -583,7 +599,7 @@ def summarise(cell, question, said, seconds):
     hits = np.array([s.hit for s in said], float)
     is_given = ~np.isnan(hits)
     hits = hits[is_given]
-    if not len(hits): return about | dict(given=0., inside='not available')
+    if not len(hits): return about | dict(given=0., inside='none given')
     share, claim = hits.mean(), float(np.mean([s.claim for s in said]))
     error = monte_carlo_error(share, len(hits))
     return about | dict(
@@ -603,8 +619,7 @@ def run_cell(cell, runs):
     rng = np.random.default_rng(zlib.crc32(cell.name.encode()))
     runs = max(2, runs // cell.cost)
     start = time.perf_counter()
-    try: found = [cell.trial(rng, seed) for seed in range(runs)]
-    except NotAvailable: found = [{question: Said(np.nan) for question in cell.aims}]
+    found = [cell.trial(rng, seed) for seed in range(runs)]
     seconds = time.perf_counter() - start
     return [summarise(cell, question, [run[question] for run in found], seconds) for question in cell.aims]
 
@@ -634,7 +649,7 @@ def main():
 def line(row):
     "A row of the table as text."
     begin = f"{row['cell'] + ': ' + row['question']:88}"
-    if 'share' not in row: return f'{begin} not available'
+    if 'share' not in row: return f'{begin} no interval given'
     return (f"{begin} {row['share']:.3f} ± {row['mc_error']:.3f}  {row['bound']:12} {row['inside']:4} "
             f"width {row['width']:.3f}  warned {row['warned']:.2f}  {row['seconds']:.1f} s")
 
