@@ -274,7 +274,7 @@ def _has_groups(task):
     "Whether it is declared which rows belong together."
     return getattr(task, 'group', None) is not None
 
-WAYS = "`groups=` (arrays) or in a column for `?group=`" # how groups are declared
+WAYS = 'groups= (arrays) or in a column for ?group=' # how groups are declared
 
 # %% ../nbs/19_checks.ipynb #8d28dbb3
 def _repeats_by_chance(x, seed=0):
@@ -810,11 +810,11 @@ def _named_groups(task, rows, rule, names):
     both = np.intersect1d(names[is_test], names[~is_test])
     in_both = np.isin(names, both)
     what = 'folders below the class' if rule == FOLDER_RULE else 'beginnings of file names'
-    advice = f"If each is one patient, video or session, declare that with `?group={rule}`"
+    advice = f"If each is one patient, video or session, declare that with ?group={rule}"
     text = (f"{len(rows):,} files have {len(np.unique(names)):,} {what} ({_names(np.unique(names))}), "
-            f"and {len(both):,} of these are in train and in test. {advice}: ")
-    if len(both): text += "a split by files tests on groups that the model has seen."
-    else: text += "intervals take every file as independent otherwise."
+            f"and {len(both):,} of these are in train and in test. {advice} (")
+    if len(both): text += "a split by files tests on groups that the model has seen)."
+    else: text += "otherwise intervals take every file as independent)."
     severity = 'warning' if len(both) else 'info'
     return Finding('name_groups', severity, int(in_both.sum()) or len(rows), text, rows[in_both & is_test])
 
@@ -924,8 +924,8 @@ def _sequence(order):
     text = (f"{order.share:.0%} of the examples have their nearest neighbour of the same class among the next {NEXT} rows of it "
             f"(in shuffled order: {order.shuffled:.0%}), and successive rows are {1 / max(order.ratio, .01):.1f} times nearer to each other "
             "than other pairs of their class. They may be frames of one video or records of one patient, which a split by rows puts into "
-            "train and test: declare what belongs together with `groups=` (arrays), `?group=COLUMN` (tables), "
-            "`?group=level:-1` or `?group=REGEX` (folders).")
+            "train and test: declare what belongs together with groups= (arrays), ?group=COLUMN (tables), "
+            "?group=level:-1 or ?group=REGEX (folders).")
     return Finding('sequences', 'warning', len(order.rows), text, order.rows)
 
 OWN_VECTORS = dict(image=_own_waves, array=_own_numbers)
