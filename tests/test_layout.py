@@ -24,7 +24,7 @@ def exported_module(path):
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not any(part.startswith(("_", ".", "runs")) for part in p.relative_to(NBS).parts))
 MODULES = {m: p for p in NOTEBOOKS if (m := exported_module(p))}
 RUNNABLE = [p for p in NOTEBOOKS if any("parameters" in tags(c) for c in read(p))]
-PAGES = {"house"}
+PAGES = {"house", "coverage"}
 name = lambda o: getattr(o, "stem", o)
 
 def test_top_level():

@@ -4,10 +4,11 @@
 
 # %% ../nbs/19_checks.ipynb #e5e8a6b7
 from __future__ import annotations
-import unicodedata
+import re, unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 # %% auto #0
 __all__ = ['CHECKS', 'Finding', 'check_task', 'leaked_rows', 'scores_without_leaks']
@@ -70,7 +71,7 @@ def _found_rows(check, rows, of, text, share=.01):
 CHECKS = {} # name -> f(task, backbone, features) -> list of findings, or None where the check does not apply
 
 # %% ../nbs/19_checks.ipynb #3419d4f7
-ORDER = 'classes repeated similar_texts texts alike pictures view features'.split() # of known checks; others follow
+ORDER = 'classes repeated repeats similar_texts texts alike file_names sequences pictures view features'.split() # of known checks; others follow
 
 def checks_of(task):
     "{name: check} of a task: the checks of its kind, or those of any task and of its medium."
@@ -248,6 +249,62 @@ def check_repeated(task, backbone=None, features=None):
 
 CHECKS['repeated'] = check_repeated
 
+# %% ../nbs/19_checks.ipynb #09affacd
+def _repeated_in(task, pairs, rows):
+    "(k,) the rows of one split that repeat an earlier row of it."
+    is_inside = np.isin(pairs, rows).all(1)
+    return np.unique(pairs[is_inside, 0])
+
+def _repeated_inside(task, pairs, how):
+    "A finding about pairs (row, earlier row) within test or within train; none where groups are declared."
+    if _has_groups(task): return []
+    parts = dict(test=task.splits['test'], train=fit_rows(task))
+    again = {split: _repeated_in(task, pairs, rows) for split, rows in parts.items()}
+    sizes = {split: len(_one_each(task, rows)) for split, rows in parts.items()}
+    shares = {split: len(again[split]) / max(1, sizes[split]) for split in parts}
+    if max(shares.values()) < .05: return []
+    counts = ' and '.join(f'{_part(len(again[split]), sizes[split])} in {split}' for split in parts)
+    text = (f"Examples that repeat an earlier one of the same split, {how}: {counts}. "
+            "If they are copies of one record, intervals are too narrow: keep one of each, "
+            f"or give the copies one name in {WAYS}.")
+    rows = np.concatenate([again['test'], again['train']])
+    return [Finding('repeats', 'warning', len(rows), text, rows)]
+
+def _has_groups(task):
+    "Whether it is declared which rows belong together."
+    return getattr(task, 'group', None) is not None
+
+WAYS = 'groups= (arrays) or in a column for ?group=' # how groups are declared
+
+# %% ../nbs/19_checks.ipynb #8d28dbb3
+def _repeats_by_chance(x, seed=0):
+    "The share of rows (n, d) that repeat an earlier one after each column was shuffled by itself."
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(x, axis=0)
+    return 1 - len(np.unique(shuffled, axis=0)) / len(x)
+
+def _repeat_by_nature(task, rows):
+    "Whether half of the repeats among rows of an array would be there by chance."
+    x = task.inputs.items
+    if not isinstance(x, np.ndarray): return False
+    x = x[rows].reshape(len(rows), -1)
+    repeated = 1 - len(np.unique(x, axis=0)) / len(x)
+    return 2 * _repeats_by_chance(x) > repeated
+
+def check_repeats(task, backbone=None, features=None):
+    "Findings about equal bytes within test or within train."
+    found = _repeated_inside(task, _copies_inside(task), 'byte by byte')
+    if not found or _repeat_by_nature(task, _used_rows(task)): return []
+    return found
+
+def _copies_inside(task):
+    "Pairs (k, 2) of a row and the first row of the same bytes in the same split."
+    parts = [_one_each(task, rows) for rows in (task.splits['test'], fit_rows(task))]
+    pairs = [_repeats(task.digests[rows], rows) for rows in parts]
+    return np.concatenate(pairs)
+
+CHECKS['repeats'] = check_repeats
+
 # %% ../nbs/19_checks.ipynb #53582ccd
 def normalised(texts):
     "Texts without what copying changes: equal where the given ones differ in nothing but case, punctuation and blanks."
@@ -305,7 +362,8 @@ def check_similar_texts(task, backbone=None, features=None):
     how = 'but for case, punctuation and blanks'
     return [
         *_leak('near_duplicates', leaks[~has_twin], task, f'are also in train {how}'),
-        *_conflict(pairs, task, f'are the same as another {how}')]
+        *_conflict(pairs, task, f'are the same as another {how}'),
+        *_repeated_inside(task, pairs, how)]
 
 # %% ../nbs/19_checks.ipynb #7680a856
 LONG = 100_000 # characters from which a text is no longer a text but a file
@@ -529,6 +587,7 @@ def check_alike(task, backbone=None, features=None):
            f'mirrored test pictures, which are no copies: {chance:,} pairs)')
     found = _leak('near_duplicates', leaks, task, how)
     found += _conflict(pairs, task, 'look like another')
+    found += _repeated_inside(task, pairs, 'or nearly')
     if 2 * chance <= len(leaks): return found
     return [replace(finding, severity='info') for finding in found]
 
@@ -692,6 +751,186 @@ def _constant_features(x):
     return _found('constant_features', n, len(spread), text, share=.5)
 
 CHECKS['features'] = check_features
+
+# %% ../nbs/19_checks.ipynb #527fb18c
+NAME_RULES = [
+    *(rf'([^/{mark}]+){mark}[^/]*$' for mark in '_- '), # up to the first mark
+    *(rf'([^/]+){mark}[^/]*$' for mark in '_- '), # up to the last mark
+    r'(?:^|/)([^/\d]*\d+)[^/\d]+\d+\.\w+$'] # up to the end of the first of two numbers
+FOLDER_RULE = 'level:-1' # the folder of the file
+NO_GROUP = re.compile(
+    r'(frame|image|img|slice|view|page|crop|patch|tile|shard|part|batch|chunk|fold|split|train|test|val)\w{0,4}[-_ ]?\d*'
+    r'|(19|20)\d\d', re.IGNORECASE) # counters, parts of a data set, years
+
+# %% ../nbs/19_checks.ipynb #dfe4498c
+def _group_names(rule, paths):
+    "(n,) the group of each path by a rule; None where a path does not fit."
+    if rule == FOLDER_RULE: return np.array([path.parent.name for path in paths])
+    pattern = re.compile(rule)
+    found = [pattern.search(path.as_posix()) for path in paths]
+    if not all(found): return None
+    return np.array([match[1] for match in found])
+
+def _look_like_groups(names, y):
+    "Whether names (n,) are those of groups: numbered, several in each class, with several files each."
+    groups, counts = np.unique(names, return_counts=True)
+    n, n_groups = len(names), len(groups)
+    if n_groups < 5 or n < 2 * n_groups: return False
+    if counts[counts > 1].sum() < n / 2 or counts.max() > n / 2: return False
+    if any(NO_GROUP.fullmatch(name) for name in groups): return False
+    are_numbered = np.mean([any(c.isdigit() for c in name) for name in groups])
+    in_classes = len(set(zip(y.tolist(), names.tolist())))
+    return are_numbered >= .8 and in_classes >= 3 * len(np.unique(y))
+
+def group_by_name(paths, y):
+    "(rule, (n,) names of groups) for files of classes y (n,), with the fewest groups of all rules that fit, or None."
+    fitting = []
+    for rule in [FOLDER_RULE, *NAME_RULES]:
+        names = _group_names(rule, paths)
+        if names is not None and _look_like_groups(names, y):
+            fitting.append((len(np.unique(names)), rule, names))
+    if not fitting: return None
+    _, rule, names = min(fitting, key=lambda found: found[0])
+    return rule, names
+
+# %% ../nbs/19_checks.ipynb #fe69d850
+def check_file_names(task, backbone=None, features=None):
+    "A finding where names of files tell of groups; None where examples are no files."
+    files = task.inputs.items
+    rows = np.sort(_used_rows(task))
+    if not all(isinstance(files[int(i)], Path) for i in rows): return None
+    if _has_groups(task): return []
+    y = task.y[rows] if task.kind.has_classes else np.zeros(len(rows), int)
+    found = group_by_name([files[int(i)] for i in rows], y)
+    return [_named_groups(task, rows, *found)] if found else []
+
+def _named_groups(task, rows, rule, names):
+    "The finding about groups (n,) that a rule finds in the names of files."
+    is_test = np.isin(rows, task.splits['test'])
+    both = np.intersect1d(names[is_test], names[~is_test])
+    in_both = np.isin(names, both)
+    what = 'folders below the class' if rule == FOLDER_RULE else 'beginnings of file names'
+    advice = f"If each is one patient, video or session, declare that with ?group={rule}"
+    text = (f"{len(rows):,} files have {len(np.unique(names)):,} {what} ({_names(np.unique(names))}), "
+            f"and {len(both):,} of these are in train and in test. {advice} (")
+    if len(both): text += "a split by files tests on groups that the model has seen)."
+    else: text += "otherwise intervals take every file as independent)."
+    severity = 'warning' if len(both) else 'info'
+    return Finding('name_groups', severity, int(in_both.sum()) or len(rows), text, rows[in_both & is_test])
+
+MEDIA['image'].checks['file_names'] = check_file_names
+
+# %% ../nbs/19_checks.ipynb #f5f42d37
+NEXT = 10 # rows before and after that are neighbours in the file
+MOST = 2000 # rows of a class whose nearest neighbour is searched
+
+def _nearest_places(x, rng):
+    "Places (k,) of rows of x (n, d), and the places of their nearest neighbours (k,)."
+    n = len(x)
+    places = np.sort(rng.permutation(n)[:MOST])
+    squares = (x**2).sum(1)
+    nearest = []
+    for part in np.array_split(places, -(-len(places) // 256)):
+        distance = squares - 2 * x[part] @ x.T
+        distance[np.arange(len(part)), part] = np.inf
+        nearest.append(distance.argmin(1))
+    return places, np.concatenate(nearest)
+
+def _are_next(places, nearest, window, rng=None):
+    "(k,) whether neighbours are near in the file; with `rng` after shuffling it."
+    if rng is not None:
+        order = rng.permutation(1 + max(places.max(), nearest.max()))
+        places, nearest = order[places], order[nearest]
+    return abs(places - nearest) <= window
+
+def _step_ratio(x, rng):
+    "The median distance of successive rows of x (n, d), as a share of that of random pairs."
+    steps = np.linalg.norm(np.diff(x, axis=0), axis=1)
+    shuffled = x[rng.permutation(len(x))]
+    jumps = np.linalg.norm(np.diff(shuffled, axis=0), axis=1)
+    return np.median(steps) / max(np.median(jumps), 1e-12)
+
+# %% ../nbs/19_checks.ipynb #059e10c5
+@dataclass(frozen=True)
+class Order:
+    "How much the order of rows says about their likeness."
+    rows: np.ndarray # (k,) rows whose nearest neighbour of the class is next to them in the file
+    share: float # of all rows that were looked at
+    shuffled: float # the same share in shuffled order
+    ratio: float # distance of successive rows, as a share of that of random pairs of the class
+
+    @property
+    def is_sequence(self) -> bool:
+        return self.share >= .5 and self.share >= 2.5 * self.shuffled and self.ratio <= .5
+
+def order_of_rows(x, y, rows, seed=0):
+    "The `Order` of rows in the order of the file with vectors x (n, d) and classes y (n,); None where classes are small."
+    rng = np.random.default_rng(seed)
+    found, looked_at, by_chance, ratios = [], 0, 0, []
+    for c in np.unique(y):
+        at = np.flatnonzero(y == c)
+        if len(at) < 40: continue
+        window = min(NEXT, len(at) // 20)
+        places, nearest = _nearest_places(x[at], rng)
+        found.append(rows[at[places[_are_next(places, nearest, window)]]])
+        by_chance += _are_next(places, nearest, window, rng).sum()
+        looked_at += len(places)
+        ratios.append(_step_ratio(x[at], rng))
+    if not found: return None
+    found = np.concatenate(found)
+    return Order(found, len(found) / looked_at, by_chance / looked_at, float(np.median(ratios)))
+
+# %% ../nbs/19_checks.ipynb #fe6f0186
+def _vectors_of(task, features, own):
+    "((n, d) vectors, (n,) their rows in the order of the file): features where given, else own(task, rows), or None."
+    if features is None:
+        rows = np.sort(_used_rows(task))
+        x = own(task, rows)
+        return None if x is None else (x, rows)
+    is_plain = not isinstance(features, Features)
+    x = np.asarray(features) if is_plain else features.x
+    ids = np.arange(len(x)) if is_plain else features.ids
+    order = np.argsort(ids)
+    return x[order], ids[order]
+
+def _own_waves(task, rows):
+    "The directions (n, 63) of pictures."
+    return directions(looks(task).waves[rows])
+
+def _own_numbers(task, rows):
+    "Rows of an array (n, d), each column with spread 1."
+    x = task.inputs.items[rows].reshape(len(rows), -1).astype(np.float32)
+    spread = x.std(0)
+    return (x - x.mean(0)) / np.where(spread > 0, spread, 1)
+
+def _own_nothing(task, rows):
+    "None: without features nothing is known of likeness."
+    return None
+
+# %% ../nbs/19_checks.ipynb #78ab9b65
+def check_sequences(task, backbone=None, features=None, *, own=_own_nothing):
+    "A finding where rows that follow each other are far more alike than others of their class; None without vectors."
+    if _has_groups(task) or not task.kind.has_classes or task.kind.whole_units: return None
+    vectors = _vectors_of(task, features, own)
+    if vectors is None: return None
+    x, rows = vectors
+    fine = np.isfinite(x).all(1)
+    x, rows = x[fine].astype(np.float32), rows[fine]
+    found = order_of_rows(x, task.y[rows], rows) if len(rows) else None
+    return [_sequence(found)] if found is not None and found.is_sequence else []
+
+def _sequence(order):
+    "The finding about rows that are a sequence."
+    text = (f"{order.share:.0%} of the examples have their nearest neighbour of the same class among the next {NEXT} rows of it "
+            f"(in shuffled order: {order.shuffled:.0%}), and successive rows are {1 / max(order.ratio, .01):.1f} times nearer to each other "
+            "than other pairs of their class. They may be frames of one video or records of one patient, which a split by rows puts into "
+            "train and test: declare what belongs together with groups= (arrays), ?group=COLUMN (tables), "
+            "?group=level:-1 or ?group=REGEX (folders).")
+    return Finding('sequences', 'warning', len(order.rows), text, order.rows)
+
+OWN_VECTORS = dict(image=_own_waves, array=_own_numbers)
+for name, medium in MEDIA.items():
+    medium.checks['sequences'] = partial(check_sequences, own=OWN_VECTORS.get(name, _own_nothing))
 
 # %% ../nbs/19_checks.ipynb #4106af3b
 LEAKS = ('exact_duplicates', 'near_duplicates') # findings whose pairs are (test row, training row)

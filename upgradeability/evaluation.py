@@ -29,6 +29,8 @@ from torch import nn
 from .core import (
     _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress,
     read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers)
+from .draws import (
+    gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
 from .features import extract, resolve_dtype
 from .intervals import gain, score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
@@ -810,6 +812,10 @@ class Results(RunTable):
             self._read[state] = read_predictions(self.out_dir, key)
         return self._read[state]
 
+    def over_seeds(self) -> Results: # a row per model, task, protocol and n_train; `n_seeds`, `shared` at the end
+        "Means over seeds, with intervals over new training samples; with one seed, the row as it is."
+        return _over_seeds(self)
+
     def _key_of(self, row):
         "The key of a row."
         keys = self['key']
@@ -963,25 +969,66 @@ def _baselines(row, rows):
         wanted.append(control)
     return _compared(row, rows, wanted)
 
-# %% ../nbs/17_evaluation.ipynb #4625bd92
-def gains(
-    out_dir:str|Path|pd.DataFrame, # folder of runs: all rows in it; or the results table of `evaluate`: only its rows
-) -> pd.DataFrame: # a row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, key
-    "The gain over every baseline that was run."
-    df = as_results(out_dir) if isinstance(out_dir, pd.DataFrame) else read_results(out_dir)
-    ran = df[df.test.notna() & (df.key != '')]
-    parts = {key: df.predictions(key) for key in ran.key}
+# %% ../nbs/17_evaluation.ipynb #443e01da
+def _gain_pairs(ran, parts):
+    "Each row with each of its baselines, and the baseline's name."
     settings = _with_hashes(ran, parts).groupby(_SETTING, sort=False)
-    found = []
     for _, rows in settings:
         once = rows.drop_duplicates(['key', 'metric'])
         for row in once.itertuples():
             for base in _baselines(row, rows).drop_duplicates('key').itertuples():
                 is_own = base.model_hash == row.model_hash
-                name = base.protocol if is_own else base.model
-                gained = _gain_columns(parts[row.key], parts[base.key], row.metric)
-                found.append(row._asdict() | gained | {'baseline': name})
+                yield row, base, base.protocol if is_own else base.model
+
+# %% ../nbs/17_evaluation.ipynb #ea8d86cd
+_OF_SEEDS = ['n_seeds', 'shared']
+_PROCEDURE = ['model', 'task', 'protocol', 'n_train', 'metric']
+
+def _of_seeds(parts, keys):
+    "Predictions on train and on test of the rows with these keys, and how many seeds share how much."
+    trains = [parts[key]['train'] for key in keys]
+    tests = [parts[key]['test'] for key in keys]
+    return trains, tests, dict(n_seeds=len(tests), shared=shared_examples(trains))
+
+def _gain_row(row, base, name, parts):
+    "The gain of one row over one baseline, as a dict."
+    gained = _gain_columns(parts[row.key], parts[base.key], row.metric)
+    return row._asdict() | gained | {'baseline': name}
+
+def _gains_over_seeds(pairs, parts):
+    "A row for each procedure and baseline: the gain over all seeds, named by the first of them."
+    together = {}
+    for row, base, name in pairs:
+        procedure = tuple(getattr(row, column) for column in _PROCEDURE)
+        together.setdefault((procedure, name), []).append((row, base))
+    first = {}
+    for (procedure, name), both in together.items():
+        rows, bases = zip(*both)
+        row = first.setdefault(procedure, rows[0])
+        _, tests, about = _of_seeds(parts, [r.key for r in rows])
+        found = _gain_row(rows[0], bases[0], name, parts) | {'key': row.key}
+        if len(rows) > 1:
+            against = [parts[base.key]['test'] for base in bases]
+            mean = gain_over_seeds(tests, against, row.metric, shared=about['shared'])
+            found |= _interval_columns('gain', mean)
+        yield found | about
+
+# %% ../nbs/17_evaluation.ipynb #4625bd92
+def gains(
+    out_dir:str|Path|pd.DataFrame, # folder of runs: all rows in it; or the results table of `evaluate`: only its rows
+    *,
+    over_seeds:bool=False, # one row for all seeds, with an interval over new training samples, and `n_seeds`
+) -> pd.DataFrame: # a row per cell and baseline: model, task, protocol, n_train, seed, metric, baseline, gain, key
+    "The gain over every baseline that was run."
+    df = as_results(out_dir) if isinstance(out_dir, pd.DataFrame) else read_results(out_dir)
+    ran = df[df.test.notna() & (df.key != '')]
+    parts = {key: df.predictions(key) for key in ran.key}
+    pairs = _gain_pairs(ran, parts)
     columns = [*COLUMNS[:6], 'baseline', 'gain', 'gain_low', 'gain_high', 'key']
+    if over_seeds:
+        found = _gains_over_seeds(pairs, parts)
+        columns += _OF_SEEDS
+    else: found = [_gain_row(*pair, parts) for pair in pairs]
     over = pd.DataFrame(found, columns=columns)
     return RunTable.of(over, **df.attrs)
 
@@ -1011,6 +1058,42 @@ def average_seeds(
     means['test_seed_sd'] = groups.test.std()
     means['n_seeds'] = groups.size()
     return means.reset_index()
+
+# %% ../nbs/17_evaluation.ipynb #1e148690
+def seed_groups(df):
+    "The rows of each model, task, protocol and number of labels that ran, a row per seed."
+    ran = df[df.test.notna()]
+    for _, rows in ran.groupby(_PROCEDURE, sort=False):
+        yield rows.drop_duplicates('seed')
+
+def _row_over_seeds(rows, parts):
+    "One row for the seeds of a procedure, without its gain."
+    row = rows.iloc[0].to_dict()
+    trains, tests, about = _of_seeds(parts, rows.key)
+    if len(rows) == 1: return row | about
+    shared = dict(shared=about['shared'])
+    metric = row['metric']
+    return row | about | {
+        'seconds': rows.seconds.mean(),
+        **_interval_columns('train', train_score_over_seeds(trains, metric, **shared)),
+        **_interval_columns('test', score_over_seeds(tests, metric, **shared)),
+        **_interval_columns('upgradeability', upgradeability_over_seeds(trains, tests, metric, **shared))}
+
+def _over_seeds(df):
+    "The table of `Results.over_seeds`."
+    over = gains(df, over_seeds=True)
+    own = {(row.key, row.baseline): row for row in over.itertuples()}
+    rows = []
+    for same in seed_groups(df):
+        parts = {key: df.predictions(key) for key in same.key}
+        row = _row_over_seeds(same, parts)
+        gained = own.get((row['key'], row['baseline']))
+        if gained is not None and len(same) > 1:
+            row |= {name: getattr(gained, name) for name in ('gain', 'gain_low', 'gain_high')}
+        rows.append(row)
+    failed = df[df.test.isna()].drop_duplicates([*_PROCEDURE, 'error'])
+    rows += failed.assign(n_seeds=0).to_dict('records')
+    return Results.of(pd.DataFrame(rows, columns=[*COLUMNS, *_OF_SEEDS]), **df.attrs)
 
 # %% ../nbs/17_evaluation.ipynb #ddc5a3ce
 def _finding(column, stored, recomputed, key=''):

@@ -16,12 +16,12 @@ import numpy as np, pandas as pd
 # %% ../nbs/21_verdicts.ipynb #c42d9818
 from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
-from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, RunTable
+from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups
 from .intervals import cautions, compare_jointly, Comparison, leader_optimism, score, value_and_ends
 from .draw import triple
 from .words import (
     LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
-    protocol_kind, row_labels, short_name, wording)
+    protocol_kind, row_labels, sample_text, short_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
@@ -96,19 +96,19 @@ def _against(gain, name):
     }[compared(*gain)]
 
 # %% ../nbs/21_verdicts.ipynb #16ef7c04
-def _bought(gain):
-    "What the pretraining bought, from the gain over random weights."
+def _bought(gain, about='for this training sample'):
+    "What the pretraining bought, from the gain over random weights; `about`: which training samples."
     amount = amount_text(gain)
     return {
         'better':
-            f"**The pretraining bought {amount}** over random weights under the same protocol; "
-            "the interval excludes 0.",
+            f"**The pretraining bought {amount}** over random weights under the same protocol "
+            f"{about}; the interval excludes 0.",
         'worse':
             "**The pretraining did not help:** with random weights the same protocol is "
-            f"{amount} better; the interval excludes 0.",
+            f"{amount} better {about}; the interval excludes 0.",
         'undecided':
             "**What the pretraining bought is not distinguishable from 0:** over random weights "
-            f"under the same protocol it gains {amount}; the interval includes 0.",
+            f"under the same protocol it gains {amount} {about}; the interval includes 0.",
         'unknown':
             "What the pretraining bought is unknown: the control on random weights could not be run.",
     }[compared(*gain)]
@@ -129,7 +129,8 @@ def _gained(row, over, majority):
     "How much better than the baselines, in words."
     found = _gains_of(row, over)
     control = CONTROLS.get(protocol_kind(row.protocol))
-    sentences = [_bought(found.pop(control))] if control in found else []
+    about = sample_text(row)
+    sentences = [_bought(found.pop(control), about)] if control in found else []
     names = {
         row.baseline: as_code(row.baseline),
         'majority': majority,
@@ -138,7 +139,7 @@ def _gained(row, over, majority):
         _against(gain, names[base])
         for base, gain in found.items()
         if base in names]
-    if differences: sentences.append(f"It is {' and '.join(differences)}.")
+    if differences: sentences.append(f"It is {' and '.join(differences)} ({about}).")
     return ' '.join(sentences)
 
 # %% ../nbs/21_verdicts.ipynb #aae3652f
@@ -147,7 +148,7 @@ def _reaches(row, words):
     where = words.reached.format(n=int(row.n_test), task=as_code(row.task))
     who = f'{as_code(row.protocol)} on {as_code(row.model)}'
     figure = f'{as_markdown(axis_name(row.metric))} {row.test:.3f}'
-    interval = f'95 % interval {row.test_low:.3f} to {row.test_high:.3f}'
+    interval = f'95 % interval {row.test_low:.3f} to {row.test_high:.3f} {sample_text(row)}'
     return f"**{who} reaches {figure}** on {where} ({interval}), trained on {int(row.n_train):,} {words.learned}."
 
 # %% ../nbs/21_verdicts.ipynb #f830d5fc
@@ -200,7 +201,7 @@ def _kept(row, things):
         'better': f"On new {things} it is {amount} better than on its training {things}",
         'undecided': f"Its performance on new {things} is not distinguishable from that on its training {things}",
     }[compared(*u)]
-    return f"{found} ({train}; U = {interval_text(*u)})."
+    return f"{found} ({train}; U = {interval_text(*u)} {sample_text(row)})."
 
 # %% ../nbs/21_verdicts.ipynb #e15179df
 def verdict(
@@ -208,14 +209,27 @@ def verdict(
     over:pd.DataFrame|None=None, # the gains over every baseline; None: read from the run of the table, if it has one
 ) -> str: # Markdown
     "What the evaluation found, in words."
-    if over is None and knows_run(df): over = gains(df)
+    errors = [_failure(*failed) for failed in _failures(df)]
+    if knows_run(df) and _has_seeds(df):
+        over = gains(df, over_seeds=True)
+        df = as_results(df).over_seeds()
+    if over is None and knows_run(df): over = _all_gains(df)
     rows = headlines(df)
     parts = [_about(row, df, over) for _, row in rows.iterrows()]
     if rows.empty: parts = ['**Nothing could be evaluated.**']
     elif all(map(is_control, rows.protocol)):
         parts.append('**Only controls ran: this says nothing about the pretrained model.**')
-    errors = [_failure(*failed) for failed in _failures(df)]
     return '\n\n'.join([*parts, '\n'.join(errors)]).strip()
+
+def _all_gains(df):
+    "The gains over every baseline, over all seeds of its run where the table is of `over_seeds`."
+    if 'n_seeds' not in df: return gains(df)
+    single = read_results(df.out_dir, df.attrs.get('run'))
+    return gains(single, over_seeds=True)
+
+def _has_seeds(df):
+    "Whether some procedure ran with several seeds, a row for each."
+    return any(len(rows) > 1 for rows in seed_groups(df))
 
 def _about(row, df, over):
     "The sentences about one row."
@@ -369,21 +383,36 @@ def _broken(upgrade, tested, metric, changed):
     by = f', each by its own {metric.strip()}' if metric not in ('', 'accuracy ') else ''
     return f'{changed.format(fixed=fixed, broken=broken)}{by}.'
 
+# %% ../nbs/21_verdicts.ipynb #082a8e08
+def at_most(n, smallest):
+    "A number of labels in words."
+    return f'at most {smallest:,}' if n <= smallest else f'{n:,.0f}'
+
 # %% ../nbs/21_verdicts.ipynb #7d3f615c
 def _needs(s, metric, learned):
     "The labels that one model needs; 95 % of a loss, or of zero, is not defined."
     if np.isnan(s.label_efficiency):
         figure = f'{as_markdown(axis_name(metric))} {s.best:.3f}'
+        has_learned = getattr(s, 'has_learned', True)
+        if s.best > 0 and is_up(metric) and not has_learned:
+            return (
+                f"reaches {figure} with {s.at:,} {learned}, which is not distinguishably better than "
+                "`majority`; so no number of labels is given")
         return f"reaches {figure} with {s.at:,} {learned}; 95 % of that is not defined"
-    interval = f'{s.efficiency_low:,.0f}, {s.efficiency_high:,.0f}'
-    needed = f'about **{s.label_efficiency:,.0f}** {learned} [{interval}]'
+    smallest = getattr(s, 'smallest', 0)
+    low, own, high = (
+        at_most(n, smallest)
+        for n in (s.efficiency_low, s.label_efficiency, s.efficiency_high))
+    about = '' if own.startswith('at most') else 'about '
+    needed = f'{about}**{own}** {learned} [{low}, {high}]'
     return f"needs {needed} for 95 % of its performance with {s.at:,} ({s.best:.3f})"
 
 # %% ../nbs/21_verdicts.ipynb #22a82642
 def _needs_for_best(s):
     "The labels that one model needs for 95 % of the best model's performance."
     labels = s.labels_to_95_of_best
-    needed = f'{labels:,.0f}' if np.isfinite(labels) else f'more than {s.at:,}'
+    needed = f'more than {s.at:,}'
+    if np.isfinite(labels): needed = at_most(labels, getattr(s, 'smallest', 0))
     return f"; for 95 % of the best model's performance: {needed}"
 
 # %% ../nbs/21_verdicts.ipynb #8919c71c
@@ -393,8 +422,9 @@ def _crossing(c, learned):
     share = f'in {c.share:.0%} of the resamples'
     if np.isfinite(c.n):
         return f'{pair} cross near {c.n:,.0f} {learned} [{c.low:,.0f}, {c.high:,.0f}] ({share}).'
-    seldom = f' ({share} they do)' if c.share > .05 else ''
-    return f'{pair} do not cross between the measured sizes{seldom}.'
+    if c.share > .05:
+        return f'Whether {pair} cross between the measured sizes cannot be told ({share} they do).'
+    return f'{pair} do not cross between the measured sizes.'
 
 # %% ../nbs/21_verdicts.ipynb #384e95a1
 def verdict_curve(
@@ -500,7 +530,8 @@ def _copies(df, task):
     if not n_copies: return
     without = score(test.take(~is_copy), row.metric)
     figure = interval_text(*value_and_ends(without))
-    yield f'Without them {as_code(row.protocol)} reaches {figure} instead of {row.test:.3f}.'
+    of_seed = f' (seed {int(row.seed)})' if df.seed.nunique() > 1 else ''
+    yield f'Without them {as_code(row.protocol)} reaches {figure} instead of {row.test:.3f}{of_seed}.'
 
 # %% ../nbs/21_verdicts.ipynb #c0301b98
 def findings(
