@@ -55,11 +55,11 @@ def test_default_pictures_and_outputs(default):
     assert {p.name for p in folder.iterdir()} == {'out.ipynb', 'runs'}
 
 
-def test_protocols_as_a_list_and_as_text(default, tmp_path):
-    "Both give the rows that the default has, from the features that are there."
+def test_protocols_as_a_yaml_list(default, tmp_path):
+    "It gives the rows that the default has."
     _, df = default
     expected = df[df.protocol.isin(['knn', 'majority'])].sort_values('protocol').drop(columns='seconds').reset_index(drop=True)
-    for name, given in [('yaml', '[knn, majority]'), ('text', 'knn, majority')]:
+    for name, given in [('yaml', '[knn, majority]')]:
         table = finished(tmp_path/name, ('n_train', 100), ('protocols', given)).drop(columns='seconds')
         assert table.protocol.tolist() == ['knn', 'majority']
         pd.testing.assert_frame_equal(table, expected, check_exact=True)

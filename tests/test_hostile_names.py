@@ -25,35 +25,35 @@ HOSTILE = [
 
 # ---- one name
 
-def shown_by(markdown, tmp_path):
-    "The page of a notebook whose only output is this."
-    nb = new_notebook(cells=[new_code_cell('1', outputs=[new_output('display_data', {'text/markdown': markdown})])])
-    nbformat.write(nb, tmp_path/'n.ipynb')
-    return BeautifulSoup(to_html(tmp_path/'n.ipynb').read_text(), 'html.parser').select_one('.output_markdown')
+def shown_by(markdowns, tmp_path):
+    "What a page shows of a notebook with one output for each text."
+    outputs = [new_output('display_data', {'text/markdown': markdown}) for markdown in markdowns]
+    nbformat.write(new_notebook(cells=[new_code_cell('1', outputs=outputs)]), tmp_path/'n.ipynb')
+    found = BeautifulSoup(to_html(tmp_path/'n.ipynb').read_text(), 'html.parser').select('.output_markdown')
+    assert len(found) == len(markdowns)
+    return found
 
-def by_commonmark(markdown):
+def by_commonmark(markdowns, tmp_path):
     "The same by a second implementation."
     markdown_it = pytest.importorskip('markdown_it')
-    return BeautifulSoup(markdown_it.MarkdownIt('commonmark', {'html': True}).enable(['table', 'strikethrough']).render(markdown), 'html.parser')
+    parser = markdown_it.MarkdownIt('commonmark', {'html': True}).enable(['table', 'strikethrough'])
+    return [BeautifulSoup(parser.render(markdown), 'html.parser') for markdown in markdowns]
 
-@pytest.mark.parametrize('implementation', ['nbconvert', 'commonmark'])
+@pytest.mark.parametrize('pages', [shown_by, by_commonmark])
 @pytest.mark.parametrize('frame', ['{}', '- {}', 'a {}, b', '- one: {} {}\n- two'])
-def test_names_in_sentences(frame, implementation, tmp_path):
+def test_names_in_sentences(frame, pages, tmp_path):
     "Each is shown with all its characters, and nothing else comes of it."
     wrong = []
-    for name in HOSTILE:
-        page = shown_by(frame.replace('{}', as_markdown(name)), tmp_path) if implementation == 'nbconvert' else by_commonmark(frame.replace('{}', as_markdown(name)))
+    for name, page in zip(HOSTILE, pages([frame.replace('{}', as_markdown(name)) for name in HOSTILE], tmp_path)):
         want = re.sub('(^|\n)- ', ' ', frame).replace('{}', visible(name))
         tags = {t.name for t in page.find_all()} - {'p', 'span', 'ul', 'li'}
         if tags or ' '.join(page.get_text().split()) != ' '.join(want.split()): wrong.append((name, str(page)))
     assert wrong == []
 
-@pytest.mark.parametrize('implementation', ['nbconvert', 'commonmark'])
-def test_names_as_code(implementation, tmp_path):
+@pytest.mark.parametrize('pages', [shown_by, by_commonmark])
+def test_names_as_code(pages, tmp_path):
     wrong = []
-    for name in HOSTILE:
-        text = f'see {as_code(name, None)} and `b`'
-        page = shown_by(text, tmp_path) if implementation == 'nbconvert' else by_commonmark(text)
+    for name, page in zip(HOSTILE, pages([f'see {as_code(name, None)} and `b`' for name in HOSTILE], tmp_path)):
         codes = [c.get_text() for c in page.find_all('code')]
         if codes != [visible(name) or '(empty)', 'b'] or {t.name for t in page.find_all()} - {'p', 'code'}: wrong.append((name, str(page)))
     assert wrong == []
@@ -155,10 +155,10 @@ def test_a_failed_page_shows_its_message_as_text(tmp_path):
 def test_messages_and_findings_are_text(tmp_path):
     from test_report import failed, table
     df = table(failed('majority'), failed('knn', 'ValueError: <img src=x> [a](javascript:b) $1 $2\nand more'), failed('as_is', ''), failed('a`b', '   \n'))
-    page = shown_by(verdict(df), tmp_path)
+    [page] = shown_by([verdict(df)], tmp_path)
     assert not page.find_all(['img', 'a', 'math']) and '<img src=x> [a](javascript:b) $1 $2' in page.get_text()
     checked = pd.DataFrame(dict(check=['<b>'], severity=['warning'], message=["The class '![x](y)' has $3 | 4"], rows=[[]]))
-    page = shown_by(findings(df, None, checked), tmp_path)
+    [page] = shown_by([findings(df, None, checked)], tmp_path)
     assert not page.find_all(['img', 'a']) and page.strong.get_text() == "The class '![x](y)' has $3 | 4"
 
 # ---- whole reports, in a browser
@@ -300,7 +300,7 @@ def test_readings_of_every_table(tmp_path):
         shown = show_reading(table)
         assert 'three | of *them* are odd (!)' in shown.text and 'numeric type: float32' in shown.text
         assert '<b>three | of *them* are odd</b>' in shown.html
-    page = shown_by(findings(df, task), tmp_path)
+    [page] = shown_by([findings(df, task)], tmp_path)
     assert 'labels: three | of *them* are odd' in [b.get_text() for b in page.find_all('strong')]
     keep_provenance(df), keep_ranking(ranking)
     for folder in 'ac': assert 'three | of *them* are odd' in (tmp_path/folder/'provenance.json').read_text()

@@ -286,10 +286,8 @@ def test_published_figure(minilm, banking):
     found = [LogisticRegression(C=1., max_iter=100).fit(at(d), banking.y[d]).score(at(test), banking.y[test]) for d in draws]
     assert np.mean(found) == pytest.approx(.80, abs=.015)
 
-def test_banking77_with_few_and_with_all_labels(banking):
-    "Our probe at 8 labels per class beside the figure above, and near .93 with all labels; more pretraining than chance in both."
+def test_banking77_with_few_labels(banking):
+    "Our probe at 8 labels per class beside the figure above."
     few = evaluate("bundled:minilm", banking, protocols="linear_probe", n_train=8 * 77).set_index("protocol")
-    whole = evaluate("bundled:minilm", banking, protocols="linear_probe").set_index("protocol")
     assert few.n_train["linear_probe"] == 616 and .79 < few.test["linear_probe"] < .86
-    assert whole.n_train["linear_probe"] == 10_003 and whole.test["linear_probe"] == pytest.approx(.93, abs=.01)
-    assert whole.test["majority"] == pytest.approx(1 / 77, abs=.002) and verify(whole.attrs["out_dir"]).empty
+    assert few.test["majority"] == pytest.approx(1 / 77, abs=.002) and verify(few.attrs["out_dir"]).empty
