@@ -158,6 +158,15 @@ def _measured(cells, draws, level):
     rows['origin'] = 'measured'
     return rows.reset_index()
 
+# %% ../nbs/18_curves.ipynb #fd2fa120
+def _one_size_each(cells, sizes):
+    "The cells with one `n_train` for all seeds of an asked size, the mean; cells that are the same training set are one."
+    asked = np.sort(sizes)
+    place = np.searchsorted(asked, cells.n_train).clip(max=len(asked) - 1)
+    means = cells.n_train.groupby(asked[place]).transform('mean').round().astype(int)
+    is_repeated = cells.assign(n_train=asked[place]).duplicated(['model', 'seed', 'n_train'])
+    return cells.assign(n_train=means)[~is_repeated]
+
 # %% ../nbs/18_curves.ipynb #6fbeb093
 def _fitted(n, draws, mean, metric, level):
     "The law on a grid of sizes, as rows of origin 'fit' and 'extrapolated', and its parameters."
@@ -297,6 +306,7 @@ def learning_curve(
     if ok.empty:
         first = cells.error[cells.error != ''].iloc[0]
         raise ValueError(f"No point of the curve could be computed: {first}")
+    ok = _one_size_each(ok, sizes)
     by_model = ok.groupby('model', sort=False)
     curves = {model: _one_curve(model, part, level, n_boot) for model, part in by_model}
     rows, summary, draws = zip(*curves.values())
