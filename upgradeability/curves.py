@@ -160,7 +160,7 @@ def _measured(cells, draws, level):
 
 # %% ../nbs/18_curves.ipynb #fd2fa120
 def _one_size_each(cells, sizes):
-    "The cells with one `n_train` for all seeds of an asked size, the mean; cells that are the same training set are one."
+    "The cells with the mean `n_train` of all seeds of an asked size, without repeated training sets."
     asked = np.sort(sizes)
     place = np.searchsorted(asked, cells.n_train).clip(max=len(asked) - 1)
     means = cells.n_train.groupby(asked[place]).transform('mean').round().astype(int)
