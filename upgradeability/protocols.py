@@ -242,7 +242,7 @@ def _most_left_out(x, groups):
     most, noun = 1, 'examples'
     if groups is not None:
         _, counts = np.unique(groups, return_counts=True)
-        most, noun = counts.max(), 'groups or sentences'
+        most, noun = counts.max(), 'sentences or groups'
     if most < len(x): return most
     raise ValueError(
         f"None of the {len(x)} rows is left to be a neighbour: "
