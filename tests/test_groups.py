@@ -1,11 +1,12 @@
 "Rows that belong together: how groups are declared, and that no split, fold, subset or neighbour divides them."
 from dataclasses import replace
 
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
+from upgradeability import evaluate, learning_curve, load_backbone, rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import read_predictions, write_predictions
 from upgradeability.features import Features, cache_key
@@ -381,3 +382,41 @@ def test_stored_predictions_keep_sentences_and_documents(tmp_path):
         write_predictions(tmp_path, key, dict(train=replace(q, split='train'), test=Predictions(q.ids, q.y, q.pred, groups=q.groups, unit=q.unit, meta=q.meta)))
     both, one = (read_predictions(tmp_path, key)["test"] for key in ("both", "one"))
     assert (both.unit == unit).all() and (both.groups == groups).all() and one.unit is None and (one.groups == groups).all()
+
+# ---- from end to end
+
+class Mixed(torch.nn.Module):
+    "A network of one layer, whose random weights lose some directions."
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Linear(6, 3)
+    def forward(self, x): return torch.relu(self.body(x))
+
+@pytest.fixture
+def clinic(tmp_path, monkeypatch):
+    "Sixty patients with three to nineteen rows each."
+    monkeypatch.setenv("UPGRADEABILITY_CACHE", str(tmp_path/"cache"))
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(60), rng.integers(3, 20, 60))
+    y = rng.permutation(np.arange(60) % 2)[patient]
+    x = rng.normal(size=(60, 6))[patient] + rng.normal(scale=.2, size=(len(patient), 6)) + 1.5 * y[:, None]
+    return load_task((x.astype(np.float32), y), groups=patient)
+
+def test_evaluate_and_curve(clinic, tmp_path):
+    df = evaluate(torch.nn.Identity(), clinic, protocols="majority, knn, linear_probe", n_train=200, out_dir=tmp_path/"run", dtype="float32")
+    n_groups = len(set(clinic.group[clinic.splits["test"]]))
+    assert (df.error == "").all() and (df.n_test == n_groups).all() and set(df.n_train) == {clinic.sample(200).n_train}
+    curve = learning_curve(torch.nn.Identity(), clinic, sizes=[60, 120, 121, 250], seeds=(0, 1, 2), out_dir=tmp_path/"curve", dtype="float32")
+    points = curve[curve.origin == "measured"]
+    sizes = [[clinic.sample(n, seed).n_train for seed in range(3)] for n in (60, 120, 121, 250)]
+    assert {round(np.mean(sizes[0])), round(np.mean(sizes[3]))} < set(points.n_train) and points.n_seeds.max() == 3 and len(points) <= 4
+
+def test_ranking_by_whole_groups(clinic, tmp_path):
+    ranking = rank_models([torch.nn.Identity(), Mixed()], clinic, budget=20, out_dir=tmp_path, dtype="float32")
+    assert ranking.model.iloc[0] == "object 0" and (ranking.se > .005).all()
+
+def test_features_of_undeclared_groups_are_reused(clinic):
+    backbone = load_backbone(torch.nn.Identity())
+    plain = load_task((clinic.inputs.items, clinic.y))
+    assert cache_key(backbone, clinic) == cache_key(backbone, plain) and clinic.fingerprint != plain.fingerprint

@@ -214,6 +214,15 @@ def _measured(cells, metric, shared, level, n_boot):
     rows['origin'] = 'measured'
     return rows.reset_index()
 
+# %% ../nbs/18_curves.ipynb #fd2fa120
+def _one_size_each(cells, sizes):
+    "The cells with the mean `n_train` of all seeds of an asked size, without repeated training sets."
+    asked = np.sort(sizes)
+    place = np.searchsorted(asked, cells.n_train).clip(max=len(asked) - 1)
+    means = cells.n_train.groupby(asked[place]).transform('mean').round().astype(int)
+    is_repeated = cells.assign(n_train=asked[place]).duplicated(['model', 'seed', 'n_train'])
+    return cells.assign(n_train=means)[~is_repeated]
+
 # %% ../nbs/18_curves.ipynb #6fbeb093
 def _fitted(n, draws, mean, metric, level):
     "The law on a grid of sizes, as rows of origin 'fit' and 'extrapolated', and its parameters."
@@ -410,6 +419,7 @@ def learning_curve(
     if ok.empty:
         first = cells.error[cells.error != ''].iloc[0]
         raise ValueError(f"No point of the curve could be computed: {first}")
+    ok = _one_size_each(ok, sizes)
     name = ok.metric.iloc[0]
     rows, summary, draws = _all_curves(ok, ran[ran.protocol == 'majority'], find_metric(name), level, n_boot)
     summary['labels_to_95_of_best'] = _labels_to_best(rows, summary, name)

@@ -353,12 +353,13 @@ def load_task(
     n_train:int|None=None, # labels to learn from, train and valid together; None: all
     split_seed:int=0, # draws the splits that the data do not bring
     root:str|Path|None=None, # folder for downloads; None: in the cache
-    groups:Sequence|None=None, # (n,) which rows of arrays belong together, such as the patient of each, train first; None: not declared
+    groups:Sequence|None=None, # (n,) what rows of arrays belong together, such as the patient of each, train first
 ) -> Task: # complete and checked
     "Load a task by its spec, or make one of arrays."
     is_arrays = not isinstance(spec, (Task, str, Path))
     if groups is not None and not is_arrays:
-        raise ValueError("groups= is for arrays; a spec names its groups by ?group=, such as 'csv:notes.csv?group=author'.")
+        raise ValueError(
+            "groups= is for arrays; a spec names its groups by ?group=, such as 'csv:notes.csv?group=author'.")
     if is_arrays: task = _load_arrays(spec, split_seed=split_seed, groups=groups)
     elif isinstance(spec, Task): task = spec
     else: task = _load_spec(str(spec), split_seed, root)

@@ -24,7 +24,8 @@ from .reading import finding, Reading
 def group_codes(labels, n):
     "((n,) int64 codes of groups in order of appearance, their names) of n labels of any type."
     labels = _one_dimensional(labels)
-    if len(labels) != n: raise ValueError(f"There are {n:,} labels and {len(labels):,} labels of groups: one of each is needed.")
+    if len(labels) != n:
+        raise ValueError(f"There are {n:,} labels and {len(labels):,} labels of groups: each row needs both.")
     names = [_group_name(label) for label in labels]
     missing = [row for row, name in enumerate(names) if not name]
     if missing:
@@ -54,18 +55,20 @@ def _group_name(label):
 # %% ../nbs/02b_groups.ipynb #ac3d3c6a
 LEVEL = re.compile(r'level:([+-]?\d+)')
 PATH_RULES = (
-    "?group= takes level:-1 (the folder of the file; level:-2 is the one above, level:0 the first below the given folder), or a regular "
-    "expression whose first parentheses capture the group in the path below the given folder, such as ?group=patient(\\d+)")
+    "?group= takes level:-1 (the folder of the file; level:-2 is the one above, level:0 the first below the given folder), "
+    "or a regular expression whose first parentheses capture the group in the path below the given folder, "
+    "such as ?group=patient(\\d+)")
 
 def path_groups(rule, paths):
-    "The group of each file by its path below the given folder (with /): a folder in it, or what a regular expression captures."
+    "The group of each file by its path below a folder (with /): a folder in it, or what an expression captures."
     level = LEVEL.fullmatch(rule)
     if level: found = [_folder_at(path, int(level[1])) for path in paths]
     else: found = [_captured(_pattern(rule), path) for path in paths]
     without = [path for path, group in zip(paths, found) if not group]
     if not without: return found
     raise ValueError(
-        f"{len(without):,} of {len(paths):,} files have no group by ?group={rule}, such as {without[0]!r}. {PATH_RULES}.")
+        f"{len(without):,} of {len(paths):,} files have no group by ?group={rule}, such as {without[0]!r}. "
+        f"{PATH_RULES}.")
 
 def _folder_at(path, level):
     "The name of a folder in a path; '' where the path has no such level."
@@ -79,8 +82,8 @@ def _pattern(rule):
     if rule.startswith('level'): raise ValueError(f"?group={rule} names no level. {PATH_RULES}.")
     try: pattern = re.compile(rule)
     except re.error as e: raise ValueError(f"?group={rule} is no regular expression: {e}. {PATH_RULES}.") from None
-    if not pattern.groups: raise ValueError(f"?group={rule} captures nothing, since it has no parentheses. {PATH_RULES}.")
-    return pattern
+    if pattern.groups: return pattern
+    raise ValueError(f"?group={rule} captures nothing, since it has no parentheses. {PATH_RULES}.")
 
 def _captured(pattern, path):
     "What the first parentheses capture in a path; '' where nothing."
@@ -152,7 +155,7 @@ def _closest(candidates, taken, share, usual):
 
 # %% ../nbs/02b_groups.ipynb #d8fe8ef9
 def valid_groups(counts, order, complete=True):
-    "(g,) True for the groups in this order that are for choosing, about a fifth; `complete`: train has all of their classes."
+    "(g,) True for the groups in this order that are for choosing, about a fifth; `complete`: of known classes only."
     total = counts.sum(axis=0)
     seen, valid = np.zeros((2, len(total)))
     found = np.zeros(len(order), bool)
@@ -187,7 +190,7 @@ class Wholes:
         return np.unique(self.group[pool], return_inverse=True)[1]
 
 def draw_whole(stratum, group, seed=0, n=None, complete=True):
-    "(positions in train, positions in valid) of units, from their class and group (m,): whole groups with at most n units together."
+    "(positions in train, in valid) of units, from their class and group (m,): whole groups of at most n units together."
     counts = class_counts(stratum, group)
     order = order_of_groups(counts, seed)
     ends = counts.sum(axis=1)[order].cumsum()
@@ -208,14 +211,16 @@ def _members(group, which):
 def _refuse_few(n, counts, order, ends, complete):
     "An error where n units are fewer than the first groups have."
     first = 1
+    why = 'the first has {:,} labels'
     if complete:
         n_classes = (counts.sum(axis=0) > 0).sum()
         present = np.cumsum(counts[order].toarray(), axis=0) > 0
         first = 1 + int((present.sum(1) == n_classes).argmax())
+        why = f'the first {first:,} have every class and {{:,}} labels'
     least = int(ends[first - 1])
     if n >= least: return
-    why = f'the first {first:,} have every class and {least:,} labels' if complete else f'the first has {least:,} labels'
-    raise ValueError(f"n_train={n} is too small for whole groups: {why}, so that at least {least} are needed.")
+    raise ValueError(
+        f"n_train={n} is too small for whole groups: {why.format(least)}, so that at least {least} are needed.")
 
 # %% ../nbs/02b_groups.ipynb #8de2c2f2
 def draw_test(stratum, group, seed=0, share=.25, complete=True):
@@ -240,7 +245,7 @@ def draw_test(stratum, group, seed=0, share=.25, complete=True):
 
 # %% ../nbs/02b_groups.ipynb #46d98e38
 def whole_folds(y, group, n_splits=5, seed=0):
-    "(n,) the fold of each row from 0, which divide no group; fewer folds of few groups, and one where there is nothing to divide."
+    "(n,) the fold of each row from 0: whole groups; fewer folds of few groups, and one where nothing can be divided."
     _, sizes = np.unique(y, return_counts=True)
     n_splits = min(n_splits, len(np.unique(group)), sizes.max())
     fold = np.zeros(len(y), np.int64)
@@ -260,8 +265,8 @@ def read_groups(codes, names):
     reading = Reading().add('groups', facts)
     share = sizes[largest] / len(codes)
     if share <= .5: return reading
-    said = f'{names[largest]!r} has {sizes[largest]:,} of {len(codes):,} rows ({share:.0%}): figures say little about other groups'
-    return reading + finding('largest group', said)
+    part = f'{names[largest]!r} has {sizes[largest]:,} of {len(codes):,} rows ({share:.0%})'
+    return reading + finding('largest group', f'{part}: figures say little about other groups')
 
 # %% ../nbs/02b_groups.ipynb #5bba8e81
 def cut_groups(codes, names, rows, origin):

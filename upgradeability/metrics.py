@@ -223,7 +223,7 @@ class Predictions:
     pred: np.ndarray # (n,) predicted class codes; or (n, K) item codes, the best first, -1 where a list has ended
     scores: np.ndarray|TopScores|None = None # (n, C) class probabilities; for lists (n, K) hits, 1 or 0
     groups: np.ndarray|None = None # (n,) the independent unit of each row; None: every row is its own
-    unit: np.ndarray|None = field(default=None, kw_only=True) # (n,) the sentence of each word, where `groups` are declared ones
+    unit: np.ndarray|None = field(default=None, kw_only=True) # (n,) sentence of each word where `groups` are declared
     split: str = 'test' # 'train' or 'test'
     meta: dict = field(default_factory=dict) # `classes` (names by code), `metric`, and what a protocol chose
 

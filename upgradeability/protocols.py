@@ -11,8 +11,8 @@ from functools import partial
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'group_folds', 'linear_probe', 'random_probe',
-           'RidgeProbe', 'fit_ridge', 'choose_ridge']
+__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe', 'RidgeProbe',
+           'fit_ridge', 'choose_ridge']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, pandas as pd, torch
@@ -69,7 +69,7 @@ def predictions_of(
     return parts
 
 def _wholes_of(task, rows):
-    "{`groups`: the independent unit of each of these rows, `unit`: what it is part of where groups are declared}; None: itself."
+    "`groups` (the independent unit) and `unit` (the sentence, where groups are declared) of rows; None: each is its own."
     unit = None if task.group is None else task.unit
     whole = dict(groups=task.groups, unit=unit)
     return {name: None if values is None else values[rows] for name, values in whole.items()}
@@ -133,7 +133,7 @@ def default_note(choices):
 
 # %% ../nbs/14_protocols.ipynb #eaa2e9f0
 def units_to_fit(task):
-    "The declared group or the unit of each row to fit, which is left out or kept as a whole; None where every row is its own."
+    "The group or unit of each row to fit, which is left out or kept as a whole; None where every row is its own."
     is_by_row = task.group is None and not task.kind.whole_units
     return None if is_by_row else task.groups[fit_rows(task)]
 
@@ -242,7 +242,7 @@ def _most_left_out(x, groups):
     most, noun = 1, 'examples'
     if groups is not None:
         _, counts = np.unique(groups, return_counts=True)
-        most, noun = counts.max(), 'groups or sentences'
+        most, noun = counts.max(), 'sentences or groups'
     if most < len(x): return most
     raise ValueError(
         f"None of the {len(x)} rows is left to be a neighbour: "
@@ -537,7 +537,7 @@ def choice_folds(y, n_train, groups=None, in_proportion=False):
     """
     rows = np.arange(len(y))
     if n_train < len(y): return [(rows[:n_train], rows[n_train:])]
-    if in_proportion: return _known_folds(y, group_folds(y, groups))
+    if in_proportion: return _known_folds(y, _group_folds(y, groups))
     if groups is not None: return _whole_folds(y, groups)
     of_class = pd.Series(y).groupby(y)
     fold = of_class.cumcount() % 5
@@ -559,8 +559,8 @@ def _known_folds(y, pairs):
         if len(known) > 1 and len(judge): folds.append((fit, judge))
     return folds
 
-def group_folds(y, groups):
-    "Pairs (rows to fit, rows to judge by) of folds that divide no declared group, classes in proportion as far as groups allow."
+def _group_folds(y, groups):
+    "Pairs (rows to fit, rows to judge by) that divide no declared group, classes in proportion as far as groups allow."
     fold = whole_folds(y, groups)
     return [*PredefinedSplit(fold).split()] if fold.any() else []
 
@@ -827,7 +827,7 @@ def choose_ridge(
 ) -> dict: # strength, tried, by, boundary, and the squared error of each strength
     "The strength of the penalty that does best inside train."
     is_divided = in_proportion and n_train == len(y)
-    folds = group_folds(codes, groups) if is_divided else choice_folds(codes, n_train, groups)
+    folds = _group_folds(codes, groups) if is_divided else choice_folds(codes, n_train, groups)
     if not folds:
         by = 'default: too few labels to choose by'
         return dict(strength=1., tried=0, by=by, boundary=False)

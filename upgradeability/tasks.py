@@ -322,7 +322,7 @@ class Task:
     unit: np.ndarray|None = None # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
-    group: np.ndarray|None = None # (n,) declared group of each row, from 0: its patient, its video; None: none is declared
+    group: np.ndarray|None = None # (n,) declared group of each row, from 0: its patient, its video; None: not declared
 
     @property
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
@@ -355,7 +355,7 @@ class Task:
         return f"Task({self.name!r}, {self.medium} {self.kind}, {classes}{sizes}, {self.fingerprint})"
 
     def sample(self,
-        n:int|None, # labels (sentences for 'tagging'), train and valid together; of whole groups, at most so many; None: all
+        n:int|None, # labels (sentences for 'tagging'), train and valid together, of groups at most so many; None: all
         seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from; `n_train` of them are the task as it is. Declared groups stay whole."
@@ -409,7 +409,7 @@ def _rows_of(unit, which):
     return np.concatenate([np.zeros(0, np.int64), *rows])
 
 def _train_and_valid(unit, stratum, pool, seed, n=None, wholes=None):
-    "The first n units of the pool in nested order, every fifth for choosing, as rows; `wholes`: at most n, in whole groups."
+    "The first n units of the pool in nested order, every fifth for choosing, as rows; at most n of whole groups."
     if wholes is None: picked = _picked(stratum[pool], seed, n)
     else: picked = draw_whole(stratum[pool], wholes.of(pool), seed, n, wholes.complete)
     train, valid = (_rows_of(unit, pool[at]) for at in picked)
@@ -534,7 +534,7 @@ def make_task(
     split_seed:int=0, # draws the splits that are not official
     kind:str|Kind|None=None, # a name in `KINDS`, or a `Kind`; None: classification
     unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: itself
-    groups:Sequence|None=None, # (n,) what rows belong together, such as the patient of each, in any labels; None: nothing is declared
+    groups:Sequence|None=None, # (n,) what rows belong together, in any labels: the patient of each; None: not declared
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source has to say of its files
     about:dict|None=None, # what only tasks of this kind have
@@ -689,17 +689,19 @@ def _twin(name, classes):
 
 # %% ../nbs/03_tasks.ipynb #dc5c08c9
 def _declared(name, kind, groups, y, unit):
-    "(codes (n,), names, Reading) of declared groups; codes are None where none are declared, or where each row (or unit) is one."
+    "(codes (n,), names, Reading) of declared groups; codes are None where there are none, or where each row is one."
     if groups is None: return None, [], Reading()
     if kind.own_groups:
-        raise ValueError(f"{name!r} is of kind {kind}: its rows are grouped by {kind.own_groups} already, so that groups cannot be declared.")
+        raise ValueError(
+            f"{name!r} is of kind {kind}: its rows are grouped by {kind.own_groups} already, "
+            "so that groups cannot be declared.")
     codes, names = group_codes(groups, len(y))
     names = [decodable(group) for group in names]
     if unit is not None: _refuse_cut_units(codes, names, unit)
     n_units = len(y) if unit is None else len(np.unique(unit))
     if len(names) < n_units: return codes, names, read_groups(codes, names)
-    said = f'each of the {n_units:,} {kind.words.tested} is a group of its own, such as {names[0]!r}: nothing is held together'
-    return None, [], finding('groups', said)
+    single = f'each of the {n_units:,} {kind.words.tested} is a group of its own, such as {names[0]!r}'
+    return None, [], finding('groups', f'{single}: the groups change nothing')
 
 def _refuse_cut_units(codes, names, unit):
     "An error where the rows of a unit are in several groups."
@@ -708,21 +710,22 @@ def _refuse_cut_units(codes, names, unit):
     if not len(strange): return
     row = strange[0]
     raise ValueError(
-        f"Row {row} is in group {names[codes[row]]!r}, and another row of its unit {unit[row]} in {names[first[row]]!r}: "
-        "a sentence belongs to one group.")
+        f"Row {row} is in group {names[codes[row]]!r}, and another row of its unit {unit[row]} "
+        f"in {names[first[row]]!r}: a sentence belongs to one group.")
 
 # %% ../nbs/03_tasks.ipynb #317a0595
 LEAST_GROUPS = 3 # so that there is something to test on, to learn from, and to choose by
 
 def _refuse_undividable(name, kind, group, names, y, rows, unit, classes):
     "An error where groups cannot be told from classes, or are too few to be divided."
-    if len(names) == 1: raise ValueError(f"All rows of {name!r} are in one group, {names[0]!r}: there is nothing to divide.")
+    if len(names) == 1:
+        raise ValueError(f"All rows of {name!r} are in one group, {names[0]!r}: there is nothing to divide.")
     is_drawn = 'test' not in rows
     if unit is None and kind.has_classes: _refuse_group_of_class(name, group, names, y, classes, is_drawn)
     if is_drawn and len(names) < LEAST_GROUPS:
         raise ValueError(
-            f"{name!r} has {len(names)} groups ({', '.join(map(repr, names))}): to divide it, at least {LEAST_GROUPS} are needed. "
-            "Add groups, or give a test set.")
+            f"{name!r} has {len(names)} groups ({', '.join(map(repr, names))}): "
+            f"to divide it, at least {LEAST_GROUPS} are needed. Add groups, or give a test set.")
 
 def _refuse_group_of_class(name, group, names, y, classes, is_drawn):
     "An error where each class is one group; where test is drawn, also where a class has one group only."
@@ -734,12 +737,13 @@ def _refuse_group_of_class(name, group, names, y, classes, is_drawn):
     only = names[pairs[pairs[:, 0] == first][0, 1]]
     if len(pairs) == len(names) == len(classes):
         raise ValueError(
-            f"In {name!r} each class is one group, such as {classes[first]!r} and {only!r}: whoever learns from other groups "
-            "has never seen the class. Name groups that do not follow from the label.")
+            f"In {name!r} each class is one group, such as {classes[first]!r} and {only!r}: a model that learns from "
+            "other groups never sees the class. Name groups that do not follow from the label.")
     if not is_drawn: return
     raise ValueError(
-        f"In {name!r} all examples of the class {classes[first]!r} are in one group, {only!r} ({len(lonely)} such classes): "
-        "they cannot be both in train and in test. Add groups, leave the class out, or give a test set.")
+        f"In {name!r} all examples of the class {classes[first]!r} are in one group, {only!r} "
+        f"({len(lonely)} such classes): they cannot be both in train and in test. "
+        "Add groups, leave the class out, or give a test set.")
 
 # %% ../nbs/03_tasks.ipynb #08e1b90c
 def leaked(task):

@@ -285,8 +285,8 @@ def group_column(frame, given, label=None):
     is_label = label is not None and _stripped(label) == _stripped(column)
     if not is_label: return column
     raise ValueError(
-        f"The column {column!r} cannot be both the labels and the groups: each class would be one group, and whoever learns "
-        "from other groups has never seen it.")
+        f"The column {column!r} cannot be both the labels and the groups: each class would be one group, "
+        "and a model that learns from other groups never sees it.")
 
 def without_group(frame, column, text=None):
     "The table without the column of groups, unless that is named as a column of texts too."

@@ -347,7 +347,7 @@ def _without_own_pull(factor, errors):
 
 # %% ../nbs/16_transferability.ipynb #15f0850a
 def _probe(s, labels, n_splits=5, seed=0, groups=None):
-    "Accuracy on left-out folds for each row of `labels` (p, n), codes that are equal up to their order; folds divide no group."
+    "Accuracy on left-out folds for each row of `labels` (p, n), equal up to their order; folds divide no group."
     p, n = labels.shape
     one_hot = np.eye(labels.max() + 1)
     sums = [_class_sums(s.u, codes) for codes in labels]
@@ -473,7 +473,7 @@ def _input_of(name, available):
 
 # %% ../nbs/16_transferability.ipynb #69672a69
 def _half_rows(codes, n_subsample, seed, groups=None):
-    "Rows of random stratified halves, each with every class; in whole groups where there are some, as far as that is possible."
+    "Rows of random stratified halves, each with every class; where there are groups, of those that can have them."
     if groups is not None:
         halves = [_half_of_groups(codes, groups, [seed, i]) for i in range(n_subsample)]
         return [half for half in halves if _can_be_probed(codes[half], groups[half], codes)]
@@ -528,7 +528,7 @@ def transferability(
     n_null:int=30, # permutations of the labels
     n_subsample:int=10, # halves of the examples
     max_rows:int|None=2000, # of more rows, so many are drawn, classes in proportion; None: all are used
-    groups:np.ndarray|None=None, # (n,) what folds and halves do not divide, such as the patient of each example; None: nothing
+    groups:np.ndarray|None=None, # (n,) what folds and halves do not divide, such as the patient of each; None: nothing
     seed:int=0, # draws rows, permutations, halves and folds
 ) -> pd.DataFrame: # one row per score
     "Transferability scores with what they mean for these features: null, calibrated value and standard error."

@@ -64,7 +64,8 @@ def load_graded_table(
     return _graded_task(spec, frames, reading, grades, text=text, label=label, group=group, split_seed=split_seed)
 
 def load_graded_set(
-    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, group:str|None=None, split_seed=0, root=None,
+    name, *, grades:bool|list, text:str|list|None=None, label:str|None=None, group:str|None=None,
+    split_seed=0, root=None,
 ):
     "The task of `hf:NAME?grades=…`."
     frames, reading = set_frames(name)

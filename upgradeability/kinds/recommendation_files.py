@@ -847,7 +847,9 @@ def load_interactions(
 ) -> Task: # of kind 'recommendation'
     "A recommendation task from files."
     if group is not None:
-        raise ValueError(f"?group={group}: interactions are grouped by users already, who are tested as a whole. Name their column by ?user=.")
+        raise ValueError(
+            f"?group={group}: interactions are grouped by users already, who are tested as a whole. "
+            "Name their column by ?user=.")
     path = interactions_file(name)
     columns = dict(user=user, item=item, rating=rating, timestamp=timestamp, min_rating=min_rating)
     of_file = dict(encoding=encoding, header=header)

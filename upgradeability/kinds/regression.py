@@ -17,8 +17,9 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
-from ..protocols import (
-    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit, values_at)
+from upgradeability.protocols import (
+    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit,
+    values_at)
 from ..intervals import score, unit_changes, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
@@ -149,8 +150,8 @@ def _features_of(frame, columns):
 
 # %% ../../nbs/kinds/regression.ipynb #a9bd5b1e
 def load_target_table(
-    name, *, target:str, text:str|list|None=None, features:str|list|None=None, group:str|None=None, encoding:str='utf-8',
-    header:str|None=None, split_seed=0, root=None,
+    name, *, target:str, text:str|list|None=None, features:str|list|None=None, group:str|None=None,
+    encoding:str='utf-8', header:str|None=None, split_seed=0, root=None,
 ):
     "The task of `csv:PATH?target=…`: texts where there are some, else rows of numbers."
     spec = grouped_spec('csv', name, group)
@@ -172,13 +173,15 @@ def load_target_table(
     inputs = array_inputs(_features_of(frame, columns))
     return make_task(
         spec, inputs, frame[target].tolist(), rows_of_splits(frames),
-        groups=labels_of_groups(frame, of_group), medium='array', kind='regression', split_seed=split_seed, reading=reading)
+        groups=labels_of_groups(frame, of_group), medium='array', kind='regression',
+        split_seed=split_seed, reading=reading)
 
 def load_target_set(name, *, target:str, text:str|list|None=None, group:str|None=None, split_seed=0, root=None):
     "The task of `hf:NAME?target=…`."
     frames, reading = set_frames(name)
     return text_task(
-        grouped_spec('hf', name, group), frames, text=text, label=target, group=group, kind='regression', called='targets',
+        grouped_spec('hf', name, group), frames,
+        text=text, label=target, group=group, kind='regression', called='targets',
         split_seed=split_seed, reading=reading)
 
 def _check_column(name, columns, place):
@@ -242,7 +245,8 @@ def load_target_folder(name, *, target:str, group:str|None=None, split_seed=0, r
     reading = reading.add('columns used', {'pictures': 'file_name', 'target': target})
     reading = reading.add('first example', f'{files[0].name} is {targets[0]}')
     return make_task(
-        grouped_spec('folder', name, group), inputs, targets, splits, groups=groups, kind='regression', split_seed=split_seed,
+        grouped_spec('folder', name, group), inputs, targets, splits,
+        groups=groups, kind='regression', split_seed=split_seed,
         reading=reading + of_groups + picture_reading(inputs, folder))
 
 def _folder_groups(group, frame, files, folder, target):
@@ -309,7 +313,7 @@ def mean_target(backbone, task, features, *, seed=0):
 
 # %% ../../nbs/kinds/regression.ipynb #80535736
 def choose_k(x, y, n_train, groups=None):
-    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train; groups (n,) are left out as a whole."
+    "{k, tried, by, squared_error}: the number of neighbours with the least squared error inside train."
     has_valid = n_train < len(x)
     left_out = 1 if groups is None else int(np.unique(groups, return_counts=True)[1].max())
     most = n_train if has_valid else n_train - left_out
