@@ -169,7 +169,7 @@ for metric in ('weighted_kappa', 'mean_absolute_error'):
         truth = population(metric, chances, **GRADES)
         for n in (30, 100, 1000):
             draw = partial(from_chances, n=n, chances=chances, **GRADES)
-            score_cell(f'score {metric} exact={exact} n={n}', n, draw, metric, truth, n * (1 - exact))
+            score_cell(f'score {metric} exact={exact} n={n}', n, draw, metric, truth, n * (1 - exact), cost=2)
 
 # ---- score: means over classes
 
