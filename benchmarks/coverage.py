@@ -2,15 +2,16 @@
 
 python benchmarks/coverage.py [--cells REGEX] [--runs 400] [--out benchmarks/coverage.csv]
 
-Each simulation has a seed of its own, so its numbers do not depend on which others are run. A row of the table is one question: how often the
-interval covers the truth (or how often equal models are said to differ), the Monte-Carlo error of that share, the mean width, the bounds it has to
-keep, whether it does (two Monte-Carlo errors are allowed), how often the figure came with a warning, and how often an interval was given at all.
-Functions that a version of the package does not have are replaced by what it would have said instead.
+Each simulation has a seed of its own, so its numbers do not depend on which others are run. A row of the table is one
+question: how often the interval covers the truth (or how often equal models are said to differ), the Monte-Carlo error of
+that share, the mean width, the bounds it has to keep, whether it does (two Monte-Carlo errors are allowed), how often the
+figure came with a warning, and how often an interval was given at all. Functions that a version of the package does not
+have are replaced by what it would have said instead.
 """
 import argparse, importlib, inspect, re, time, warnings, zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np, pandas as pd
 from scipy import stats
@@ -116,9 +117,12 @@ def in_proportion(chances, n=200_000, **more):
 
 # ---- score: accuracy
 
+def accurate(rng, n, p): return right_or_wrong(rng.random(n) < p)
+
 for n in (30, 100, 1000):
     for p in (.5, .9, .99):
-        score_cell(f'score accuracy n={n} p={p}', n, lambda rng, n=n, p=p: right_or_wrong(rng.random(n) < p), 'accuracy', p, n * (1 - p), least=.92)
+        draw = partial(accurate, n=n, p=p)
+        score_cell(f'score accuracy n={n} p={p}', n, draw, 'accuracy', p, n * (1 - p), least=.92)
 
 # ---- score: losses of a confident model
 
@@ -144,8 +148,9 @@ def expected_loss(mean, spread, times):
 for mean, times, how in ((3, 1, 'calibrated'), (3, 3, 'overconfident'), (4.5, 1, 'confident')):
     errors = WEIGHT @ (1 / (1 + np.exp(mean + Z)))
     for n in (30, 100, 1000):
-        name = f'score log_loss {how} n={n}'
-        score_cell(name, n, lambda rng, n=n, a=(mean, 1, times): confident(rng, n, *a), 'log_loss', expected_loss(mean, 1, times), n * errors)
+        draw = partial(confident, n=n, mean=mean, spread=1, times=times)
+        truth = expected_loss(mean, 1, times)
+        score_cell(f'score log_loss {how} n={n}', n, draw, 'log_loss', truth, n * errors)
 
 # ---- score: grades
 
@@ -153,7 +158,8 @@ def grade_chances(exact):
     "Five grades; what is not exact is one grade off."
     chances = np.eye(5) * exact / 5
     for g in range(5):
-        for other in {max(g - 1, 0), min(g + 1, 4)} - {g}: chances[g, other] += (1 - exact) / 5 / len({max(g - 1, 0), min(g + 1, 4)} - {g})
+        others = [other for other in (g - 1, g + 1) if 0 <= other < 5]
+        chances[g, others] = (1 - exact) / 5 / len(others)
     return chances
 
 GRADES = dict(meta=dict(classes=tuple('12345'), kind='grades'))
@@ -162,7 +168,8 @@ for metric in ('weighted_kappa', 'mean_absolute_error'):
         chances = grade_chances(exact)
         truth = population(metric, chances, **GRADES)
         for n in (30, 100, 1000):
-            score_cell(f'score {metric} exact={exact} n={n}', n, lambda rng, n=n, c=chances: from_chances(rng, n, c, **GRADES), metric, truth, n * (1 - exact))
+            draw = partial(from_chances, n=n, chances=chances, **GRADES)
+            score_cell(f'score {metric} exact={exact} n={n}', n, draw, metric, truth, n * (1 - exact), cost=2)
 
 # ---- score: means over classes
 
@@ -179,7 +186,8 @@ for metric in ('macro_f1', 'balanced_accuracy'):
         chances = class_chances(sizes, .8)
         truth = population(metric, chances)
         for n in (100, 300, 1000):
-            score_cell(f'score {metric} {tail} n={n}', n, lambda rng, n=n, c=chances: from_chances(rng, n, c), metric, truth, n * .2)
+            draw = partial(from_chances, n=n, chances=chances)
+            score_cell(f'score {metric} {tail} n={n}', n, draw, metric, truth, n * .2)
 
 # ---- score: lists of items
 
@@ -204,7 +212,8 @@ for metric in ('ndcg@10', 'recall@10'):
         truth = list_truth(metric, to_find, mean)
         for n in (30, 100, 1000):
             name = f'score {metric} to find={to_find} mean={mean} n={n}'
-            score_cell(name, n, lambda rng, n=n, a=(to_find, mean, spread): user_lists(rng, n, *a), metric, truth, n * min(mean, 1 - mean))
+            draw = partial(user_lists, n=n, to_find=to_find, mean=mean, spread=spread)
+            score_cell(name, n, draw, metric, truth, n * min(mean, 1 - mean))
 
 # ---- score: entities
 
@@ -214,12 +223,15 @@ def sentences(rng, n, found, invented, words=12):
     ability = rng.beta(found * 6, (1 - found) * 6, size=(n, 1))
     chance = np.where(y == 1, ability, invented)
     pred = (rng.random(y.shape) < chance).astype(int)
-    return Predictions(np.arange(n * words), y.ravel(), pred.ravel(), groups=np.repeat(np.arange(n), words), meta=dict(classes=('O', 'B-X'), kind='tagging'))
+    sentence = np.repeat(np.arange(n), words)
+    about = dict(classes=('O', 'B-X'), kind='tagging')
+    return Predictions(np.arange(n * words), y.ravel(), pred.ravel(), groups=sentence, meta=about)
 
 for found, invented in ((.6, .05), (.95, .005)):
     truth = 2 * .2 * found / (.2 + .2 * found + .8 * invented)
     for n in (30, 100, 1000):
-        score_cell(f'score span_f1 found={found} n={n}', n, lambda rng, n=n, a=(found, invented): sentences(rng, n, *a), 'span_f1', truth, n * 2.4 * (1 - found))
+        draw = partial(sentences, n=n, found=found, invented=invented)
+        score_cell(f'score span_f1 found={found} n={n}', n, draw, 'span_f1', truth, n * 2.4 * (1 - found))
 
 # ---- score: numbers
 
@@ -231,7 +243,7 @@ def numbers(rng, n, tails):
 
 for tails in ('normal', 'heavy-tailed'):
     for n in (30, 100, 1000):
-        score_cell(f'score r2 {tails} errors n={n}', n, lambda rng, n=n, t=tails: numbers(rng, n, t), 'r2', .75, n)
+        score_cell(f'score r2 {tails} errors n={n}', n, partial(numbers, n=n, tails=tails), 'r2', .75, n)
 
 # ---- groups
 
@@ -251,8 +263,8 @@ def grouped(rng, groups, p, icc, how, models=1):
     chance = np.stack([np.repeat(abilities(rng, groups, p, icc), sizes) for _ in range(models)])
     return rng.random(chance.shape) < chance, np.repeat(np.arange(groups), sizes)
 
-def one_grouped(rng, *a):
-    right, groups = grouped(rng, *a)
+def one_grouped(rng, **about):
+    right, groups = grouped(rng, **about)
     return right_or_wrong(right, groups)
 
 def bound_of_groups(groups, how):
@@ -264,8 +276,11 @@ for icc in (0, .1, .5):
     for groups in (10, 20, 50, 200):
         for how in ('equal', 'unequal'):
             name = f'groups accuracy icc={icc} groups={groups} {how}'
-            score_cell(name, groups, lambda rng, a=(groups, .8, icc, how): one_grouped(rng, *a), 'accuracy', .8, least=bound_of_groups(groups, how))
-score_cell('groups accuracy icc=0.3 groups=20 one has 90 %', 20, lambda rng: one_grouped(rng, 20, .8, .3, 'one'), 'accuracy', .8, least=np.nan)
+            draw = partial(one_grouped, groups=groups, p=.8, icc=icc, how=how)
+            score_cell(name, groups, draw, 'accuracy', .8, least=bound_of_groups(groups, how))
+
+draw = partial(one_grouped, groups=20, p=.8, icc=.3, how='one')
+score_cell('groups accuracy icc=0.3 groups=20 one has 90 %', 20, draw, 'accuracy', .8, least=np.nan)
 
 # ---- two models
 
@@ -298,7 +313,7 @@ def pair_cell(name, n, draw, metric, truth, errors=0, power=False, cost=1, has_t
     if has_t: aims |= {'power of paired t' if power else 'type I of paired t': Aim(truth)}
     CELLS[name] = Cell(name, n, trial, aims, cost)
 
-def two_models(rng, n, p, lift, groups=None):
+def two_models(rng, n, p, lift):
     "Two models whose errors are correlated through the difficulty of the examples."
     hard = rng.random(n)
     chance = np.minimum(1, np.stack([np.full(n, p), np.full(n, p + lift)]))
@@ -306,9 +321,12 @@ def two_models(rng, n, p, lift, groups=None):
     return [right_or_wrong(u < c) for u, c in zip(noise, chance)]
 
 for n in (30, 100, 1000):
-    for p in (.8, .98): pair_cell(f'pair accuracy p={p} n={n}', n, lambda rng, n=n, p=p: two_models(rng, n, p, 0), 'accuracy', 0, n * (1 - p))
-pair_cell('pair accuracy p=0.7 lift=.12 n=100', 100, lambda rng: two_models(rng, 100, .7, .12), 'accuracy', .12, 30, power=True)
-pair_cell('pair accuracy p=0.8 lift=.03 n=1000', 1000, lambda rng: two_models(rng, 1000, .8, .03), 'accuracy', .03, 200, power=True)
+    for p in (.8, .98):
+        draw = partial(two_models, n=n, p=p, lift=0)
+        pair_cell(f'pair accuracy p={p} n={n}', n, draw, 'accuracy', 0, n * (1 - p))
+for n, p, lift in ((100, .7, .12), (1000, .8, .03)):
+    draw = partial(two_models, n=n, p=p, lift=lift)
+    pair_cell(f'pair accuracy p={p} lift={lift} n={n}', n, draw, 'accuracy', lift, n * (1 - p), power=True)
 
 def two_lists(rng, n, lift):
     "Two lists per user, ten items to find; abilities of a user's lists are correlated."
@@ -320,7 +338,7 @@ def two_lists(rng, n, lift):
         models.append(Predictions(np.arange(n), np.full(n, 10), np.tile(np.arange(10), (n, 1)), hits))
     return models
 
-for n in (30, 100, 1000): pair_cell(f'pair ndcg@10 n={n}', n, lambda rng, n=n: two_lists(rng, n, 0), 'ndcg@10', 0, n * .4)
+for n in (30, 100, 1000): pair_cell(f'pair ndcg@10 n={n}', n, partial(two_lists, n=n, lift=0), 'ndcg@10', 0, n * .4)
 
 def two_profiles(rng, n, lift=0):
     "One model knows the common class, the other the rare one: equal balanced accuracy."
@@ -329,9 +347,11 @@ def two_profiles(rng, n, lift=0):
     second = np.where(y == 0, .6, .9) + lift
     return [Predictions(np.arange(n), y, np.where(rng.random(n) < chance, y, 1 - y)) for chance in (first, second)]
 
-pair_cell('pair balanced_accuracy other profiles n=100', 100, lambda rng: two_profiles(rng, 100), 'balanced_accuracy', 0, 25, has_t=False)
-pair_cell('pair balanced_accuracy other profiles n=400', 400, lambda rng: two_profiles(rng, 400), 'balanced_accuracy', 0, 100, has_t=False)
-pair_cell('pair balanced_accuracy other profiles lift=.1 n=200', 200, lambda rng: two_profiles(rng, 200, .1), 'balanced_accuracy', .1, 50, power=True, has_t=False)
+PROFILES = 'pair balanced_accuracy other profiles'
+for n in (100, 400):
+    pair_cell(f'{PROFILES} n={n}', n, partial(two_profiles, n=n), 'balanced_accuracy', 0, n / 4, has_t=False)
+draw = partial(two_profiles, n=200, lift=.1)
+pair_cell(f'{PROFILES} lift=.1 n=200', 200, draw, 'balanced_accuracy', .1, 50, power=True, has_t=False)
 
 @lru_cache
 def calmer():
@@ -347,16 +367,18 @@ def two_losses(rng, n):
     same = np.tile(np.array([q, 1 - q], np.float32), (n, 1))
     return a, Predictions(a.ids, a.y, np.zeros(n, int), same)
 
-for n in (30, 100, 1000): pair_cell(f'pair log_loss overconfident n={n}', n, lambda rng, n=n: two_losses(rng, n), 'log_loss', 0, n * .06)
+for n in (30, 100, 1000):
+    pair_cell(f'pair log_loss overconfident n={n}', n, partial(two_losses, n=n), 'log_loss', 0, n * .06)
 
-def two_grouped(rng, *a):
-    right, groups = grouped(rng, *a, 2)
+def two_grouped(rng, **about):
+    right, groups = grouped(rng, models=2, **about)
     return [right_or_wrong(r, groups) for r in right]
 
 for groups in (10, 20, 50):
     for how in ('equal', 'unequal'):
         name = f'pair accuracy icc=0.5 groups={groups} {how}'
-        pair_cell(name, groups, lambda rng, a=(groups, .8, .5, how): two_grouped(rng, *a), 'accuracy', 0, has_t=False)
+        draw = partial(two_grouped, groups=groups, p=.8, icc=.5, how=how)
+        pair_cell(name, groups, draw, 'accuracy', 0, has_t=False)
         CELLS[name].aims['gain covered'] = Aim(0, bound_of_groups(groups, how))
 
 # ---- several models
@@ -421,7 +443,8 @@ def chance_of_best(spread):
     return trial
 
 for spread in (.005, .01, .02):
-    cell(f'many p_best of 6 models, spread={spread} n=1000', 1000, chance_of_best(spread), the_likeliest_is_the_best=Aim(around=.07))
+    name = f'many p_best of 6 models, spread={spread} n=1000'
+    cell(name, 1000, chance_of_best(spread), the_likeliest_is_the_best=Aim(around=.07))
 
 # ---- training draws
 
@@ -499,7 +522,8 @@ def training_cell(n, seeds=10, n_test=1000, pool=4):
             'gain, the procedure': (of_procedure('gain', tests, weak, trains), g)}
         return {question: Said(covers(s, truth), width(s)) for question, (s, truth) in found.items()}
     _, u, g = expectations(n)
-    aims = {'U, the fitted model': Aim(u, .92), 'gain, the fitted models': Aim(g, .92), 'U, the procedure': Aim(u, .91), 'gain, the procedure': Aim(g, .91)}
+    aims = {'U, the fitted model': Aim(u, .92), 'gain, the fitted models': Aim(g, .92)}
+    aims |= {'U, the procedure': Aim(u, .91), 'gain, the procedure': Aim(g, .91)}
     name = f'draws n_train={n} seeds={seeds}'
     CELLS[name] = Cell(name, n_test, trial, aims)
 
@@ -526,7 +550,8 @@ def curve_cells(rng, seeds, x, y, dims, name):
             key = f'{name}-{n}-{seed}'
             parts[key] = dict(test=test, train=train)
             right, known = (np.mean(p.y == p.pred) for p in (test, train))
-            about = dict(key=key, model=name, n_train=n, seed=seed, metric='accuracy', protocol='linear_probe', error='')
+            about = dict(key=key, model=name, n_train=n, seed=seed)
+            about |= dict(metric='accuracy', protocol='linear_probe', error='')
             rows.append(about | dict(test=right, train=known, upgradeability=right - known))
     return rows, parts
 
@@ -552,11 +577,15 @@ def curve_cell(seeds, n_test=4000):
     needed = curves.label_efficiency(np.array(SIZES), truth)
     def trial(rng, seed):
         x, y = draw_rows(rng, n_test, 2 * DIMS)
-        rows, parts = zip(*(curve_cells(rng, seeds, x, y, dims, name) for name, dims in (('a', slice(0, DIMS)), ('b', slice(DIMS, None)))))
-        points, summaries, draws = all_curves([*rows[0], *rows[1]], parts[0] | parts[1])
+        rows_a, parts_a = curve_cells(rng, seeds, x, y, slice(0, DIMS), 'a')
+        rows_b, parts_b = curve_cells(rng, seeds, x, y, slice(DIMS, None), 'b')
+        points, summaries, draws = all_curves(rows_a + rows_b, parts_a | parts_b)
         rows, summary = points['a'], summaries['a']
         rows = rows[rows.origin == 'measured'].set_index('n_train')
-        said = {f'band at {n} labels': Said(rows.test_low[n] <= t <= rows.test_high[n], rows.test_high[n] - rows.test_low[n]) for n, t in zip(SIZES, truth)}
+        said = {}
+        for n, t in zip(SIZES, truth):
+            low, high = rows.test_low[n], rows.test_high[n]
+            said[f'band at {n} labels'] = Said(low <= t <= high, high - low)
         low, high = summary['efficiency_low'], summary['efficiency_high']
         is_known = np.isfinite([low, high]).all()
         said['labels needed'] = Said(low <= needed <= high if is_known else np.nan, high - low)
@@ -631,7 +660,7 @@ def chosen_cells(pattern):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--cells', default='', metavar='REGEX', help='part of the names of the simulations to run (all)')
+    parser.add_argument('--cells', default='', metavar='REGEX', help='part of the names of the simulations to run')
     parser.add_argument('--runs', type=int, default=400, help='runs of each simulation; the slowest get a quarter')
     parser.add_argument('--out', metavar='FILE.csv', help='where the table is stored')
     args = parser.parse_args()

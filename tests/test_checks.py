@@ -270,7 +270,7 @@ def test_nothing_found_is_an_empty_table():
 
 def test_rows_of_numbers_are_no_pictures():
     task = load_task((np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), np.arange(40) % 2))
-    assert set(check_task(task).attrs["checked"]) == {"classes", "repeated"}
+    assert set(check_task(task).attrs["checked"]) == {"classes", "repeated", "repeats", "sequences"}
 
 def test_a_picture_is_looked_at_once(monkeypatch):
     task = make_task("made", array_pictures(scenes(60, 9, 40)), np.arange(60) % 2, {})
