@@ -20,8 +20,11 @@ from .metrics import find_metric, Metric, Predictions, unit_tables
 # %% ../nbs/13d_draws.ipynb #3de0babd
 def shared_examples(trains):
     "The share of its training examples that a seed has in common with another, on average; one Predictions per seed."
+    if len(trains) < 2: return 1.
+    first = trains[0]
+    if first.form == 'lists' and 'pool' in first.meta: # ids are users, whose items were drawn
+        return first.meta['n_train'] / first.meta['pool']
     ids = [np.unique(p.ids) for p in trains]
-    if len(ids) < 2: return 1.
     names, member = np.unique(np.concatenate(ids), return_inverse=True)
     times = np.bincount(member, minlength=len(names))
     pairs = (times * (times - 1)).sum()

@@ -288,7 +288,7 @@ def _run_cell(run, backbone, task, place):
             run.batch_size)
         if not _is_stored(run.out_dir, key):
             used = dict(dtype=dtype, batch_size=run.batch_size)
-            facts = _facts(cell, sampled) | used
+            facts = _facts(cell, sampled) | used | dict(pool=task.n_train)
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(
                 backbone,
