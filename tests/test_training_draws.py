@@ -2,10 +2,14 @@
 import numpy as np, pandas as pd, pytest
 from upgradeability.curves import _all_curves, _draw_remark, curve_seeds, find_crossings, label_efficiency
 from upgradeability.draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples, unit_noise, upgradeability_over_seeds
-from upgradeability.intervals import gain, upgradeability
+from upgradeability.evaluation import evaluate, gains
+from upgradeability.intervals import gain, joint_bootstrap, upgradeability
 from upgradeability.metrics import Predictions, find_metric
+from upgradeability.models import load_backbone
+from upgradeability.verdicts import verdict
+from upgradeability.words import sample_text, setting
 
-K, D = 4, 16
+K, D = 4, 12
 CENTRES = np.random.default_rng(99).normal(size=(K, D)) * .55
 STRENGTHS = 10. ** np.arange(-3, 5)
 
@@ -47,10 +51,10 @@ def one_seed(x, y, x_test, n, rng):
     return model(x_test), control(lifted(x_test)), rows, model(x[rows])
 
 
-def expected(n, draws=400):
+def expected(n, draws=250):
     "Accuracy, gain over random weights, and U, over training draws, weights and test examples; with standard errors."
     rng = np.random.default_rng(5)
-    x_test, y_test = draw(10_000, rng)
+    x_test, y_test = draw(4000, rng)
     found = []
     for _ in range(draws):
         x, y = draw(2 * n + 100, rng)
@@ -88,24 +92,23 @@ def covered(n, pool, n_test, replicates, n_seeds=10):
 def slack(share, n): return 2 * np.sqrt(share * (1 - share) / n)
 
 
-@pytest.mark.parametrize('n, pool, n_test', [(20, 1000, 450), (50, 1000, 450), (100, 1000, 2000), (400, 1000, 1000)])
-def test_ten_seeds_cover_the_expectation_over_training_draws(n, pool, n_test, replicates=80):
+@pytest.mark.parametrize('n, pool, n_test', [(20, 1000, 450), (50, 1000, 450), (100, 1000, 450), (400, 1000, 450)])
+def test_ten_seeds_cover_the_expectation_over_training_draws(n, pool, n_test, replicates=60):
     score, gained, carried, *_ = covered(n, pool, n_test, replicates)
     assert min(score, gained, carried) >= .91 - slack(.91, replicates)
 
 
 def test_one_seed_does_not():
     "The interval of a fitted model covers its own performance, and the procedure's only by luck."
-    *_, gained, carried = covered(20, 1000, 450, 60)
+    *_, gained, carried = covered(20, 1000, 1500, 50, n_seeds=2)
     assert gained < .75 and carried < .75
 
 
 def test_the_variance_of_nadeau_and_bengio():
     values = np.array([.6, .7, .9, .65])
-    for test_share in (.1, .5): # theirs: 1/J + n2/n1 with n2 of n1 + n2 left out, so that n1 / (n1 + n2) is shared ... by test sets
-        none = np.zeros((4, 4))
-        assert seed_variance(values, none, test_share) == pytest.approx(values.var(ddof=1) * (1 / 4 + test_share / (1 - test_share)))
-    assert seed_variance(values, none, 1) == pytest.approx(values.var(ddof=1) / 4) # what the same training set cannot tell
+    none, n1, n2 = np.zeros((4, 4)), 90, 10 # theirs: (1 / J + n2 / n1) s^2, with the correlation n2 / (n1 + n2)
+    assert seed_variance(values, none, n2 / (n1 + n2)) == pytest.approx(values.var(ddof=1) * (1 / 4 + n2 / n1))
+    assert seed_variance(values, none, 1) == pytest.approx(values.var(ddof=1) / 4) # the same training set in each seed
 
 
 def test_the_correction_for_overlap_is_right_for_means():
@@ -133,7 +136,6 @@ def test_noise_is_the_same_by_formula_and_by_resampling():
     rng = np.random.default_rng(0)
     y = rng.integers(3, size=500)
     tests = [predictions(np.arange(500), y, np.where(rng.random(500) < .7, y, (y + 1) % 3)) for _ in range(3)]
-    from upgradeability.intervals import joint_bootstrap
     resampled = np.cov(joint_bootstrap(tests, 'accuracy', n_boot=6000).T)
     assert np.allclose(np.diag(unit_noise(tests, 'accuracy')), np.diag(resampled), rtol=.1)
 
@@ -175,7 +177,7 @@ def majority_of(cells, y_test):
     return Cells(rows)
 
 
-def expected_curve(draws=400):
+def expected_curve(draws=200):
     rng = np.random.default_rng(3)
     x_test, y_test = draw(10_000, rng)
     found = []
@@ -203,13 +205,13 @@ def curve_coverage(replicates, n_test, n_seeds, pool=2000, n_boot=300):
     return np.mean(hits, 0)
 
 
-def test_bands_and_labels_needed_cover_with_ten_seeds(replicates=60):
-    *band, needed = curve_coverage(replicates, 1000, 10)
+def test_bands_and_labels_needed_cover_with_ten_seeds(replicates=50):
+    *band, needed = curve_coverage(replicates, 500, 10, n_boot=200)
     assert np.mean(band) >= .92 - slack(.92, replicates) and min(band) >= .92 - 1.5 * slack(.92, replicates)
     assert needed >= .92 - slack(.92, replicates)
 
 
-def twins(seed, n_test=1000, n_seeds=3):
+def twins(seed, n_test=400, n_seeds=3):
     "Two models that are equal in law: other features of the same quality."
     rng = np.random.default_rng([11, seed])
     (x, y), (x_test, y_test) = draw(1000, rng), draw(n_test, rng)
@@ -218,7 +220,7 @@ def twins(seed, n_test=1000, n_seeds=3):
     return rows + cells_of(x2, y, x_test2, y_test, [seed, 0], n_seeds, 'b'), y_test
 
 
-def test_identical_pairs_do_not_cross(replicates=60):
+def test_identical_pairs_do_not_cross(replicates=50):
     claimed, seeming = [], []
     for r in range(replicates):
         rows, y_test = twins(r)
@@ -248,6 +250,62 @@ def test_a_model_that_learns_nothing_needs_no_number_of_labels():
     good, noise = summary.itertuples()
     assert good.has_learned and np.isfinite(good.label_efficiency)
     assert not noise.has_learned and np.isnan(noise.label_efficiency)
+
+
+def network(seed):
+    import torch
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(D, 24), torch.nn.ReLU())
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    rng = np.random.default_rng(4)
+    (x, y), (x_test, y_test) = draw(400, rng), draw(200, rng)
+    data = x.astype(np.float32), y, x_test.astype(np.float32), y_test
+    model = load_backbone(network(0), init=lambda seed: network(seed + 100))
+    folder = tmp_path_factory.mktemp('run')
+    return evaluate(model, data, protocols='linear_probe, random_probe', n_train=40, seeds=range(4), dtype='float32', out_dir=folder)
+
+
+def test_a_table_over_seeds(run):
+    over = run.over_seeds().set_index('protocol')
+    assert (over.n_seeds == 4).all() and over.shared.between(.05, .2).all() and not over.error.any()
+    means = run.groupby('protocol')[['train', 'test', 'upgradeability', 'gain']].mean()
+    for column in means:
+        assert np.allclose(over[column], means[column][over.index], equal_nan=True)
+    probe = run[run.protocol == 'linear_probe']
+    tests, trains = ([run.predictions(key)[split] for key in probe.key] for split in ('test', 'train'))
+    score = score_over_seeds(tests, 'accuracy', shared=shared_examples(trains))
+    assert (over.test_low['linear_probe'], over.test_high['linear_probe']) == (score.low, score.high)
+    gained = gains(run, over_seeds=True)
+    assert set(zip(gained.protocol, gained.baseline)) == set(zip(gains(run).protocol, gains(run).baseline)) and (gained.n_seeds == 4).all()
+
+
+def test_one_seed_stays_as_it_is(run):
+    one = run[run.seed == 2]
+    over = one.over_seeds()
+    pd.testing.assert_frame_equal(pd.DataFrame(over[one.columns]), pd.DataFrame(one.reset_index(drop=True)), check_dtype=False)
+
+
+def test_sentences_say_which_training_samples_they_speak_of(run):
+    several, one = verdict(run), verdict(run[run.seed == 0])
+    over = run.over_seeds()
+    probe = over[over.protocol == 'linear_probe'].iloc[0]
+    assert f'{probe.test:.3f}' in several and several == verdict(over)
+    assert several.count('for new training samples, mean of 4 seeds') == 4 and 'this training sample' not in several
+    assert one.count('for this training sample') == 4 and 'new training samples' not in one
+    assert setting(over).endswith('40 labels, for new training samples, mean of 4 seeds')
+    assert setting(run[run.seed == 0]).endswith('40 labels, for this training sample') and setting(run).endswith('40 labels')
+
+
+def test_with_all_labels_the_seeds_have_one_training_sample(tmp_path):
+    rng = np.random.default_rng(5)
+    (x, y), (x_test, y_test) = draw(60, rng), draw(100, rng)
+    data = x.astype(np.float32), y, x_test.astype(np.float32), y_test
+    over = evaluate(network(0), data, protocols='linear_probe', seeds=range(3), dtype='float32', out_dir=tmp_path).over_seeds()
+    assert (over.shared == 1).all() and (over.n_seeds == 3).all()
+    assert sample_text(over.iloc[0]) == 'for this training sample, mean of 3 seeds'
 
 
 def test_seeds_by_default():

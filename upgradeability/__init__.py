@@ -12,6 +12,7 @@ _PUBLIC = {
     "features": "Features cache_info extract prune_cache",
     "metrics": "METRICS Metric Predictions",
     "intervals": "Comparison Score compare compare_all gain rank_groups relative_gain score upgradeability",
+    "draws": "gain_over_seeds score_over_seeds shared_examples upgradeability_over_seeds",
     "finetuning": "PROTOCOLS",
     "transferability": "SCORES h_score leep logme nce transferability",
     "evaluation": "Results average_seeds evaluate gains read_predictions read_results verify",

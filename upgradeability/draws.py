@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['score_over_seeds', 'upgradeability_over_seeds', 'gain_over_seeds']
+__all__ = ['shared_examples', 'score_over_seeds', 'upgradeability_over_seeds', 'gain_over_seeds']
 
 # %% ../nbs/13d_draws.ipynb #6815c40d
 import numpy as np
@@ -18,10 +18,15 @@ from .intervals import (
 from .metrics import find_metric, Metric, Predictions, unit_tables
 
 # %% ../nbs/13d_draws.ipynb #3de0babd
-def shared_examples(trains):
-    "The share of its training examples that a seed has in common with another, on average; one Predictions per seed."
+def shared_examples(
+    trains:list, # `Predictions` of each seed for its training examples
+) -> float: # from 0 to 1; 1 for one seed
+    "The share of its training examples that a seed has in common with another, on average."
+    if len(trains) < 2: return 1.
+    first = trains[0]
+    if first.form == 'lists' and 'pool' in first.meta: # ids are users, whose items were drawn
+        return first.meta['n_train'] / first.meta['pool']
     ids = [np.unique(p.ids) for p in trains]
-    if len(ids) < 2: return 1.
     names, member = np.unique(np.concatenate(ids), return_inverse=True)
     times = np.bincount(member, minlength=len(names))
     pairs = (times * (times - 1)).sum()
