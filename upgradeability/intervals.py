@@ -18,7 +18,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
 from upgradeability.metrics import (
-    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, per_unit, ratio,
+    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, per_unit, ratio,
     unit_tables)
 
 # %% ../nbs/13b_intervals.ipynb #74dc2c92
@@ -188,23 +188,46 @@ def _slopes(metric, totals, steps):
         down = metric.reduce(totals[..., None, :] - moves)
     return np.nan_to_num((up - down) / (2 * steps), posinf=0., neginf=0.)
 
-# %% ../nbs/13b_intervals.ipynb #0101a4be
+# %% ../nbs/13b_intervals.ipynb #a15f7aa5
 def _influences(metric, table):
     "By how much each unit moves the figure, to first order, (n_units,)."
     slopes = _slopes(metric, table.sum(0), _steps(table))
     moves = table @ slopes
     return moves - moves.mean()
 
-def _sampling_variance(metric, table, n_boot, seed):
-    "The variance of the figure over newly drawn units."
+def _linear_variance(metric, table):
+    "The variance of the figure over newly drawn units, to first order."
     n = table.shape[0]
     if n < 2: return 0.
-    if table.shape[1] > FEW_TOTALS:
-        spread = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
-    else:
-        squares = _influences(metric, table)**2
-        spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
+    squares = _influences(metric, table)**2
+    spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
     return float(spread * n / (n - 1))
+
+def _variance_and_bias(metric, table, n_boot, seed):
+    "The variance of the figure over newly drawn units, and how far it is off on average."
+    n = table.shape[0]
+    if table.shape[1] <= FEW_TOTALS or n < 2:
+        return _linear_variance(metric, table), 0.
+    draws = _bootstrap(metric, [table], n_boot, seed)
+    bias = np.nanmean(draws) - _value(metric, table)
+    return float(np.nanvar(draws) * n / (n - 1)), float(bias)
+
+def counted_classes(metric, p):
+    "The codes of the classes that a mean over classes counts: for F1 also those that were only predicted."
+    return np.union1d(p.y, p.pred) if metric.reduce is mean_f1 else np.unique(p.y)
+
+def _small_class_factor(p):
+    "By what the bootstrap's variance of a mean over classes is multiplied: in a class of m it says (m - 1) / m."
+    size = np.bincount(p.y)
+    shares = 1 / size[size > 0]
+    seen = (shares * (1 - shares)).sum()
+    return np.sqrt(shares.sum() / seen) if seen else 1.
+
+def _without_bias(metric, p, value, bias):
+    "The figure without its bias; classes that were only predicted have an F1 of 0 whatever the model does, and are left out."
+    if not metric.by_class: return value
+    seen = len(np.unique(p.y))
+    return (value - bias) * len(counted_classes(metric, p)) / seen
 
 # %% ../nbs/13b_intervals.ipynb #45542a7f
 def _unit_means(metric, table):
@@ -254,7 +277,7 @@ def _student_quantile(level, degrees):
     "Half the width of a Student interval in standard errors."
     return special.stdtrit(degrees, _upper_share(level))
 
-# %% ../nbs/13b_intervals.ipynb #891a0652
+# %% ../nbs/13b_intervals.ipynb #0771ea28
 FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
 
 def _ceiling(metric, p, table, shares, sizes):
@@ -267,11 +290,9 @@ def _ceiling(metric, p, table, shares, sizes):
     is_yes_or_no = metric.fraction and metric.reduce is ratio and (table.data % 1 == 0).all()
     return n if has_few or is_yes_or_no else np.inf
 
-def _effective_units(metric, p, table, share, n_boot, seed):
+def _effective_units(metric, p, table, share, variance):
     "The effective number of units behind a share of the largest possible error, and its degrees of freedom."
     sizes, shares = unit_sizes(p), _error_shares(metric, p, table)
-    worst, best = _limits(metric, p)
-    variance = _sampling_variance(metric, table, n_boot, seed) / (best - worst)**2
     ceiling = _ceiling(metric, p, table, shares, sizes)
     if not variance:
         n = min(ceiling, effective_number(sizes))
@@ -280,7 +301,7 @@ def _effective_units(metric, p, table, share, n_boot, seed):
     degrees = _degrees_of_freedom(sizes, sizes.sum() / n)
     return min(n, ceiling), degrees
 
-# %% ../nbs/13b_intervals.ipynb #96c597f9
+# %% ../nbs/13b_intervals.ipynb #ae554b01
 def _are_yes_or_no(means):
     "Whether each unit is right or wrong, so that Wilson's interval holds as it is."
     return means is not None and np.isin(means, (0, 1)).all()
@@ -295,12 +316,14 @@ def _wilson_effective(metric, p, table, level, n_boot, seed):
         n = min(len(means), value * (1 - value) / variance) if variance > 0 else len(means)
         return *wilson(value, n, level), n
     worst, best = _limits(metric, p)
-    share = (best - value) / (best - worst)
-    n, degrees = _effective_units(metric, p, table, share, n_boot, seed)
+    variance, bias = _variance_and_bias(metric, table, n_boot, seed)
+    share, corrected = (np.clip((best - v) / (best - worst), 0, 1) for v in (value, _without_bias(metric, p, value, bias)))
+    if metric.by_class: variance *= _small_class_factor(p)
+    n, degrees = _effective_units(metric, p, table, share, variance / (best - worst)**2)
     narrower = _normal_quantile(level) / _student_quantile(level, degrees)
-    ends = wilson(share, n * narrower**2, level)
-    low, high = sorted(best - end * (best - worst) for end in ends)
-    return min(low, value), max(high, value), n
+    errors = [wilson(s, n * narrower**2, level) for s in (share, corrected)]
+    ends = best - np.array(errors) * (best - worst)
+    return float(min(ends.min(), value)), float(max(ends.max(), value)), n
 
 # %% ../nbs/13b_intervals.ipynb #dabf8bc4
 def _with_products(table):
@@ -336,6 +359,17 @@ def _studentised(metric, table, level, n_boot, seed):
     below, above = np.quantile(draws, [1 - upper, upper])
     return float(value - above * error), float(value - below * error)
 
+# %% ../nbs/13b_intervals.ipynb #f3083a7a
+MANY_UNITS = 30 # from this effective number of units on, the bootstrap is left alone
+
+def _at_least_student(metric, table, level, n_effective, low, high):
+    "The ends of an interval, with few units moved outwards to those of Student's interval."
+    if n_effective >= MANY_UNITS or n_effective <= 1: return low, high
+    error = np.sqrt(_linear_variance(metric, table))
+    half = _student_quantile(level, n_effective - 1) * error
+    value = _value(metric, table)
+    return min(low, value - half), max(high, value + half)
+
 # %% ../nbs/13b_intervals.ipynb #79a7ee75
 def _within_limits(metric, p, table, low, high):
     "The ends of an interval, moved to the nearest value that is possible."
@@ -355,7 +389,7 @@ def _percentile(draws, n, level):
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
-# %% ../nbs/13b_intervals.ipynb #510c818c
+# %% ../nbs/13b_intervals.ipynb #b364add9
 FEWEST_GROUPS = 5 # no interval below this effective number of groups
 
 def has_too_few_groups(p):
@@ -374,6 +408,7 @@ def _interval(metric, p, table, level, n_boot, seed):
         ends = _percentile(_bootstrap(metric, [table], n_boot, seed), table.shape[0], level)
     else:
         ends = _studentised(metric, table, level, n_boot, seed)
+        ends = _at_least_student(metric, table, level, n_effective, *ends)
         ends = _within_limits(metric, p, table, *ends)
     return *ends, n_effective
 
@@ -425,7 +460,7 @@ def few_units(p, at_least=5):
         f"Fewer than {at_least} independent units in {len(few)} of {len(names)} classes ({', '.join(shown)}): "
         "intervals of figures that weigh all classes alike may be too narrow.")
 
-# %% ../nbs/13b_intervals.ipynb #087c47ba
+# %% ../nbs/13b_intervals.ipynb #c8f226b6
 def absent_classes(p):
     "The names of the classes without a true example."
     names = class_names(p)
@@ -434,9 +469,8 @@ def absent_classes(p):
 def all_class_bounds(p, metric):
     "Between what the mean over all classes lies (low, high), whatever the absent ones would give."
     n, n_absent = len(class_names(p)), len(absent_classes(p))
-    counted = np.union1d(p.y, p.pred) if metric.name == 'macro_f1' else np.unique(p.y)
     found = score(p, metric, n_boot=500)
-    share = len(counted) / n
+    share = len(counted_classes(metric, p)) / n
     return share * found.low, min(1., share * found.high + n_absent / n)
 
 # %% ../nbs/13b_intervals.ipynb #d8eafcc0
@@ -520,7 +554,12 @@ def upgradeability(
         a, b = b, a
     ends = map(float, _square_and_add(a, b))
     n_units = min(a.n_units, b.n_units)
-    return Score(f'upgradeability ({metric.name})', *ends, a.level, n_units)
+    n_effective = min(a.n_effective, b.n_effective)
+    found = Score(f'upgradeability ({metric.name})', *ends, a.level, n_units, n_effective)
+    alone = [_as_independent(metric, p) for p in (train, test)]
+    if alone == [None, None]: return found
+    independent = [p if one is None else one for p, one in zip((train, test), alone)]
+    return _widened(found, upgradeability(*independent, metric, **options))
 
 # %% ../nbs/13b_intervals.ipynb #c28dbadd
 def _by_id(a, b):
