@@ -301,7 +301,7 @@ def effective_groups(p):
 
 def _is_grouped(p):
     "Whether some units have several rows."
-    return p.n_units < len(p)
+    return p.groups is not None and p.n_units < len(p)
 
 @dataclass(frozen=True)
 class _Pair:
@@ -719,11 +719,13 @@ def _by_example(p):
     if p.kind.whole_units: return p
     return replace(p, groups=None)
 
-def _example_changes(metric, a, b):
+def _example_changes(pair, a, b):
     "How each example's own value changes, whatever group it is in."
+    metric = pair.metric
+    if not pair.grouped: return _value_changes(metric, pair.before, pair.after)
     a, b = aligned(a, b)
     try: tables = unit_tables(metric, *map(_by_example, (a, b)))
-    except ValueError: tables = unit_tables(metric, a, b) # this metric needs whole sentences
+    except ValueError: return _value_changes(metric, pair.before, pair.after) # this metric needs whole sentences
     before, after = tables if metric.higher_is_better else tables[::-1]
     return _value_changes(metric, before, after)
 
@@ -738,6 +740,17 @@ def _p_value(pair, evidence):
     if np.isnan(pair.n): return np.nan
     if evidence is not None: return evidence.p_value
     return _mcnemar(*count_flips(_changed_means(pair)))
+
+def _compared(pair, change, level, n_draws, seed, margin):
+    "The `Comparison` of two models; `change` (n_examples,): how each example's own value changes."
+    evidence = None if _is_coin(pair) else _evidence(pair, n_draws, seed)
+    return Comparison(
+        _difference('difference', pair, evidence, level),
+        _p_value(pair, evidence),
+        *count_flips(change),
+        pair.before.shape[0],
+        margin,
+        len(change))
 
 # %% ../nbs/13b_intervals.ipynb #02a89ea3
 def compare(
@@ -754,15 +767,8 @@ def compare(
     "Compare two models on the same test units."
     metric = _chosen_metric(metric, a)
     pair = _pair(metric, a, b)
-    evidence = None if _is_coin(pair) else _evidence(pair, max(n_boot, n_perm), seed)
-    change = _example_changes(metric, a, b)
-    return Comparison(
-        _difference('difference', pair, evidence, level),
-        _p_value(pair, evidence),
-        *count_flips(change),
-        pair.before.shape[0],
-        margin,
-        len(change))
+    change = _example_changes(pair, a, b)
+    return _compared(pair, change, level, max(n_boot, n_perm), seed, margin)
 
 # %% ../nbs/13b_intervals.ipynb #5148d058
 def _added_by_unit(pair):
@@ -771,7 +777,9 @@ def _added_by_unit(pair):
     if change is not None: return change
     down, up = pair.before.sum(0), pair.after.sum(0)
     scale = (abs(pair.before) + abs(pair.after)).sum(0)
-    return pair.after @ _slopes(pair.metric, up, scale) - pair.before @ _slopes(pair.metric, down, scale)
+    gained = pair.after @ _slopes(pair.metric, up, scale)
+    lost = pair.before @ _slopes(pair.metric, down, scale)
+    return gained - lost
 
 def _correlation(added):
     "The correlation of differences, from what the units add to them, (n_units, m)."
@@ -803,25 +811,28 @@ def _simultaneous_p(largest, p):
     share = (1 + (largest >= size).sum()) / (1 + len(largest))
     return float(max(p, share)) if p < 1 else 1.
 
+def _as_one_of_many(single, level, largest, n):
+    "One of n comparisons, whose p-value counts all of them."
+    return replace(
+        single,
+        difference=replace(single.difference, level=level),
+        p_value=_simultaneous_p(largest, single.p_value),
+        n_candidates=n)
+
 def compare_jointly(incumbent, candidates, metric=None, *, level=.95, margin=None, n_boot=2000, seed=0):
     "{name: `Comparison` with the incumbent}, whose intervals and p-values hold for all candidates together."
     if not candidates: raise ValueError("No candidates to compare: `candidates` is empty.")
     metric = _chosen_metric(metric, incumbent)
-    options = dict(n_boot=n_boot, seed=seed, margin=margin)
-    if len(candidates) == 1:
-        return {name: compare(incumbent, p, metric, level=level, **options) for name, p in candidates.items()}
-    pairs = [_pair(metric, incumbent, p) for p in candidates.values()]
-    largest = _largest_by_chance(pairs, MULTIPLIERS, seed)
-    each = _simultaneous_level(largest, level)
-    n_perm = round(20 / (1 - each))
+    pairs = {name: _pair(metric, incumbent, p) for name, p in candidates.items()}
+    changes = [_example_changes(pair, incumbent, candidates[name]) for name, pair in pairs.items()]
+    largest = _largest_by_chance(list(pairs.values()), MULTIPLIERS, seed)
+    each = _simultaneous_level(largest, level) if len(pairs) > 1 else level
+    n_draws = max(n_boot, round(20 / (1 - each))) # at least 20 of them decide
     found = {}
-    for name, p in candidates.items():
-        single = compare(incumbent, p, metric, level=each, n_perm=n_perm, **options)
-        found[name] = replace(
-            single,
-            difference=replace(single.difference, level=level),
-            p_value=_simultaneous_p(largest, single.p_value),
-            n_candidates=len(candidates))
+    for (name, pair), change in zip(pairs.items(), changes):
+        single = _compared(pair, change, each, n_draws, seed, margin)
+        is_alone = len(pairs) == 1
+        found[name] = single if is_alone else _as_one_of_many(single, level, largest, len(pairs))
     return found
 
 # %% ../nbs/13b_intervals.ipynb #ba2c72e3
@@ -1083,4 +1094,5 @@ def class_flips(a, b):
 # %% ../nbs/13b_intervals.ipynb #1f95ca57
 def unit_changes(a, b, metric=None):
     "How each example's own value changes from a to b, (n_examples,) in sorted order of ids or units, up is better."
-    return _example_changes(_chosen_metric(metric, a), a, b)
+    pair = _pair(_chosen_metric(metric, a), a, b)
+    return _example_changes(pair, a, b)
