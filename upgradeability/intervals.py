@@ -277,7 +277,7 @@ def _student_quantile(level, degrees):
     "Half the width of a Student interval in standard errors."
     return special.stdtrit(degrees, _upper_share(level))
 
-# %% ../nbs/13b_intervals.ipynb #0771ea28
+# %% ../nbs/13b_intervals.ipynb #62d2a544
 FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
 
 def _ceiling(metric, p, table, shares, sizes):
@@ -294,7 +294,7 @@ def _effective_units(metric, p, table, share, variance):
     "The effective number of units behind a share of the largest possible error, and its degrees of freedom."
     sizes, shares = unit_sizes(p), _error_shares(metric, p, table)
     ceiling = _ceiling(metric, p, table, shares, sizes)
-    if not variance:
+    if not variance or share in (0, 1):
         n = min(ceiling, effective_number(sizes))
         return n, _degrees_of_freedom(sizes, np.inf)
     n = share * (1 - share) / variance
