@@ -277,14 +277,14 @@ def _student_quantile(level, degrees):
     "Half the width of a Student interval in standard errors."
     return special.stdtrit(degrees, _upper_share(level))
 
-# %% ../nbs/13b_intervals.ipynb #62d2a544
+# %% ../nbs/13b_intervals.ipynb #5a9c0fbe
 FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
 
 def _ceiling(metric, p, table, shares, sizes):
     "The largest believable effective number of units; infinite where the data show enough errors."
     n_rows = sizes.sum()
     has_few = _evidence(shares, sizes) < FEW_ERRORS
-    n = min(effective_number(sizes), _informative(table)) if has_few else n_rows
+    n = effective_number(sizes) if has_few else n_rows
     if metric.by_class:
         return _class_ceiling(p.y, p.y == p.pred, n)
     is_yes_or_no = metric.fraction and metric.reduce is ratio and (table.data % 1 == 0).all()
@@ -292,7 +292,9 @@ def _ceiling(metric, p, table, shares, sizes):
 
 def _effective_units(metric, p, table, share, variance):
     "The effective number of units behind a share of the largest possible error, and its degrees of freedom."
-    sizes, shares = unit_sizes(p), _error_shares(metric, p, table)
+    says_something = abs(table).sum(1) > 0
+    sizes = unit_sizes(p)[says_something]
+    shares = _error_shares(metric, p, table)[says_something]
     ceiling = _ceiling(metric, p, table, shares, sizes)
     if not variance or share in (0, 1):
         n = min(ceiling, effective_number(sizes))
