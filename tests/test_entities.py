@@ -322,7 +322,7 @@ def test_intervals_cover(n, skill):
     words = Predictions(range(10 * n), [0] * 10 * n, [0] * 10 * n, groups=np.repeat(range(n), 10))
     for _ in range(500):
         table = draw(n, rng)
-        s = score(words, Metric('f1', lambda p: table, micro_f1, fraction=True), n_boot=300)
+        s = score(words, Metric('f1', lambda p: table, micro_f1, fraction=True, of_units=True), n_boot=300)
         covered += s.low <= truth <= s.high
     assert .91 <= covered / 500 <= .985
 
