@@ -4,7 +4,7 @@ BIN    := $(VENV)/bin
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help report test prepare hooks notebooks docs clean
+.PHONY: help report lab test prepare hooks notebooks docs clean
 
 help:       ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -12,6 +12,9 @@ help:       ## show this list
 report: $(VENV)/.user   ## evaluate the bundled model: runs/eval.ipynb and runs/eval.html
 	$(BIN)/python -c "from upgradeability import write_report; write_report('eval', 'runs/eval.ipynb')"
 	@echo "Wrote runs/eval.ipynb and runs/eval.html"
+
+lab: $(VENV)/.dev       ## JupyterLab with the tutorials, to read and to run
+	$(BIN)/jupyter lab --ServerApp.root_dir=nbs nbs/tutorials/first_report.ipynb
 
 test: export UPGRADEABILITY_CACHE ?= $(CURDIR)/.cache
 test: $(VENV)/.dev      ## what CI runs: notebooks in sync and clean, lessons, docs without a warning, tests

@@ -34,15 +34,35 @@ def test_top_level():
     assert top - TOP == set()
     assert NEEDED - top == set()
 
-def test_two_kinds_of_notebooks():
-    "Numbered ones export a module of their name; the others take parameters or are pages of prose; the index is a link to the one at the top."
+def test_kinds_of_notebooks():
+    "Numbered ones export a module of their name; the others take parameters, are tutorials or pages of prose; the index is a link to the one at the top."
     for p in NOTEBOOKS:
         if p.stem == "index": assert p.resolve() == ROOT/"index.ipynb"
         elif p.stem in PAGES: assert exported_module(p) is None
+        elif p.parent.name == "tutorials": assert exported_module(p) is None and p not in RUNNABLE
         elif p.parent.name == "kinds": assert exported_module(p) == f"kinds.{p.stem}"
         elif m := re.fullmatch(r"\d\d[a-z]?_(\w+)", p.stem): assert exported_module(p) == m[1]
         else: assert p in RUNNABLE
     assert (NBS/"eval.ipynb") in RUNNABLE
+
+TUTORIALS = sorted((NBS/"tutorials").glob("*.ipynb"))
+
+def headings(cells): return [line for c in cells if c["cell_type"] == "markdown" for line in source(c).splitlines() if line.startswith("#")]
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=name)
+def test_tutorial_is_short_and_leads_on(path):
+    "A goal as its title, little code per cell, and links at the end to pages that exist."
+    cells = read(path)
+    assert source(cells[0]).startswith("# ") and "\n> " in source(cells[0])
+    assert headings(cells)[-1] == "## What next"
+    assert [source(c) for c in code(cells) if len(source(c).splitlines()) > 12] == []
+    links = [link for c in cells for link in re.findall(r"\]\(([^)#\s]+\.ipynb)", source(c))]
+    assert len(links) >= 3
+    assert [link for link in links if not (path.parent/link).exists()] == []
+
+def test_tutorials_are_in_the_sidebar():
+    bar = (NBS/"sidebar.yml").read_text(encoding="utf-8")
+    assert TUTORIALS and [p.name for p in TUTORIALS if f"- tutorials/{p.name}\n" not in bar] == []
 
 def siblings(path):
     "Modules of the package that a module imports."

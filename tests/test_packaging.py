@@ -36,7 +36,9 @@ def wheel_file(built, ending):
     return z.read(next(n for n in z.namelist() if n.endswith(ending))).decode()
 
 def test_wheel_holds_modules_and_notebooks(built, root):
-    want = {f"upgradeability/notebooks/{p.name}" for p in (root/"nbs").glob("*.ipynb")} | {f"upgradeability/{p.name}" for p in (root/"upgradeability").glob("*.py")}
+    notebooks = [p.relative_to(root/"nbs").as_posix() for folder in (".", "kinds", "tutorials") for p in (root/"nbs"/folder).glob("*.ipynb")]
+    assert "tutorials/first_report.ipynb" in notebooks
+    want = {f"upgradeability/notebooks/{name}" for name in notebooks} | {f"upgradeability/{p.name}" for p in (root/"upgradeability").glob("*.py")}
     assert want - set(wheel_names(built)) == set()
     assert [n for n in wheel_names(built) if not n.startswith(("upgradeability/", "upgradeability-"))] == []
 
