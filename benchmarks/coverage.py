@@ -17,7 +17,8 @@ import numpy as np, pandas as pd
 from scipy import stats
 
 from upgradeability import curves, intervals
-from upgradeability.intervals import compare, compare_all, gain, rank_groups, score, upgradeability
+from upgradeability.comparisons import compare, compare_all, gain, rank_groups
+from upgradeability.intervals import score, upgradeability
 from upgradeability.metrics import METRICS, Predictions, find_metric
 
 BOOT = 500 # bootstrap resamples and permutations

@@ -5,7 +5,8 @@ at most 97.5 % where 10 or more errors (for a gain, discordant units) are expect
 """
 import numpy as np, pytest
 from scipy import stats
-from upgradeability.intervals import _bonett_price, compare, compare_all, gain, score, upgradeability
+from upgradeability.comparisons import _bonett_price, compare, compare_all, gain
+from upgradeability.intervals import score, upgradeability
 from upgradeability.metrics import METRICS, Predictions
 
 CELLS = [(n, p) for n in (30, 100, 1000) for p in (.5, .9, .99)]

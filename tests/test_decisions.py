@@ -7,7 +7,7 @@ from upgradeability.curves import learning_curve
 from upgradeability.ranking import rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import evaluate, read_predictions, verify
-from upgradeability.intervals import class_flips, compare, compare_all, leader_optimism, rank_groups
+from upgradeability.comparisons import class_flips, compare, compare_all, leader_optimism, rank_groups
 from upgradeability.kinds.classification import broken_examples
 from upgradeability.models import load_backbone
 from upgradeability.plots import plot_calibration, plot_differences, plot_flips, plot_groups, plot_scores

@@ -14,7 +14,8 @@ from upgradeability.evaluation import evaluate, read_predictions, verify
 from upgradeability.kinds.tagging_files import read_conll
 from upgradeability.kinds.tagging_spans import decode, find_spans, iob2_tags, misplaced, read_tags, recognise, split_tag
 from upgradeability.features import Features
-from upgradeability.intervals import compare, gain, relative_gain, score, upgradeability
+from upgradeability.comparisons import compare, gain, relative_gain
+from upgradeability.intervals import score, upgradeability
 from upgradeability.kinds.tagging import micro_f1, per_type, spans_of
 from upgradeability.metrics import METRICS, Metric, Predictions
 from upgradeability.kinds.tagging import entity_mistakes, plot_sentences, plot_type_confusion, plot_types, type_confusion

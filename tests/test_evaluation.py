@@ -7,7 +7,8 @@ import numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from upgradeability import evaluation as ev
 from upgradeability.evaluation import COLUMNS, average_seeds, evaluate, gains, read_predictions, verify, write_predictions
-from upgradeability.intervals import gain, score, upgradeability
+from upgradeability.comparisons import gain
+from upgradeability.intervals import score, upgradeability
 from upgradeability.metrics import METRICS, Metric, Predictions, per_unit, ratio
 from upgradeability.models import MODELS, Source, load_backbone
 from upgradeability.protocols import PROTOCOLS

@@ -210,7 +210,8 @@ def test_threads_share_a_cache(cache):
 
 def test_bfloat16_and_float32_agree_within_the_interval():
     "Linear probes on both kinds of features of the real network, on one test set."
-    from upgradeability.intervals import gain, score
+    from upgradeability.comparisons import gain
+    from upgradeability.intervals import score
     from upgradeability.protocols import linear_probe
     b, t = load_backbone("efficientnet_lite0", device="cpu"), load_task("digits", n_train=80)
     keep = t.splits["test"][:100]

@@ -3,8 +3,9 @@ import itertools, subprocess, sys, tracemalloc
 import numpy as np, pandas as pd, pytest
 from scipy import stats
 from sklearn import metrics as sk
-from upgradeability import intervals as m
-from upgradeability.intervals import bootstrap, compare, compare_all, few_units, gain, holm, per_class, per_class_upgradeability, rank_groups, relative_gain, score, tie_letters, upgradeability, wilson
+from upgradeability import comparisons as c, intervals as m
+from upgradeability.comparisons import compare, compare_all, gain, holm, rank_groups, relative_gain, tie_letters
+from upgradeability.intervals import bootstrap, few_units, per_class, per_class_upgradeability, score, upgradeability, wilson
 from upgradeability.kind import load_kinds
 from upgradeability.metrics import METRICS, Metric, Predictions, calibration, ece, mean_f1, per_unit, ratio
 
@@ -226,14 +227,14 @@ def slow_ratio(metric, x, y):
 @pytest.mark.parametrize('metric', ['macro_f1', 'log_loss', 'balanced_accuracy', 'weighted_kappa'])
 def test_the_swap_test_approaches_the_enumeration_of_all_swaps(metric):
     a, b = pair(10, 3, seed=3)
-    metric, found = m.find_metric(metric), m._pair(m.find_metric(metric), a, b)
+    metric, found = m.find_metric(metric), c._pair(m.find_metric(metric), a, b)
     x, y = found.before.toarray(), found.after.toarray()
     every = [slow_ratio(metric, np.where(s, y, x), np.where(s, x, y)) for s in (np.array(s)[:, None] for s in itertools.product([False, True], repeat=10))]
     exact = np.mean(np.array(every) >= slow_ratio(metric, x, y) * (1 - 1e-6))
-    rows = m._paired_rows(found)
-    ratio, _ = m._studentised(*rows.difference(rows.counts[None], 0 * rows.counts[None]), 10)
+    rows = c._paired_rows(found)
+    ratio, _ = c._ratio_and_error(*rows.difference(rows.counts[None], 0 * rows.counts[None]), 10)
     assert np.isclose(abs(ratio[0]), slow_ratio(metric, x, y), rtol=1e-4)
-    by_chance = m._swapped_ratios(rows, 20_000, np.random.default_rng(0))
+    by_chance = c._swapped_ratios(rows, 20_000, np.random.default_rng(0))
     assert abs((by_chance >= abs(ratio[0]) * (1 - 1e-9)).mean() - exact) < .015
 
 

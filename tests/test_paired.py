@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np, pytest
 from scipy import optimize, stats
 from test_coverage import equal_models, holds, slack
-from upgradeability.intervals import _best_share, _bonett_price, _mcnemar, _shrunk, Score, compare, compare_with, effective_groups, gain, joint_bootstrap, leader_optimism, relative_gain, score
+from upgradeability.comparisons import _best_share, _bonett_price, _mcnemar, _shrunk, compare, compare_with, effective_groups, gain, joint_bootstrap, leader_optimism, relative_gain
+from upgradeability.intervals import Score, score
 from upgradeability.metrics import Metric, Predictions, mean_stats, ratio
 
 
@@ -220,7 +221,8 @@ def test_dunnetts_constant_for_equally_correlated_differences():
     units = rng.normal(size=(5, 20_000))
     metric = Metric('mean', mean_stats(lambda p: units[p.meta['model']]), ratio)
     models = [Predictions(np.arange(20_000), np.zeros(20_000, int), np.zeros(20_000, int), meta=dict(model=k)) for k in range(5)]
-    from upgradeability.intervals import _largest_by_chance, _pair
+    from upgradeability.comparisons import _largest_by_chance
+    from upgradeability.texts import _pair
     largest = _largest_by_chance([_pair(metric, models[0], m) for m in models[1:]], 200_000, 0)
     assert abs(np.quantile(largest, .95) - 2.44) < .02
 

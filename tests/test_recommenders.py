@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, verify
 from upgradeability.features import Features, extract
-from upgradeability.intervals import compare, compare_all, few_units, gain, per_class, rank_groups, score, unit_changes
+from upgradeability.comparisons import compare, compare_all, gain, rank_groups, unit_changes
+from upgradeability.intervals import few_units, per_class, score
 from upgradeability.kind import load_kinds
 from upgradeability.kinds.classification import broken_examples
 from upgradeability.kinds.recommendation import ndcg, recall

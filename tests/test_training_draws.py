@@ -3,7 +3,8 @@ import numpy as np, pandas as pd, pytest
 from upgradeability.curves import _all_curves, _draw_remark, curve_seeds, find_crossings, label_efficiency
 from upgradeability.draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples, unit_noise, upgradeability_over_seeds
 from upgradeability.evaluation import evaluate, gains
-from upgradeability.intervals import gain, joint_bootstrap, upgradeability
+from upgradeability.comparisons import gain, joint_bootstrap
+from upgradeability.intervals import upgradeability
 from upgradeability.metrics import Predictions, find_metric
 from upgradeability.models import load_backbone
 from upgradeability.verdicts import verdict

@@ -71,7 +71,8 @@ def _found_rows(check, rows, of, text, share=.01):
 CHECKS = {} # name -> f(task, backbone, features) -> list of findings, or None where the check does not apply
 
 # %% ../nbs/19_checks.ipynb #3419d4f7
-ORDER = 'classes repeated repeats similar_texts texts alike file_names sequences pictures view features'.split() # of known checks; others follow
+ORDER = ( # of known checks; others follow
+    'classes repeated repeats similar_texts texts alike file_names sequences pictures view features').split()
 
 def checks_of(task):
     "{name: check} of a task: the checks of its kind, or those of any task and of its medium."
@@ -299,8 +300,11 @@ def check_repeats(task, backbone=None, features=None):
 
 def _copies_inside(task):
     "Pairs (k, 2) of a row and the first row of the same bytes in the same split."
-    parts = [_one_each(task, rows) for rows in (task.splits['test'], fit_rows(task))]
-    pairs = [_repeats(task.digests[rows], rows) for rows in parts]
+    pairs = []
+    for part in (task.splits['test'], fit_rows(task)):
+        rows = _one_each(task, part)
+        keys = task.digests[rows]
+        pairs.append(_repeats(keys, rows))
     return np.concatenate(pairs)
 
 CHECKS['repeats'] = check_repeats
@@ -758,9 +762,9 @@ NAME_RULES = [
     *(rf'([^/]+){mark}[^/]*$' for mark in '_- '), # up to the last mark
     r'(?:^|/)([^/\d]*\d+)[^/\d]+\d+\.\w+$'] # up to the end of the first of two numbers
 FOLDER_RULE = 'level:-1' # the folder of the file
-NO_GROUP = re.compile(
-    r'(frame|image|img|slice|view|page|crop|patch|tile|shard|part|batch|chunk|fold|split|train|test|val)\w{0,4}[-_ ]?\d*'
-    r'|(19|20)\d\d', re.IGNORECASE) # counters, parts of a data set, years
+COUNTERS = 'frame|image|img|slice|view|page|crop|patch|tile' # what is counted within a group
+PARTS = 'shard|part|batch|chunk|fold|split|train|test|val' # of a data set
+NO_GROUP = re.compile(rf'({COUNTERS}|{PARTS})\w{{0,4}}[-_ ]?\d*|(19|20)\d\d', re.IGNORECASE)
 
 # %% ../nbs/19_checks.ipynb #dfe4498c
 def _group_names(rule, paths):
@@ -773,14 +777,15 @@ def _group_names(rule, paths):
 
 def _look_like_groups(names, y):
     "Whether names (n,) are those of groups: numbered, several in each class, with several files each."
-    groups, counts = np.unique(names, return_counts=True)
-    n, n_groups = len(names), len(groups)
+    counts = pd.Series(names).value_counts()
+    n, n_groups = len(names), len(counts)
     if n_groups < 5 or n < 2 * n_groups: return False
-    if counts[counts > 1].sum() < n / 2 or counts.max() > n / 2: return False
-    if any(NO_GROUP.fullmatch(name) for name in groups): return False
-    are_numbered = np.mean([any(c.isdigit() for c in name) for name in groups])
-    in_classes = len(set(zip(y.tolist(), names.tolist())))
-    return are_numbered >= .8 and in_classes >= 3 * len(np.unique(y))
+    in_company = counts[counts > 1].sum()
+    if in_company < n / 2 or counts.max() > n / 2: return False
+    if any(map(NO_GROUP.fullmatch, counts.index)): return False
+    is_numbered = counts.index.str.contains(r'\d')
+    in_classes = pd.DataFrame(dict(y=y, name=names)).drop_duplicates()
+    return is_numbered.mean() >= .8 and len(in_classes) >= 3 * in_classes.y.nunique()
 
 def group_by_name(paths, y):
     "(rule, (n,) names of groups) for files of classes y (n,), with the fewest groups of all rules that fit, or None."
@@ -843,12 +848,16 @@ def _are_next(places, nearest, window, rng=None):
         places, nearest = order[places], order[nearest]
     return abs(places - nearest) <= window
 
+def _typical_step(x):
+    "The median distance of successive rows of x (n, d)."
+    steps = np.diff(x, axis=0)
+    return np.median(np.linalg.norm(steps, axis=1))
+
 def _step_ratio(x, rng):
-    "The median distance of successive rows of x (n, d), as a share of that of random pairs."
-    steps = np.linalg.norm(np.diff(x, axis=0), axis=1)
-    shuffled = x[rng.permutation(len(x))]
-    jumps = np.linalg.norm(np.diff(shuffled, axis=0), axis=1)
-    return np.median(steps) / max(np.median(jumps), 1e-12)
+    "The typical step between rows of x (n, d), as a share of that in shuffled order."
+    shuffled = rng.permutation(x)
+    by_chance = _typical_step(shuffled)
+    return _typical_step(x) / max(by_chance, 1e-12)
 
 # %% ../nbs/19_checks.ipynb #059e10c5
 @dataclass(frozen=True)
@@ -864,7 +873,7 @@ class Order:
         return self.share >= .5 and self.share >= 2.5 * self.shuffled and self.ratio <= .5
 
 def order_of_rows(x, y, rows, seed=0):
-    "The `Order` of rows in the order of the file with vectors x (n, d) and classes y (n,); None where classes are small."
+    "The `Order` of rows with vectors x (n, d) and classes y (n,), as in the file; None where classes are small."
     rng = np.random.default_rng(seed)
     found, looked_at, by_chance, ratios = [], 0, 0, []
     for c in np.unique(y):
@@ -899,9 +908,11 @@ def _own_waves(task, rows):
 
 def _own_numbers(task, rows):
     "Rows of an array (n, d), each column with spread 1."
-    x = task.inputs.items[rows].reshape(len(rows), -1).astype(np.float32)
+    given = task.inputs.items[rows]
+    x = given.reshape(len(rows), -1).astype(np.float32)
     spread = x.std(0)
-    return (x - x.mean(0)) / np.where(spread > 0, spread, 1)
+    spread[spread == 0] = 1
+    return (x - x.mean(0)) / spread
 
 def _own_nothing(task, rows):
     "None: without features nothing is known of likeness."
@@ -921,11 +932,12 @@ def check_sequences(task, backbone=None, features=None, *, own=_own_nothing):
 
 def _sequence(order):
     "The finding about rows that are a sequence."
-    text = (f"{order.share:.0%} of the examples have their nearest neighbour of the same class among the next {NEXT} rows of it "
-            f"(in shuffled order: {order.shuffled:.0%}), and successive rows are {1 / max(order.ratio, .01):.1f} times nearer to each other "
-            "than other pairs of their class. They may be frames of one video or records of one patient, which a split by rows puts into "
-            "train and test: declare what belongs together with groups= (arrays), ?group=COLUMN (tables), "
-            "?group=level:-1 or ?group=REGEX (folders).")
+    times = 1 / max(order.ratio, .01)
+    text = (f"{order.share:.0%} of the examples have their nearest neighbour of the same class within {NEXT} rows "
+            f"of it (in shuffled order: {order.shuffled:.0%}), and successive rows are {times:.1f} times nearer "
+            "to each other than other pairs of their class. They may be frames of one video or records of one patient. "
+            "A split by rows puts these into train and test: declare what belongs together with groups= (arrays), "
+            "?group=COLUMN (tables), ?group=level:-1 or ?group=REGEX (folders).")
     return Finding('sequences', 'warning', len(order.rows), text, order.rows)
 
 OWN_VECTORS = dict(image=_own_waves, array=_own_numbers)

@@ -18,7 +18,8 @@ from .core import read_list
 from .backbones import Backbone
 from .draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples
 from .evaluation import evaluate, facts_of, read_results, report_of, Results, RunTable, SERIAL
-from .intervals import gain, joint_bootstrap, score, value_and_ends
+from .comparisons import gain, joint_bootstrap
+from .intervals import score
 from .metrics import find_metric
 from .protocols import PROTOCOLS
 from .tasks import Task

@@ -16,8 +16,7 @@ __all__ = ['TASKS', 'load_task']
 import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import (
-    Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path)
+from .core import Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path
 from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
 from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb

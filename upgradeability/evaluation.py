@@ -26,13 +26,11 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import (
-    _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress,
-    read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers)
-from .draws import (
-    gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
+from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
+from .draws import gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds
 from .features import extract, resolve_dtype
-from .intervals import gain, score, upgradeability
+from .comparisons import gain
+from .intervals import score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
@@ -290,7 +288,7 @@ def _run_cell(run, backbone, task, place):
             run.batch_size)
         if not _is_stored(run.out_dir, key):
             used = dict(dtype=dtype, batch_size=run.batch_size)
-            facts = _facts(cell, sampled) | used
+            facts = _facts(cell, sampled) | used | dict(pool=task.n_train)
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(
                 backbone,

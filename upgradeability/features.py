@@ -20,8 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
-from .core import (
-    cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
+from .core import cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic
 from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS

@@ -19,14 +19,11 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #9f4c12de
 from .core import progress, read_list, unknown
-from .features import (
-    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
+from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
 from .backbones import Backbone, complete
 from .models import randomize
 from .recipes import Recipe, augment_batch, freeze_weights, trained_names, used_names
-from .protocols import (
-    PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
-    predictions_of, values_at)
+from .protocols import PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of, values_at
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
 
@@ -421,7 +418,7 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
     training, cost = _within_budget(training, lrs, seconds)
     print(cost)
-    fit, train, valid = fit_rows(task), task.splits['train'], task.splits['valid']
+    fit, valid = fit_rows(task), task.splits['valid']
     with progress(training.recipe.epochs * _rows_per_epoch(training, lrs), f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs if len(valid) else [], bar)
         choices = _choose_epoch(training, rows, lrs)

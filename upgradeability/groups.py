@@ -5,7 +5,6 @@
 # %% ../nbs/02b_groups.ipynb #6f17dacc
 from __future__ import annotations
 import re, warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 

@@ -5,11 +5,9 @@
 # %% ../nbs/13b_intervals.ipynb #bd4b11db
 from __future__ import annotations
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 # %% auto #0
-__all__ = ['Score', 'score', 'upgradeability', 'gain', 'relative_gain', 'Comparison', 'compare', 'compare_with', 'compare_all',
-           'rank_groups', 'leader_optimism', 'per_class']
+__all__ = ['Score', 'score', 'upgradeability', 'per_class']
 
 # %% ../nbs/13b_intervals.ipynb #c5687971
 import numpy as np, pandas as pd
@@ -17,9 +15,9 @@ from scipy import sparse, special
 from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
-from .metrics import (
-    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, mean_recall,
-    per_unit, ratio, unit_tables, _by_class)
+from upgradeability.metrics import (
+    Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, per_unit, ratio,
+    unit_tables)
 
 # %% ../nbs/13b_intervals.ipynb #74dc2c92
 @dataclass(frozen=True)
@@ -188,23 +186,46 @@ def _slopes(metric, totals, steps):
         down = metric.reduce(totals[..., None, :] - moves)
     return np.nan_to_num((up - down) / (2 * steps), posinf=0., neginf=0.)
 
-# %% ../nbs/13b_intervals.ipynb #0101a4be
+# %% ../nbs/13b_intervals.ipynb #a15f7aa5
 def _influences(metric, table):
     "By how much each unit moves the figure, to first order, (n_units,)."
     slopes = _slopes(metric, table.sum(0), _steps(table))
     moves = table @ slopes
     return moves - moves.mean()
 
-def _sampling_variance(metric, table, n_boot, seed):
-    "The variance of the figure over newly drawn units."
+def _linear_variance(metric, table):
+    "The variance of the figure over newly drawn units, to first order."
     n = table.shape[0]
     if n < 2: return 0.
-    if table.shape[1] > FEW_TOTALS:
-        spread = np.nanvar(_bootstrap(metric, [table], n_boot, seed))
-    else:
-        squares = _influences(metric, table)**2
-        spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
+    squares = _influences(metric, table)**2
+    spread = squares.sum() if metric.fraction else squares.sum() + squares.max()
     return float(spread * n / (n - 1))
+
+def _variance_and_bias(metric, table, n_boot, seed):
+    "The variance of the figure over newly drawn units, and how far it is off on average."
+    n = table.shape[0]
+    if table.shape[1] <= FEW_TOTALS or n < 2:
+        return _linear_variance(metric, table), 0.
+    draws = _bootstrap(metric, [table], n_boot, seed)
+    bias = np.nanmean(draws) - _value(metric, table)
+    return float(np.nanvar(draws) * n / (n - 1)), float(bias)
+
+def counted_classes(metric, p):
+    "The codes of the classes that a mean over classes counts: for F1 also those that were only predicted."
+    return np.union1d(p.y, p.pred) if metric.reduce is mean_f1 else np.unique(p.y)
+
+def _small_class_factor(p):
+    "By what the bootstrap's variance of a mean over classes is multiplied: in a class of m it says (m - 1) / m."
+    size = np.bincount(p.y)
+    shares = 1 / size[size > 0]
+    seen = (shares * (1 - shares)).sum()
+    return np.sqrt(shares.sum() / seen) if seen else 1.
+
+def _without_bias(metric, p, value, bias):
+    "The figure without its bias; classes that were only predicted have an F1 of 0 whatever the model does, and are left out."
+    if not metric.by_class: return value
+    seen = len(np.unique(p.y))
+    return (value - bias) * len(counted_classes(metric, p)) / seen
 
 # %% ../nbs/13b_intervals.ipynb #45542a7f
 def _unit_means(metric, table):
@@ -254,33 +275,33 @@ def _student_quantile(level, degrees):
     "Half the width of a Student interval in standard errors."
     return special.stdtrit(degrees, _upper_share(level))
 
-# %% ../nbs/13b_intervals.ipynb #891a0652
+# %% ../nbs/13b_intervals.ipynb #5a9c0fbe
 FEW_ERRORS = 5 # from this effective number of units with errors on, their spread is believed
 
 def _ceiling(metric, p, table, shares, sizes):
     "The largest believable effective number of units; infinite where the data show enough errors."
     n_rows = sizes.sum()
     has_few = _evidence(shares, sizes) < FEW_ERRORS
-    n = min(effective_number(sizes), _informative(table)) if has_few else n_rows
+    n = effective_number(sizes) if has_few else n_rows
     if metric.by_class:
         return _class_ceiling(p.y, p.y == p.pred, n)
     is_yes_or_no = metric.fraction and metric.reduce is ratio and (table.data % 1 == 0).all()
     return n if has_few or is_yes_or_no else np.inf
 
-def _effective_units(metric, p, table, share, n_boot, seed):
+def _effective_units(metric, p, table, share, variance):
     "The effective number of units behind a share of the largest possible error, and its degrees of freedom."
-    sizes, shares = unit_sizes(p), _error_shares(metric, p, table)
-    worst, best = _limits(metric, p)
-    variance = _sampling_variance(metric, table, n_boot, seed) / (best - worst)**2
+    says_something = abs(table).sum(1) > 0
+    sizes = unit_sizes(p)[says_something]
+    shares = _error_shares(metric, p, table)[says_something]
     ceiling = _ceiling(metric, p, table, shares, sizes)
-    if not variance:
+    if not variance or share in (0, 1):
         n = min(ceiling, effective_number(sizes))
         return n, _degrees_of_freedom(sizes, np.inf)
     n = share * (1 - share) / variance
     degrees = _degrees_of_freedom(sizes, sizes.sum() / n)
     return min(n, ceiling), degrees
 
-# %% ../nbs/13b_intervals.ipynb #96c597f9
+# %% ../nbs/13b_intervals.ipynb #ae554b01
 def _are_yes_or_no(means):
     "Whether each unit is right or wrong, so that Wilson's interval holds as it is."
     return means is not None and np.isin(means, (0, 1)).all()
@@ -295,12 +316,14 @@ def _wilson_effective(metric, p, table, level, n_boot, seed):
         n = min(len(means), value * (1 - value) / variance) if variance > 0 else len(means)
         return *wilson(value, n, level), n
     worst, best = _limits(metric, p)
-    share = (best - value) / (best - worst)
-    n, degrees = _effective_units(metric, p, table, share, n_boot, seed)
+    variance, bias = _variance_and_bias(metric, table, n_boot, seed)
+    share, corrected = (np.clip((best - v) / (best - worst), 0, 1) for v in (value, _without_bias(metric, p, value, bias)))
+    if metric.by_class: variance *= _small_class_factor(p)
+    n, degrees = _effective_units(metric, p, table, share, variance / (best - worst)**2)
     narrower = _normal_quantile(level) / _student_quantile(level, degrees)
-    ends = wilson(share, n * narrower**2, level)
-    low, high = sorted(best - end * (best - worst) for end in ends)
-    return min(low, value), max(high, value), n
+    errors = [wilson(s, n * narrower**2, level) for s in (share, corrected)]
+    ends = best - np.array(errors) * (best - worst)
+    return float(min(ends.min(), value)), float(max(ends.max(), value)), n
 
 # %% ../nbs/13b_intervals.ipynb #dabf8bc4
 def _with_products(table):
@@ -336,6 +359,17 @@ def _studentised(metric, table, level, n_boot, seed):
     below, above = np.quantile(draws, [1 - upper, upper])
     return float(value - above * error), float(value - below * error)
 
+# %% ../nbs/13b_intervals.ipynb #f3083a7a
+MANY_UNITS = 30 # from this effective number of units on, the bootstrap is left alone
+
+def _at_least_student(metric, table, level, n_effective, low, high):
+    "The ends of an interval, with few units moved outwards to those of Student's interval."
+    if n_effective >= MANY_UNITS or n_effective <= 1: return low, high
+    error = np.sqrt(_linear_variance(metric, table))
+    half = _student_quantile(level, n_effective - 1) * error
+    value = _value(metric, table)
+    return min(low, value - half), max(high, value + half)
+
 # %% ../nbs/13b_intervals.ipynb #79a7ee75
 def _within_limits(metric, p, table, low, high):
     "The ends of an interval, moved to the nearest value that is possible."
@@ -355,7 +389,7 @@ def _percentile(draws, n, level):
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
-# %% ../nbs/13b_intervals.ipynb #510c818c
+# %% ../nbs/13b_intervals.ipynb #b364add9
 FEWEST_GROUPS = 5 # no interval below this effective number of groups
 
 def has_too_few_groups(p):
@@ -374,6 +408,7 @@ def _interval(metric, p, table, level, n_boot, seed):
         ends = _percentile(_bootstrap(metric, [table], n_boot, seed), table.shape[0], level)
     else:
         ends = _studentised(metric, table, level, n_boot, seed)
+        ends = _at_least_student(metric, table, level, n_effective, *ends)
         ends = _within_limits(metric, p, table, *ends)
     return *ends, n_effective
 
@@ -425,7 +460,7 @@ def few_units(p, at_least=5):
         f"Fewer than {at_least} independent units in {len(few)} of {len(names)} classes ({', '.join(shown)}): "
         "intervals of figures that weigh all classes alike may be too narrow.")
 
-# %% ../nbs/13b_intervals.ipynb #087c47ba
+# %% ../nbs/13b_intervals.ipynb #c8f226b6
 def absent_classes(p):
     "The names of the classes without a true example."
     names = class_names(p)
@@ -434,9 +469,8 @@ def absent_classes(p):
 def all_class_bounds(p, metric):
     "Between what the mean over all classes lies (low, high), whatever the absent ones would give."
     n, n_absent = len(class_names(p)), len(absent_classes(p))
-    counted = np.union1d(p.y, p.pred) if metric.name == 'macro_f1' else np.unique(p.y)
     found = score(p, metric, n_boot=500)
-    share = len(counted) / n
+    share = len(counted_classes(metric, p)) / n
     return share * found.low, min(1., share * found.high + n_absent / n)
 
 # %% ../nbs/13b_intervals.ipynb #d8eafcc0
@@ -520,758 +554,12 @@ def upgradeability(
         a, b = b, a
     ends = map(float, _square_and_add(a, b))
     n_units = min(a.n_units, b.n_units)
-    return Score(f'upgradeability ({metric.name})', *ends, a.level, n_units)
-
-# %% ../nbs/13b_intervals.ipynb #c28dbadd
-def _by_id(a, b):
-    "Both models' predictions in the order of their ids, or an error that counts what differs."
-    only_a = len(np.setdiff1d(a.ids, b.ids))
-    only_b = len(np.setdiff1d(b.ids, a.ids))
-    if only_a or only_b:
-        raise ValueError(
-            f"The two sets of predictions are for different examples: {len(a) - only_a} ids are shared, "
-            f"{only_a} occur only in the one (of {len(a)}), {only_b} only in the other (of {len(b)}). "
-            "Score both on the same test set, or `take` the shared ids.")
-    orders = [np.argsort(p.ids, kind='stable') for p in (a, b)]
-    return a.take(orders[0]), b.take(orders[1])
-
-# %% ../nbs/13b_intervals.ipynb #0f20299e
-def aligned(a, b):
-    "Both models' predictions row by row for the same examples."
-    if not np.array_equal(a.ids, b.ids):
-        a, b = _by_id(a, b)
-    wrong = (a.y != b.y).sum()
-    if wrong:
-        raise ValueError(
-            f"{wrong} of {len(a)} examples have different true classes in the two sets: "
-            "was one made from another version of the data?")
-    if not np.array_equal(a.units, b.units):
-        raise ValueError("The two sets of predictions name different `groups` for the same examples.")
-    return a, b
-
-# %% ../nbs/13b_intervals.ipynb #fb2ac065
-LEAST_GROUPS = 5 # effective groups below which nothing is said about new groups
-
-def effective_groups(p):
-    "How many groups of equal size would say as much as those of the predictions."
-    _, size = np.unique(p.units, return_counts=True)
-    return size.sum()**2 / (size**2).sum()
-
-def _is_grouped(p):
-    "Whether some units have several rows."
-    return p.n_units < len(p)
-
-@dataclass(frozen=True)
-class _Pair:
-    "Unit sums of two models, in the order in which up is better."
-    metric: Metric
-    before: sparse.csr_array # (n_units, k)
-    after: sparse.csr_array # (n_units, k)
-    n: float # the believable number of units; NaN where groups are too few
-    grouped: bool # True where some units have several rows
-
-    @property
-    def n_changed(self): # units whose sums differ
-        return _informative(self.after - self.before)
-
-def _believable_units(metric, a, b, tables):
-    "The largest believable number of units behind a difference; NaN where groups are too few."
-    if _is_grouped(a) and effective_groups(a) < LEAST_GROUPS: return np.nan
-    n = _informative(*tables)
-    if not metric.by_class: return n
-    discordant = (a.y == a.pred) != (b.y == b.pred)
-    return _class_ceiling(a.y, discordant, n)
-
-def _pair(metric, a, b):
-    "The unit sums of both models, checked and in the same order."
-    a, b = aligned(a, b)
-    tables = unit_tables(metric, a, b)
-    n = _believable_units(metric, a, b, tables)
-    before, after = tables if metric.higher_is_better else tables[::-1]
-    return _Pair(metric, before, after, n, _is_grouped(a))
-
-# %% ../nbs/13b_intervals.ipynb #1833ca00
-def _bonett_price(d, q, n, level):
-    "Bonett and Price's interval for a paired difference d, when a share q of n units is discordant."
-    centre = d * n / (n + 2)
-    q = (n * q + 2) / (n + 2)
-    variance = max(0., q - centre**2) / (n + 2)
-    half = _normal_quantile(level) * np.sqrt(variance)
-    low = min(d, centre - half)
-    high = max(d, centre + half)
-    return max(-1., low), min(1., high)
-
-# %% ../nbs/13b_intervals.ipynb #f49889be
-def _values(pair):
-    "The metric of both models."
-    return _value(pair.metric, pair.before), _value(pair.metric, pair.after)
-
-def _changed_means(pair):
-    "How each unit's value changes, (n_units,), where the metric is the plain mean of these; else None."
-    before = _unit_means(pair.metric, pair.before)
-    after = _unit_means(pair.metric, pair.after)
-    if before is None or after is None: return None
-    return after - before
-
-def _is_coin(pair):
-    "Whether each unit is right or wrong."
-    change = _changed_means(pair)
-    return change is not None and np.isin(change, (-1, 0, 1)).all()
-
-# %% ../nbs/13b_intervals.ipynb #b95e972d
-def ratio_slopes(sums):
-    "How `ratio` changes with each of its two totals, (..., 2)."
-    part, whole = sums[..., 0], sums[..., 1]
-    with np.errstate(all='ignore'):
-        return np.stack([1 / whole, -part / whole**2], -1)
-
-def _shares_of_classes(whole):
-    "The weight of each class in a mean over classes (0 where it is absent), and its total, 1 where it is absent."
-    present = whole > 0
-    weight = present / present.sum(-1, keepdims=True)
-    return weight, np.where(present, whole, 1)
-
-def recall_slopes(sums):
-    "How `mean_recall` changes with each total, (..., 2C)."
-    hits, true = _by_class(sums, 2)
-    weight, whole = _shares_of_classes(true)
-    up = weight / whole
-    down = -up * hits / whole
-    return np.stack([up, down], -1).reshape(sums.shape)
-
-def f1_slopes(sums):
-    "How `mean_f1` changes with each total, (..., 3C)."
-    hits, true, predicted = _by_class(sums, 3)
-    weight, whole = _shares_of_classes(true + predicted)
-    up = 2 * weight / whole
-    down = -up * hits / whole
-    return np.stack([up, down, down], -1).reshape(sums.shape)
-
-SLOPES = {ratio: ratio_slopes, mean_recall: recall_slopes, mean_f1: f1_slopes} # by the `reduce` of a metric
-
-# %% ../nbs/13b_intervals.ipynb #f658a39a
-def _stepped_slopes(reduce, sums, scale):
-    "The slopes of any metric, (..., k), by two steps down of a hundred-thousandth of each column's `scale` (k,)."
-    here = reduce(sums)
-    slopes = np.zeros(sums.shape)
-    for j in np.flatnonzero(scale):
-        step = 1e-5 * scale[j]
-        down = step * (np.arange(len(scale)) == j)
-        with np.errstate(all='ignore'):
-            near, far = reduce(sums - down), reduce(sums - 2 * down)
-            slopes[..., j] = (3 * here - 4 * near + far) / (2 * step) # the error falls with the square of the step
-    return np.nan_to_num(slopes, posinf=0, neginf=0)
-
-def _slopes(metric, sums, scale):
-    "How the metric changes with each total, (..., k)."
-    written = SLOPES.get(metric.reduce)
-    return written(sums) if written else _stepped_slopes(metric.reduce, sums, scale)
-
-# %% ../nbs/13b_intervals.ipynb #cee5d392
-def _studentised(value, total, squares, n):
-    "A difference over its standard error, and that error, from the total and squares of what n units add to it."
-    spread = squares - total**2 / n
-    rounding = np.maximum(1e-12 * squares, 1e-16 * value**2)
-    spread = np.where(spread > rounding, spread, 0)
-    error = np.sqrt(spread * n / max(1, n - 1))
-    is_some = abs(value) > 1e-12
-    with np.errstate(all='ignore'):
-        return np.where(is_some, value / error, 0), error
-
-@dataclass(frozen=True)
-class _MeanRows:
-    "Distinct changes of a unit's value, where the metric is a plain mean."
-    change: np.ndarray # (m,)
-    counts: np.ndarray # (m,) how often each occurs
-
-    def difference(self, stay, swap):
-        "The difference and what is needed for its error; `stay` and `swap` (..., m): how many units do which."
-        n = self.counts.sum()
-        value = (stay - swap) @ self.change / n
-        squares = (stay + swap) @ self.change**2 / n**2
-        return value, value, squares
-
-@dataclass(frozen=True)
-class _SumRows:
-    "Distinct pairs of unit sums, for any metric."
-    metric: Metric
-    before: np.ndarray # (m, k), dense or sparse
-    after: np.ndarray # (m, k)
-    counts: np.ndarray # (m,) how often each pair occurs
-
-    def difference(self, stay, swap):
-        "The difference and what is needed for its error; `stay` and `swap` (..., m): how many units do which."
-        a, b = self.before, self.after
-        before = stay @ a + swap @ b
-        after = stay @ b + swap @ a
-        value = self.metric.reduce(after) - self.metric.reduce(before)
-        scale = self.counts @ (abs(a) + abs(b))
-        down = _slopes(self.metric, before, scale)
-        up = _slopes(self.metric, after, scale)
-        added = up @ b.T - down @ a.T
-        swapped = up @ a.T - down @ b.T
-        total = (stay * added + swap * swapped).sum(-1)
-        squares = (stay * added**2 + swap * swapped**2).sum(-1)
-        return value, total, squares
-
-# %% ../nbs/13b_intervals.ipynb #5815d96b
-def _paired_rows(pair):
-    "The distinct rows of two models' sums, with their counts."
-    change = _changed_means(pair)
-    if change is not None:
-        return _MeanRows(*np.unique(change, return_counts=True))
-    side_by_side = sparse.csr_array(sparse.hstack([pair.before, pair.after]))
-    rows, counts = _distinct_rows(side_by_side)
-    width = pair.before.shape[1]
-    before, after = rows[:, :width], rows[:, width:]
-    is_full = 2 * rows.nnz > np.prod(rows.shape)
-    if is_full: before, after = before.toarray(), after.toarray()
-    return _SumRows(pair.metric, before, after, counts)
-
-def _standard_error(pair):
-    "The standard error of the difference of two models."
-    rows = _paired_rows(pair)
-    n = rows.counts.sum()
-    _, error = _studentised(*rows.difference(rows.counts[None], 0 * rows.counts[None]), n)
-    return float(error[0])
-
-# %% ../nbs/13b_intervals.ipynb #03a71190
-def _wider(one, other):
-    "The ends of the smallest interval that includes two."
-    return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
-
-def _imagined_ends(pair, value, error, level):
-    "Bonett and Price's interval for any fraction, whose imagined units protect where few units differ."
-    share = pair.n * error**2 + value**2
-    return _bonett_price(value, share, pair.n, level)
-
-def _studentised_ends(pair, evidence, level):
-    "The interval that agrees with the test by swaps."
-    value, half = evidence.value, evidence.error * evidence.quantile(level)
-    if pair.before.shape[0] < 2: half = np.nan
-    ends = value - half, value + half
-    is_mean = pair.grouped or _changed_means(pair) is not None
-    if pair.metric.fraction and not (is_mean and pair.n_changed > 5):
-        ends = _wider(ends, _imagined_ends(pair, value, evidence.error, level))
-    return np.clip(ends, -1, 1) if pair.metric.fraction else ends
-
-def _paired_ends(pair, evidence, level):
-    "The interval of the difference of two models; NaN where groups are too few."
-    if np.isnan(pair.n): return np.nan, np.nan
-    if evidence is None:
-        change = _changed_means(pair)
-        return _bonett_price(change.mean(), (change**2).mean(), pair.n, level)
-    return _studentised_ends(pair, evidence, level)
-
-def _difference(name, pair, evidence, level):
-    "The paired difference of two models as a Score; no `evidence` where each unit is right or wrong."
-    before, after = _values(pair)
-    ends = map(float, _paired_ends(pair, evidence, level))
-    return Score(f'{name} ({pair.metric.name})', after - before, *ends, level, pair.before.shape[0])
-
-# %% ../nbs/13b_intervals.ipynb #8d539931
-def gain(
-    test:Predictions, # of the model
-    baseline:Predictions, # of the baseline, for the same examples
-    metric:str|Metric, # a name in `METRICS`, or a metric of your own
-    *,
-    level:float=.95, # confidence level
-    n_boot:int=2000, # random swaps, and resamples, where the interval needs them
-    seed:int=0, # of both
-) -> Score: # model minus baseline, with its sign turned for losses: up is better
-    "What the model adds to the baseline on the same units."
-    metric = find_metric(metric)
-    pair = _pair(metric, baseline, test)
-    evidence = None if _is_coin(pair) else _evidence(pair, n_boot, seed)
-    return _difference('gain', pair, evidence, level)
-
-# %% ../nbs/13b_intervals.ipynb #ed0187f5
-def _error_ratio(left, before, discordant, level):
-    "Bonett and Price's interval for left / before, two paired numbers of errors of which `discordant` are not shared."
-    discordant = np.clip(discordant, abs(left - before), left + before)
-    m = (left + before + discordant) / 2 # units where at least one erred
-    def arm(errors):
-        return np.sqrt((m + 1 - errors) / ((m + 2) * (errors + 1)))
-    errors = (left + 1) * (before + 1)
-    spread = np.sqrt((discordant + 2) / errors)
-    arms = arm(left) + arm(before)
-    k = _normal_quantile(level) * spread / arms
-    inner = 2 * special.ndtr(k) - 1
-    low1, high1 = wilson(left / m, m, inner)
-    low0, high0 = wilson(before / m, m, inner)
-    return low1 / high0, high1 / low0
-
-# %% ../nbs/13b_intervals.ipynb #6ec85ee1
-def relative_gain(
-    test:Predictions, # of the model
-    baseline:Predictions, # of the baseline, for the same examples
-    metric:str|Metric, # a metric whose perfect value is 1
-    *,
-    level:float=.95, # confidence level
-) -> Score: # 1: no error left, 0: as many as the baseline, NaN: the baseline makes none
-    "The share of the baseline's error that the model removes."
-    metric = find_metric(metric)
-    if not metric.fraction:
-        raise ValueError(
-            f"`relative_gain` needs a metric whose maximum is 1; {metric.name!r} is not marked `fraction=True`.")
-    pair = _pair(metric, baseline, test)
-    before, left = (1 - value for value in _values(pair))
-    removed = 1 - left / before if before else np.nan
-    ends = _relative_ends(pair, before, left, level) if before else (np.nan, np.nan)
-    return Score(f'relative gain ({metric.name})', removed, *map(float, ends), level, pair.before.shape[0])
-
-def _relative_ends(pair, before, left, level):
-    "The interval of the share of the error that is removed; NaN where groups are too few."
-    if np.isnan(pair.n): return np.nan, np.nan
-    share = _discordance(pair, before - left)
-    low, high = _error_ratio(pair.n * left, pair.n * before, pair.n * share, level)
-    return 1 - high, 1 - low
-
-def _discordance(pair, difference):
-    "The share of discordant units that gives the difference its variance; of right and wrong units, their share."
-    change = _changed_means(pair)
-    if change is not None: return float((change**2).mean())
-    return pair.n * _standard_error(pair)**2 + difference**2
-
-# %% ../nbs/13b_intervals.ipynb #e326ac5b
-@dataclass(frozen=True)
-class Comparison:
-    "A second model against a first on the same units."
-    difference: Score # second minus first, up is better
-    p_value: float # how often equal models would differ by as much
-    negative_flips: int # examples that the change makes worse (right before, wrong after)
-    positive_flips: int # examples that it makes better
-    n_units: int # number of independent paired units
-    margin: float|None = None # the loss that would be accepted
-    n_examples: int|None = None # number of paired examples, where several make a unit; None: as many as units
-    n_candidates: int = 1 # of how many candidates interval and p-value are simultaneous
-
-    @property
-    def n_tested(self) -> int: # number of examples
-        "The number of paired examples."
-        return self.n_examples or self.n_units
-
-    @property
-    def negative_share(self) -> float:
-        return self.negative_flips / self.n_tested # of all examples, in [0, 1]
-
-    @property
-    def positive_share(self) -> float:
-        return self.positive_flips / self.n_tested # of all examples, in [0, 1]
-
-    @property
-    def net(self) -> float:
-        return self.positive_share - self.negative_share # for accuracy the difference itself
-
-    @property
-    def verdict(self) -> str|None: # 'go', 'no-go', 'cannot tell', or None without a margin
-        "Go where the whole interval of the difference is above -margin, no-go where it is below."
-        if self.margin is None: return None
-        if self.difference.low > -self.margin: return 'go'
-        return 'no-go' if self.difference.high < -self.margin else 'cannot tell'
-
-    @property
-    def n_to_tell(self) -> float: # number of units; infinite without a margin above 0, NaN without an interval
-        "Units with which a candidate that is no worse would get a go in 80 % of cases."
-        if not self.margin: return np.inf
-        width = self.difference.high - self.difference.low
-        quantile = _normal_quantile(self.difference.level)
-        error = width / 2 / quantile
-        needed = (quantile + special.ndtri(.8)) * error / self.margin
-        return self.n_units * needed**2
-
-# %% ../nbs/13b_intervals.ipynb #6d0cc3b7
-def _mcnemar(negative, positive):
-    "Two-sided mid-p McNemar test: a fair coin for every discordant unit."
-    total = negative + positive
-    fewer = min(negative, positive)
-    if negative == positive: return 1.
-    one_sided = float(special.bdtr(fewer, total, .5))
-    before = float(special.bdtr(fewer - 1, total, .5)) if fewer else 0.
-    return one_sided + before
-
-# %% ../nbs/13b_intervals.ipynb #e1d3f319
-def _draw_swaps(counts, size, rng):
-    "How many units of each distinct row are swapped, (size, len(counts))."
-    shape = size, len(counts)
-    if counts.max() > 1:
-        return rng.binomial(counts, .5, shape)
-    return rng.integers(2, size=shape, dtype=bool).astype(float)
-
-# %% ../nbs/13b_intervals.ipynb #0b0c079f
-def _swapped_ratios(rows, n_draws, rng):
-    "The size of the studentised difference after random swaps, (n_draws,)."
-    n, ratios = rows.counts.sum(), []
-    for size in _chunks(n_draws, 4 * len(rows.counts)):
-        swap = _draw_swaps(rows.counts, size, rng)
-        ratio, _ = _studentised(*rows.difference(rows.counts - swap, swap), n)
-        ratios.append(abs(ratio))
-    return np.concatenate(ratios)
-
-def _resampled_ratios(rows, value, n_draws, rng):
-    "The size of the studentised difference from `value` in resamples of the units, (n_draws,)."
-    n, ratios = rows.counts.sum(), []
-    for stay in _weights(rows.counts, n_draws, 4 * len(rows.counts), rng):
-        found, total, squares = rows.difference(stay, 0 * stay)
-        ratio, _ = _studentised(found - value, total, squares, n)
-        ratios.append(abs(ratio))
-    return np.concatenate(ratios)
-
-# %% ../nbs/13b_intervals.ipynb #707098f5
-@dataclass(frozen=True)
-class _Evidence:
-    "A difference, its standard error, and how large their ratio gets by chance."
-    value: float
-    error: float
-    ratio: float # the size of value / error
-    chances: list # of (n_draws,) ratios by chance; the largest answer counts
-
-    @property
-    def p_value(self):
-        "How often equal models would differ by as much."
-        def share(ratios):
-            as_large = ratios >= self.ratio * (1 - 1e-9)
-            return (1 + as_large.sum()) / (1 + len(ratios))
-        return float(max(map(share, self.chances)))
-
-    def quantile(self, level):
-        "The ratio that chance exceeds in a share of 1 - level."
-        def upper(ratios):
-            k = max(1, int((1 - level) * (1 + len(ratios)) + 1e-9))
-            return np.partition(ratios, -k)[-k]
-        largest = max(map(upper, self.chances))
-        if np.isfinite(largest): return largest
-        ratios = np.concatenate(self.chances)
-        return ratios[np.isfinite(ratios)].max(initial=1)
-
-def _evidence(pair, n_draws, seed):
-    "What the units of two models say about their difference."
-    rows = _paired_rows(pair)
-    everyone = rows.counts[None]
-    found = rows.difference(everyone, 0 * everyone)
-    ratio, error = _studentised(*found, rows.counts.sum())
-    rng = np.random.Generator(np.random.SFC64(seed))
-    chances = [_swapped_ratios(rows, n_draws, rng)]
-    if not pair.metric.fraction:
-        chances.append(_resampled_ratios(rows, found[0], n_draws, rng))
-    return _Evidence(*(float(x[0]) for x in (found[0], error, abs(ratio))), chances)
-
-# %% ../nbs/13b_intervals.ipynb #666746e4
-def _own_values(metric, table):
-    "Each unit's own value; a fraction is 1 where nothing is counted, since nothing was wrong."
-    own = _unit_values(metric, table)
-    return np.where(np.isnan(own), 1., own) if metric.fraction else own
-
-def _value_changes(metric, a, b):
-    "How each unit's own value changes, (n_units,)."
-    return _own_values(metric, b) - _own_values(metric, a)
-
-def count_flips(change):
-    "How many units get worse and how many better."
-    worse, better = change < 0, change > 0
-    return int(worse.sum()), int(better.sum())
-
-def _by_example(p):
-    "The predictions with each example by itself: a row, or the sentence or user that rows are parts of."
-    if p.unit is not None: return replace(p, groups=p.unit, unit=None)
-    if p.kind.whole_units: return p
-    return replace(p, groups=None)
-
-def _example_changes(metric, a, b):
-    "How each example's own value changes, whatever group it is in."
-    a, b = aligned(a, b)
-    try: tables = unit_tables(metric, *map(_by_example, (a, b)))
-    except ValueError: tables = unit_tables(metric, a, b) # this metric needs whole sentences
-    before, after = tables if metric.higher_is_better else tables[::-1]
-    return _value_changes(metric, before, after)
-
-# %% ../nbs/13b_intervals.ipynb #4bb12664
-def _chosen_metric(metric, first, *others):
-    "The metric that was asked for, else that of the first predictions, else accuracy."
-    return find_metric(metric or first.meta.get('metric', 'accuracy'))
-
-def _p_value(pair, evidence):
-    "McNemar's where each unit is right or wrong, else that of the swaps; NaN where groups are too few."
-    if not pair.n_changed: return 1.
-    if np.isnan(pair.n): return np.nan
-    if evidence is not None: return evidence.p_value
-    return _mcnemar(*count_flips(_changed_means(pair)))
-
-# %% ../nbs/13b_intervals.ipynb #02a89ea3
-def compare(
-    a:Predictions, # the first model (the incumbent)
-    b:Predictions, # the second (the candidate), for the same examples
-    metric:str|Metric|None=None, # None: the metric in `a.meta`, else accuracy
-    *,
-    level:float=.95, # confidence level
-    n_boot:int=2000, # random swaps, and resamples
-    n_perm:int=0, # the same, where these are more
-    seed:int=0, # of both
-    margin:float|None=None, # the loss that would be accepted, for a go / no-go
-) -> Comparison: # b against a, up is better
-    "Compare two models on the same test units."
-    metric = _chosen_metric(metric, a)
-    pair = _pair(metric, a, b)
-    evidence = None if _is_coin(pair) else _evidence(pair, max(n_boot, n_perm), seed)
-    change = _example_changes(metric, a, b)
-    return Comparison(
-        _difference('difference', pair, evidence, level),
-        _p_value(pair, evidence),
-        *count_flips(change),
-        pair.before.shape[0],
-        margin,
-        len(change))
-
-# %% ../nbs/13b_intervals.ipynb #5148d058
-def _added_by_unit(pair):
-    "What each unit adds to the difference of two models, (n_units,), to first order."
-    change = _changed_means(pair)
-    if change is not None: return change
-    down, up = pair.before.sum(0), pair.after.sum(0)
-    scale = (abs(pair.before) + abs(pair.after)).sum(0)
-    return pair.after @ _slopes(pair.metric, up, scale) - pair.before @ _slopes(pair.metric, down, scale)
-
-def _correlation(added):
-    "The correlation of differences, from what the units add to them, (n_units, m)."
-    centred = added - added.mean(0)
-    spread = np.sqrt((centred**2).sum(0))
-    scaled = centred / np.where(spread > 0, spread, 1)
-    return scaled.T @ scaled
-
-def _largest_by_chance(pairs, n_draws, seed):
-    "The largest size of standard normal draws that are correlated as the differences of some pairs, (n_draws,)."
-    added = np.column_stack([_added_by_unit(pair) for pair in pairs])
-    values, vectors = np.linalg.eigh(_correlation(added))
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    rng = np.random.default_rng(seed)
-    draws = rng.standard_normal((n_draws, len(pairs))) @ root.T
-    return abs(draws).max(1)
-
-# %% ../nbs/13b_intervals.ipynb #2807bd45
-MULTIPLIERS = 20_000 # draws of the largest difference
-
-def _simultaneous_level(largest, level):
-    "The confidence level of each interval with which all hold together."
-    return 1 - 2 * float(special.ndtr(-np.quantile(largest, level)))
-
-def _simultaneous_p(largest, p):
-    "How often the largest of all differences would be as surprising as one with this p-value."
-    if np.isnan(p): return p
-    size = -special.ndtri(p / 2)
-    share = (1 + (largest >= size).sum()) / (1 + len(largest))
-    return float(max(p, share)) if p < 1 else 1.
-
-def compare_jointly(incumbent, candidates, metric=None, *, level=.95, margin=None, n_boot=2000, seed=0):
-    "{name: `Comparison` with the incumbent}, whose intervals and p-values hold for all candidates together."
-    if not candidates: raise ValueError("No candidates to compare: `candidates` is empty.")
-    metric = _chosen_metric(metric, incumbent)
-    options = dict(n_boot=n_boot, seed=seed, margin=margin)
-    if len(candidates) == 1:
-        return {name: compare(incumbent, p, metric, level=level, **options) for name, p in candidates.items()}
-    pairs = [_pair(metric, incumbent, p) for p in candidates.values()]
-    largest = _largest_by_chance(pairs, MULTIPLIERS, seed)
-    each = _simultaneous_level(largest, level)
-    n_perm = round(20 / (1 - each))
-    found = {}
-    for name, p in candidates.items():
-        single = compare(incumbent, p, metric, level=each, n_perm=n_perm, **options)
-        found[name] = replace(
-            single,
-            difference=replace(single.difference, level=level),
-            p_value=_simultaneous_p(largest, single.p_value),
-            n_candidates=len(candidates))
-    return found
-
-# %% ../nbs/13b_intervals.ipynb #ba2c72e3
-def compare_with(
-    incumbent:Predictions, # of the model in use
-    candidates:dict, # model name -> Predictions for the same examples
-    metric:str|Metric|None=None, # None: the metric in `incumbent.meta`, else accuracy
-    *,
-    level:float=.95, # confidence level of all intervals together
-    margin:float|None=None, # the loss that would be accepted, for a go / no-go
-    n_boot:int=2000, # random swaps, and resamples
-    seed:int=0, # of both, and of the joint draws
-) -> pd.DataFrame: # one row per candidate, best first: candidate, difference, low, high, p, flips, n_units, verdict
-    "Compare the model in use with every candidate, with intervals and p-values that hold for all together."
-    options = dict(level=level, margin=margin, n_boot=n_boot, seed=seed)
-    found = compare_jointly(incumbent, candidates, metric, **options)
-    rows = [
-        (name, *value_and_ends(c.difference), c.p_value, c.negative_flips, c.positive_flips, c.n_units, c.verdict)
-        for name, c in found.items()]
-    columns = 'candidate difference low high p negative_flips positive_flips n_units verdict'
-    df = pd.DataFrame(rows, columns=columns.split())
-    return df.sort_values('difference', ascending=False, kind='stable', ignore_index=True)
-
-# %% ../nbs/13b_intervals.ipynb #6eadbba8
-def holm(p):
-    "Holm's adjustment of (m,) p-values, (m,): the chance of any false alarm stays below the level."
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    stepped = p[order] * np.arange(len(p), 0, -1)
-    rising = np.maximum.accumulate(stepped)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, rising)
-    return adjusted
-
-# %% ../nbs/13b_intervals.ipynb #7210fcdd
-def _pair_row(a, b, found):
-    "One comparison as a row of `compare_all`."
-    flips = found.negative_flips, found.positive_flips
-    difference = value_and_ends(found.difference)
-    return a, b, *difference, found.p_value, *flips, found.n_units
-
-# %% ../nbs/13b_intervals.ipynb #edbf59a8
-def compare_all(
-    predictions:dict, # model name -> Predictions for the same examples
-    metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
-    *,
-    level:float=.95, # confidence level of each pair's interval (not adjusted)
-    **options, # of `compare`: n_boot, seed
-) -> pd.DataFrame: # one row per pair: a, b, difference (b - a), low, high, p, p_holm, flips, n_units
-    "Compare every model with every other on the same units."
-    if not predictions: raise ValueError("No models to compare: `predictions` is empty.")
-    metric = _chosen_metric(metric, *predictions.values())
-    pairs = list(combinations(predictions, 2))
-    n_perm = round(2 * len(pairs) / (1 - level))
-    rows = []
-    for a, b in pairs:
-        found = compare(
-            predictions[a],
-            predictions[b],
-            metric,
-            level=level,
-            n_perm=n_perm,
-            **options)
-        rows.append(_pair_row(a, b, found))
-    columns = 'a b difference low high p negative_flips positive_flips n_units'
-    df = pd.DataFrame(rows, columns=columns.split())
-    df.insert(6, 'p_holm', holm(df.p))
-    return df
-
-# %% ../nbs/13b_intervals.ipynb #f07103b3
-def _letter(k):
-    "a, b, …, z, aa, ab, … by number."
-    if k < 26: return chr(97 + k)
-    return _letter(k // 26 - 1) + _letter(k % 26)
-
-def _letters_of(i, groups):
-    "The letters of the groups that contain model i."
-    return [_letter(k) for k, group in enumerate(groups) if i in group]
-
-def tie_letters(n, separated):
-    "Letters of n models, best first, (n,): two share one exactly when they are no pair (i, j) of `separated`."
-    groups = {frozenset(range(n))}
-    for i, j in separated:
-        split = {group for group in groups if {i, j} <= group}
-        groups -= split
-        groups |= {group - {i} for group in split}
-        groups |= {group - {j} for group in split}
-        groups = {group for group in groups if not any(group < other for other in groups)}
-    groups = sorted(groups, key=sorted)
-    between = '' if len(groups) <= 26 else ' '
-    return [between.join(_letters_of(i, groups)) for i in range(n)]
-
-# %% ../nbs/13b_intervals.ipynb #afe42998
-def _best_share(values):
-    "How often each column of (draws, models) has the row's maximum, ties split equally."
-    highest = values.max(1, keepdims=True)
-    best = np.isclose(values, highest, rtol=0, atol=1e-12)
-    shared = best / best.sum(1, keepdims=True)
-    return shared.mean(0)
-
-# %% ../nbs/13b_intervals.ipynb #8cc673dc
-def _kept_shares(values, draws):
-    "The share of its distance from the mean that each model keeps, (models,), from figures and joint draws."
-    centred = draws - draws.mean(1, keepdims=True)
-    errors = centred.var(0)
-    if len(values) < 2: return np.ones(len(values))
-    degrees = 1 - 1 / len(values)
-    skill = max(0., (values.var() - errors.mean()) / degrees)
-    total = skill + errors / degrees
-    return np.where(total > 0, skill / np.where(total > 0, total, 1), 1)
-
-def _shrunk(values, draws):
-    "Figures (models,) moved towards their mean, and joint draws of the skills around them, (draws, models)."
-    kept = _kept_shares(values, draws)
-    centre = values.mean() + kept * (values - values.mean())
-    centred = draws - draws.mean(1, keepdims=True)
-    noise = np.sqrt(kept) * (centred - centred.mean(0))
-    return centre, centre + noise
-
-# %% ../nbs/13b_intervals.ipynb #0c4d4235
-def joint_bootstrap(predictions, metric, *, n_boot=2000, seed=0):
-    "The metric of several models (a list of Predictions) on the same resampled units, (n_boot, number of models)."
-    metric = find_metric(metric)
-    models = [aligned(predictions[0], p)[1] for p in predictions]
-    return _bootstrap(metric, unit_tables(metric, *models), n_boot, seed)
-
-# %% ../nbs/13b_intervals.ipynb #0d148add
-def rank_groups(
-    predictions:dict, # model name -> Predictions for the same examples
-    metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
-    *,
-    pairs:pd.DataFrame|None=None, # result of `compare_all` on the same models, None: computed here
-    level:float=.95, # confidence level, also of the family of all pairs
-    n_boot:int=2000, # bootstrap resamples, and the fewest permutations
-    seed:int=0, # of both
-) -> pd.DataFrame: # one row per model, best first: model, value, low, high, top, letters, p_best
-    "Rank models as far as the data allow: intervals, ties, and the chance of being best."
-    options = dict(n_boot=n_boot, seed=seed)
-    if pairs is None:
-        pairs = compare_all(predictions, metric, level=level, **options)
-    metric = _chosen_metric(metric, *predictions.values())
-    df = _by_value(predictions, metric, level=level, **options)
-    names = list(df.model)
-    models = [predictions[name] for name in names]
-    draws = joint_bootstrap(models, metric, **options)
-    if not metric.higher_is_better: draws = -draws
-    values = df['value'].to_numpy() * (1 if metric.higher_is_better else -1)
-    _, skills = _shrunk(values, draws)
-    separated = _separated(pairs[pairs.p_holm <= 1 - level], names)
-    return df.assign(
-        top=[(0, i) not in separated for i in df.index],
-        letters=tie_letters(len(df), separated),
-        p_best=_best_share(skills))
-
-# %% ../nbs/13b_intervals.ipynb #458d4ed1
-def _by_value(predictions, metric, **options):
-    "The figure of every model with its interval, best first."
-    rows = []
-    for name, p in predictions.items():
-        figure = score(p, metric, **options)
-        rows.append((name, *value_and_ends(figure)))
-    df = pd.DataFrame(rows, columns=['model', 'value', 'low', 'high'])
-    return df.sort_values(
-        'value',
-        ascending=not metric.higher_is_better,
-        kind='stable',
-        ignore_index=True)
-
-def _separated(pairs, names):
-    "The positions (i, j), i < j, of the two models of each pair."
-    places = {name: i for i, name in enumerate(names)}
-    both = zip(pairs.a.map(places), pairs.b.map(places))
-    return {tuple(sorted(pair)) for pair in both}
-
-# %% ../nbs/13b_intervals.ipynb #8fefd105
-def leader_optimism(
-    predictions:dict, # model name -> Predictions for the same examples
-    metric:str|Metric|None=None, # None: the metric in the first one's `meta`, else accuracy
-    *,
-    n_boot:int=2000, # joint resamples
-    seed:int=0, # of them
-) -> float: # at least 0; to be taken from the leader's figure, or added to its loss
-    "By how much the best of several figures is too good because it was chosen as the best."
-    metric = _chosen_metric(metric, *predictions.values())
-    models = list(predictions.values())
-    draws = joint_bootstrap(models, metric, n_boot=n_boot, seed=seed)
-    values = np.array([_value(metric, table) for table in unit_tables(metric, *models)])
-    if not metric.higher_is_better: values, draws = -values, -draws
-    if len(values) < 2 or not np.isfinite(draws).all(): return 0.
-    centre, _ = _shrunk(values, draws)
-    leader = values.argmax()
-    return float(max(0, values[leader] - centre[leader]))
+    n_effective = min(a.n_effective, b.n_effective)
+    found = Score(f'upgradeability ({metric.name})', *ends, a.level, n_units, n_effective)
+    alone = [_as_independent(metric, p) for p in (train, test)]
+    if alone == [None, None]: return found
+    independent = [p if one is None else one for p, one in zip((train, test), alone)]
+    return _widened(found, upgradeability(*independent, metric, **options))
 
 # %% ../nbs/13b_intervals.ipynb #04c2c742
 def _class_recalls(p, n_classes, level=.95):
@@ -1321,24 +609,3 @@ def per_class_upgradeability(train, test):
         'low': low,
         'high': high,
     })
-
-# %% ../nbs/13b_intervals.ipynb #19ca554e
-def class_flips(a, b):
-    "A row per class (or type, or history): class, n, negative, positive, net, p, p_holm; most broken first."
-    kind = a.kind
-    changes = kind.changes(*aligned(a, b))
-    rows = [(name, len(change), *count_flips(change)) for name, change in changes]
-    df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])
-    df = df[df.n > 0]
-    net = (df.positive - df.negative) / df.n
-    p = list(map(_mcnemar, df.negative, df.positive))
-    df = df.assign(
-        net=net,
-        p=p,
-        p_holm=holm(p))
-    return df.sort_values('net', kind='stable', ignore_index=True)
-
-# %% ../nbs/13b_intervals.ipynb #1f95ca57
-def unit_changes(a, b, metric=None):
-    "How each example's own value changes from a to b, (n_examples,) in sorted order of ids or units, up is better."
-    return _example_changes(_chosen_metric(metric, a), a, b)

@@ -20,14 +20,9 @@ from urllib.request import Request, urlopen
 __all__ = ['MODELS', 'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
-from .backbones import (
-    _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights)
-from upgradeability.core import (
-    error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path,
-    Spec, unknown)
-from .checkpoints import (
-    choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
-    unreadable, weight_shapes, without_head)
+from .backbones import _contents, _current, _hash_preprocess, _hash_state, _tapped, Backbone, complete, hash_weights
+from .core import error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown
+from .checkpoints import choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch, unreadable, weight_shapes, without_head
 from .folders import WORDNET
 from .media import MEDIA
 from .reading import decodable, Reading, remarks, visible

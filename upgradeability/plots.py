@@ -18,16 +18,12 @@ from matplotlib.ticker import EngFormatter, LogLocator
 
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import unknown
-from upgradeability.draw import (
-    axes_or_new, bars, BLUE, clip, COLOURS, forest, gallery, GREY, nothing, shrunk, style, WORSE, wrap_text,
-    triple)
+from .draw import axes_or_new, bars, BLUE, clip, COLOURS, forest, gallery, GREY, nothing, shrunk, style, WORSE, wrap_text, triple
 from .evaluation import as_results, facts_of
 from .metrics import Predictions, reliability
 from .reading import as_label
 from .tasks import Task
-from .words import (
-    about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT,
-    protocol_kind, row_labels, setting, short_name, u_name, wording, metric_label)
+from .words import about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT, protocol_kind, row_labels, setting, short_name, u_name, wording, metric_label
 
 # %% ../nbs/20_plots.ipynb #e95adda4
 def _error_bars(rows):

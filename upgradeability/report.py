@@ -28,9 +28,7 @@ from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
 from .draw import nothing, triple
 from .words import axis_name, interval_text, row_labels, short_name, u_name, metric_label
-from upgradeability.verdicts import (
-    findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,
-    verdict_rank)
+from .verdicts import findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve, verdict_rank
 
 # %% ../nbs/22_report.ipynb #6880b993
 _all_ = ['findings', 'verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank']

@@ -18,8 +18,7 @@ from .core import fingerprint, Spec, unknown, import_extra, missing_path
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
-from .tasks import (
-    BLANKS, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld)
+from .tasks import BLANKS, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):

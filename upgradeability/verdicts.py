@@ -17,11 +17,10 @@ import numpy as np, pandas as pd
 from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups
-from .intervals import cautions, compare_jointly, Comparison, leader_optimism, score, value_and_ends
+from .comparisons import compare_jointly, Comparison
+from .intervals import cautions, score, value_and_ends
 from .draw import triple
-from .words import (
-    LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in,
-    protocol_kind, row_labels, sample_text, short_name, wording)
+from .words import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, protocol_kind, row_labels, sample_text, short_name, wording
 from .tasks import Task, leaked
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
@@ -317,7 +316,8 @@ def _chosen(value, optimism, df=None):
     if not optimism >= .0005: return ''
     up = df is None or is_up(headlines(df).metric.iloc[0])
     expected = value - optimism if up else value + optimism
-    return f"As the best of several on the same examples this is too good by about {optimism:.3f}: expect {expected:.3f}. "
+    luck = f'too good by about {optimism:.3f}'
+    return f"As the best of several on the same examples this is {luck}: expect {expected:.3f}. "
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):

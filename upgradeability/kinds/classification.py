@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
 from ..draw import bars, clip, forest, GREY, matrix, style, WORSE, wrap_text
-from ..intervals import aligned, per_class_upgradeability
+from ..comparisons import aligned
+from ..intervals import per_class_upgradeability
 from ..kind import Kind
 from ..metrics import all_class_names, check_form, class_names, METRICS, Predictions
 from ..plots import plot_examples

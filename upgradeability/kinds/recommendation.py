@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # %% ../../nbs/kinds/recommendation.ipynb #c0924390
-from ..intervals import score, unit_changes, value_and_ends
+from ..comparisons import unit_changes
+from ..intervals import score, value_and_ends
 from ..datasets import TASKS
 from ..kind import Kind, Words
 from .recommendation_files import load_interactions

@@ -17,10 +17,9 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
-from upgradeability.protocols import (
-    KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit,
-    values_at)
-from ..intervals import score, unit_changes, value_and_ends
+from ..protocols import KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit, values_at
+from ..comparisons import unit_changes
+from ..intervals import score, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
 from ..reading import Reading, finding
@@ -29,9 +28,7 @@ from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
 from ..folders import groups_below, picture_files, picture_reading, picture_endings
 from ..tables import read_table
-from ..texts import (
-    group_column, grouped_spec, labels_of_groups, look_like_texts, NAMES, read_group_column, rows_of_splits, set_frames,
-    table_frames, text_task, without_group)
+from ..texts import group_column, grouped_spec, labels_of_groups, look_like_texts, NAMES, read_group_column, rows_of_splits, set_frames, table_frames, text_task, without_group
 from ..core import unknown, missing_path
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb

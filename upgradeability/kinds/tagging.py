@@ -20,7 +20,8 @@ from scipy import sparse
 
 # %% ../../nbs/kinds/tagging.ipynb #3dc812e8
 from ..datasets import TASKS
-from ..intervals import score, unit_changes, value_and_ends
+from ..comparisons import unit_changes
+from ..intervals import score, value_and_ends
 from ..kind import Kind, Words
 from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
