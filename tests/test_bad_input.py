@@ -73,7 +73,7 @@ TABLE = [ # what is done, exception, words of the message
     ("unknown layer", lambda p: load_backbone("resnet18?random=0", layer="layer_4", device="cpu"), ValueError, ["Unknown layer 'layer_4'", "Did you mean 'layer4'"]),
     ("path without a source, as a model", lambda p: load_backbone("./net.pth"), ValueError, ["looks like a path", "'file:./net.pth:ARCH'", "'hub:./net.pth:ENTRY'"]),
     ("path without a source, as a task", lambda p: load_task("./pets"), ValueError, ["looks like a path", "'folder:./pets'"]),
-    ("spec that names nothing", lambda p: parse_spec("timm:", ["timm"]), ValueError, ["names nothing", "source:name"]),
+    ("spec that names nothing", lambda p: parse_spec("timm:", ["timm"]), ValueError, ["has no name", "source:name"]),
     ("missing extra", lambda p: import_extra("no_such_library", "text"), ImportError, ["no_such_library", "pip install 'upgradeability[text]'"]),
     # no network
     ("weights not here", lambda p: load_backbone("resnet50"), OSError, ["resnet50-11ad3fa6.pth", "checkpoints", LITE0]),

@@ -46,7 +46,7 @@ def test_words_and_entities_are_the_same_in_every_form(tmp_path, form):
     assert words_of(task) == [w for s in found for w, _ in s] and task.fingerprint == same.fingerprint
     assert len(find_spans(task.y, task.groups, task.classes)) == seqeval_entities(found)
     assert 'Anna [B-PER]' in task.reading['first example'] or 'B-' in task.reading['first example']
-    assert 'is the word' in task.reading['columns used']
+    assert 'word: column' in task.reading['columns used']
 
 def test_numbers_that_are_words_stay_words(tmp_path):
     lines = [['1\tX\tB-NUM', '7\tX\tO', '12\tX\tO'], ['3\tY\tB-NUM', '2\tX\tO']] * 4
@@ -76,8 +76,8 @@ def test_which_column_of_tags_was_taken_is_said_and_another_can_be(tmp_path):
     path = put(tmp_path/'a.txt', conll2003())
     task = load_task(f'conll:{path}')
     assert task.about['types'] == ('LOC', 'ORG', 'PER')
-    assert 'number 3' in said(task, 'guess')['tag column'] and '?tag=2' in said(task, 'guess')['tag column']
-    assert "number 1 (such as " in str(task.reading['columns not used'])
+    assert 'column 3' in said(task, 'guess')['tag column'] and '?tag=2' in said(task, 'guess')['tag column']
+    assert "column 1 (such as " in str(task.reading['columns not used'])
     for spec in ('?tag=2', '?tag=-2'):
         chunks = load_task(f'conll:{path}{spec}')
         assert chunks.about['types'] == ('NP', 'VP') and 'tag column' not in said(chunks, 'guess') and chunks.name.endswith(spec)
@@ -94,7 +94,7 @@ def test_names_within_names(tmp_path):
 @pytest.mark.parametrize('tag', ['B-PER|B-LOC', 'B-PER,B-LOC', 'B-PER;I-LOC', 'O|B-LOC', 'B-PER|LOC', 'B-PER/B-LOC'])
 def test_several_tags_of_a_word_are_refused(tmp_path, tag):
     path = put(tmp_path/'a.txt', plain(sentences()) + [[f'Karl\t{tag}']])
-    with pytest.raises(ValueError, match='is several tags, and a word has one'): load_task(f'conll:{path}')
+    with pytest.raises(ValueError, match='is several tags; a word has only one'): load_task(f'conll:{path}')
 
 # ---------------------------------------------------------------- schemes
 
@@ -156,7 +156,7 @@ def test_two_files_for_one_split_and_files_that_are_none(tmp_path):
 
 def test_a_test_file_without_tags_names_the_way_out(tmp_path):
     put(tmp_path/'train.conll', plain(sentences())), put(tmp_path/'test.conll', [[w for w, _ in s] for s in sentences()])
-    with pytest.raises(ValueError, match='test.conll.* has one column.*whose tags are withheld'): load_task(f'conll:{tmp_path}')
+    with pytest.raises(ValueError, match='test.conll.* has one column.*test file without tags'): load_task(f'conll:{tmp_path}')
 
 def test_what_was_read_adds_up(tmp_path):
     found = sentences(25)

@@ -36,7 +36,7 @@ def test_spec_survives_being_written(options):
 
 @pytest.mark.parametrize("text", ["", "timm:", "  ", "timm: "])
 def test_spec_that_names_nothing(text):
-    with pytest.raises(ValueError, match="names nothing"): parse_spec(text, SOURCES)
+    with pytest.raises(ValueError, match="has no name"): parse_spec(text, SOURCES)
 
 def test_unknown_source():
     with pytest.raises(ValueError, match=r"Unknown source 'tim'. Did you mean 'timm'\?"): parse_spec("tim:resnet50", SOURCES)
@@ -87,7 +87,7 @@ def test_read_list_is_a_copy():
     assert given == [1, 2]
 
 def test_unclosed_list():
-    with pytest.raises(ValueError, match=r"is no list: it should read \[a, b, c\]"): read_list("[as_is, knn")
+    with pytest.raises(ValueError, match=r"is not a list: write \[a, b, c\]"): read_list("[as_is, knn")
 
 def test_parameters():
     own = "model: str = 'x'  # what\nn_train = 100\na, b = 1, 2"
@@ -174,7 +174,7 @@ def test_no_room(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(OSError, match="nothing was left half-written. Free some space") as e: write_atomic(target, lambda f: f.write(bytes(10_000)))
+        with pytest.raises(OSError, match="no partial file was left. Free some space") as e: write_atomic(target, lambda f: f.write(bytes(10_000)))
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "a.bin" in str(e.value) and target.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 

@@ -53,7 +53,7 @@ def test_labels_needed():
 
 def test_a_falling_curve_is_called_ill_behaved():
     n, steady = np.array([10, 20, 40]), np.random.default_rng(0).normal(0, .001, (200, 3))
-    assert 'falls from 20 to 40' in _ill_behaved(n, np.array([.5, .7, .6]), steady, True)
+    assert 'falls by 0.100 from 20 to 40' in _ill_behaved(n, np.array([.5, .7, .6]), steady, True)
     assert _ill_behaved(n, np.array([.5, .6, .7]), steady, True) == ''
     assert _ill_behaved(n, np.array([.5, .4, .3]), steady, False) == ''
 
@@ -91,7 +91,7 @@ def test_a_size_that_could_not_be_run_is_said(arrays, tmp_path):
     assert '- Error: ' in verdict_curve(df) and 'n_train=5000 is more than the' in verdict_curve(df)
 
 
-@pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels; 95 % of that is not defined')])
+@pytest.mark.parametrize('metric, reached', [('log_loss', 'reaches log loss (lower is better) '), ('nothing', 'reaches nothing 0.000 with 400 labels; 95 % of a loss or of a value below 0 is not defined')])
 def test_a_curve_without_a_95_percent(arrays, tmp_path, metric, reached, monkeypatch):
     "A loss, and a model that gets nothing right, need no number of labels; nor does the report say one."
     monkeypatch.setitem(METRICS, 'nothing', Metric('nothing', lambda p: np.zeros((len(p), 1)), lambda sums: sums[..., 0]))

@@ -184,9 +184,9 @@ def test_splits_of_a_folder_and_of_a_file(tmp_path):
     assert load_task(spec, n_train=10).n_train == 10
 
 @pytest.mark.parametrize("files, notes", [
-    (dict(train=GOOD, test='Bonn\tI-place\n'), ["1 of 49 tags cannot stand where they do in IOB2, the first is 'I-place' (test.conll, line 1): read as seqeval does by default"]),
+    (dict(train=GOOD, test='Bonn\tI-place\n'), ["1 of 49 tags are not allowed at their place in IOB2, the first is 'I-place' (test.conll, line 1): read as seqeval does by default"]),
     (dict(train=GOOD, test='X\tB-firm\n'), ['in test but not in train, so never found: firm']),
-    (dict(train=GOOD, test='no\tO\n'), ['test holds no entity']),
+    (dict(train=GOOD, test='no\tO\n'), ['test has no entity']),
     (dict(train='# by hand\n' + GOOD, test='X\tB-place\n'), ['train.conll: 1 comment line passed over']),
 ], ids=['invalid', 'new type', 'no entity', 'comment'])
 def test_what_is_odd_is_noted(tmp_path, files, notes):

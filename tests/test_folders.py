@@ -99,7 +99,7 @@ def test_doubled_split_folders(tmp_path):
 @pytest.mark.parametrize("name, reason", [
     ("IMG_1.HEIC", "ending .heic"), ("scan.svg", "ending .svg"), ("raw.NEF", "ending .nef"), ("a.pdf", "ending .pdf"), ("notes.txt", "ending .txt"),
     (".hidden.png", "hidden"), ("._000.png", "thumbnails and system files"), ("Thumbs.db", "thumbnails and system files"), (".DS_Store", "thumbnails and system files"),
-    (".ipynb_checkpoints/000.png", ".ipynb_checkpoints"), ("__MACOSX/._000.png", "__MACOSX"), ("@eaDir/000.png", "@eaDir"), ("README", "no ending, no picture")])
+    (".ipynb_checkpoints/000.png", ".ipynb_checkpoints"), ("__MACOSX/._000.png", "__MACOSX"), ("@eaDir/000.png", "@eaDir"), ("README", "no file ending and not a picture")])
 def test_files_left_out_are_counted_by_reason(tmp_path, name, reason):
     fill(tmp_path)
     (tmp_path/"a"/name).parent.mkdir(exist_ok=True)
@@ -205,7 +205,7 @@ def test_links(tmp_path):
     (pets/"loop").symlink_to(pets/"loop")
     task = in_time(lambda: load(pets))
     assert task.reading["classes"] == dict(a=13, b=9)
-    assert task.reading["files left out"] == {"links that lead nowhere": 2, "links to a folder above": 2, "links to a folder that is read already": 2}
+    assert task.reading["files left out"] == {"broken links": 2, "links to a folder above": 2, "links to a folder that is read already": 2}
 
 def test_a_link_that_leads_nowhere_is_refused_where_it_is_named_like_a_picture(tmp_path):
     fill(tmp_path)

@@ -143,7 +143,7 @@ def days(*values, **more): return _times(pd.Series(values, name='date'), **more)
     (['1700000000', '1700000000000'], 'mixes seconds and milliseconds'),
     (['1700000000', '2024-01-31'], "row 2 .*is '2024-01-31'"),
     (['1700000000', 'inf'], "row 2 .*is 'inf'"),
-    (['31-Jan-24', '01-Feb-24'], "row 1 .*is '31-Jan-24': beside a month as a word the year should have four digits"),
+    (['31-Jan-24', '01-Feb-24'], "row 1 .*is '31-Jan-24': where the month is a word, the year needs four digits"),
     (['10:30', '11:30'], "row 1 .*is '10:30'"),
     (['31 Jan 2024 10:00 EST', '31 Jan 2024 11:00 CET'], 'the zone is not known'),
     (['2024-01-31 25:00', '2024-01-31 10:00'], "row 1 .*is '2024-01-31 25:00'"),

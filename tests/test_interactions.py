@@ -123,7 +123,7 @@ def test_repeats_are_left_out_and_the_earliest_stays(folder):
 
 def test_low_ratings_count_unless_a_threshold_is_given(folder):
     frame, said = read_interactions(folder/'loans.csv')
-    assert len(frame) == len(loans()) and 'do not filter' in ' '.join(said.texts)
+    assert len(frame) == len(loans()) and 'are not used' in ' '.join(said.texts)
     assert len(read_interactions(folder/'loans.csv', min_rating=4)[0]) == (loans().rating >= 4).sum()
 
 
@@ -140,7 +140,7 @@ def test_items_that_nobody_took_in_train(folder):
     frame.loc[last[:2], 'item_id'] = ['998', '999']
     write(folder, pd.concat([books(), pd.DataFrame(dict(item_id=['998', '999', '1000'], title=['New', 'Newer', 'Idle'], year=2024, genre='travel'))]), 'more_items.csv')
     task = load_interactions(write(folder, frame, 'more.csv'))
-    assert '2 of' in notes(task) and 'cold start' in notes(task) and 'were taken by nobody' in notes(task)
+    assert '2 of' in notes(task) and 'cold start' in notes(task) and 'were taken by no user' in notes(task)
 
 
 def test_items_without_a_description(folder):
@@ -214,8 +214,8 @@ def cell(row, column, value):
     (cell(0, 'user_id', None), r"Column 'user_id', row 1 .* is missing: every row needs an id"),
     (loans().rename(columns={'user_id': 'who'}), r"is the user\? It has the columns 'who'.*\?user=COLUMN"),
     (loans()[:0], 'the table is empty'),
-    (loans().assign(item_id='x' + loans().item_id), "None of the interactions' items is described: ids there read 'x"),
-    (loans().groupby('user_id').head(3), 'of 12 users none has 5 interactions'),
+    (loans().assign(item_id='x' + loans().item_id), "No item of the interactions has a description: their ids look like 'x"),
+    (loans().groupby('user_id').head(3), 'none of the 12 users has 5 interactions'),
 ])
 def test_bad_tables(folder, frame, said):
     with pytest.raises(ValueError, match=said): load_interactions(write(folder, frame, 'bad.csv'))

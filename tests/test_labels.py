@@ -73,7 +73,7 @@ def test_a_class_of_test_only_that_is_nearly_one_of_train(tmp_path):
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_words_for_nothing_are_said(tmp_path, word, ending):
     task = load_task(f"csv:{table(tmp_path/f'a{ending}', text=TEXTS, label=['a', 'b', word] * 20)}")
-    assert word in task.classes and f"'{word}' (20)" in findings(task)["labels that say nothing"]
+    assert word in task.classes and f"'{word}' (20)" in findings(task)["labels without meaning"]
 
 def test_leading_zeros_are_kept(tmp_path):
     assert load_task(f"csv:{table(tmp_path/'a.csv', text=TEXTS, label=['007', '7', '010'] * 20)}").classes == ("007", "010", "7")
@@ -176,7 +176,7 @@ def test_messages_on_grades_never_suggest_what_was_given(tmp_path):
 
 def test_grades_of_words_say_that_they_count_by_position(tmp_path):
     task = load_task(f"csv:{table(tmp_path/'a.csv', text=TEXTS, label=['no', 'partly', 'yes'] * 20)}?grades=[no, partly, yes]")
-    assert task.reading["grades"] == "words that count by position: no 0, partly 1, yes 2"
+    assert task.reading["grades"] == "words, each counted as its position: no 0, partly 1, yes 2"
 
 def test_class_map_is_text():
     from upgradeability.evaluation import _class_map, _protocol
@@ -284,7 +284,7 @@ def test_hugging_face_tables_are_read_as_the_file_says(tmp_path, sets):
     table(tmp_path/"train.csv", text=texts, label=labels); table(tmp_path/"test.csv", text=texts[:9], label=labels[:9])
     task = load_task(f"hf:{tmp_path}")
     assert list(task.inputs)[:7] == texts[:7] and task.classes == ("001", "null", "true")
-    assert task.reading["splits of the set"] == {"train": "train", "test": "test"} and "'null' (23)" in findings(task)["labels that say nothing"]
+    assert task.reading["splits of the set"] == {"train": "train", "test": "test"} and "'null' (23)" in findings(task)["labels without meaning"]
 
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
 def test_hugging_face_files_of_other_kinds(tmp_path, sets, ending):

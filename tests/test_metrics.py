@@ -496,7 +496,7 @@ def test_predictions_refuse(change, says):
     (lambda a, b: score(a, 'acuracy'), "Did you mean 'accuracy'"), (lambda a, b: score(a.take([]), 'accuracy'), 'No examples to score'),
     (lambda a, b: score(a, 'accuracy', level=95), 'such as .95'), (lambda a, b: score(replace(a, scores=None), 'brier'), 'needs class probabilities'),
     (lambda a, b: score(replace(a, scores=10 * a.scores), 'log_loss'), 'apply a softmax'), (lambda a, b: ece(replace(a, scores=None)), 'needs class probabilities'),
-    (lambda a, b: compare(a, b.take(range(150))), '150 ids are shared, 50 occur only in the one'),
+    (lambda a, b: compare(a, b.take(range(150))), '150 ids are shared, 50 are only in the first'),
     (lambda a, b: gain(a, replace(b, ids=b.ids + 1000), 'accuracy'), '0 ids are shared'),
     (lambda a, b: compare(a, replace(b, y=1 - np.minimum(b.y, 1))), 'different true classes'),
     (lambda a, b: compare(a, replace(b, groups=np.zeros(200, int))), 'different `groups`'),

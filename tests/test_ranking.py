@@ -119,7 +119,7 @@ def test_the_clock_is_asked_at_the_pace_of_the_machine(arrays, candidates, tmp_p
     assert df.attrs['spent'] <= max(14, 5 * seconds) # the first rung and the last step are owed in any case
     assert (len(taken) == 7) == (seconds == 1.)
     said = json.loads((tmp_path/'plan.json').read_text())
-    assert [tuple(s) for s in said['steps']] == taken and ('left out' in df.attrs['remark']) == (seconds > 1)
+    assert [tuple(s) for s in said['steps']] == taken and ('not run' in df.attrs['remark']) == (seconds > 1)
 
 
 def test_what_was_skipped_is_said_with_its_stage(arrays, candidates, tmp_path, monkeypatch):

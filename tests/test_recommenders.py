@@ -253,7 +253,7 @@ def test_users_without_a_history():
         assert len(parts['test']) == 40 and len(parts['train']) == 36
         assert np.array_equal(parts['test'].pred[-4:], popular.pred[-4:]) and any('4 of 40 test users have no history' in n for n in parts['test'].meta['notes'])
     df = by_history(parts['train'], parts['test'])
-    assert df.group.iloc[0] == 'no history' and df.n.iloc[0] == 4 and np.isnan(df.train.iloc[0]) and df[df.group != 'items nobody took in train'].n.sum() == 40
+    assert df.group.iloc[0] == 'no history' and df.n.iloc[0] == 4 and np.isnan(df.train.iloc[0]) and df[df.group != 'items that no user took in train'].n.sum() == 40
 
 
 def test_new_items_apart(task):
@@ -375,7 +375,7 @@ def test_broken_lists_stand_beside_those_of_the_model_in_use(task):
     losses = [change[next(u for u in change if str(names[u] if names else u) == who)] for who in drawn]
     assert losses == sorted(losses) and losses[0] == min(change.values()) < 0
     headings = [t.get_text() for t in fig.axes[0].texts if t.get_weight() == 'bold' and t.get_position()[1] == 0]
-    assert headings == ['took last', 'was offered', 'is offered now'] and ' before' in fig.axes[0].get_title('left')
+    assert headings == ['took last', 'was offered', 'is offered now'] and '(model in use: ' in fig.axes[0].get_title('left')
     assert plot_recommendations(task, new, old=new) is None
 
 

@@ -169,7 +169,7 @@ def test_texts_come_before_numbers(cache, tmp_path):
 
 def test_a_target_alone_predicts_nothing(cache, tmp_path):
     pd.DataFrame(dict(price=[1.5, 2.5, 3.5])).to_csv(tmp_path/"a.csv", index=False)
-    with pytest.raises(ValueError, match="no column beside the target"): load_task(f"csv:{tmp_path/'a.csv'}?target=price")
+    with pytest.raises(ValueError, match="has only the target"): load_task(f"csv:{tmp_path/'a.csv'}?target=price")
 
 def test_equal_test_targets_are_a_finding(cache):
     x, y = rows_of_numbers(40)

@@ -52,7 +52,7 @@ def close_figures():
 
 VERDICTS = {
     "nothing ran": (table(failed("majority"), failed("knn")), None, ["Nothing could be evaluated", "no head", "`majority`, `knn` on `vit_tiny`"], ["reaches"]),
-    "only majority": (table(MAJORITY), None, ["says nothing about the pretrained model", "0.100"], ["better than", "It is"]),
+    "only majority": (table(MAJORITY), None, ["nothing is known about the pretrained model", "0.100"], ["better than", "It is"]),
     "no figure for the gain": (table(MAJORITY, row("knn", gain=nothing(3), baseline="resnet18", error="no gain, since the baseline resnet18 failed")), None,
                                ["not compared with `resnet18`", "could not be run", "since the baseline resnet18 failed"], ["nan", "excludes"]),
     "worse than the baseline": (table(MAJORITY, row("as_is", test=.05, gain=(-.05, -.09, -.01))), None, ["0.050 [0.010, 0.090] **worse** than always saying"], ["better"]),
@@ -60,7 +60,7 @@ VERDICTS = {
     "pretraining helped": (table(MAJORITY, row("linear_probe")), CONTROL(.3, .2, .4), ["The pretraining bought 0.300 [0.200, 0.400]", "interval excludes 0"], ["not help"]),
     "pretraining undecided": (table(MAJORITY, row("linear_probe")), CONTROL(.01, -.1, .1), ["What the pretraining bought is not distinguishable from 0", "interval includes 0"], ["excludes", "**The pretraining bought"]),
     "pretraining harmed": (table(MAJORITY, row("linear_probe")), CONTROL(-.3, -.4, -.2), ["did not help", "0.300 [0.200, 0.400] better", "interval excludes 0"], ["bought"]),
-    "train left out": (table(MAJORITY, row("knn", train=.9)), None, ["examples it was not fitted on"], ["U ="]),
+    "train left out": (table(MAJORITY, row("knn", train=.9)), None, ["with the examples left out"], ["U ="]),
     "carries over wholly": (table(MAJORITY, row("linear_probe", train=.805)), None, ["is not distinguishable from that on its training examples"], ["worse than on"]),
     "better on test": (table(MAJORITY, row("linear_probe", train=.7)), None, ["On new examples it is 0.100 better than on its training examples"], ["worse"]),
     "a loss": (table(row("linear_probe", metric="log_loss")), None, ["log loss (lower is better) 0.800"], []),

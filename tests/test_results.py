@@ -59,7 +59,7 @@ def test_without_its_keys_it_is_a_plain_table(df, how):
 def test_a_table_whose_keys_were_renamed_is_still_shown(df):
     renamed = df.rename(columns={'key': 'hash'})
     assert '<table' in renamed._repr_html_()
-    with pytest.raises(ValueError, match='does not know its run'): gains(renamed)
+    with pytest.raises(ValueError, match='no longer connected to its run'): gains(renamed)
 
 
 def test_a_row_may_be_named_in_many_ways(df):

@@ -387,7 +387,7 @@ def test_the_cache_is_pruned_to_a_size_the_oldest_first(tmp_path):
     assert prune_cache(10_000).empty
     with in_use(tmp_path/'cache'/'features'/'f2'): assert prune_cache(0).name.tolist() == ['f3']
     assert prune_cache(0).name.tolist() == ['f2'] and cache_info().empty
-    with pytest.raises(ValueError, match="size='much' is no size: it should read '20GB'"): prune_cache('much')
+    with pytest.raises(ValueError, match="size='much' is not a size: write '20GB'"): prune_cache('much')
 
 
 def test_results_and_downloads_are_removed_on_request_only(tmp_path):

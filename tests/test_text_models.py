@@ -136,7 +136,7 @@ def test_static_embeddings(tmp_path, prompt):
     static = StaticEmbedding(make_tokenizer()._tokenizer, embedding_dim=12)
     SentenceTransformer(modules=[static], prompts=PROMPTS, default_prompt_name=prompt, device="cpu").save(str(tmp_path/"model"))
     reading = is_encode(f"st:{tmp_path/'model'}", tmp_path/"model", [*TEXTS, "", "word " * 50])
-    assert "StaticEmbedding" in reading["features"] and "1 texts without anything to read" in reading["empty texts"]
+    assert "StaticEmbedding" in reading["features"] and "1 texts are empty for the tokenizer" in reading["empty texts"]
     backbone = load_backbone(f"st:{tmp_path/'model'}", device="cpu")
     control = randomize(backbone)
     assert control.fingerprint != backbone.fingerprint and not torch.equal(control.module[0].embedding.weight, backbone.module[0].embedding.weight)
@@ -406,7 +406,7 @@ def test_an_honest_pickle_of_tensors_is_read(tmp_path):
 
 @pytest.mark.parametrize("file, content, words", [
     ("model.safetensors", b"\x10" * 60, "model.safetensors' is refused: it is damaged"), ("model.safetensors", b"", "is refused"), ("tokenizer.json", b'{"a"', "cannot be loaded"),
-    ("tokenizer.json", b"{}", "cannot be loaded"), ("config.json", b"{", "no complete model"), ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded")])
+    ("tokenizer.json", b"{}", "cannot be loaded"), ("config.json", b"{", "no complete transformers model"), ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded")])
 def test_damaged_folders(tmp_path, file, content, words):
     folder = save(tmp_path/"m", bert())
     (folder/file).write_bytes(content)

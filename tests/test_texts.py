@@ -208,7 +208,7 @@ def test_grades(tmp_path):
     assert task.kind.name == "grades" and task.classes == ("7", "8", "9", "10") and "grades from 'stars'" in ' '.join(task.reading.texts)
     words = write(tmp_path/"w.csv", text=WORDS, label=["good", "poor", "fair", "fair"] * 10)
     assert load_task(f"csv:{words}?grades=[poor, fair, good]").classes == ("poor", "fair", "good")
-    with pytest.raises(ValueError, match="grades=true wants whole numbers"): load_task(f"csv:{words}?grades=true")
+    with pytest.raises(ValueError, match="grades=true needs whole numbers"): load_task(f"csv:{words}?grades=true")
 
 def test_bad_tables(tmp_path):
     cases = [(tmp_path/"no.csv", "There is no file or folder"), (tmp_path, "has no train file")]

@@ -224,7 +224,7 @@ def _named_output(found):
 
 # %% ../nbs/09_backbones.ipynb #972f01a5
 def find_tap(module, batch, layer=None, pooling='mean'):
-    "The `Tap` of a network that a dry run on two or more examples shows, or that of the output of `layer`, pooled so."
+    "The `Tap` of a network, found by a dry run on two or more examples; with `layer`, at its output, pooled as asked."
     names = dict(module.named_modules())
     if layer is not None and layer not in names:
         raise unknown('layer', layer, filter(None, names))
@@ -356,8 +356,8 @@ def _find_head(run):
     vectors = [t for t in found.values() if t.ndim == 2]
     if not hits and len(vectors) == 1: return None
     raise ValueError(
-        f"The network returns several tensors, {_listed(found)}, and it is not clear which are its answers. Say "
-        f"layer=, the name of a module whose output are the features, or wrap the network in a module that "
+        f"The network returns several tensors, {_listed(found)}, and it is not clear which one is its output. Give "
+        f"layer=, the name of a module whose output is used as features, or wrap the network in a module that "
         f"returns one tensor.")
 
 # %% ../nbs/09_backbones.ipynb #b8318056
@@ -875,7 +875,7 @@ def _walk_state(walk, state):
     return ['state', walk.pairs(seen)]
 
 def tokenizer_rules(tokenizer):
-    "The rules of a tokenizer as JSON, without what its last call left behind: how it cut and filled up."
+    "The rules of a tokenizer as JSON, without the truncation and padding that its last call set."
     rules = json.loads(tokenizer.to_str())
     return json.dumps(rules | dict(truncation=None, padding=None))
 
@@ -975,7 +975,7 @@ def _contents(o):
 _marks = weakref.WeakKeyDictionary() # opaque network -> a random number of its own
 
 def hash_weights(module):
-    "A hash of a network's weights and structure; where they cannot be described in full, one of this very object."
+    "A hash of a network's weights and structure; if they cannot be described completely, a hash of this object only."
     found = _contents(module)
     if not found.opaque: return found.fingerprint
     mark = _marks.setdefault(module, os.urandom(8))

@@ -52,7 +52,7 @@ def unreadable(path, error):
     "The error for a file of weights that is damaged or that could run code."
     return ValueError(
         f"{str(path)!r} is refused: it is damaged, or a pickle with more than tensors, which could run code "
-        f"({_refusal(error)}). Remove it, or save it anew as safetensors or by torch.save(model.state_dict(), path).")
+        f"({_refusal(error)}). Remove it, or save it again as safetensors or by torch.save(model.state_dict(), path).")
 
 def _refusal(error):
     "Why a file was refused, without PyTorch's advice to switch the check off."
@@ -161,7 +161,7 @@ def _preference(weights, ema):
 
 # %% ../nbs/11_checkpoints.ipynb #a1c0de23
 def choose_weights(checkpoint, own, ema, path, prefix=None):
-    "The `Weights` of a checkpoint to take for an architecture with the weights `own`."
+    "The `Weights` of a checkpoint that are used for an architecture with the weights `own`."
     ways = _candidates(checkpoint, own)
     if not ways:
         raise ValueError(
@@ -176,7 +176,7 @@ def choose_weights(checkpoint, own, ema, path, prefix=None):
     if not rivals: return best
     raise ValueError(
         f"{str(path)!r} contains several sets of weights that fit: {best} and {', '.join(map(str, rivals))}. "
-        f"Say which by ?prefix=, for instance ?prefix={rivals[0].prefix or best.prefix}.")
+        f"Choose one with ?prefix=, for instance ?prefix={rivals[0].prefix or best.prefix}.")
 
 def _with_prefix(ways, prefix, path):
     "The ways with a prefix that the user gave."
@@ -198,7 +198,7 @@ def _same_weights(a, b, own):
 
 # %% ../nbs/11_checkpoints.ipynb #80f6497a
 def sketch(build, n_classes):
-    "The network that `build` makes, without values where that works."
+    "The network that `build` makes, if possible without allocating its weights."
     try:
         with torch.device('meta'): return build(n_classes)
     except Exception: return build(n_classes)
@@ -218,13 +218,13 @@ def head_names(build):
     return [k for k in more if few.get(k) != more[k]]
 
 def head_size(head, state):
-    "Number of classes of the last head in a checkpoint, auxiliary heads aside; None where it has none."
+    "Number of classes of the last head in a checkpoint, without auxiliary heads; None if it has no head."
     main = [k for k in head if 'aux' not in k.lower()]
     sizes = [len(state[k]) for k in main if k in state and state[k].ndim]
     return sizes[-1] if sizes else None
 
 def without_head(module, head):
-    "The network with its heads replaced: what they would read comes through."
+    "The network with its heads replaced, so that it returns the input of the heads."
     own = module.state_dict()
     for name in dict.fromkeys(k.rpartition('.')[0] for k in head if k in own):
         parent, _, last = name.rpartition('.')
@@ -279,4 +279,4 @@ def _no_head_in_words(state, own):
     extra = [k for k in state if k not in own]
     said = 'it has no head for this architecture, so only its features are used, and as_is cannot be run'
     if not extra: return said
-    return f"{said}; {len(extra)} weights that are no part of the body are left out ({', '.join(extra[:3])})"
+    return f"{said}; {len(extra)} weights that are not part of the body are not loaded ({', '.join(extra[:3])})"

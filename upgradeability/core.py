@@ -136,7 +136,7 @@ def read_value(text, loader=_Values):
 NAME_BYTES, PATH_BYTES = 255, 4095 # what file systems allow for the name of a file, and for a whole path
 
 def check_length(path, what):
-    "Refuse names that are too long for a file; `what` it is, for the message."
+    "Refuse names that are too long for a file; `what` is the word for the name in the message."
     encoded = os.fsencode(path)
     longest = max(map(len, re.split(rb'[/\\:]', encoded)))
     named = f'The {what} {shortened(str(path), 80)!r}'
@@ -154,7 +154,7 @@ def check_path(path, what):
     check_length(path, what)
     try: str(path).encode()
     except UnicodeEncodeError as e:
-        raise ValueError(f"The {what} {str(path)!r} has bytes that are no text (UTF-8), "
+        raise ValueError(f"The {what} {str(path)!r} has bytes that are not UTF-8 text, "
                          "which Parquet and notebooks cannot store: choose another name.") from e
     return path
 
@@ -220,7 +220,7 @@ def parse_spec(
     is_path = re.match(r'[^:]*[/\\~.]|[A-Za-z]:[/\\]', head) # a path may have a colon
     if is_path or not colon: source, name = '', head
     elif source not in sources: raise unknown('source', source, sources)
-    if not name.strip(): raise ValueError(f"The spec {text!r} names nothing: it should read source:name.")
+    if not name.strip(): raise ValueError(f"The spec {text!r} has no name: write source:name.")
     written = _written_options(text, *query)
     options = {key: read_value(value) for key, value in written.items()}
     return Spec(source, name, options, written)
@@ -293,7 +293,7 @@ def _read_list_text(text):
     try: return yaml.load(text, _Values)
     except yaml.YAMLError as e:
         problem = str(e).splitlines()[0]
-        raise ValueError(f"{text!r} is no list: it should read [a, b, c] or a, b, c ({problem}).") from e
+        raise ValueError(f"{text!r} is not a list: write [a, b, c] or a, b, c ({problem}).") from e
 
 def _items(text):
     "The parts of a text between commas; commas within brackets divide nothing."
@@ -429,7 +429,7 @@ def write_atomic(path, write):
             os.fsync(f.fileno())
         os.replace(tmp, path)
     except OSError as e:
-        advice = 'nothing was left half-written. Free some space or choose another folder'
+        advice = 'no partial file was left. Free some space or choose another folder'
         raise OSError(e.errno, f"{e.strerror or e}: {advice}", str(path)) from e
     finally:
         if tmp.exists(): tmp.unlink()

@@ -16,7 +16,8 @@ __all__ = ['TASKS', 'load_task']
 import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
-from .core import Spec, cache_dir, fingerprint, nearest_name, unknown, parse_spec, read_options, refuse_path
+from .core import (
+    cache_dir, fingerprint, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown)
 from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
 from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
@@ -404,7 +405,7 @@ def _has_tags(path):
 
 # %% ../nbs/08_datasets.ipynb #e893b55a
 def is_task_name(text):
-    "Whether a text is the spec of a task: it begins with a source, or is a bare name that exists."
+    "Whether a text is the spec of a task: it begins with a source, or it is a known name without a source."
     head = text.strip().partition('?')[0]
     source, colon, _ = head.partition(':')
     has_source = bool(colon) and _has_source(source)

@@ -12,7 +12,7 @@ __all__ = ['numpydoc']
 
 # %% ../nbs/00_docments.ipynb #e8280cb7
 def comments_by_line(source):
-    "{line number from 1: text of the comment behind the code}."
+    "{line number from 1: text of the comment at the end of the line}."
     found = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT: found[token.start[0]] = token.string.lstrip('# ').strip()

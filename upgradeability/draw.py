@@ -245,7 +245,7 @@ SHOWN = 640 # pixels of the longer side that suffice for a figure
 GROUP_NAME = dict(fontsize=9.5, color=GREY)
 
 def shrunk(example):
-    "An example; a picture that is larger than what a figure shows is reduced."
+    "The example; a picture with more pixels than a figure shows is made smaller."
     if not hasattr(example, 'reduce'): return example
     factor = max(example.size) // SHOWN
     return example.reduce(factor) if factor > 1 else example
@@ -337,7 +337,7 @@ def _place_lists(cells):
         placed.append((i / n, 0, cell['heading'], dict(weight='bold')))
         for y, (content, _, mark) in enumerate(_items(cell), 1):
             tick = '✓ ' if mark else '   '
-            name = drawable(clip(content, 102 // n))
+            name = drawable(clip(content, (88 if mark else 102) // n)) # bold letters are wider
             placed.append((i / n, 1.2 * y, tick + name, MARKED if mark else {}))
     longest = max(len(cell['contents']) for cell in cells)
     return placed, 1.2 * longest + 1.8
@@ -368,8 +368,8 @@ GALLERIES = {'pictures': _picture_gallery, 'texts': _text_gallery, '': _no_galle
 def gallery(
     cells:Sequence[dict], # contents; heading, colour, captions (lines for each content), marks (bool for each), group
     how:str, # 'pictures' or 'texts'; '': the examples cannot be shown
-    empty:str='There are no such examples.', # what is said where there are no cells
+    empty:str='There are no such examples.', # the text if there are no cells
 ) -> Figure|None: # None where there is nothing to see
-    "Single examples with what is to be said of each."
+    "Single examples, each with its heading and captions."
     if not cells: return nothing(empty)
     with style(): return GALLERIES[how](cells)

@@ -26,8 +26,11 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
-from .core import _items, _json_value, BLANK, cache_dir, check_path, fingerprint, locked, OPTION, parse_spec, progress, read_list, read_sealed, seal, unknown, write_atomic, remove_leftovers
-from .draws import gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds
+from .core import (
+    BLANK, cache_dir, check_path, fingerprint, _items, _json_value, locked, OPTION, parse_spec, progress,
+    read_list, read_sealed, remove_leftovers, seal, unknown, write_atomic)
+from .draws import (
+    gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
 from .features import extract, resolve_dtype
 from .comparisons import gain
 from .intervals import score, upgradeability
@@ -110,7 +113,7 @@ def read_predictions(
     out_dir:str|Path, # folder of the run, `df.attrs['out_dir']`
     key:str, # column `key` of the results table
 ) -> dict: # {'train': Predictions, 'test': Predictions}
-    "A cell's predictions, or a sentence that says that their file is damaged."
+    "A cell's predictions, or an error that says that their file is damaged."
     path = _predictions_path(out_dir, key)
     if not path.exists():
         known = [p.stem for p in path.parent.glob('*.parquet')]
@@ -518,7 +521,7 @@ def _models(given):
     for m in models:
         if isinstance(m, str): check_spec(m)
         elif not isinstance(m, objects):
-            raise TypeError(f"{m!r} is no model: give a spec, an nn.Module or a Backbone.")
+            raise TypeError(f"{m!r} is not a model: give a spec, an nn.Module or a Backbone.")
     return list(dict.fromkeys(models))
 
 # %% ../nbs/17_evaluation.ipynb #a397120f
@@ -716,8 +719,8 @@ def _table(cells, against, out_dir, kinds):
 
 # %% ../nbs/17_evaluation.ipynb #783300b1
 NO_RUN = (
-    "This table does not know its run. Read it with read_results(out_dir); "
-    "a curve or a ranking is made again by the same call, which reads what is stored.")
+    "This table is no longer connected to its run. Read it with read_results(out_dir). "
+    "For a curve or a ranking, run the same call again: it reads the stored results.")
 
 class _Read(dict):
     "{path and state of a file: its predictions}; left out of pickles."
@@ -725,14 +728,14 @@ class _Read(dict):
 
 # %% ../nbs/17_evaluation.ipynb #ccb948ef
 class RunTable(pd.DataFrame):
-    "A table that knows its run, by its `attrs`; tables made from it by pandas do too."
+    "A table that knows its run, by its `attrs`; so do tables that pandas makes from it."
     _metadata = ['_read']
     _read = None
     _needed = () # without these columns it is a plain table
 
     @classmethod
     def of(cls, frame, **facts):
-        "A frame as such a table, with what is known of its run."
+        "A frame as such a table, with the facts about its run."
         table = cls(frame)
         table.attrs, table._read = facts, _Read()
         return table
@@ -768,7 +771,7 @@ class RunTable(pd.DataFrame):
         kinds = dict.fromkeys(map(self.kind_of, self._tasks()))
         if len(kinds) == 1: return next(iter(kinds))
         names = ', '.join(map(str, kinds))
-        raise ValueError(f"The tasks of this table are of several kinds ({names}): ask kind_of(task) for one of them.")
+        raise ValueError(f"The tasks of this table are of several kinds ({names}): call kind_of(task) for one of them.")
 
     @property
     def reading(self):
@@ -789,7 +792,7 @@ def _markdown_html(text):
     return import_module('nbconvert.filters').markdown2html(text)
 
 def report_of(name, df):
-    "What a public function of the package, which may come later, says of a table."
+    "The result for a table of a function of the package, which may be defined in a later module."
     return getattr(import_module('upgradeability'), name)(df)
 
 # %% ../nbs/17_evaluation.ipynb #925da972
@@ -821,7 +824,7 @@ class Results(RunTable):
         if isinstance(row, (pd.Series, tuple)) and hasattr(row, 'key'): key = row.key
         elif row not in set(keys) and row in self.index: key = keys[row]
         if isinstance(key, pd.Series):
-            raise ValueError(f"Several rows have the label {row!r}: ask for one by its key.")
+            raise ValueError(f"Several rows have the label {row!r}: choose one by its key.")
         if key == '':
             raise ValueError("This row has no predictions: it failed, and its `error` says why.")
         return key
@@ -847,7 +850,7 @@ def as_results(df):
     return df if isinstance(df, Results) else Results.of(df, **df.attrs)
 
 def facts_of(df):
-    "What a table knows of its run, or an error that says how to get one that does."
+    "The facts that a table knows about its run, or an error that says how to get a table that knows them."
     if not df.attrs: raise ValueError(NO_RUN)
     return df.attrs
 
@@ -896,7 +899,7 @@ def evaluate(
     n_train:int|str|list|None=None, # labels to learn from, train and valid together; None: all; a list: each
     seeds:int|str|list|tuple=(0,), # training subset and training noise
     metric:str|Metric|None=None, # name in `METRICS` or a `Metric`; None: the task's own
-    baseline:str|nn.Module|Backbone|None=None, # what `gain` is over: a protocol or a model; None: 'majority'
+    baseline:str|nn.Module|Backbone|None=None, # what `gain` is compared with: a protocol or a model; None: 'majority'
     out_dir:str|Path|None=None, # folder for results and predictions; None: in the cache
     n_jobs:int|None=None, # protocols on frozen features that run side by side; None: one
     class_map:dict|str|None=None, # {task class: [head classes]} for `as_is`
@@ -904,7 +907,7 @@ def evaluate(
     root:str|Path|None=None, # folder for downloaded data; None: in the cache
     device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass of the network
-    dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
+    dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
 ) -> Results: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
     resolve_dtype(dtype, None)
@@ -1034,7 +1037,7 @@ def gains(
 def read_results(
     out_dir:str|Path, # folder of runs, `df.attrs['out_dir']`
     run:str|None=None, # only the rows of one call, `df.attrs['run']`; None: all rows
-) -> Results: # the results table, or a sentence that says that its file is damaged
+) -> Results: # the results table, or an error that says that its file is damaged
     "The stored results table."
     path = Path(out_dir)/('results.parquet' if run is None else f'rows/{run}.pq')
     if not path.exists():
@@ -1171,7 +1174,7 @@ def _verify_cell(key, parts, labels, ids):
         yield _finding(
             'y',
             f'{wrong} labels',
-            'other labels of the same examples in another cell',
+            'the same examples have other labels in another cell',
             key)
     shared = len(tested & {*train.ids})
     if shared:
@@ -1220,7 +1223,7 @@ def _differing_csv(df, out_dir):
     try: data = path.read_bytes()
     except OSError as e: return [_finding('file', path.name, _error_text(e))]
     if _expected_csv(out_dir) in (None, _csv_hash(data)): return []
-    changed = _finding('file', path.name, 'it is not as it was written')
+    changed = _finding('file', path.name, 'it was changed after it was written')
     return _csv_cells(df, data) or [changed]
 
 def _csv_cells(df, data):

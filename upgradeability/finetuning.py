@@ -19,11 +19,14 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #9f4c12de
 from .core import progress, read_list, unknown
-from .features import batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of
+from .features import (
+    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
 from .models import randomize
 from .recipes import Recipe, augment_batch, freeze_weights, trained_names, used_names
-from .protocols import PROTOCOLS, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of, values_at
+from upgradeability.protocols import (
+    arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
+    PROTOCOLS, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
 
@@ -482,7 +485,7 @@ def protocols_of(kind):
     return PROTOCOLS if own is None else own()
 
 def all_protocols():
-    "{name: functions that it means}, one for each kind of task with protocols of its own."
+    "{name: its functions}, one function for each kind of task with protocols of its own."
     found = {}
     for protocols in (PROTOCOLS, *map(protocols_of, list(KINDS))):
         for name, f in protocols.items():

@@ -54,7 +54,8 @@ def _group_name(label):
 # %% ../nbs/02b_groups.ipynb #ac3d3c6a
 LEVEL = re.compile(r'level:([+-]?\d+)')
 PATH_RULES = (
-    "?group= takes level:-1 (the folder of the file; level:-2 is the one above, level:0 the first below the given folder), "
+    "?group= takes level:-1 (the folder of the file; level:-2 is the one above, "
+    "level:0 the first below the given folder), "
     "or a regular expression whose first parentheses capture the group in the path below the given folder, "
     "such as ?group=patient(\\d+)")
 
@@ -189,7 +190,7 @@ class Wholes:
         return np.unique(self.group[pool], return_inverse=True)[1]
 
 def draw_whole(stratum, group, seed=0, n=None, complete=True):
-    "(positions in train, in valid) of units, from their class and group (m,): whole groups of at most n units together."
+    "(positions in train, in valid) of units, from their class and group (m,): whole groups, at most n units."
     counts = class_counts(stratum, group)
     order = order_of_groups(counts, seed)
     ends = counts.sum(axis=1)[order].cumsum()

@@ -21,14 +21,14 @@ from .kinds import MODULES
 # %% ../nbs/02_kind.ipynb #ebee235d
 @dataclass(frozen=True)
 class Words:
-    "How a report speaks of the examples of a task."
+    "The words of a report for the examples of a task."
     tested: str = 'examples' # what is tested, in the plural: the independent units
     learned: str = 'labels' # what is counted as training data
     things: str = 'examples' # what is left out to judge a protocol on its own training data
     majority: str = 'always saying the most frequent class' # what the protocol `majority` does
     reached: str = '{n:,} unseen examples of {task}' # what a figure on test is about
     train_figure: str = 'accuracy' # what the curves of a training show
-    changed: str = 'The change fixes {fixed} and breaks {broken}' # what a change of models does to what is tested
+    changed: str = 'The change fixes {fixed} and breaks {broken}{by}' # what a change of models does to what is tested
 
 # %% ../nbs/02_kind.ipynb #4207fb0b
 def rows_by_class(
@@ -53,9 +53,9 @@ def _class_of(task, row): return task.classes[task.y[row]] if task.classes else 
 @dataclass(frozen=True, eq=False)
 class Kind:
     "What differs between kinds of tasks."
-    name: str # how it is called in specs and stored files
+    name: str # its name in specs and stored files
     words: Words = Words() # for readers
-    metric: str = 'accuracy' # what counts unless told otherwise
+    metric: str = 'accuracy' # the metric that is used unless the user names another
     also: tuple = ('accuracy', 'balanced_accuracy', 'macro_f1') # metrics shown beside it
     judge: str = 'accuracy' # the metric by which choices are made inside train
     # rows
@@ -63,7 +63,7 @@ class Kind:
     whole_units: bool = False # True where `n_train` counts units, whose rows are never divided
     has_classes: bool = True # True where `classes` are what is predicted, and counted
     claims: Callable|None = None # labels -> True where they can be of this kind only; None: a user has to ask for it
-    readers: dict = field(default_factory=dict) # (source, option) -> loader: `?option=…` of a source asks for this kind
+    readers: dict = field(default_factory=dict) # (source, option) -> loader: `?option=…` asks for this kind
     own_groups: str = '' # what its rows are grouped by already, where no other groups can be declared
     clean_labels: Callable|None = None # (name, labels, splits, reading) -> (labels, reading)
     encode: Callable|None = None # (labels, classes) -> (y, class names); None: codes of the classes
@@ -81,13 +81,13 @@ class Kind:
     cases: Callable = _nothing # (task, test) -> picture: single cases
     broken: Callable = _nothing # (task, old, new) -> picture: what a change of models would break
     changes: Callable = _no_parts # (old, new) -> (name, change of each unit) for each part
-    checks: dict|None = None # name -> check of the data; None: all there are
+    checks: dict|None = None # name -> check of the data; None: the checks of all tasks and of the medium
     label_of: Callable = _class_of # (task, row) -> its label in words
-    can_leak: bool = True # False where the same input in train and test is no mistake
-    rivals: tuple = () # controls that a report recommends where they reach more
+    can_leak: bool = True # False if the same input in train and test is not a mistake
+    rivals: tuple = () # controls that a report recommends if they are better
     # ranking
     rank_targets: Callable|None = None # (features, task) -> targets of a ridge probe, their groups
-    rank_rows: int = 1 # rows that one example of a ranking brings, about
+    rank_rows: int = 1 # about how many rows one example of a ranking has
     rank_units: Callable|None = None # (task, seed) -> training units in the order of their use
 
     def __str__(self): return self.name
@@ -109,7 +109,7 @@ def kind_of(
 
 # %% ../nbs/02_kind.ipynb #a0d534a9
 def each_kind():
-    "Yield every `Kind`; each is imported when its turn comes."
+    "Yield every `Kind`; each is imported just before it is yielded."
     for name in list(KINDS): yield kind_of(name)
 
 def _have_floats(labels):

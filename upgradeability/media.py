@@ -132,7 +132,7 @@ def _same(row):
 
 # %% ../nbs/02_media.ipynb #db690e63
 def picture_problem(x):
-    "Why rows of an array are no pictures, and what would make them some; None if they are."
+    "Why rows of an array are not pictures, and how to make them pictures; None if they are."
     has_channels = x.ndim == 4 and x.shape[3] in (1, 3, 4)
     if x.ndim == 4 and not has_channels and x.shape[1] in (1, 3, 4):
         return "channels come first: use x.transpose(0, 2, 3, 1)"
@@ -153,7 +153,7 @@ def array_pictures(x):
 
 # %% ../nbs/02_media.ipynb #370556d8
 def as_pictures(inputs):
-    "Rows of an array, or pictures already, as RGB pictures; the digests stay."
+    "Rows of an array, or inputs that already are pictures, as RGB pictures; the digests stay the same."
     x = inputs.items
     if not isinstance(x, np.ndarray): return inputs
     problem = picture_problem(x)
@@ -173,7 +173,7 @@ def _row_picture(row):
 # %% ../nbs/02_media.ipynb #df21460f
 @dataclass(frozen=True, eq=False)
 class Prepared(Inputs):
-    "Examples as a backbone takes them, and how they become batches."
+    "Examples in the form that a backbone needs, and how they become batches."
     collate: Callable|None = None # list of texts -> batch; None: tensors, which are stacked
     lengths: Callable|None = None # positions -> (n,) padded length of each; None: all are alike
     unit: np.ndarray|None = None # (rows,) position in `items` that each row is part of; None: row i is item i
@@ -283,7 +283,7 @@ def _tensor_batch(backbone, example, n):
 @dataclass(frozen=True, eq=False)
 class Medium:
     "What an example is, and how it is read, batched, named and shown."
-    name: str # how it is called by `make_task`
+    name: str # its name in `make_task`
     plural: str # for readers
     counted: str # what a training counts
     is_text: bool = False # True where a text model is needed

@@ -310,9 +310,9 @@ def per_unit(
 
 # %% ../nbs/13_metrics.ipynb #a06cfcc5
 def ratio(
-    sums:np.ndarray, # (..., 2) totals of what is counted, and of what it is counted among
+    sums:np.ndarray, # (..., 2) totals: a count (such as hits) and what it is divided by (such as examples)
 ) -> np.ndarray: # (...) their quotient, NaN where nothing was counted
-    "The first total over the second: a mean over rows."
+    "The first total divided by the second: a mean over rows."
     with np.errstate(invalid='ignore'): return sums[..., 0] / sums[..., 1]
 
 # %% ../nbs/13_metrics.ipynb #d135e12c

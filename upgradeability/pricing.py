@@ -61,7 +61,7 @@ def cost(
     *,
     example:torch.Tensor|str|list|None=None, # one input without the batch dimension; None: a usual one
     batch_size:int=32, # examples per pass
-    dtype:str='auto', # 'float32', 'bfloat16', or 'auto': what this machine is fast in
+    dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
     n_batches:int=5, # timed passes, of which the median counts
 ) -> dict: # model, parameters, flops (per example), examples_per_second, input, batch_size, device, dtype
     "What it costs to run a network."
@@ -94,5 +94,5 @@ def costs(
 
 # %% ../nbs/18c_pricing.ipynb #91a745ac
 def typical(task):
-    "An input of median length, as `cost` takes it; None for pictures, which the preprocessing brings to one size."
+    "An input of median length for `cost`; None for pictures, which the preprocessing resizes to one size."
     return task.medium.usual(task.inputs)

@@ -49,7 +49,7 @@ def predictions_of(
     notes:Iterable[str]=(), # what the reader should know
     **more, # further entries of `meta`
 ) -> dict: # {'train': Predictions, 'test': Predictions}
-    "Predictions on what was learned from and on test; of probabilities, the most probable class is the answer."
+    "Predictions for the rows learned from and for test; with probabilities, the answer is the likeliest class."
     notes, parts = [*notes], {}
     meta = dict(
         classes=task.classes,
@@ -69,7 +69,7 @@ def predictions_of(
     return parts
 
 def _wholes_of(task, rows):
-    "`groups` (the independent unit) and `unit` (the sentence, where groups are declared) of rows; None: each is its own."
+    "`groups` (independent units) and `unit` (sentences, where groups are declared) of rows; None: each is its own."
     unit = None if task.group is None else task.unit
     whole = dict(groups=task.groups, unit=unit)
     return {name: None if values is None else values[rows] for name, values in whole.items()}
@@ -115,7 +115,7 @@ def _joined(parts):
 
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
 def judged(task, rows, answer):
-    "The figure by which a choice is made, for the answer (pred, scores) to these rows."
+    "The figure that a choice is made by, for the answers (pred, scores) to these rows."
     metric = find_metric(task.kind.judge)
     pred, _ = task.kind.answer(task, rows, *answer)
     predictions = Predictions(
@@ -220,7 +220,7 @@ def _blas(work):
 
 # %% ../nbs/14_protocols.ipynb #aab0a54d
 def neighbours(x, queries, k, chunk=None, groups=None):
-    "(m, k) rows of x, nearest first by cosine; without queries those of each row, its own group left out."
+    "(m, k) rows of x, nearest first by cosine; without queries, the neighbours of each row outside of its own group."
     x = _unit(x)
     left_out = _most_left_out(x, groups) if queries is None else 0
     k = min(k, len(x) - left_out)
@@ -282,7 +282,7 @@ TOO_FEW_GROUPS = 'default: too few groups to choose by'
 
 # %% ../nbs/14_protocols.ipynb #65b61881
 def most_neighbours(y, groups=None):
-    "How many rows the median class has left when a row of it, or the group with most of it, is left out; at least 1."
+    "Rows that the median class has left without one of its rows, or without its largest group; at least 1."
     if groups is None: groups = np.arange(len(y))
     of_group = pd.Series(y).groupby([y, groups]).size()
     of_class = of_group.groupby(level=0)
@@ -415,7 +415,7 @@ def logistic(y, d):
 
 # %% ../nbs/14_protocols.ipynb #00688586
 def fit_logistic(model, x, y, C, within=1e-8):
-    "The model, fitted from where it is until the objective is at most `within` nats per example above its minimum."
+    "The model, fitted from its present weights until its objective is within `within` nats per example of the minimum."
     n_classes = len(np.unique(y))
     if n_classes > MANY_CLASSES: return _fit_many(model, x, y, C, within)
     size = x.size * n_classes
@@ -502,7 +502,7 @@ def _fit_many(model, x, y, C, within):
 
 # %% ../nbs/14_protocols.ipynb #1b8df63b
 def excess_bound(model, x, y, C):
-    "At most how far the objective is above its minimum over the weights, in nats per example."
+    "An upper bound of how far the objective is above its minimum over the weights, in nats per example."
     n, n_classes = len(x), len(model.classes_)
     codes = np.searchsorted(model.classes_, y)
     gradient = model.coef_ / (C * n)

@@ -38,7 +38,7 @@ class StepCost:
     score: float # seconds per squared number of examples
 
     def seconds(self, new, n):
-        "What a step takes with so many new examples, and so many to score."
+        "The seconds of a step with `new` new examples, and `n` examples to score."
         return self.load + self.encode * new + self.score * n**2
 
 # %% ../nbs/18b_ranking.ipynb #7724ff6f
@@ -186,7 +186,7 @@ def _load_plan(path, key):
     if not path.exists(): return {}
     try: stored = read_json(path)
     except ValueError as e:
-        warnings.warn(f'{e} The models are planned and ranked anew.', stacklevel=3)
+        warnings.warn(f'{e} A new plan is made and all models are ranked again.', stacklevel=3)
         return {}
     return stored if stored.get('key') == key else {}
 
@@ -313,7 +313,12 @@ class Ranking(RunTable):
 
     def _records(self): return facts_of(self)['readings']
     def _words(self): return report_of('verdict_rank', self)
-    def _for_readers(self): return self.set_index('rank').round(3)
+    def for_readers(self) -> pd.DataFrame: # one row per model
+        "The ranking with its rungs counted from 1, without columns that are empty."
+        shown = self.assign(rung=self.rung + 1).dropna(axis=1, how='all')
+        return pd.DataFrame(shown).set_index('rank').round(3)
+
+    def _for_readers(self): return self.for_readers()
 
 # %% ../nbs/18b_ranking.ipynb #429af706
 def _status(name, rung, plan, left_out):
@@ -337,7 +342,7 @@ def _remark(plan, left_out):
     "What did not go as planned, or ''."
     over = plan['spent'] - plan['budget']
     remarks = []
-    if left_out: remarks.append(f"time ran out: {len(left_out)} planned steps were left out")
+    if left_out: remarks.append(f"time ran out: {len(left_out)} planned steps were not run")
     if over > 0: remarks.append(f"{over:.1f} seconds over the budget")
     return '; '.join(remarks)
 

@@ -57,12 +57,14 @@ def trained_names(module, freeze, used):
     if freeze == 'nothing': return used
     if freeze == 'but_biases':
         names = [name for name in used if name.split('.')[-1] == 'bias']
-        if not names: raise ValueError(f"{type(module).__name__} has no biases to train: leave out freeze='but_biases'.")
+        if not names:
+            raise ValueError(f"{type(module).__name__} has no biases to train: leave out freeze='but_biases'.")
         return names
     blocks = find_blocks(module, used)
     if len(blocks) < 2:
         raise ValueError(
-            f"{type(module).__name__} has no repeated blocks: freeze='nothing' and freeze='but_biases' work for every network.")
+            f"{type(module).__name__} has no repeated blocks: "
+            "freeze='nothing' and freeze='but_biases' work for every network.")
     if freeze == 'but_first_block': return used[:used.index(blocks[0][-1]) + 1]
     return used[used.index(blocks[-1][0]):]
 

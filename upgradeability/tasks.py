@@ -175,7 +175,7 @@ def _refuse_unusable(values):
     if isinstance(first, (float, np.floating)):
         raise ValueError(
             f"Labels are floats (such as {float(first)}); classes are integers or text: use y.astype(int), "
-            "or make_task(…, kind='regression') if they are numbers to predict.")
+            "or name the kind of numbers to predict, make_task(…, kind=…): see KINDS.")
     found = pd.unique(values)
     is_text = [isinstance(label, str) for label in found]
     if len(set(is_text)) > 1:
@@ -192,7 +192,7 @@ def _names_like(classes, found):
 
 # %% ../nbs/03_tasks.ipynb #b30880a4
 def nested_order(y, seed=0):
-    "(n,) a permutation of rows, by their class codes (n,), of which every beginning has the classes in proportion."
+    "(n,) a permutation of rows with class codes `y` (n,); the first rows always have the classes in proportion."
     shuffled = np.random.default_rng(seed).permutation(len(y))
     shuffled_y = y[shuffled]
     share = _rank_within(shuffled_y) / np.bincount(y)[shuffled_y]
@@ -239,7 +239,7 @@ _GLUED = re.compile(f"({'|'.join(_LONGEST_FIRST)})(?:set|data|images|imgs)?")
 SPLITS = ('train', 'valid', 'test')
 
 def split_of(name, anywhere=False):
-    "'train', 'valid', 'test' or None, whichever a name means; `anywhere`: beside other words, as in 'x.test.y'."
+    "The split that a name means: 'train', 'valid', 'test' or None; `anywhere`: also beside other words ('x.test.y')."
     splits, n_others = set(), 0
     for word in _WORDS.findall(str(name)):
         word = word.lower()
@@ -266,7 +266,7 @@ def named_splits(names, place, anywhere=False, endings=()):
 
 # %% ../nbs/03_tasks.ipynb #05dfc15c
 def settle_splits(found, place):
-    "({split: its name}, '' for a train split that is divided; the `Reading` of it), from `named_splits`."
+    "({split: its name}, the `Reading` of it), from `named_splits`; the split '' is a train split to be divided."
     if 'train' not in found:
         names = ', '.join(map(repr, found.values())) or 'no split'
         raise ValueError(f"{place} has {names}, and no train: name the training examples 'train'.")
@@ -356,7 +356,7 @@ class Task:
 
     def sample(self,
         n:int|None, # labels (sentences for 'tagging'), train and valid together, of groups at most so many; None: all
-        seed:int=0, # draws the subset; for one seed, smaller subsets lie within larger ones
+        seed:int=0, # draws the subset; for one seed, larger subsets contain smaller ones
     ) -> Task: # the same test set, fewer labels
         "The task with `n` labels to learn from; `n_train` of them are the task as it is. Declared groups stay whole."
         if n is None or _is_whole(n) and n == self.n_train: return self
@@ -455,7 +455,7 @@ def _label_findings(reading, y, classes):
     counts = pd.Series(np.bincount(y, minlength=len(classes)), index=classes)
     for name, text in (
         ('nearly equal labels', _nearly_equal(counts)),
-        ('labels that say nothing', _empty_labels(counts)),
+        ('labels without meaning', _empty_labels(counts)),
         ('several labels?', _seemingly_joined(counts)),
     ):
         if text: reading = reading.add(name, text, 'finding')
@@ -468,7 +468,7 @@ def _nearly_equal(counts):
         numbers = [f'{shown} ({counts[name]:,})' for name, shown in zip(group, _shown(group))]
         groups.append(' and '.join(numbers))
     if not groups: return ''
-    return (f"{'; '.join(groups)}: equal but for case, blanks, Unicode form or the way a number is written. "
+    return (f"{'; '.join(groups)}: equal except for case, spaces, Unicode form or the way a number is written. "
             "Each counts as a class of its own; if they are one class, write them alike")
 
 def _empty_labels(counts):
@@ -488,7 +488,7 @@ def _seemingly_joined(counts):
 
 # %% ../nbs/03_tasks.ipynb #2f8cf98c
 def withheld(labels, learned):
-    "How labels of a split are missing, 'empty' or 'all -1', where train has `learned`; '' where they are not."
+    "How the labels of a split are missing ('empty' or 'all -1', where train has `learned`); '' if they are there."
     found = {_plain(label) for label in labels} or {''}
     if len(found) > 1: return ''
     [value] = found
@@ -536,10 +536,10 @@ def make_task(
     unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     groups:Sequence|None=None, # (n,) what rows belong together, in any labels: the patient of each; None: not declared
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
-    reading:Reading=Reading(), # what the source has to say of its files
+    reading:Reading=Reading(), # what the source read from its files
     about:dict|None=None, # what only tasks of this kind have
 ) -> Task: # complete and checked
-    "Put a task together, drawing the splits that the data do not bring."
+    "Make a task, and draw the splits that the data do not contain."
     kind, medium = kind_of(kind), medium_of(medium)
     if kind.clean_labels is not None:
         labels, reading = kind.clean_labels(name, labels, splits, reading)
@@ -678,7 +678,7 @@ def check_all_known(name, y, learned, tested, classes):
     if len(unseen):
         warnings.warn(
             f"In {name!r} the class {classes[unseen[0]]!r} is in train but not in test ({len(unseen)} such): "
-            "nothing can be said about it.", stacklevel=5)
+            "its performance is not measured.", stacklevel=5)
 
 def _twin(name, classes):
     "A sentence on a class that is nearly equal; '' where there is none."

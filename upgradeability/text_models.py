@@ -30,7 +30,7 @@ class Tokenised:
     long: bool # True where one window was not enough: the text was cut, the sentence was not
     types: list|None = None # of lists of token types, one for each window; None: the network takes none
     unknown: float = 0. # share of the tokens that the tokenizer does not know
-    empty: bool = False # nothing was left to read
+    empty: bool = False # whether the text has no tokens
 
 # %% ../nbs/10_text_models.ipynb #aacadd42
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Tokens:
     prefix: str = '' # prompt before each text; sentences of words have none
     skip: int = 0 # first tokens that pooling leaves out, those of the prompt
     typed: bool = False # the network takes token types
-    pad_id: int|None = None # token number that fills up; None: the tokenizer's
-    side: str = 'right' # where a batch is filled up: 'right', 'left', or 'none': only texts of one length go together
+    pad_id: int|None = None # token number of the padding; None: the tokenizer's
+    side: str = 'right' # side of the padding: 'right', 'left', or 'none': a batch has texts of one length
     n_known: int|None = None # token numbers that the network knows; None: not checked
 
     def __call__(self, text):
@@ -71,7 +71,7 @@ class Tokens:
     def padded(self,
         texts:Sequence, # (n,) of `Tokenised`
     ) -> np.ndarray: # (n,) tokens of each, padded, at most the limit
-        "How long texts are in a batch."
+        "The number of tokens of each text in a batch, with padding."
         longest = [max(map(len, t.windows)) for t in texts]
         if self.side == 'none': return np.array(longest)
         return padded_lengths(longest, self.limit)
@@ -217,7 +217,7 @@ def _first_places(found):
 REMARKS = ('long', 'unknown', 'empty') # what a batch says of its rows, beside the network's inputs
 
 def pad(texts, pad_id=0, limit=10**6, side='right', pad_type=0):
-    "{name: tensor}: the windows of `Tokenised` texts filled up on a side, the `REMARKS`, and the places of words."
+    "{name: tensor}: the windows of `Tokenised` texts, padded on one side, the `REMARKS`, and the places of words."
     windows = [w for t in texts for w in t.windows]
     longest = max(map(len, windows))
     length = longest
@@ -287,7 +287,7 @@ class OwnTexts:
         return Tokenised(words, places, False, unknown=share)
 
     def of_text(self, text):
-        "A text or a pair as `Tokenised`, with the text in the place of its window."
+        "A text or a pair as `Tokenised`, with the text itself in place of the token numbers."
         first, second = as_pair(text)
         _check_characters([first, second or ''])
         given, plain = self.prefix + first, first
@@ -308,7 +308,7 @@ class OwnTexts:
         return tensors | _remarks(texts)
 
     def padded(self, texts):
-        "(n,) one length for all: texts stay in their order."
+        "(n,) the same length for all texts, so that they stay in their order."
         return np.zeros(len(texts), int)
 
     @property
@@ -456,7 +456,7 @@ def _hidden_layer(layer):
     try: return int(layer)
     except ValueError:
         raise ValueError(
-            f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the last but one."
+            f"layer={layer!r}: the layer of a text model is a number, such as 6, or -2 for the layer before the last."
         ) from None
 
 # %% ../nbs/10_text_models.ipynb #a1d29873

@@ -18,11 +18,12 @@ from .core import fingerprint, Spec, unknown, import_extra, missing_path
 from .reading import finding, Reading
 from .tables import read_table, short_list, TABLES
 from .media import digest, Inputs
-from .tasks import BLANKS, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld
+from .tasks import (
+    BLANKS, make_task, named_splits, NO_LABEL, one_label_each, settle_splits, split_of, strip_labels, withheld)
 
 # %% ../nbs/07_texts.ipynb #20466b76
 class Pair(str):
-    "Two texts that are read together; as a text, with a line break between them."
+    "Two texts that are read together; as one text, they have a line break between them."
     def __new__(cls,
         first:str, # such as a premise or a question
         second:str, # such as a hypothesis or an answer
@@ -54,7 +55,7 @@ def _text_bytes(text):
 
 # %% ../nbs/07_texts.ipynb #1a8c2b28
 def split_files(path):
-    "{split: file}, '' where one file is to be divided, and the Reading of it."
+    "{split: file} and the Reading of it; the split is '' if one file is to be divided."
     if path.is_file(): return {'': path}, Reading().add('files', path.name)
     if not path.is_dir():
         raise missing_path('file or folder', path)
@@ -81,7 +82,7 @@ def _unused(tables, found):
     return Reading().add('files not used', unused, status)
 
 def read_split(path, encoding, header=None):
-    "A table in which an empty field of text is an empty text, and what was read of it."
+    "A table, in which an empty field of text is an empty text, and the reading that describes it."
     table = read_table(path, encoding, header)
     is_typed = path.suffix.lower() == '.parquet'
     frame = table.frame if is_typed else table.frame.fillna('')
@@ -133,7 +134,7 @@ def _choose_column(frame, role, taken):
     if len(few) == 1: return few[0]
     raise ValueError(
         f"Which column contains the {role}s? There are {', '.join(map(repr, frame.columns))}. "
-        f"Name it by ?{role}=NAME.")
+        f"Name it with ?{role}=NAME.")
 
 # %% ../nbs/07_texts.ipynb #d6ece23a
 ONES = {'1', '1.0', 'True', 'true'}
@@ -339,7 +340,7 @@ def _labelled(frames, label):
 
 # %% ../nbs/07_texts.ipynb #29c17173
 def unordered(labels):
-    "(labels, None): the order of the classes is that of their names."
+    "(labels, None), so that the classes are ordered by their names."
     return labels, None
 
 def text_task(
@@ -351,7 +352,7 @@ def text_task(
     text: the column of the texts, or two for pairs, as a list or with a comma between; None: found.
     label: the column of the labels; None: found.
     group: the column that says which rows belong together; None: each row is by itself.
-    called: how the reading calls the labels.
+    called: the word for the labels in the reading.
     in_order: labels -> (labels, names of the classes in order, or None).
     """
     frame = _joined(frames)
@@ -377,7 +378,7 @@ def text_task(
 def _joined(frames): return pd.concat(frames.values(), ignore_index=True)
 
 def rows_of_splits(frames):
-    "{split: rows} of frames that are joined, the first one on top."
+    "{split: rows} of frames that are joined in this order."
     rows, start = {}, 0
     for split, frame in frames.items():
         end = start + len(frame)

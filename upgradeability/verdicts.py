@@ -16,11 +16,14 @@ import numpy as np, pandas as pd
 # %% ../nbs/21_verdicts.ipynb #c42d9818
 from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
-from .evaluation import as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups
+from .evaluation import (
+    as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups)
 from .comparisons import compare_jointly, Comparison
 from .intervals import cautions, score, value_and_ends
 from .draw import triple
-from .words import LEFT_OUT, amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, protocol_kind, row_labels, sample_text, short_name, wording
+from .words import (
+    amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEFT_OUT,
+    protocol_kind, row_labels, sample_text, short_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/21_verdicts.ipynb #1e559f96
@@ -90,7 +93,7 @@ def _against(gain, name):
     return {
         'better': f"{amount} better than {name}",
         'worse': f"{amount} **worse** than {name}",
-        'unknown': f"not compared with {name}, which could not be run",
+        'unknown': f"not compared with {name} because that could not be run",
         'undecided': f"not distinguishable from {name} (difference {amount})",
     }[compared(*gain)]
 
@@ -193,7 +196,7 @@ def _kept(row, things):
     if not np.isfinite(u[0]): return ''
     train = f'{row.train:.3f}'
     if protocol_kind(row.protocol) in LEFT_OUT:
-        return f"Its {train} on train is of {things} it was not fitted on, so it says nothing about overfitting."
+        return f"Its {train} on train is measured with the {things} left out, so it does not show overfitting."
     amount = f'{abs(u[0]):.3f}'
     found = {
         'worse': f"On new {things} it is {amount} worse than on its training {things}",
@@ -217,7 +220,7 @@ def verdict(
     parts = [_about(row, df, over) for _, row in rows.iterrows()]
     if rows.empty: parts = ['**Nothing could be evaluated.**']
     elif all(map(is_control, rows.protocol)):
-        parts.append('**Only controls ran: this says nothing about the pretrained model.**')
+        parts.append('**Only controls ran, so nothing is known about the pretrained model.**')
     return '\n\n'.join([*parts, '\n'.join(errors)]).strip()
 
 def _all_gains(df):
@@ -301,7 +304,7 @@ def verdict_compare(
     best = groups.iloc[0]
     leader, *ties = map(_name, groups.model[groups.top])
     figure = interval_text(best['value'], best.low, best.high)
-    if len(groups) == 1: return f"{leader} reaches {figure}; there is nothing to compare it with."
+    if len(groups) == 1: return f"{leader} reaches {figure}; no other model ran."
     rank = f"it is not distinguishable from {', '.join(ties)}" if ties else 'it is better than all others'
     tested = wording(df).tested
     metric, trained, gained = ('', '', '') if df is None else _about_leader(df, best.model)
@@ -351,10 +354,10 @@ def _call(upgrade):
     "The verdict in bold, and its reason."
     margin = upgrade.margin
     return {
-        'go': ('**go**', f" Even the lower end of the interval loses less than the margin of {margin}."),
+        'go': ('**go**', f" Even at the lower end of the interval the loss is smaller than the margin of {margin}."),
         'no-go': ('**no-go**', f" Even the upper end of the interval loses more than the margin of {margin}."),
         'cannot tell': ('**cannot tell**', _unsure(upgrade)),
-        None: ('no margin was set, so there is no go or no-go', ''),
+        None: ('no margin was set, so no decision (go or no-go) is given', ''),
     }[upgrade.verdict]
 
 def _unsure(upgrade):
@@ -380,8 +383,8 @@ def _broken(upgrade, tested, metric, changed):
     "How many test examples the change fixes and breaks."
     fixed = f'{upgrade.positive_flips} of {upgrade.n_tested:,} {tested} ({upgrade.positive_share:.1%})'
     broken = f'{upgrade.negative_flips} ({upgrade.negative_share:.1%})'
-    by = f', each by its own {metric.strip()}' if metric not in ('', 'accuracy ') else ''
-    return f'{changed.format(fixed=fixed, broken=broken)}{by}.'
+    by = f' (each judged by its own {metric.strip()})' if metric not in ('', 'accuracy ') else ''
+    return f'{changed.format(fixed=fixed, broken=broken, by=by)}.'
 
 # %% ../nbs/21_verdicts.ipynb #082a8e08
 def at_most(n, smallest):
@@ -391,21 +394,21 @@ def at_most(n, smallest):
 # %% ../nbs/21_verdicts.ipynb #7d3f615c
 def _needs(s, metric, learned):
     "The labels that one model needs; 95 % of a loss, or of zero, is not defined."
+    figure = f'{as_markdown(axis_name(metric))} {s.best:.3f}'
     if np.isnan(s.label_efficiency):
-        figure = f'{as_markdown(axis_name(metric))} {s.best:.3f}'
         has_learned = getattr(s, 'has_learned', True)
         if s.best > 0 and is_up(metric) and not has_learned:
             return (
                 f"reaches {figure} with {s.at:,} {learned}, which is not distinguishably better than "
                 "`majority`; so no number of labels is given")
-        return f"reaches {figure} with {s.at:,} {learned}; 95 % of that is not defined"
+        return f"reaches {figure} with {s.at:,} {learned}; 95 % of a loss or of a value below 0 is not defined"
     smallest = getattr(s, 'smallest', 0)
     low, own, high = (
         at_most(n, smallest)
         for n in (s.efficiency_low, s.label_efficiency, s.efficiency_high))
     about = '' if own.startswith('at most') else 'about '
     needed = f'{about}**{own}** {learned} [{low}, {high}]'
-    return f"needs {needed} for 95 % of its performance with {s.at:,} ({s.best:.3f})"
+    return f"needs {needed} to reach 95 % of the {figure} that it has with {s.at:,}"
 
 # %% ../nbs/21_verdicts.ipynb #22a82642
 def _needs_for_best(s):
@@ -413,7 +416,7 @@ def _needs_for_best(s):
     labels = s.labels_to_95_of_best
     needed = f'more than {s.at:,}'
     if np.isfinite(labels): needed = at_most(labels, getattr(s, 'smallest', 0))
-    return f"; for 95 % of the best model's performance: {needed}"
+    return f"; to reach 95 % of the best model's performance: {needed}"
 
 # %% ../nbs/21_verdicts.ipynb #8919c71c
 def _crossing(c, learned):
@@ -430,7 +433,7 @@ def _crossing(c, learned):
 def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
-    "How many labels each model needs, where curves cross, and what is odd about them."
+    "How many labels each model needs, where curves cross, and what is unusual about the curves."
     learned, summary = wording(df).learned, df.summary
     lines = []
     for s in summary.itertuples():
@@ -455,18 +458,18 @@ def _spent(facts):
     "What a ranking cost, and what it saved."
     yield f"{facts['spent']:.0f} of {facts['budget']:.0f} seconds were spent."
     if facts['saved'] > 0:
-        yield f"By the plan this is {facts['saved']:.0%} less than the cost of all training examples for all models."
-    else: yield "All training examples for all models would have cost no more."
+        yield f"The plan costs {facts['saved']:.0%} less than all training examples for all models."
+    else: yield "The plan costs as much as all training examples for all models."
     if facts['remark']: yield f"{facts['remark'].capitalize()}."
 
 # %% ../nbs/21_verdicts.ipynb #18cc8b33
 def verdict_rank(
     ranking:pd.DataFrame, # of `rank_models`
 ) -> str: # Markdown
-    "Which models to adapt in earnest, how sure that is, and what was left out."
+    "Which models to adapt in full, how sure that is, and what was left out."
     has_rank = ranking['rank'].notna()
     ran, failed = ranking[has_rank], ranking[~has_rank]
-    first = f"{_name(ran.model.iloc[0])} comes first. With 95 % probability the best is among: {_likely_best(ran)}."
+    first = f"{_name(ran.model.iloc[0])} comes first. With 95 % probability the best is one of: {_likely_best(ran)}."
     counts = ran.sort_values('rung').status.value_counts(sort=False)
     stages = ', '.join(f'{n} {status}' for status, n in counts.items())
     cost = ' '.join([f"{len(ran)} models ran: {stages}.", *_spent(facts_of(ranking))])
@@ -476,10 +479,10 @@ def verdict_rank(
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
 def verdict_check(judged):
     "Whether the ranking was right, by the table of `judge_ranking` (None: it was not judged)."
-    if judged is None: return 'Not checked: `-p check true` evaluates all models in full, outside the budget.'
+    if judged is None: return 'Not checked: `-p check true` evaluates all models with all labels, outside the budget.'
     check = facts_of(judged)['check']
     first, best = _name(check['first']), _name(check['best'])
-    outcome = ' and is the best in full' if first == best else f', but {best} is the best in full'
+    outcome = ' and is the best with all examples' if first == best else f', but {best} is the best with all examples'
     return (
         f"{first} came first{outcome}: regret {check['regret']:.3f}. "
         f"Weighted τ between the ranking and the full evaluations is {check['weighted_tau']:.2f} (1: the same order). "
@@ -526,7 +529,7 @@ def _copies(df, task):
     sample = task.sample(int(row.n_train), int(row.seed))
     is_copy = np.isin(test.ids, leaked(sample))
     n_copies = len(np.unique(test.units[is_copy]))
-    yield f"{n_copies} of {test.n_units:,} test {wording(df).tested} are also in train, byte for byte."
+    yield f"{n_copies} of {test.n_units:,} test {wording(df).tested} are also in train with the same bytes."
     if not n_copies: return
     without = score(test.take(~is_copy), row.metric)
     figure = interval_text(*value_and_ends(without))

@@ -128,7 +128,7 @@ def plot_mistakes(
     task:Task, # whose inputs the ids are rows of
     test:Predictions, # of one split
     n:int=12, # how many at most
-) -> Figure|None: # None where there is no mistake, or nothing to be seen of it
+) -> Figure|None: # None if there is no mistake, or if its examples cannot be shown
     "The most confident mistakes as pictures or texts."
     return plot_examples(task, mistakes(test, n), n, f'All {len(test):,} test examples got the right answer.')
 
@@ -142,7 +142,7 @@ def changes_by_class(a, b):
 
 # %% ../../nbs/kinds/classification.ipynb #07f4e1f4
 def broken_examples(a, b):
-    "The examples that a had right and b has wrong: id, true, predicted, confidence; the most confident first."
+    "The examples that are right in a and wrong in b: id, true, predicted, confidence; the most confident first."
     check_form(METRICS['accuracy'], a)
     a, b = aligned(a, b)
     return mistakes(b.take(a.pred == a.y), len(b))

@@ -32,7 +32,7 @@ def _grades(labels, order):
     if bad.any():
         row = bad.argmax()
         raise ValueError(
-            f"grades=true wants whole numbers as labels, and row {row} has {labels[row]!r}. For words and for halves "
+            f"grades=true needs whole numbers as labels, and row {row} has {labels[row]!r}. For words or fractions "
             "write the order, for instance ?grades=[poor, fair, good] or ?grades=[0.5, 1, 1.5].")
     return numbers.astype(int).tolist(), None
 
@@ -96,7 +96,7 @@ def _kappa_stats(p):
 
 # %% ../../nbs/kinds/grades.ipynb #eb8b2f88
 def weighted_kappa(sums):
-    "Kappa (...) from totals (..., 6); 1 where truth and prediction are one and the same grade throughout."
+    "Kappa (...) from totals (..., 6); 1 if truth and prediction are the same single grade for all examples."
     n, y, pred, y2, pred2, observed = np.moveaxis(np.asarray(sums, float), -1, 0)
     by_chance = n * y2 + n * pred2 - 2 * y * pred
     disagreement = np.divide(
@@ -132,8 +132,8 @@ def _read_grades(reading, y, rows, classes, origin):
     "The reading with what grades count as: numbers as such, words by their position."
     if grade_values(classes) is None:
         positions = ', '.join(f'{c} {i}' for i, c in enumerate(classes))
-        reading = reading.add('grades', f'words that count by position: {positions}', 'guess')
-    else: reading = reading.add('grades', f"numbers that count as such: {', '.join(classes)}")
+        reading = reading.add('grades', f'words, each counted as its position: {positions}', 'guess')
+    else: reading = reading.add('grades', f"numbers, used as they are written: {', '.join(classes)}")
     return read_test_labels(reading, y, rows, classes, origin)
 
 # %% ../../nbs/kinds/grades.ipynb #654defdb

@@ -201,7 +201,7 @@ def _named_dates(given):
     has_words = texts.str.contains(r'[A-Za-z]{3}') & texts.str.contains(r'\d')
     _refuse(given, ~has_words, WHY_TIME)
     has_year = texts.str.contains(r'\d{4}')
-    _refuse(given, ~has_year, 'beside a month as a word the year should have four digits')
+    _refuse(given, ~has_year, 'where the month is a word, the year needs four digits')
     dates = _dates_like_first(texts)
     if dates is None:
         zone = texts.str.extract(r'(?i)\d\s+(?!AM|PM|UTC|GMT|T)([A-Z]{2,5})$')[0]
@@ -425,8 +425,8 @@ def _unfiltered(values):
     if missing == len(values):
         phrase = f'column {values.name!r} has no ratings: every interaction counts'
         return Reading().add('ratings', phrase, 'finding')
-    phrase = (f'ratings ({values.min():g} to {values.max():g}) do not filter: every interaction counts, '
-              'also a low one (?min_rating= sets a threshold)')
+    phrase = (f'ratings ({values.min():g} to {values.max():g}) are not used: low ratings count as interactions too '
+              '(?min_rating= sets a threshold)')
     reading = Reading().add('ratings', phrase)
     if not missing:
         return reading
@@ -785,8 +785,8 @@ def _described(frame, items):
     is_known, reading = codes >= 0, Reading()
     lost = frame.item[~is_known]
     if not is_known.any():
-        raise ValueError(f"None of the interactions' items is described: ids there read {lost.iloc[0]!r}, "
-                         f"in the items file {items.ids[0]!r}.")
+        raise ValueError(f"No item of the interactions has a description: their ids look like {lost.iloc[0]!r}, "
+                         f"those of the items file like {items.ids[0]!r}.")
     if len(lost):
         phrase = (f'{lost.nunique():,} items without a description were left out with their {len(lost):,} interactions '
                   f'(the first: {lost.iloc[0]})')
@@ -821,9 +821,9 @@ def _split_notes(frame, parts, how, n_items):
     if new:
         yield f'{new:,} of {len(tested):,} test users have no history'
     if cold:
-        yield f'{cold:,} of {len(test):,} test interactions are with items that nobody took in train (cold start)'
+        yield f'{cold:,} of {len(test):,} test interactions are with items that no user took in train (cold start)'
     if idle:
-        yield f'{idle:,} of {n_items:,} items were taken by nobody; they can be recommended'
+        yield f'{idle:,} of {n_items:,} items were taken by no user; they can still be recommended'
 
 # %% ../../nbs/kinds/recommendation_files.ipynb #9ee927b0
 def load_interactions(
@@ -836,7 +836,7 @@ def load_interactions(
     min_rating:float|None=None, # interactions rated lower do not count; None: all count
     items:str|None=None, # path of the items; None: beside the interactions
     text:str|None=None, # columns that describe an item, between commas; None: all columns of text, and a year
-    split:str|None=None, # 'time', 'global' or 'random'; None: 'time' where there are times, else 'random'
+    split:str|None=None, # 'time' (by user), 'global' or 'random'; None: 'time' if there are times, else 'random'
     encoding:str='utf-8', # of the text files
     header:str|None=None, # 'none': the interactions have none, columns are 0, 1, …; 'first': they have; None: checked
     items_header:str|None=None, # the same of the items; None: by their looks where header='none', else checked
@@ -903,7 +903,7 @@ def _task(name, frame, catalogue, users, how, reading):
     user = frame.user_code.to_numpy()
     parts = split_interactions(user, frame.time.to_numpy(), how)
     if not len(parts['test']):
-        why = f'of {len(users):,} users none has 5 interactions'
+        why = f'none of the {len(users):,} users has 5 interactions'
         if how == 'global':
             why = 'all interactions happened at the last moment'
         raise ValueError(f"Nothing is left for a test: {why}.")

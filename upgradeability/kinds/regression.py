@@ -6,6 +6,7 @@
 from __future__ import annotations
 from functools import partial
 from pathlib import Path
+from dataclasses import replace
 
 # %% auto #0
 __all__ = []
@@ -17,7 +18,9 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd
 from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
-from ..protocols import KS, arrays_of, choose_ridge, fit_ridge, fit_rows, neighbours, predictions_of, on_random_weights, units_to_fit, values_at
+from upgradeability.protocols import (
+    arrays_of, choose_ridge, fit_ridge, fit_rows, KS, neighbours, on_random_weights, predictions_of,
+    units_to_fit, values_at)
 from ..comparisons import unit_changes
 from ..intervals import score, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
@@ -28,13 +31,16 @@ from ..features import extract
 from ..tasks import make_task, named_splits, settle_splits
 from ..folders import groups_below, picture_files, picture_reading, picture_endings
 from ..tables import read_table
-from ..texts import group_column, grouped_spec, labels_of_groups, look_like_texts, NAMES, read_group_column, rows_of_splits, set_frames, table_frames, text_task, without_group
+from ..texts import (
+    group_column, grouped_spec, labels_of_groups, look_like_texts, NAMES, read_group_column, rows_of_splits,
+    set_frames, table_frames, text_task, without_group)
 from ..core import unknown, missing_path
 
 # %% ../../nbs/kinds/regression.ipynb #4065cddb
 def encode_targets(labels, classes=None):
     "(targets (n,) float64, no class names), or an error that names the first bad one."
-    if classes is not None: raise ValueError("classes= are names of classes, and targets are numbers: leave classes= out.")
+    if classes is not None:
+        raise ValueError("classes= are names of classes, and targets are numbers: leave classes= out.")
     values = pd.Series(list(labels))
     targets = pd.to_numeric(values, errors='coerce').to_numpy(np.float64)
     bad = np.flatnonzero(~np.isfinite(targets))
@@ -42,7 +48,8 @@ def encode_targets(labels, classes=None):
         first = f"the first is {str(values[bad[0]])!r} in row {bad[0]}"
         raise ValueError(
             f"{len(bad):,} of {len(targets):,} targets are missing or no finite numbers, {first}: "
-            "write them as plain numbers such as 1234.5, leave these rows out, or write label= instead of target= if they are classes.")
+            "write them as plain numbers such as 1234.5, leave these rows out, "
+            "or write label= instead of target= if they are classes.")
     if not len(targets): raise ValueError("There are no targets: a task needs examples.")
     if np.ptp(targets) == 0:
         raise ValueError(f"All {len(targets):,} targets are {targets[0]:g}: there is nothing to predict.")
@@ -50,7 +57,7 @@ def encode_targets(labels, classes=None):
 
 # %% ../../nbs/kinds/regression.ipynb #49cbc2c1
 def are_targets(labels):
-    "Whether labels are numbers of which some have a fraction."
+    "Whether labels are numbers, and some of them have a fraction."
     values = np.asarray(labels)
     if values.dtype == object and not any(isinstance(label, str) for label in labels):
         values = values.astype(np.float64)
@@ -63,7 +70,7 @@ N_STRATA = 10
 LEAST_IN_STRATUM = 8 # so that train, valid and test each get some of it
 
 def target_strata(y, unit=None):
-    "(unit of each row, stratum of each unit from 0): about ten groups by the size of the target, fewer of few rows."
+    "(unit of each row, stratum of each unit from 0): about ten groups by size of the target, fewer if rows are few."
     n_groups = int(np.clip(len(y) // LEAST_IN_STRATUM, 1, N_STRATA))
     edges = np.quantile(y, np.linspace(0, 1, n_groups + 1)[1:-1])
     groups = np.searchsorted(np.unique(edges), y, side='right')
@@ -123,7 +130,8 @@ def _feature_columns(frame, target):
         if is_number and not _is_running(numbers): used.append(column)
         else: left.append(column)
     if not left or not used: return used, Reading()
-    said = f"{', '.join(map(repr, left))}: no numbers, or a count of the rows. Write ?features=NAME,NAME to say which columns to use"
+    names = ', '.join(map(repr, left))
+    said = f"{names}: no numbers, or a count of the rows. Write ?features=NAME,NAME to say which columns to use"
     return used, finding('columns not used', said)
 
 def _named_features(frame, given, place):
@@ -158,7 +166,7 @@ def load_target_table(
     of_group = group_column(frame, group, target)
     offered = without_group(frame, of_group, text)
     if offered.shape[1] == 1:
-        raise ValueError(f"{spec!r} has no column beside the target {target!r}: there is nothing to predict it from.")
+        raise ValueError(f"{spec!r} has only the target {target!r}: a column to predict it from is missing.")
     columns, said = _feature_columns(offered, target)
     if features is not None: columns, said = _named_features(frame, features, repr(spec)), Reading()
     elif text is not None or any(are_read_as_texts(offered, c) for c in offered.columns.drop(target)): columns = []
@@ -198,13 +206,21 @@ def _metadata_files(folder):
     settled, reading = settle_splits(named_splits(names, place), place)
     return {split: folder/name/'metadata.csv' for split, name in settled.items()}, reading
 
+def _with_folder(reading, path):
+    "A reading that names a file by its folder too."
+    full = f'{path.parent.name}/{path.name}'
+    def named(entry):
+        is_text = isinstance(entry.value, str)
+        return replace(entry, value=entry.value.replace(path.name, full)) if is_text else entry
+    return Reading(tuple(map(named, reading)))
+
 def _read_metadata(path, target, group=None):
     "(paths of pictures, rows, Reading) of a metadata.csv; rows without a target are left out."
     table = read_table(path)
     place = repr(f'{path.parent.name}/{path.name}')
     for column in ('file_name', target): _check_column(column, table.frame.columns, place)
     has_target = table.frame[target].notna()
-    frame, reading = table.frame[has_target], table.reading
+    frame, reading = table.frame[has_target], _with_folder(table.reading, path)
     files = [path.parent/str(name) for name in frame.file_name]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
@@ -238,7 +254,9 @@ def load_target_folder(name, *, target:str, group:str|None=None, split_seed=0, r
     groups, of_groups = _folder_groups(group, frame, files, folder, target)
     inputs = picture_files(files)
     unlisted = _unlisted_pictures(folder, files)
-    if unlisted: reading += finding('pictures not used', f'{len(unlisted):,} that no metadata.csv names, such as {unlisted[0]!r}')
+    if unlisted:
+        said = f'{len(unlisted):,} that no metadata.csv names, such as {unlisted[0]!r}'
+        reading += finding('pictures not used', said)
     reading = reading.add('columns used', {'pictures': 'file_name', 'target': target})
     reading = reading.add('first example', f'{files[0].name} is {targets[0]}')
     return make_task(
@@ -490,7 +508,7 @@ def changes_by_target(old, new):
 
 # %% ../../nbs/kinds/regression.ipynb #aa4ffb5c
 def rank_targets(features, task):
-    "(targets (n,), None): what a ranking predicts, and that each example is by itself."
+    "(targets (n,), None): what a ranking predicts, and None because each example is a unit of its own."
     return features.y, None
 
 # %% ../../nbs/kinds/regression.ipynb #5e2abbdc
@@ -507,6 +525,7 @@ KIND = Kind(
     # protocols
     protocols=_protocols, objective=target_objective,
     # reports
-    label_of=label_text, parts=plot_errors, confusions=plot_residuals, cases=plot_worst, broken=plot_worsened, changes=changes_by_target,
+    label_of=label_text, parts=plot_errors, confusions=plot_residuals, cases=plot_worst, broken=plot_worsened,
+    changes=changes_by_target,
     # ranking
     rank_targets=rank_targets)

@@ -54,7 +54,7 @@ def _valid_tags(task, rows, pred, scores):
     changed = (tags != pred).sum()
     note = ('tags are the most probable valid sequence of each sentence; '
             f'that changed {changed:,} of {len(rows):,} words')
-    return tags, [note]
+    return tags, [note] if changed else []
 
 # %% ../../nbs/kinds/tagging.ipynb #c17d5cca
 def sentence_of_word(p):
@@ -135,7 +135,7 @@ def per_type(predictions, **options):
 
 # %% ../../nbs/kinds/tagging.ipynb #76ab33f4
 def changes_by_type(a, b):
-    "(name, change of the entities found in each sentence that has some) for each type."
+    "(name, change in each sentence with entities of the type) for each type."
     for k, name in enumerate(_types_of(a)):
         before = span_stats(a, k).toarray()
         after = span_stats(b, k).toarray()
@@ -250,7 +250,7 @@ def _touches(spans, others):
 
 # %% ../../nbs/kinds/tagging.ipynb #46361184
 def plot_type_confusion(test, *, ax=None):
-    "A matrix of which types are taken for which, cut, missed or invented; None where there are no entities."
+    "A matrix of types that are confused, cut, missed or invented; None if there are no entities."
     table = type_confusion(test)
     counts = table.to_numpy()
     if not counts.any():
@@ -426,7 +426,7 @@ def _mistake_text(row, words):
     elif row.same_words or row.true == '':
         told = f"{row.true or 'no entity'}, taken for {row.predicted}"
     else:
-        told = f'taken for {row.predicted}, where a {row.true} has other words'
+        told = f'found as {row.predicted}, true {row.true} has other boundaries'
     entity = ' '.join(words[row.start:row.stop])
     text = f'{entity}: {told}{_confidence_text(row.confidence)}'
     return clip(drawable(text, font=MONO), LINE - 2)
@@ -482,7 +482,8 @@ def _draw_sentence(ax, top, words, true, predicted, mistakes):
 # %% ../../nbs/kinds/tagging.ipynb #33da7f07
 def _text_axes(title):
     "An axis of letters: one unit to the right is one letter, one unit down is one line."
-    fig = plt.figure(layout='none')
+    fig = plt.figure(layout='constrained')
+    fig.set_layout_engine('none') # a placeholder: with None, saving would turn the layout on again
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
     marks = {
@@ -520,7 +521,7 @@ def plot_sentences(
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
     if not len(wrong):
-        return nothing(f'No entity of the {test.n_units:,} sentences was mistaken.')
+        return nothing(f'The {test.n_units:,} sentences have no mistaken entity.')
     top = .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
@@ -546,10 +547,11 @@ def _spans_in(test, sentence):
 def _broken_sentences(task, old, new):
     "Sentences that the new model gets wrong and the old one did not."
     is_worse = unit_changes(old, new) < 0
-    worse = np.unique(new.groups)[is_worse]
+    sentence = sentence_of_word(new)
+    worse = np.unique(sentence)[is_worse]
     if not len(worse):
         return nothing('There is none.')
-    rows = np.isin(new.groups, worse)
+    rows = np.isin(sentence, worse)
     return plot_sentences(task, new.take(rows))
 
 # %% ../../nbs/kinds/tagging.ipynb #dc4f5995

@@ -113,8 +113,8 @@ def _width(rows, path):
     width = mode(map(len, words or filled))
     if width == 1:
         raise ValueError(f"{str(path)!r} has one column: a word and its tag are needed on each line, "
-                         "with a tab or blanks between them. A test file whose tags are withheld cannot be "
-                         "measured on: leave it out, and the validation file is the test set.")
+                         "with a tab or blanks between them. A test file without tags cannot be "
+                         "used: leave it out, and the validation file becomes the test set.")
     return width
 
 def _check_column(name, column, width, path):
@@ -122,8 +122,8 @@ def _check_column(name, column, width, path):
     if column is None:
         return
     if type(column) is not int or not -width <= column < width:
-        raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width}: "
-                         "they count from 0, and -1 is the last.")
+        raise ValueError(f"{name}={column!r} is no column of {str(path)!r}, which has {width} columns: "
+                         "the first is 0, and -1 is the last.")
 
 def _layout(rows, path, token, tag):
     "The `_Layout` of a file, by its options or else by its contents."
@@ -159,7 +159,7 @@ def _problem(columns, layout):
     tag = columns[layout.tag]
     first, bar, _ = tag.partition('|')
     if SEVERAL.fullmatch(tag) or (bar and TAG.fullmatch(first)):
-        return f'{tag!r} is several tags, and a word has one'
+        return f'{tag!r} is several tags; a word has only one'
     if not TAG.fullmatch(tag):
         return f'{tag!r} is no tag'
 
@@ -327,7 +327,7 @@ def _scheme_reading(scheme, tags, wrong, parts):
     if not wrong.any():
         return reading
     first = wrong.argmax()
-    phrase = (f'{wrong.sum()} of {len(tags):,} tags cannot stand where they do in {scheme}, '
+    phrase = (f'{wrong.sum()} of {len(tags):,} tags are not allowed at their place in {scheme}, '
               f'the first is {tags[first]!r} ({_place(first, parts)}): read as seqeval does by default')
     return reading.add('tags out of place', phrase, 'finding')
 
@@ -348,7 +348,7 @@ def _type_reading(spans, types, rows):
         reading = reading.add('types', f'in test but not in train, so never found: {names}', 'finding')
     for split in sorted(counts):
         if not counts[split].any():
-            reading = reading.add('types', f'{split} holds no entity', 'finding')
+            reading = reading.add('types', f'{split} has no entity', 'finding')
     return reading
 
 # %% ../../nbs/kinds/tagging_files.ipynb #b0662c17
@@ -390,10 +390,10 @@ def _column_reading(parts, given):
             continue
         where = f'{part.path.name}: ' if taken else ''
         taken.add(columns)
-        phrase = f'number {layout.token} is the word and number {layout.tag} the tag, of {layout.width} (from 0)'
+        phrase = f'word: column {layout.token}, tag: column {layout.tag} (of {layout.width} columns, the first is 0)'
         reading = reading.add('columns used', where + phrase)
         reading += _guessed_columns(layout, where, given)
-        unused = [f'number {i} (such as {v!r})' for i, v in enumerate(layout.example) if i not in columns[1:]]
+        unused = [f'column {i} (such as {v!r})' for i, v in enumerate(layout.example) if i not in columns[1:]]
         if unused:
             reading = reading.add('columns not used', unused)
     return reading
@@ -402,13 +402,13 @@ def _guessed_columns(layout, where, given):
     "Guesses about columns that no option named, as a Reading."
     reading = Reading()
     if layout.counter is not None and 'token' not in given:
-        phrase = (f'number {layout.counter} counts the words of each sentence, '
-                  f'so number {layout.token} is taken for the word')
+        phrase = (f'column {layout.counter} counts the words of each sentence, '
+                  f'so column {layout.token} is taken for the word')
         reading = reading.add('words', where + phrase, 'guess')
-    others = [f'number {k} ({n:,} tagged words, ?tag={k})' for k, n in layout.tagged.items() if k != layout.tag]
+    others = [f'column {k} ({n:,} tagged words, ?tag={k})' for k, n in layout.tagged.items() if k != layout.tag]
     if others and 'tag' not in given:
         n_own = layout.tagged.get(layout.tag, 0)
-        phrase = (f'of {len(layout.tagged)} columns of tags, number {layout.tag} ({n_own:,} tagged words) is taken; '
+        phrase = (f'{len(layout.tagged)} columns have tags; column {layout.tag} ({n_own:,} tagged words) is used; '
                   f"there is also {', '.join(others)}")
         reading = reading.add('tag column', where + phrase, 'guess')
     return reading

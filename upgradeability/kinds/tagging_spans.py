@@ -159,7 +159,7 @@ def recognise(y, groups, classes):
 BOUND = dict(IOB1='B', IOB2='I') # the letter that needs the same type before
 
 def misplaced(y, groups, classes, scheme):
-    "True (n,) for words whose tag does not fit the one before, or the end of the sentence, in a scheme of `recognise`."
+    "True (n,) for words whose tag does not fit the tag before it, or the sentence's end, in a scheme of `recognise`."
     _, letter, goes_on = _read_words(y, groups, classes)
     if scheme in BOUND:
         return ~goes_on & (letter == BOUND[scheme])
