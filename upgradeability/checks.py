@@ -320,9 +320,9 @@ def normalised(texts):
 
 def _replacement(character):
     "A blank for punctuation and blanks, nothing for invisible characters, the character itself for all others."
-    kind = unicodedata.category(character)
-    if kind == 'Cf': return None
-    return ' ' if kind[0] in 'PZC' else character
+    category = unicodedata.category(character)
+    if category == 'Cf': return None
+    return ' ' if category[0] in 'PZC' else character
 
 # %% ../nbs/19_checks.ipynb #6926143c
 def _texts(task, rows):

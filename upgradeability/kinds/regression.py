@@ -234,9 +234,9 @@ def _read_metadata(path, target, group=None):
 # %% ../../nbs/kinds/regression.ipynb #4fbdf54f
 def _unlisted_pictures(folder, files):
     "The paths of pictures below a folder that are not among some files, relative to the folder."
-    listed = set(files)
-    found = [p for p in sorted(folder.rglob('*')) if p.suffix.lower() in picture_endings() and p not in listed]
-    return [p.relative_to(folder).as_posix() for p in found if p.is_file()]
+    endings = picture_endings()
+    pictures = {p for p in folder.rglob('*') if p.suffix.lower() in endings and p.is_file()}
+    return [p.relative_to(folder).as_posix() for p in sorted(pictures - set(files))]
 
 def load_target_folder(name, *, target:str, group:str|None=None, split_seed=0, root=None):
     "The task of `folder:PATH?target=…`."
