@@ -479,6 +479,10 @@ def _by_example(p):
     if p.kind.whole_units: return p
     return replace(p, groups=None)
 
+def n_examples(p):
+    "The number of examples of predictions, whatever group they are in."
+    return _by_example(p).n_units
+
 def _example_changes(pair, a, b):
     "How each example's own value changes, whatever group it is in."
     metric = pair.metric

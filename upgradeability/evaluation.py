@@ -291,7 +291,7 @@ def _run_cell(run, backbone, task, place):
             run.batch_size)
         if not _is_stored(run.out_dir, key):
             used = dict(dtype=dtype, batch_size=run.batch_size)
-            facts = _facts(cell, sampled) | used | dict(pool=task.n_train)
+            facts = _facts(cell, sampled) | used | dict(pool=task.n_train, asked=cell.n_train)
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(
                 backbone,
@@ -983,7 +983,18 @@ def _gain_pairs(ran, parts):
 
 # %% ../nbs/17_evaluation.ipynb #ea8d86cd
 _OF_SEEDS = ['n_seeds', 'shared']
-_PROCEDURE = ['model', 'task', 'protocol', 'n_train', 'metric']
+_PROCEDURE = ['model', 'task', 'protocol', 'metric']
+
+def _labels_asked(row, parts):
+    "The number of labels that was asked for; whole groups may have a few less, and not the same for each seed."
+    return parts['test'].meta.get('asked', row.n_train)
+
+def _by_procedure(ran):
+    "The rows of each model, task, protocol, metric and number of labels that was asked for."
+    asked = ran.n_train
+    if knows_run(ran):
+        asked = [_labels_asked(row, ran.predictions(row)) for row in ran.itertuples()]
+    return ran.groupby([*_PROCEDURE, np.asarray(asked)], sort=False)
 
 def _of_seeds(parts, keys):
     "Predictions on train and on test of the rows with these keys, and how many seeds share how much."
@@ -1000,7 +1011,8 @@ def _gains_over_seeds(pairs, parts):
     "A row for each procedure and baseline: the gain over all seeds, named by the first of them."
     together = {}
     for row, base, name in pairs:
-        procedure = tuple(getattr(row, column) for column in _PROCEDURE)
+        asked = _labels_asked(row, parts[row.key])
+        procedure = (*(getattr(row, column) for column in _PROCEDURE), asked)
         together.setdefault((procedure, name), []).append((row, base))
     first = {}
     for (procedure, name), both in together.items():
@@ -1054,17 +1066,19 @@ def average_seeds(
 ) -> pd.DataFrame: # per model, task, protocol and n_train: means, number of seeds, `test_seed_sd` (NaN for one seed)
     "Means over seeds, and the spread of the test performance between them."
     ran = df[df.test.notna()]
-    groups = ran.groupby(['model', 'task', 'protocol', 'n_train', 'metric'], sort=False)
-    means = groups[['train', 'test', 'upgradeability', 'gain', 'seconds']].mean()
+    groups = _by_procedure(ran)
+    means = groups[['n_train', 'train', 'test', 'upgradeability', 'gain', 'seconds']].mean()
+    means['n_train'] = means.n_train.round().astype(int)
     means['test_seed_sd'] = groups.test.std()
     means['n_seeds'] = groups.size()
-    return means.reset_index()
+    means = means.droplevel(-1).reset_index()
+    return means[['model', 'task', 'protocol', 'n_train', 'metric', *means.columns.difference([*_PROCEDURE, 'n_train'], sort=False)]]
 
 # %% ../nbs/17_evaluation.ipynb #1e148690
 def seed_groups(df):
     "The rows of each model, task, protocol and number of labels that ran, a row per seed."
     ran = df[df.test.notna()]
-    for _, rows in ran.groupby(_PROCEDURE, sort=False):
+    for _, rows in _by_procedure(ran):
         yield rows.drop_duplicates('seed')
 
 def _row_over_seeds(rows, parts):

@@ -18,8 +18,8 @@ from .core import NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import (
     as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups)
-from .comparisons import compare_jointly, Comparison
-from .intervals import cautions, score, value_and_ends
+from .comparisons import compare_jointly, Comparison, n_examples
+from .intervals import cautions, has_declared_groups, score, value_and_ends
 from .draw import triple
 from .words import (
     amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEFT_OUT,
@@ -145,9 +145,17 @@ def _gained(row, over, majority):
     return ' '.join(sentences)
 
 # %% ../nbs/21_verdicts.ipynb #aae3652f
-def _reaches(row, words):
+def _tested_on(row, df, words):
+    "What a row was tested on, with its groups where they are declared."
+    test = df.predictions(row.key)['test'] if knows_run(df) and row.key else None
+    is_grouped = test is not None and has_declared_groups(test)
+    n = n_examples(test) if is_grouped else int(row.n_test)
+    groups = f' in {int(row.n_test):,} independent groups' if is_grouped else ''
+    return words.reached.format(n=n, task=as_code(row.task)) + groups
+
+def _reaches(row, df, words):
     "How good the model is on examples it has not seen."
-    where = words.reached.format(n=int(row.n_test), task=as_code(row.task))
+    where = _tested_on(row, df, words)
     who = f'{as_code(row.protocol)} on {as_code(row.model)}'
     figure = f'{as_markdown(axis_name(row.metric))} {row.test:.3f}'
     interval = f'95 % interval {row.test_low:.3f} to {row.test_high:.3f} {sample_text(row)}'
@@ -237,7 +245,7 @@ def _about(row, df, over):
     "The sentences about one row."
     words = wording(df, row.task)
     sentences = [
-        _reaches(row, words),
+        _reaches(row, df, words),
         _gained(row, over, words.majority),
         _kept(row, words.things),
         _surpassed(row, df)]
@@ -528,8 +536,8 @@ def _copies(df, task):
     row, test = headlines(df).iloc[0], read_headline(df)['test']
     sample = task.sample(int(row.n_train), int(row.seed))
     is_copy = np.isin(test.ids, leaked(sample))
-    n_copies = len(np.unique(test.units[is_copy]))
-    yield f"{n_copies} of {test.n_units:,} test {wording(df).tested} are also in train with the same bytes."
+    n_copies = n_examples(test.take(is_copy)) if is_copy.any() else 0
+    yield f"{n_copies} of {n_examples(test):,} test {wording(df).tested} are also in train with the same bytes."
     if not n_copies: return
     without = score(test.take(~is_copy), row.metric)
     figure = interval_text(*value_and_ends(without))
@@ -537,6 +545,16 @@ def _copies(df, task):
     yield f'Without them {as_code(row.protocol)} reaches {figure} instead of {row.test:.3f}{of_seed}.'
 
 # %% ../nbs/21_verdicts.ipynb #c0301b98
+def _cost_of_groups(test, metric):
+    "How much wider the interval is because examples belong together, as a list of one sentence or none."
+    if not has_declared_groups(test): return []
+    found = score(test, metric)
+    if not np.isfinite(found.widening): return []
+    return [
+        f"The {n_examples(test):,} test examples belong to {found.n_units:,} groups. The interval of "
+        f"{axis_name(metric)} is {found.widening:.1f} times as wide as if all examples were independent. "
+        f"It counts like {found.n_effective:,.0f} independent examples."]
+
 def findings(
     df:pd.DataFrame, # the results table of `evaluate`
     task:Task|None=None, # the task, to look for test examples that are also in train
@@ -551,6 +569,7 @@ def findings(
     if checks: found += map(_weighed, checked.message, checked.severity)
     if len(ran):
         test = read_headline(df)['test']
-        weak = cautions(test, headlines(df).iloc[0].metric)
+        metric = headlines(df).iloc[0].metric
+        weak = [*_cost_of_groups(test, metric), *cautions(test, metric)]
         found += [*_notes(ran), *(as_markdown(sentence, 600) for sentence in weak)]
     return '\n'.join(f'- {finding}' for finding in found) or 'Nothing unusual was found.'
