@@ -366,7 +366,7 @@ def test_undecodable_names_of_files(tmp_path):
     for text in (verdict(df), findings(df, task), resolved(df), show_reading(df).html, repr(task)): text.encode()
     keep_provenance(df)
     json.loads((tmp_path/'run'/'provenance.json').read_text(encoding='utf-8'))
-    with pytest.raises(ValueError, match='no text'): write_report('eval', tmp_path/'out.ipynb', task=f'folder:{os.fsdecode(folder)}')
+    with pytest.raises(ValueError, match='not UTF-8 text'): write_report('eval', tmp_path/'out.ipynb', task=f'folder:{os.fsdecode(folder)}')
     os.rename(folder, tmp_path/'pets')
     out = write_report('eval', tmp_path/'out.ipynb', task=f"folder:{tmp_path/'pets'}", protocols='knn', dtype='float32', out_dir=str(tmp_path/'again'))
     assert r'cat\udcfe' in out.with_suffix('.html').read_text()

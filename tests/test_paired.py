@@ -222,7 +222,7 @@ def test_dunnetts_constant_for_equally_correlated_differences():
     metric = Metric('mean', mean_stats(lambda p: units[p.meta['model']]), ratio)
     models = [Predictions(np.arange(20_000), np.zeros(20_000, int), np.zeros(20_000, int), meta=dict(model=k)) for k in range(5)]
     from upgradeability.comparisons import _largest_by_chance
-    from upgradeability.texts import _pair
+    from upgradeability.comparisons import _pair
     largest = _largest_by_chance([_pair(metric, models[0], m) for m in models[1:]], 200_000, 0)
     assert abs(np.quantile(largest, .95) - 2.44) < .02
 

@@ -778,15 +778,15 @@ def _group_names(rule, paths):
 
 def _look_like_groups(names, y):
     "Whether names (n,) are those of groups: numbered, several in each class, with several files each."
-    counts = pd.Series(names).value_counts()
-    n, n_groups = len(names), len(counts)
+    found, code, counts = np.unique(names, return_inverse=True, return_counts=True)
+    n, n_groups = len(names), len(found)
     if n_groups < 5 or n < 2 * n_groups: return False
     in_company = counts[counts > 1].sum()
     if in_company < n / 2 or counts.max() > n / 2: return False
-    if any(map(NO_GROUP.fullmatch, counts.index)): return False
-    is_numbered = counts.index.str.contains(r'\d')
-    in_classes = pd.DataFrame(dict(y=y, name=names)).drop_duplicates()
-    return is_numbered.mean() >= .8 and len(in_classes) >= 3 * in_classes.y.nunique()
+    if any(map(NO_GROUP.fullmatch, found)): return False
+    is_numbered = [re.search(r'\d', name) is not None for name in found]
+    in_classes = np.unique(np.column_stack([y, code]), axis=0)
+    return np.mean(is_numbered) >= .8 and len(in_classes) >= 3 * len(np.unique(y))
 
 def group_by_name(paths, y):
     "(rule, (n,) names of groups) for files of classes y (n,), with the fewest groups of all rules that fit, or None."
