@@ -203,14 +203,21 @@ def user_lists(rng, n, to_find, mean, spread):
     else: hits = rng.random((n, 10)) < ability * np.linspace(1.2, .8, 10)
     return Predictions(np.arange(n), np.full(n, to_find), np.tile(np.arange(10), (n, 1)), hits.astype(np.float32))
 
-def list_truth(metric, to_find, mean):
-    chance = np.full(10, mean / 10) if to_find == 1 else mean * np.linspace(1.2, .8, 10)
+def hit_chances(to_find, mean, spread):
+    "The chance of a hit at each place, averaged over users; for an able user it is capped at 1."
+    if to_find == 1: return np.full(10, mean / 10)
+    middles = (np.arange(20_000) + .5) / 20_000
+    ability = stats.beta.ppf(middles, mean * spread, (1 - mean) * spread)
+    return np.minimum(1, ability[:, None] * np.linspace(1.2, .8, 10)).mean(0)
+
+def list_truth(metric, to_find, mean, spread):
+    chance = hit_chances(to_find, mean, spread)
     if metric == 'recall@10': return chance.sum() / to_find
     return chance @ DISCOUNTS / DISCOUNTS[:to_find].sum()
 
 for metric in ('ndcg@10', 'recall@10'):
     for to_find, mean, spread in ((1, .3, 3), (1, .05, 20), (10, .3, 5), (10, .75, 20)):
-        truth = list_truth(metric, to_find, mean)
+        truth = list_truth(metric, to_find, mean, spread)
         for n in (30, 100, 1000):
             name = f'score {metric} to find={to_find} mean={mean} n={n}'
             draw = partial(user_lists, n=n, to_find=to_find, mean=mean, spread=spread)
@@ -399,7 +406,7 @@ def against_incumbent(models, margin, seed):
     incumbent, *_ = models
     candidates = {name: p for name, p in models.items() if name != incumbent}
     best = best_of(candidates)
-    together = later('intervals', 'compare_with')
+    together = later('comparisons', 'compare_with')
     if together is None or len(candidates) == 1:
         found = compare(models[incumbent], candidates[best], 'accuracy', margin=margin, n_boot=BOOT, seed=seed)
         return found.p_value, found.verdict == 'go'
@@ -424,7 +431,7 @@ def leader(rng, seed):
     models = several(rng, 450, np.full(20, .76))
     pairs = compare_all({name: models[name] for name in ('m0', 'm1')}, 'accuracy', n_boot=50)
     first = rank_groups(models, 'accuracy', pairs=pairs, n_boot=BOOT, seed=seed).iloc[0]
-    optimism = later('intervals', 'leader_optimism')
+    optimism = later('comparisons', 'leader_optimism')
     too_good = 0. if optimism is None else optimism(models, 'accuracy', n_boot=BOOT, seed=seed)
     low, value, high = (figure - too_good for figure in (first.low, first.value, first.high))
     return {
@@ -663,6 +670,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--cells', default='', metavar='REGEX', help='part of the names of the simulations to run')
     parser.add_argument('--runs', type=int, default=400, help='runs of each simulation; the slowest get a quarter')
+    parser.add_argument('--before', metavar='FILE.csv', help='an earlier table, whose shares stand beside the new ones')
     parser.add_argument('--out', metavar='FILE.csv', help='where the table is stored')
     args = parser.parse_args()
     warnings.simplefilter('ignore')
@@ -671,10 +679,18 @@ def main():
         new = run_cell(each, args.runs)
         rows += new
         for row in new: print(line(row), flush=True)
-        if args.out: pd.DataFrame(rows).to_csv(args.out, index=False, float_format='%.4g')
+        if args.out: table_of(rows, args.before).to_csv(args.out, index=False, float_format='%.4g')
     if not rows: parser.error(f'no simulation fits {args.cells!r}')
     outside = sum(row['inside'] == 'no' for row in rows)
     print(f"{len(rows)} rows, {outside} outside their bounds, {sum(row.get('seconds', 0) for row in rows):.0f} seconds")
+
+def table_of(rows, before=None):
+    "The rows as a table; `before` is the file of an earlier one."
+    table = pd.DataFrame(rows)
+    if before is None: return table.assign(before=np.nan)
+    place = ['cell', 'question']
+    earlier = pd.read_csv(before)[[*place, 'share']].rename(columns={'share': 'before'})
+    return table.merge(earlier, on=place, how='left')
 
 def line(row):
     "A row of the table as text."

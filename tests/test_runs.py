@@ -277,8 +277,8 @@ def test_forty_five_kills_lose_nothing(tmp_path):
         assert not leftovers(tmp_path/f'cache{i}')
 
 
-def test_kills_of_the_notebook(tmp_path):
-    "The notebook `eval` through papermill, killed with its kernel at random moments; one more run then gives what an undisturbed one gives."
+def test_a_killed_notebook(tmp_path):
+    "The notebook `eval` through papermill, killed with its kernel half-way; one more run then gives what an undisturbed one gives."
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-m', 'papermill', 'eval.ipynb', 'out.ipynb', '--no-progress-bar']
     for name, value in dict(n_train=60, protocols='majority, knn', dtype='float32').items(): command += ['-p', name, str(value)]
@@ -288,7 +288,7 @@ def test_kills_of_the_notebook(tmp_path):
     begin, rng = time.perf_counter(), np.random.default_rng(5)
     assert start.wait() == 0, start.stderr.read()
     took = time.perf_counter() - begin
-    for moment in rng.uniform(.1, .5, 2) * took:
+    for moment in rng.uniform(.2, .5, 1) * took:
         process = subprocess.Popen(command, cwd=killed, env=environment, stderr=subprocess.DEVNULL)
         time.sleep(moment)
         for child in psutil.Process(process.pid).children(recursive=True): child.kill()
