@@ -310,8 +310,9 @@ def pair_cell(name, n, draw, metric, truth, errors=0, power=False, cost=1, has_t
         found = compare(a, b, metric, n_boot=BOOT, seed=seed)
         s, is_alarm = gain(b, a, metric, n_boot=BOOT, seed=seed), rejected(found)
         excludes = covers(found.difference, 0) == 0
-        said = {'gain covered': Said(covers(s, truth), width(s), warned(a, metric))}
-        said['power' if power else 'type I'] = Said(is_alarm)
+        weak = warned(a, metric)
+        said = {'gain covered': Said(covers(s, truth), width(s), weak)}
+        said['power' if power else 'type I'] = Said(is_alarm, warned=weak)
         said['interval and test agree'] = Said(is_alarm == excludes)
         if has_t: said['power of paired t' if power else 'type I of paired t'] = Said(t_rejects(metric, a, b))
         return said

@@ -87,7 +87,7 @@ def test_few_groups_get_no_interval_and_say_why():
             assert 'no interval' in ' '.join(cautions(make(sizes), metric))
         assert '90 % of the rows' in ' '.join(cautions(make(one_writes_most), metric))
         assert np.isfinite(score(make(seven), metric).low) and 'may be too narrow' in ' '.join(cautions(make(seven), metric))
-        assert not any('weigh as much' in sentence for sentence in cautions(make([10] * 12), metric))
+        assert not any('weigh as much' in sentence for sentence in cautions(make([10] * 16), metric))
 
 
 def test_units_of_one_row_are_independent_examples():

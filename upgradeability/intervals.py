@@ -499,7 +499,7 @@ def _few_groups(p):
     "A sentence about few effective groups, or None where there are enough."
     sizes = unit_sizes(p)
     effective = effective_number(sizes)
-    if len(sizes) == len(p) or effective >= 2 * FEWEST_GROUPS: return None
+    if len(sizes) == len(p) or effective >= 3 * FEWEST_GROUPS: return None
     weigh = f"The {len(sizes)} {_unit_words(p)} weigh as much as {effective:.1f} of equal size"
     if effective >= FEWEST_GROUPS:
         return f"{weigh}: intervals from so few may be too narrow."
