@@ -269,3 +269,15 @@ def test_the_leader_of_twenty_equal_models_is_corrected(runs=60, n=450):
 def test_one_model_or_equal_ones_have_no_optimism():
     a = next(candidates(np.random.default_rng(0), 200, 1))
     assert leader_optimism(dict(a=a)) == leader_optimism(dict(a=a, b=a)) == 0
+
+
+def test_classes_are_tested_by_group_where_groups_are_declared():
+    "Ten copies of each example, said to belong together, make no class look more broken; said to be independent, they do."
+    from upgradeability.comparisons import class_flips
+    rng = np.random.default_rng(4)
+    y, copies = np.arange(60) % 3, np.repeat(np.arange(60), 10)
+    a, b = ((y + (rng.random(60) < share)) % 3 for share in (.15, .35))
+    def flips(rows, groups): return class_flips(*(Predictions(np.arange(len(rows)), y[rows], pred[rows], groups=groups) for pred in (a, b))).set_index('class')
+    alone, together, apart = flips(np.arange(60), None), flips(copies, copies), flips(copies, None)
+    assert (together.negative == 10 * alone.negative).all() and (together.p >= .5 * alone.p).all()
+    assert (apart.p < together.p).any() and apart.p.min() < 1e-3 < together.p.min()

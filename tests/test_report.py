@@ -406,7 +406,7 @@ def test_findings_about_texts_are_shown():
     task = questions(["same text", "other", "same text", "new", "!", "more"])
     checked = pd.DataFrame(dict(check=["near_duplicates"], rows=[np.array([[2, 0]])]))
     said = [t.get_text() for t in plot_findings(task, checked).axes[0].texts]
-    assert said == ["near duplicates: 2 in test, a", "same text", "near duplicates: 0 in train, a", "same text"]
+    assert said == ["near duplicates: row 2 (test), a", "same text", "near duplicates: row 0 (train), a", "same text"]
 
 @pytest.mark.parametrize("given, spec, meant", [
     ("efficientnet_lite0", "bundled:efficientnet_lite0", True), ("bundled:efficientnet_lite0", "bundled:efficientnet_lite0", True), ("efficientnet_lite0", "bundled:efficientnet_lite0?random=0", False),

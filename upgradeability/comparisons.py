@@ -16,10 +16,10 @@ from scipy import sparse, special
 
 # %% ../nbs/13d_comparisons.ipynb #1ac52389
 from .metrics import (
-    Metric, Predictions, find_metric, mean_f1, mean_recall, ratio, unit_tables, _by_class)
+    Metric, Predictions, find_metric, mean_f1, mean_recall, ratio, unit_tables, _by_class, all_class_names)
 from .intervals import (
-    _bootstrap, _chunks, _class_ceiling, _distinct_rows, _informative, _normal_quantile, _unit_means, _unit_values,
-    _value, _weights, score, value_and_ends, wilson)
+    _bootstrap, _chunks, _class_ceiling, _distinct_rows, _informative, _normal_quantile, _unit_means,
+    _unit_values, _value, _weights, score, value_and_ends, wilson, has_declared_groups)
 
 # %% ../nbs/13d_comparisons.ipynb #201e2150
 from .intervals import Score
@@ -791,6 +791,15 @@ def leader_optimism(
     return float(max(0, values[leader] - centre[leader]))
 
 # %% ../nbs/13d_comparisons.ipynb #19ca554e
+def _p_by_group(a, b, names):
+    "The p-value of each class where examples come in groups; NaN for parts of another kind."
+    if a.form != 'classes' or a.unit is not None: return np.full(len(names), np.nan)
+    known, found = all_class_names(a, b), []
+    for name in names:
+        rows = a.y == known.index(name)
+        found.append(compare(a.take(rows), b.take(rows), 'accuracy').p_value)
+    return found
+
 def class_flips(a, b):
     "A row per class (or type, or history): class, n, negative, positive, net, p, p_holm; most broken first."
     kind = a.kind
@@ -799,7 +808,8 @@ def class_flips(a, b):
     df = pd.DataFrame(rows, columns=['class', 'n', 'negative', 'positive'])
     df = df[df.n > 0]
     net = (df.positive - df.negative) / df.n
-    p = list(map(_mcnemar, df.negative, df.positive))
+    if has_declared_groups(a): p = _p_by_group(a, b, df['class'])
+    else: p = list(map(_mcnemar, df.negative, df.positive))
     df = df.assign(
         net=net,
         p=p,

@@ -336,7 +336,7 @@ def _about_leader(df, model):
     rows = headlines(df)
     row = rows[rows.model == model].iloc[0]
     words = wording(df)
-    trained = f', trained on {int(row.n_train):,} {words.learned}'
+    trained = f', trained on {int(row.n_train):,} {words.learned} ({sample_text(row)})'
     metric = as_markdown(axis_name(row.metric))
     return f'{metric} ', trained, _gained(row, None, words.majority)
 
