@@ -663,6 +663,24 @@ def test_smoothed_labels_have_the_loss_of_the_formula():
     slow = -(.9 * logs[torch.arange(7), y] + .1 * logs.mean(1)).mean()
     torch.testing.assert_close(Recipe(smoothing=.1).smoothed(nn.functional.cross_entropy)(outputs, y), slow)
 
+def test_weights_between_start_and_end_are_chosen_on_valid(mine):
+    "The answers are those of the network at the chosen share of the way, trained anew on train and valid."
+    task = image_task()
+    task = replace(task, y=np.random.default_rng(7).permutation(task.y)) # nothing to learn, so that less training is better
+    options = dict(epochs=4, lrs=[.1], head="random")
+    plain, out = fine_tune(mine, task, None, **options)['test'], fine_tune(mine, task, None, average=True, **options)['test']
+    choices = out.meta['choices']
+    assert choices['tried'] == 4 * plain.meta['choices']['tried'] and choices['average'] < 1 and 'average' not in plain.meta['choices']
+    assert out.meta['epochs'] == plain.meta['epochs']
+    training, _ = ft._prepare(mine, task, Recipe(epochs=4), [.1], 0, "random", None)
+    start, end = training.start(fit_rows(task)), training.start(fit_rows(task))
+    training.train(end, fit_rows(task), lr=.1, stop=choices['epoch'])
+    slow = {name: a + choices['average'] * (b - a) if a.is_floating_point() else b for (name, a), b in zip(start.state_dict().items(), end.state_dict().values())}
+    end.load_state_dict(slow)
+    _, scores = training.answer(end, task.splits['test'])
+    np.testing.assert_allclose(out.scores, scores, atol=1e-6)
+    assert set(start.module.state_dict()) > {'1.running_mean'}
+
 def test_a_budget_in_seconds_leaves_fewer_epochs(mine, monkeypatch, capsys):
     monkeypatch.setattr(ft, '_seconds_per_row', lambda training: .01)
     task = image_task()
@@ -688,7 +706,7 @@ def test_recipes_that_make_no_sense(mine):
     task = image_task()
     for options, said in [
         (dict(optimizer='adam'), "Did you mean 'adamw'"), (dict(freeze='all'), 'Unknown part to freeze'), (dict(augment='rotate'), 'Unknown way to vary pictures'),
-        (dict(smoothing=1.), 'smoothing=1.0 should be'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'),
+        (dict(smoothing=1.), 'smoothing=1.0 should be'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'), (dict(average=.5), 'average=0.5 should be'),
     ]:
         with pytest.raises(ValueError, match=said): fine_tune(mine, task, None, **options)
     with pytest.raises(ValueError, match='no repeated blocks'): trained_names(nn.Linear(2, 2), 'but_first_block', ['weight', 'bias'])
@@ -734,7 +752,7 @@ def test_without_valid_the_defaults_are_used_and_noted(mine):
     assert out['epochs'] == [] and any('nothing was chosen' in n for n in out['notes'])
 
 
-@pytest.mark.parametrize('options, words', [(dict(epochs=0), 'epochs=0'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'),
+@pytest.mark.parametrize('options, words', [(dict(epochs=0), 'epochs=0'), (dict(batch_size=0), 'batch_size=0'), (dict(epochs=2.5), 'epochs=2.5'), (dict(average=.5), 'average=0.5 should be'),
                                             (dict(lrs=''), 'learning rates above 0'), (dict(lrs=[-1e-3]), 'learning rates above 0'), (dict(head='prob'), "Did you mean 'probe'"), (dict(dtype='float16'), "Unknown dtype 'float16'")])
 def test_options_that_make_no_sense(mine, options, words):
     with pytest.raises(ValueError, match=words): fine_tune(mine, image_task(), None, **options)

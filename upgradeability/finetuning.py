@@ -23,7 +23,8 @@ from .features import (
     batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
 from .models import randomize
-from .recipes import Recipe, augment_batch, freeze_weights, trained_names, used_names
+from .recipes import (
+    Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
 from upgradeability.protocols import (
     arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
     PROTOCOLS, values_at)
@@ -255,7 +256,7 @@ class _Training:
         return self.objective.answers(outputs)
 
 # %% ../nbs/14b_finetuning.ipynb #de22db45
-def _figures_of(training, net, lr, epoch):
+def _figures_of(training, net, lr, epoch, share=1.):
     "One row: performance on train and valid after an epoch, and the mean loss on valid."
     task, objective = training.task, training.objective
     valid = task.splits['valid']
@@ -266,6 +267,7 @@ def _figures_of(training, net, lr, epoch):
     return {
         'lr': lr,
         'epoch': epoch,
+        'share': share,
         'train': float(judged(task, some, on_train)),
         'valid': float(judged(task, valid, on_valid)),
         f'valid_{objective.loss_name}': float(losses.mean())}
@@ -287,10 +289,13 @@ def _some_of(training, n):
 def _try_rate(training, lr, bar):
     "One row per epoch; a head that starts as the probe is judged before the first step too."
     rows, train = [], training.task.splits['train']
-    def after(net, epoch):
-        rows.append(_figures_of(training, net, lr, epoch))
     net = training.start(train)
-    if training.heads is not None: after(net, 0)
+    start = copy.deepcopy(net) if training.recipe.average else net
+    def after(net, epoch):
+        for share in training.recipe.shares:
+            mixed = between(start, net, share)
+            rows.append(_figures_of(training, mixed, lr, epoch, share))
+    if training.heads is not None: rows.append(_figures_of(training, net, lr, 0))
     training.train(net, train, lr=lr, stop=training.recipe.epochs, after_epoch=after, bar=bar)
     return rows
 
@@ -311,20 +316,28 @@ def _choose_epoch(training, rows, lrs):
     task, loss = training.task, training.objective.loss_name
     if rows:
         best = max(rows, key=lambda row: (row['valid'], -row[f'valid_{loss}']))
-        lr, epoch = best['lr'], best['epoch']
+        lr, epoch, share = best['lr'], best['epoch'], best['share']
         judge = task.kind.judge.replace('_', ' ')
         by = f"valid {judge}, then {loss.replace('_', '-')}"
     else:
-        lr, epoch = sorted(lrs)[len(lrs) // 2], training.recipe.epochs
+        lr, epoch, share = sorted(lrs)[len(lrs) // 2], training.recipe.epochs, 1.
         where = ' in some class' if task.kind.has_classes else ''
         what = 'labels' if task.group is None else 'groups'
         by = f'default: fewer than five {what}{where}'
-    return dict(
+    chosen = dict(
         lr=lr,
         epoch=epoch,
         epochs=training.recipe.epochs,
         tried=len(rows),
         by=by)
+    return chosen | dict(average=share) if training.recipe.average else chosen
+
+def _refit(training, rows, choices, bar):
+    "The network that was trained on these rows as chosen."
+    net = training.start(rows)
+    start = copy.deepcopy(net) if training.recipe.average else net
+    training.train(net, rows, lr=choices['lr'], stop=choices['epoch'], bar=bar)
+    return between(start, net, choices.get('average', 1.))
 
 # %% ../nbs/14b_finetuning.ipynb #cf54ac9a
 def _seconds_per_row(training):
@@ -414,10 +427,11 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     freeze:str='nothing', # what keeps its weights: 'nothing', 'but_last_block', 'but_first_block', 'but_biases'
     augment:str|list|tuple=(), # how pictures are varied: 'flip', 'crop'
     smoothing:float=0., # share of the true class's probability that is spread over all classes
+    average:bool=False, # try weights between those at the start and those at the end, too
     seconds:float|None=None, # a budget: fewer epochs where all would take longer
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train a new head and all weights, or a part of them; learning rate and epoch are chosen on valid."
-    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing)
+    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing, average)
     training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
     training, cost = _within_budget(training, lrs, seconds)
     print(cost)
@@ -425,15 +439,14 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     with progress(training.recipe.epochs * _rows_per_epoch(training, lrs), f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs if len(valid) else [], bar)
         choices = _choose_epoch(training, rows, lrs)
-        net = training.start(fit)
-        training.train(net, fit, lr=choices['lr'], stop=choices['epoch'], bar=bar)
+        net = _refit(training, fit, choices, bar)
     return predictions_of(
         task,
         training.answer(net, fit),
         training.answer(net, task.splits['test']),
         choices=choices | dict(head=head),
         notes=[*default_note(choices), *notes, *_notes_on(training, choices['epoch'])],
-        epochs=rows)
+        epochs=[row for row in rows if row['share'] == 1])
 
 PROTOCOLS['fine_tune'] = fine_tune
 

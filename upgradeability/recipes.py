@@ -12,7 +12,7 @@ from functools import partial
 __all__ = ['Recipe']
 
 # %% ../nbs/14a_recipes.ipynb #b9fe18e3
-import inspect, torch
+import copy, inspect, torch
 from torch import nn
 from torchvision.transforms import v2
 
@@ -88,6 +88,18 @@ def augment_batch(batch, names):
     change = v2.Compose([AUGMENT[name](batch.shape[-2:]) for name in names])
     return torch.stack([change(picture) for picture in batch])
 
+# %% ../nbs/14a_recipes.ipynb #4ca6e138
+SHARES = (.25, .5, .75, 1.) # of the way from the weights at the start to those at the end
+
+@torch.no_grad()
+def between(start, end, share):
+    "A network whose weights and statistics are a share of the way from one network to another."
+    if share == 1: return end
+    mixed, first = copy.deepcopy(end), start.state_dict()
+    for name, values in mixed.state_dict().items():
+        if values.is_floating_point(): values.copy_(torch.lerp(first[name], values, share))
+    return mixed
+
 # %% ../nbs/14a_recipes.ipynb #252d0a27
 @dataclass(frozen=True)
 class Recipe:
@@ -99,6 +111,7 @@ class Recipe:
     freeze: str = 'nothing' # what keeps its weights: 'nothing', 'but_last_block', 'but_first_block', 'but_biases'
     augment: tuple = () # how pictures are varied: 'flip', 'crop'
     smoothing: float = 0. # share of the true class's probability that is spread over all classes
+    average: bool = False # whether weights between those at the start and those at the end are tried, too
 
     def __post_init__(self):
         for name in ('epochs', 'batch_size'):
@@ -112,6 +125,13 @@ class Recipe:
         object.__setattr__(self, 'augment', tuple(read_list(self.augment)))
         for name in self.augment:
             if name not in AUGMENT: raise unknown('way to vary pictures', name, AUGMENT)
+        if not isinstance(self.average, bool):
+            raise ValueError(f"average={self.average!r} should be true or false.")
+
+    @property
+    def shares(self):
+        "The shares of the way from the start to the end of training that are tried."
+        return SHARES if self.average else (1.,)
 
     def rates(self,
         rates:list, # learning rates for AdamW
