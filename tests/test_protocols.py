@@ -13,7 +13,7 @@ from upgradeability import finetuning as ft, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
 from upgradeability.intervals import score
 from upgradeability.kind import Kind
-from upgradeability.metrics import METRICS, Metric, per_unit
+from upgradeability.metrics import METRICS, Metric, Predictions, per_unit
 from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS
@@ -518,7 +518,7 @@ def test_fine_tune_repeats_itself_and_leaves_everything_as_it_was(mine, capsys):
     run = lambda seed: fine_tune(mine, task, None, seed=seed, epochs=2, lrs=[1e-2])
     a, b, c = run(0), run(0), run(1)
     same(a, b); assert a['test'].meta['epochs'] == b['test'].meta['epochs']
-    assert not np.array_equal(a['test'].scores, c['test'].scores)
+    assert a["test"].meta["epochs"] != c["test"].meta["epochs"]
     assert equal_states(before, state(mine.module)) and torch.equal(generator, torch.get_rng_state())
     assert modes == [(m.training, p.requires_grad) for m in mine.module.modules() for p in m.parameters()]
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in mine.module.modules())
@@ -535,9 +535,9 @@ def test_dropout_does_not_depend_on_how_many_rates_were_tried(mine):
 
 
 def test_rate_and_epoch_are_those_best_on_valid(mine):
-    out = fine_tune(mine, image_task(), None, epochs=3, lrs='1e-4, 1e-2')['test'].meta
+    out = fine_tune(mine, image_task(), None, epochs=3, lrs='1e-4, 1e-2', head='random')['test'].meta
     rows, choices = out['epochs'], out['choices']
-    assert [(r['lr'], r['epoch']) for r in rows] == [(lr, e) for lr in (1e-4, 1e-2) for e in (0, 1, 2, 3)] and choices['tried'] == 8
+    assert [(r['lr'], r['epoch']) for r in rows] == [(lr, e) for lr in (1e-4, 1e-2) for e in (1, 2, 3)] and choices['tried'] == 6
     best = max(rows, key=lambda r: (r['valid'], -r['valid_log_loss']))
     assert (choices['lr'], choices['epoch']) == (best['lr'], best['epoch'])
 
@@ -575,6 +575,14 @@ def test_epoch_0_is_one_of_those_that_are_chosen_from(mine):
     assert out.meta['choices']['epoch'] == 0 and any("the answers are the probe's" in n for n in out.meta['notes'])
     np.testing.assert_allclose(out.scores, probe.scores, atol=2e-5)
 
+
+@pytest.mark.parametrize('right_at_start, right_at_best, n, has_paid', [(5, 6, 10, False), (5, 8, 10, True), (500, 501, 1000, False), (500, 505, 1000, True), (5, 5, 10, False)])
+def test_training_has_to_be_better_than_the_probe_by_one_standard_error(mine, right_at_start, right_at_best, n, has_paid):
+    training, _ = ft._prepare(mine, image_task(), Recipe(), [1e-3], 0, 'probe', lambda b: extract(b, image_task()))
+    answers = lambda right: Predictions(np.arange(n), np.ones(n, int), (np.arange(n) < right).astype(int), meta=dict(classes=('a', 'b')))
+    rows = [dict(epoch=0, answers=answers(right_at_start)), dict(epoch=2, answers=answers(right_at_best))]
+    assert ft._has_paid(training, rows, rows[1]) == has_paid
+    assert ft._has_paid(replace(training, heads=None), rows, rows[1]) and ft._has_paid(training, rows, rows[0])
 
 def test_the_head_is_fitted_on_train_while_choosing(mine, monkeypatch):
     "No label of valid is in the head that is judged on valid."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial, wraps
 
 # %% auto #0
-__all__ = ['Objective', 'fine_tune', 'from_scratch']
+__all__ = ['ONE_ERROR', 'Objective', 'fine_tune', 'from_scratch']
 
 # %% ../nbs/14b_finetuning.ipynb #f769e6f6
 import numpy as np, torch
@@ -19,6 +19,7 @@ from torch import nn
 
 # %% ../nbs/14b_finetuning.ipynb #9f4c12de
 from .core import progress, read_list, unknown
+from .comparisons import compare
 from .features import (
     batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
 from .backbones import Backbone, complete
@@ -26,7 +27,7 @@ from .models import randomize
 from .recipes import (
     Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
 from upgradeability.protocols import (
-    arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
+    answers_to, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
     PROTOCOLS, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
@@ -264,13 +265,15 @@ def _figures_of(training, net, lr, epoch, share=1.):
     on_train = training.answer(net, some)
     on_valid = training.answer(net, valid)
     losses = objective.losses(on_valid, task.y[valid])
+    answers = answers_to(task, valid, on_valid)
     return {
         'lr': lr,
         'epoch': epoch,
         'share': share,
         'train': float(judged(task, some, on_train)),
         'valid': float(judged(task, valid, on_valid)),
-        f'valid_{objective.loss_name}': float(losses.mean())}
+        f'valid_{objective.loss_name}': float(losses.mean()),
+        'answers': answers}
 
 def _some_of(training, n):
     "About n rows of train, strata in proportion; or whole sentences."
@@ -311,12 +314,23 @@ def _try_rates(training, lrs, bar):
     return rows, notes
 
 # %% ../nbs/14b_finetuning.ipynb #de7c7c3b
+ONE_ERROR = .683 # confidence level of an interval of one standard error on either side
+
+def _has_paid(training, rows, best):
+    "Whether the best row is better on valid than the probe by more than one standard error; True without a probe."
+    start, *_ = rows
+    if training.heads is None or best['epoch'] == 0: return True
+    judge = training.task.kind.judge
+    found = compare(start['answers'], best['answers'], judge, level=ONE_ERROR)
+    return found.difference.low > 0
+
 def _choose_epoch(training, rows, lrs):
     "The rate and the epoch that are best on valid, and how they were chosen."
     task, loss = training.task, training.objective.loss_name
     if rows:
         best = max(rows, key=lambda row: (row['valid'], -row[f'valid_{loss}']))
         lr, epoch, share = best['lr'], best['epoch'], best['share']
+        if not _has_paid(training, rows, best): epoch, share = 0, 1.
         judge = task.kind.judge.replace('_', ' ')
         by = f"valid {judge}, then {loss.replace('_', '-')}"
     else:
@@ -446,9 +460,14 @@ def fine_tune(backbone, task, features, *, seed:int=0,
         training.answer(net, task.splits['test']),
         choices=choices | dict(head=head),
         notes=[*default_note(choices), *notes, *_notes_on(training, choices['epoch'])],
-        epochs=[row for row in rows if row['share'] == 1])
+        epochs=_history(rows))
 
 PROTOCOLS['fine_tune'] = fine_tune
+
+def _history(rows):
+    "The figures after each epoch of training, as they are stored."
+    return [{name: row[name] for name in row if name not in ('share', 'answers')}
+            for row in rows if row['share'] == 1]
 
 # %% ../nbs/14b_finetuning.ipynb #3a2f78e1
 def _notes_on(training, epoch):
@@ -475,8 +494,8 @@ def _few_steps(training, epoch):
     "A note where little training took place."
     each = _steps_per_epoch(training.inputs, fit_rows(training.task), training.recipe.batch_size)
     if epoch == 0:
-        yield ("no epoch of training did better on valid than the linear probe that the head starts from: "
-               "the answers are the probe's")
+        yield ("no epoch of training did clearly better on valid, by more than one standard error, "
+               "than the linear probe that the head starts from: the answers are the probe's")
     elif each * epoch < FEW_STEPS:
         enough = -(-FEW_STEPS // each)
         yield (f"only {each * epoch} steps of training, perhaps too few to judge by: "

@@ -114,14 +114,18 @@ def _joined(parts):
     return TopScores(*columns, parts[0].n_classes)
 
 # %% ../nbs/14_protocols.ipynb #6e5d7aba
-def judged(task, rows, answer):
-    "The figure that a choice is made by, for the answers (pred, scores) to these rows."
-    metric = find_metric(task.kind.judge)
+def answers_to(task, rows, answer):
+    "The answers (pred, scores) to these rows as `Predictions`, without the scores."
     pred, _ = task.kind.answer(task, rows, *answer)
-    predictions = Predictions(
+    return Predictions(
         rows, task.y[rows], pred,
         meta=dict(classes=task.classes),
         **_wholes_of(task, rows))
+
+def judged(task, rows, answer):
+    "The figure that a choice is made by, for the answers (pred, scores) to these rows."
+    metric = find_metric(task.kind.judge)
+    predictions = answers_to(task, rows, answer)
     sums = metric.unit_stats(predictions).sum(0)
     return np.nan_to_num(metric.reduce(sums))
 
