@@ -752,11 +752,24 @@ def test_a_rate_that_diverges_is_out_of_the_race_and_all_of_them_an_error(mine):
     with pytest.raises(ValueError, match='try a smaller'): fine_tune(mine, task, None, epochs=2, lrs=[1e30])
 
 
-def test_without_valid_the_defaults_are_used_and_noted(mine):
-    task = image_task(n=9)
-    assert len(task.splits['valid']) == 0
-    out = fine_tune(mine, task, None, epochs=2)['test'].meta
-    assert out['choices'] == dict(lr=3e-4, epoch=2, epochs=2, tried=0, by='default: fewer than five labels in some class', head='probe')
+def test_without_valid_a_fold_of_train_takes_its_place(mine):
+    "With two labels of some class: the rows that are judged are no rows that are fitted, and all are fitted at the end."
+    task = image_task(n=15)
+    task = replace(task, splits=task.splits | dict(train=fit_rows(task), valid=np.zeros(0, np.int64)))
+    inner = ft._with_valid(task)
+    assert len(inner.splits['valid']) and not set(inner.splits['valid']) & set(inner.splits['train'])
+    assert sorted(fit_rows(inner)) == sorted(fit_rows(task)) and ft._with_valid(inner) is inner
+    out = fine_tune(mine, task, None, epochs=2, lrs=[1e-3])
+    assert out['test'].meta['choices']['by'] == 'held-out accuracy, then log-loss' and len(out['test'].meta['epochs']) == 3
+    np.testing.assert_array_equal(out['train'].ids, fit_rows(task))
+
+@pytest.mark.parametrize('head, epoch', [('probe', 0), ('random', 2)])
+def test_where_no_label_can_be_held_out_only_a_random_head_trains(mine, head, epoch):
+    task = image_task(n=60)
+    one_each = [np.flatnonzero(task.y == c)[0] for c in range(3)]
+    task = replace(task, splits=task.splits | dict(train=np.array(one_each), valid=np.zeros(0, np.int64)))
+    out = fine_tune(mine, task, None, epochs=2, head=head)['test'].meta
+    assert out['choices'] == dict(lr=3e-4, epoch=epoch, epochs=2, tried=0, by='default: no labels can be held out to choose by', head=head)
     assert out['epochs'] == [] and any('nothing was chosen' in n for n in out['notes'])
 
 
@@ -843,9 +856,9 @@ def test_rows_for_the_curve_of_numbers_are_drawn_by_strata(mine, number_task):
     assert np.bincount(quarters(number_task.y, None)[1][some]).min() >= 6
 
 
-def test_without_valid_numbers_have_no_classes_to_speak_of(mine, number_task):
+def test_numbers_without_valid_are_said_to_leave_nothing_to_choose_by(mine, number_task):
     bare = with_splits(number_task, fit_rows(number_task), [])
-    assert fine_tune(mine, bare, None, epochs=1)['test'].meta['choices']['by'] == 'default: fewer than five labels'
+    assert fine_tune(mine, bare, None, epochs=1)['test'].meta['choices']['by'] == 'default: no labels can be held out to choose by'
 
 
 def test_controls_need_random_weights(mine):

@@ -26,9 +26,9 @@ from .backbones import Backbone, complete
 from .models import randomize
 from .recipes import (
     Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
-from upgradeability.protocols import (
-    answers_to, arrays_of, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
-    PROTOCOLS, values_at)
+from .protocols import (
+    answers_to, arrays_of, choice_folds, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
+    PROTOCOLS, units_to_fit, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
 
@@ -314,6 +314,16 @@ def _try_rates(training, lrs, bar):
     return rows, notes
 
 # %% ../nbs/14b_finetuning.ipynb #de7c7c3b
+def _with_valid(task):
+    "The task; without valid, a fold of its train takes that place, if there is one."
+    rows = fit_rows(task)
+    if len(task.splits['valid']): return task
+    folds = choice_folds(task.y[rows], len(rows), units_to_fit(task), task.group is not None)
+    if not folds: return task
+    fit, judge = folds[0]
+    parts = dict(train=rows[fit], valid=rows[judge])
+    return replace(task, splits=task.splits | parts)
+
 ONE_ERROR = .683 # confidence level of an interval of one standard error on either side
 
 def _has_paid(training, rows, best):
@@ -324,7 +334,7 @@ def _has_paid(training, rows, best):
     found = compare(start['answers'], best['answers'], judge, level=ONE_ERROR)
     return found.difference.low > 0
 
-def _choose_epoch(training, rows, lrs):
+def _choose_epoch(training, rows, lrs, judged_on):
     "The rate and the epoch that are best on valid, and how they were chosen."
     task, loss = training.task, training.objective.loss_name
     if rows:
@@ -332,12 +342,11 @@ def _choose_epoch(training, rows, lrs):
         lr, epoch, share = best['lr'], best['epoch'], best['share']
         if not _has_paid(training, rows, best): epoch, share = 0, 1.
         judge = task.kind.judge.replace('_', ' ')
-        by = f"valid {judge}, then {loss.replace('_', '-')}"
+        by = f"{judged_on} {judge}, then {loss.replace('_', '-')}"
     else:
         lr, epoch, share = sorted(lrs)[len(lrs) // 2], training.recipe.epochs, 1.
-        where = ' in some class' if task.kind.has_classes else ''
-        what = 'labels' if task.group is None else 'groups'
-        by = f'default: fewer than five {what}{where}'
+        if training.heads is not None: epoch = 0
+        by = 'default: no labels can be held out to choose by'
     chosen = dict(
         lr=lr,
         epoch=epoch,
@@ -403,7 +412,7 @@ def _prepare(backbone, task, recipe, lrs, seed, head, features):
     _check_recipe(recipe, objective, inputs[int(fit_rows(task)[0])])
     features = features or partial(extract, task=task)
     heads = objective.start(backbone, task, features) if head == 'probe' else None
-    training = _Training(backbone, task, inputs, objective, recipe, seed, heads)
+    training = _Training(backbone, _with_valid(task), inputs, objective, recipe, seed, heads)
     if recipe.freeze != 'nothing': training = replace(training, trained=_trained_names(training))
     return training, lrs
 
@@ -449,10 +458,11 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
     training, cost = _within_budget(training, lrs, seconds)
     print(cost)
-    fit, valid = fit_rows(task), task.splits['valid']
+    fit, valid = fit_rows(task), training.task.splits['valid']
+    judged_on = 'valid' if len(task.splits['valid']) else 'held-out'
     with progress(training.recipe.epochs * _rows_per_epoch(training, lrs), f'Training {backbone.spec}') as bar:
         rows, notes = _try_rates(training, lrs if len(valid) else [], bar)
-        choices = _choose_epoch(training, rows, lrs)
+        choices = _choose_epoch(training, rows, lrs, judged_on)
         net = _refit(training, fit, choices, bar)
     return predictions_of(
         task,
@@ -494,8 +504,8 @@ def _few_steps(training, epoch):
     "A note where little training took place."
     each = _steps_per_epoch(training.inputs, fit_rows(training.task), training.recipe.batch_size)
     if epoch == 0:
-        yield ("no epoch of training did clearly better on valid, by more than one standard error, "
-               "than the linear probe that the head starts from: the answers are the probe's")
+        yield ("no epoch of training was shown to do better than the linear probe that the head starts from, "
+               "by more than one standard error on valid: the answers are the probe's")
     elif each * epoch < FEW_STEPS:
         enough = -(-FEW_STEPS // each)
         yield (f"only {each * epoch} steps of training, perhaps too few to judge by: "
