@@ -17,7 +17,8 @@ def site(root, tmp_path_factory):
 def requests(chromium):
     "The addresses that the page asked for since the last call."
     events = [json.loads(e["message"])["message"] for e in chromium.get_log("performance")]
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return [url for url in asked if not url.startswith("chrome:")]   # those of the browser's own first page
 
 def looked_at(chromium, page, query=""):
     "Open a page; return the requests, the console's entries and the pictures that failed."

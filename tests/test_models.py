@@ -501,7 +501,7 @@ def test_bare_names():
         assert load_backbone(f"{name}?random=0", device="cpu").spec == f"{spec}?random=0"
 
 @pytest.mark.parametrize("spec, words", [("resnet5O", "Did you mean 'resnet50'"), ("nothing_like_it", "Known sources: bundled"), ("timn:resnet50", "Unknown source 'timn'. Did you mean 'timm'"), ("bundled:efficientnet_lite9", "Did you mean 'efficientnet_lite"),
-    ("resnet18?sede=0", "Unknown option of torchvision models 'sede'"), ("resnet18?random=", "no seed"), ("resnet18?random=yes", "no seed"), ("resnet18?random=a", "no seed"), ("./models/net", "looks like a path"), ("net.safetensors", "looks like a path")])
+    ("resnet18?sede=0", "Unknown option of torchvision models 'sede'"), ("resnet18?random=", "not a whole number"), ("resnet18?random=yes", "not a whole number"), ("resnet18?random=a", "not a whole number"), ("./models/net", "looks like a path"), ("net.safetensors", "looks like a path")])
 def test_bad_specs(spec, words):
     with pytest.raises(ValueError) as e: load_backbone(spec)
     assert words in str(e.value)

@@ -529,7 +529,7 @@ def test_fine_tune_repeats_itself_and_leaves_everything_as_it_was(mine, capsys):
 def test_dropout_does_not_depend_on_how_many_rates_were_tried(mine):
     "The refit is the same, whichever rates lost."
     task = image_task()
-    few, many = (fine_tune(mine, task, None, epochs=2, lrs=lrs) for lrs in ([1e-2], [1e-7, 1e-2]))
+    few, many = (fine_tune(mine, task, None, epochs=2, lrs=lrs, head="random") for lrs in ([1e-2], [1e-7, 1e-2]))
     assert many['test'].meta['choices']['lr'] == 1e-2
     if few['test'].meta['choices']['epoch'] == many['test'].meta['choices']['epoch']: same(few, many)
 
@@ -614,9 +614,15 @@ def test_batch_norm_statistics(mine, batch_size, trained):
     before = net.module[1].running_mean.clone()
     ft.train_network(net, inputs, task.y, fit_rows(task), loss=nn.functional.cross_entropy, lr=1e-3, recipe=Recipe(epochs=1, batch_size=batch_size), stop=1)
     assert torch.equal(before, net.module[1].running_mean) != trained
-    note = fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=batch_size)['test'].meta['notes'][-1]
+    note = fine_tune(mine, task, None, epochs=1, lrs=[1e-3], batch_size=batch_size, head='random')['test'].meta['notes'][-1]
     assert note == f"BatchNorm statistics {'trained' if trained else 'kept'}"
 
+
+@pytest.mark.parametrize('protocol, options, kept', [(fine_tune, {}, True), (fine_tune, dict(statistics='trained'), False), (fine_tune, dict(head='random'), False), (from_scratch, {}, False)])
+def test_what_starts_from_the_probe_keeps_the_statistics_it_was_fitted_with(mine, protocol, options, kept):
+    note = protocol(mine, image_task(), None, epochs=1, lrs=[1e-3], **options)['test'].meta['notes'][-1]
+    assert note == f"BatchNorm statistics {'kept' if kept else 'trained'}"
+    with pytest.raises(ValueError, match="Did you mean 'kept'"): fine_tune(mine, image_task(), None, statistics='keep')
 
 def pretrained_and_tuned(mine, **options):
     "Weights of the network before and after fine-tuning with a recipe, by name."

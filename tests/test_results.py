@@ -120,7 +120,7 @@ def test_kinds_of_several_tasks(tmp_path):
     assert both.kind.name == 'classification' and both.kind_of(both.task.iloc[1]) is both.kind
     mixed = both.copy()
     mixed.attrs['kinds'] = dict(zip(both.task.unique(), ('classification', 'grades')))
-    with pytest.raises(ValueError, match=r'several kinds \(classification, grades\): ask kind_of'): mixed.kind
+    with pytest.raises(ValueError, match=r'several kinds \(classification, grades\): call kind_of'): mixed.kind
     assert mixed.kind_of(both.task.unique()[1]).name == 'grades' and wording(mixed, both.task.unique()[1]) is mixed.kind_of(both.task.unique()[1]).words
     assert kind_in(pd.DataFrame(dict(task=['t']))).name == 'classification'
 

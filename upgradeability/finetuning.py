@@ -109,11 +109,11 @@ def _is_frozen(layer):
     trains = [weights.requires_grad for weights in layer.parameters()]
     return bool(trains) and not any(trains)
 
-def _train_mode(net, batch_size):
-    "Switch to training; BatchNorm keeps its statistics in small batches and where its weights are frozen."
+def _train_mode(net, keep):
+    "Switch to training; BatchNorm keeps its statistics if told to and where its weights are frozen."
     net.train()
     for norm in _batch_norms(net):
-        if batch_size < 8 or _is_frozen(norm): norm.eval()
+        if keep or _is_frozen(norm): norm.eval()
 
 def _schedule(steps, warmup=.1):
     "A function from the step to the factor of the learning rate: up linearly, down as a cosine."
@@ -184,7 +184,7 @@ def train_network(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(steps))
     with _noise(seed, device):
         for epoch in range(1, stop + 1):
-            _train_mode(net, min(batch_size, len(rows)))
+            _train_mode(net, recipe.keeps_statistics(len(rows)))
             order = _epoch_order(inputs, rows, batch_size, rng)
             for these, batch in batches(inputs, order, batch_size, fill=False, by_length=False):
                 true = torch.as_tensor(y[these]).to(device)
@@ -451,10 +451,12 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     augment:str|list|tuple=(), # how pictures are varied: 'flip', 'crop'
     smoothing:float=0., # share of the true class's probability that is spread over all classes
     average:bool=False, # try weights between those at the start and those at the end, too
+    statistics:str|None=None, # of BatchNorm: 'kept' or 'trained'; None: kept if the head starts from the probe
     seconds:float|None=None, # a budget: fewer epochs where all would take longer
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train a new head and all weights, or a part of them; learning rate and epoch are chosen on valid."
-    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing, average)
+    statistics = statistics or ('kept' if head == 'probe' else 'trained')
+    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing, average, statistics)
     training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
     training, cost = _within_budget(training, lrs, seconds)
     print(cost)
@@ -485,8 +487,8 @@ def _notes_on(training, epoch):
     yield from _few_steps(training, epoch)
     if _batch_norms(training.backbone.module):
         n_train = len(training.task.splits['train'])
-        is_small = min(training.recipe.batch_size, n_train) < 8
-        yield f"BatchNorm statistics {'kept' if is_small else 'trained'}"
+        is_kept = training.recipe.keeps_statistics(n_train)
+        yield f"BatchNorm statistics {'kept' if is_kept else 'trained'}"
     if training.backbone.medium.is_text: yield from _long_texts(training)
 
 def _long_texts(training):
@@ -516,6 +518,7 @@ def _few_steps(training, epoch):
 def from_scratch(backbone, task, features, *, seed:int=0, **options):
     "Fine-tuning from random weights, under the same budget."
     randomized = randomize(backbone, seed)
+    options = dict(statistics='trained') | options
     return fine_tune(randomized, task, features, seed=seed, **options)
 
 PROTOCOLS['from_scratch'] = from_scratch

@@ -28,6 +28,7 @@ OPTIMIZERS = {
 RATE_FACTORS = {'sgd': 100.} # of the learning rates of AdamW
 
 # %% ../nbs/14a_recipes.ipynb #e7e7bf9e
+STATISTICS = ('trained', 'kept') # what happens to the statistics of BatchNorm
 FREEZE = ('nothing', 'but_last_block', 'but_first_block', 'but_biases') # what keeps its pretrained weights
 
 # %% ../nbs/14a_recipes.ipynb #91c92676
@@ -112,6 +113,7 @@ class Recipe:
     augment: tuple = () # how pictures are varied: 'flip', 'crop'
     smoothing: float = 0. # share of the true class's probability that is spread over all classes
     average: bool = False # whether weights between those at the start and those at the end are tried, too
+    statistics: str = 'trained' # those of BatchNorm: 'trained' or 'kept'
 
     def __post_init__(self):
         for name in ('epochs', 'batch_size'):
@@ -120,6 +122,8 @@ class Recipe:
                 raise ValueError(f"{name}={value!r} should be a whole number from 1.")
         if self.optimizer not in OPTIMIZERS: raise unknown('optimizer', self.optimizer, OPTIMIZERS)
         if self.freeze not in FREEZE: raise unknown('part to freeze', self.freeze, FREEZE)
+        if self.statistics not in STATISTICS:
+            raise unknown('way with the statistics of BatchNorm', self.statistics, STATISTICS)
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing={self.smoothing} should be a share from 0, below 1, such as .1.")
         object.__setattr__(self, 'augment', tuple(read_list(self.augment)))
@@ -132,6 +136,12 @@ class Recipe:
     def shares(self):
         "The shares of the way from the start to the end of training that are tried."
         return SHARES if self.average else (1.,)
+
+    def keeps_statistics(self,
+        n:int, # examples to train on
+    ) -> bool: # also where batches have fewer than eight examples
+        "Whether BatchNorm keeps its statistics."
+        return self.statistics == 'kept' or min(self.batch_size, n) < 8
 
     def rates(self,
         rates:list, # learning rates for AdamW
