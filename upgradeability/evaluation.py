@@ -1077,8 +1077,7 @@ def average_seeds(
 # %% ../nbs/17_evaluation.ipynb #1e148690
 def seed_groups(df):
     "The rows of each model, task, protocol and number of labels that ran, a row per seed."
-    ran = as_results(df)
-    ran = ran[ran.test.notna()]
+    ran = df[df.test.notna()]
     for _, rows in _by_procedure(ran):
         yield rows.drop_duplicates('seed')
 

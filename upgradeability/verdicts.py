@@ -220,9 +220,10 @@ def verdict(
 ) -> str: # Markdown
     "What the evaluation found, in words."
     errors = [_failure(*failed) for failed in _failures(df)]
+    if knows_run(df): df = as_results(df)
     if knows_run(df) and _has_seeds(df):
         over = gains(df, over_seeds=True)
-        df = as_results(df).over_seeds()
+        df = df.over_seeds()
     if over is None and knows_run(df): over = _all_gains(df)
     rows = headlines(df)
     parts = [_about(row, df, over) for _, row in rows.iterrows()]
