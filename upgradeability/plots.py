@@ -402,6 +402,8 @@ def plot_labels(
     return ax
 
 # %% ../nbs/20_plots.ipynb #dc6bb6a2
+HALF = 1.96 # standard errors on each side of a 95 % interval
+
 def _score_name(ranking):
     "What the score of a ranking is called, for an axis."
     return f"{getattr(ranking, 'measure', 'accuracy')} of the cross-validated probe"
@@ -416,11 +418,11 @@ def plot_ranking(
     shown = ranking[ranking['rank'].notna()]
     rows = shown.assign(
         label=shown.model.map(short_name),
-        score_low=shown.score - shown.se,
-        score_high=shown.score + shown.se,
+        score_low=shown.score - HALF * shown.se,
+        score_high=shown.score + HALF * shown.se,
         colour=np.where(shown.rung == shown.rung.max(), BLUE, GREY),
         text=[f'{row.p_best:>4.0%}   {int(row.examples):,} examples' for row in shown.itertuples()])
-    xlabel = f'{_score_name(ranking)} on training examples (± standard error)'
+    xlabel = f'{_score_name(ranking)} on training examples (95 % interval)'
     return forest(rows, 'score', heading='chance of being best', xlabel=xlabel, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #f72c70d1
@@ -465,11 +467,11 @@ def plot_rungs(
         for _, part in steps.groupby('model', sort=False):
             colour = BLUE if part.rung.max() == last else GREY
             ax.errorbar(
-                part.examples, part.score, part.se,
+                part.examples, part.score, HALF * part.se,
                 fmt='o-', ms=5, lw=1.4, color=colour)
         ax.set_xscale('log')
         ax.set_xlabel('training examples seen')
-        ax.set_ylabel(f'{_score_name(ranking)}\n(± standard error)')
+        ax.set_ylabel(f'{_score_name(ranking)}\n(95 % interval)')
         _ticks_at(ax, sorted(steps.examples.unique()))
         _name_lines(ax, ends)
     return ax
