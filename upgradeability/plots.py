@@ -107,7 +107,7 @@ def plot_examples(task, examples, n=12, empty='There are no such examples.'):
     "The first n wrong answers (id, true, predicted, confidence) as pictures or texts, as a `Figure`."
     how, cells = _gallery_of(task), []
     for row in examples[:n].itertuples():
-        true = f'{row.id}: {clip(row.true, 40)}'
+        true = f'{row.id}: {clip(row.true, 80)}'
         verb = 'taken for' if task.kind.has_classes else 'predicted'
         predicted = f'{verb} {row.predicted}{_sure(row.confidence)}'
         contents = [_example(task, row.id)] if how else []
@@ -274,7 +274,7 @@ def plot_flips(
     "Examples that an upgrade breaks and fixes, class by class."
     shown = flips.sort_values('net', kind='stable')[:most]
     texts = [f'{row.net:+.1%} of {row.n}'.replace('-', '−') for row in shown.itertuples()]
-    ax = bars(shown['class'].map(clip), _flip_bars(shown, level), texts, ax)
+    ax = bars(shown['class'], _flip_bars(shown, level), texts, ax)
     ax.axvline(0, color='black', lw=.8)
     ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
     title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by class'
@@ -662,7 +662,8 @@ def plot_findings(
     "Examples of what was found; pairs side by side with their labels."
     examples, how = _first_of_each(findings, n), _gallery_of(task)
     cells = [_finding_cell(task, check, rows) for check, rows in examples] if how else examples
-    return gallery(cells, how, 'None of the findings has examples to show.')
+    if not cells: return nothing('None of the findings has examples to show.')
+    return gallery(cells, how)
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(train, test):

@@ -278,14 +278,6 @@ def _about(row, df, over):
         _surpassed(row, df)]
     return ' '.join(filter(None, sentences))
 
-# %% ../nbs/21_verdicts.ipynb #6fa3f37d
-def raise_if_all_failed(df):
-    "Stop where no protocol but `majority` gave a result."
-    asked = df[df.protocol != 'majority']
-    rows = asked if len(asked) else df
-    if rows.test.notna().any(): return
-    raise NothingToReport(f'Nothing could be evaluated. {_reasons(rows)}')
-
 # %% ../nbs/21_verdicts.ipynb #547709cd
 def test_predictions(df, protocol):
     "{model: its predictions on test} of every model that ran under one protocol."
