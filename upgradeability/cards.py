@@ -173,7 +173,7 @@ def head_compare(df, groups, upgrade, old, new, found=()):
 def _upgrade_cards(upgrade, old, new):
     "The cards of a change of models."
     change = upgrade.difference
-    pair = f'{plain_name(new)} for {plain_name(old)}'
+    pair = f'{plain_name(new)} instead of {plain_name(old)}'
     margin = 'no margin was set' if upgrade.margin is None else f'margin {upgrade.margin:g}'
     flips = f'{upgrade.positive_flips} / {upgrade.negative_flips}'
     return [

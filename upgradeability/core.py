@@ -45,6 +45,17 @@ def shortened(text, most):
     n_last = most // 3
     return f'{text[:most - n_last - 1]}…{text[len(text) - n_last:]}'
 
+# %% ../nbs/00_core.ipynb #a95bc30d
+def short_number(n):
+    "A number with two digits and k, M, G or T."
+    size = float(n)
+    for unit in ('', ' k', ' M', ' G'):
+        if abs(size) < 999.5: break
+        size /= 1000
+    else: unit = ' T'
+    digits = max(0, 2 - len(str(int(abs(size))))) if unit else 0
+    return f'{size:.{digits}f}{unit}'
+
 # %% ../nbs/00_core.ipynb #a2b4095a
 def unknown(
     kind:str, # what was looked up: 'model', 'metric', …
@@ -58,6 +69,18 @@ def unknown(
     given = shortened(str(value), 200)
     suggestion = _suggestion(value, nearest_name(value, names))
     return ValueError(f"Unknown {kind} {given!r}.{suggestion} Known: {shown}.")
+
+# %% ../nbs/00_core.ipynb #658d83ec
+class Catalogue(dict):
+    "A dict that is shown as a line of help for each entry."
+    def __repr__(self):
+        width = max(map(len, self), default=0)
+        return '\n'.join(f'{name:<{width}}  {help_line(entry)}'.rstrip() for name, entry in self.items())
+
+def help_line(entry):
+    "What an entry says about itself: its `about`, or the first line of its docstring."
+    about = getattr(entry, 'about', None) or entry.__doc__ or ''
+    return about.strip().partition('\n')[0]
 
 # %% ../nbs/00_core.ipynb #cb04a695
 def _suggestion(value, guess):

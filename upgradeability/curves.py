@@ -402,6 +402,7 @@ class Curve(RunTable):
 
     def _for_readers(self):
         points = self[self.origin == 'measured'].drop(columns='origin')
+        points = points.astype({'n_train': int, 'n_seeds': int})
         return points.set_index(['model', 'n_train']).round(3)
 
 # %% ../nbs/18_curves.ipynb #807542f0

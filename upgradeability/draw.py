@@ -7,6 +7,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
@@ -324,7 +325,7 @@ def _img(content, description, mark):
     return f'<img src="data:image/{form};base64,{data}" alt="{as_html(description, 200)}" style="{style}">'
 
 # %% ../nbs/01b_draw.ipynb #e0f2f9ea
-_GRID = 'display:grid;gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
+_GRID = 'display:grid;align-items:end;gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
 _SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
 
 def _heading_html(cell):
@@ -337,18 +338,18 @@ def _colour(cell):
     colour = cell.get('colour', 'black')
     return '' if colour == 'black' else f';color:{colour}'
 
-def _picture_html(content, caption, mark, cell):
-    "A picture below its caption."
+def _picture_html(content, caption, mark, cell, slots):
+    "A picture below its caption, one of `slots` in a line."
     lines = [*(caption or ()), *(['a hit'] if mark else [])]
     seen = ''.join(f'<div>{as_html(line, 200)}</div>' for line in caption or ())
     described = ', '.join([*filter(None, [cell.get('heading')]), *lines]) or 'an example'
     return (
-        f'<figure style="margin:0;flex:1 1 0"><figcaption style="{_SMALL}{_colour(cell)}">{seen}</figcaption>'
+        f'<figure style="margin:0;flex:1 1 0;max-width:{100 // slots}%"><figcaption style="{_SMALL}{_colour(cell)}">{seen}</figcaption>'
         f'{_img(content, described, mark)}</figure>')
 
-def _pictures_html(cell):
-    "A cell of pictures side by side."
-    pictures = ''.join(_picture_html(*item, cell) for item in _items(cell))
+def _pictures_html(cell, slots=1):
+    "A cell of up to `slots` pictures side by side."
+    pictures = ''.join(_picture_html(*item, cell, slots) for item in _items(cell))
     return f'{_heading_html(cell)}<div style="display:flex;gap:.4rem">{pictures}</div>'
 
 def _texts_html(cell):
@@ -370,7 +371,7 @@ def gallery_html(cells, how):
     "A gallery as HTML."
     slots = max(len(cell['contents']) for cell in cells)
     is_list = how != 'pictures' and 'marks' in cells[0]
-    show = {'pictures': _pictures_html}.get(how, _list_html if is_list else _texts_html)
+    show = {'pictures': partial(_pictures_html, slots=slots)}.get(how, _list_html if is_list else _texts_html)
     width = min(7 * slots, 40) if how == 'pictures' else 14 if is_list else 30
     parts = []
     for name, members in _by_group(cells).items():

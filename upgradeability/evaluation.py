@@ -798,9 +798,8 @@ class RunTable(pd.DataFrame):
         except Exception: return super().__repr__()
 
     def _about(self):
-        "A line below the table."
-        names = ', '.join(self.columns)
-        return f'[{len(self)} rows in {self.out_dir}; columns: {names}]'
+        "The line below the table."
+        return f'[{len(self)} rows x {len(self.columns)} columns in {self.out_dir}]'
 
 def _markdown_html(text):
     "Markdown as HTML."
@@ -1051,7 +1050,8 @@ def _by_procedure(ran):
     "The rows of each model, task, protocol, metric and number of labels that was asked for."
     asked = ran.n_train
     if knows_run(ran):
-        asked = [_labels_asked(row, ran.predictions(row)) for row in ran.itertuples()]
+        known = as_results(ran)
+        asked = [_labels_asked(row, known.predictions(row)) for row in ran.itertuples()]
     return ran.groupby([*_PROCEDURE, np.asarray(asked)], sort=False)
 
 def _of_seeds(parts, keys):

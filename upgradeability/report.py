@@ -20,7 +20,7 @@ __all__ = ['show_reading', 'show_table', 'write_report', 'findings', 'verdict', 
 import numpy as np, pandas as pd
 
 # %% ../nbs/22_report.ipynb #ec18f27c
-from .core import check_path, locked, read_json, unknown, write_atomic, write_json
+from .core import check_path, locked, read_json, short_number, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
 from .draws import score_over_seeds, shared_examples
 from .evaluation import as_results, facts_of, knows_run, read_results, seed_groups, versions
@@ -104,6 +104,7 @@ def show_table(
 def _features_row(df):
     "The seconds that features took, as text; '' where that is not known."
     if not knows_run(df): return ''
+    df = as_results(df)
     known = [df.predictions(row)['test'].meta.get('feature_seconds') for _, row in df[df.test.notna()].iterrows()]
     known = [seconds for seconds in known if seconds is not None]
     return f'{sum(known):.1f}' if known else ''
@@ -149,6 +150,19 @@ def show_without_leaks(df, checked):
         'left out': both.left_out,
         'all of test': _cells(both, 'test'),
         'without copies': _cells(both, 'without')})
+
+# %% ../nbs/22_report.ipynb #89a42f31
+def show_costs(paid, df):
+    "What models cost to run and took to adapt, as text; `paid`: of `costs`, `df`: a row for each model."
+    paid = paid.drop_duplicates('model').set_index('model')
+    seconds = df.drop_duplicates('model').set_index('model').seconds
+    return pd.DataFrame({
+        'parameters': paid.parameters.map(short_number),
+        'per example': [f'{flops / 1e9:.2g} GFLOPs' for flops in paid.flops],
+        'examples per second': [f'{speed:,.0f}' for speed in paid.examples_per_second],
+        'seconds to adapt': [f'{s:.1f}' for s in seconds.reindex(paid.index)],
+        'input': paid.input,
+        'device': paid.device}).rename(index=short_name)
 
 # %% ../nbs/22_report.ipynb #ae81bf15
 _CELL = 'model task protocol n_train seed metric key'.split()
@@ -380,7 +394,7 @@ POLICY = ( # what a browser may do with the page
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
 
 # %% ../nbs/22_report.ipynb #f0d976cb
-def _page(title, head, body):
+def _page(title, body, head=''):
     "A complete page of `head` and `body` (HTML); the empty icon keeps a browser from asking for one."
     return f'''<!DOCTYPE html>
 <html lang="en">
@@ -528,15 +542,17 @@ def _plain_value(node):
     except (ValueError, TypeError): return None
 
 # %% ../nbs/22_report.ipynb #fa273f60
-_SECTION = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.S)
+_SECTION = re.compile(r'<h2>(.*?)</h2>', re.S)
 
 def _with_contents(body):
-    "The body of a page with a table of contents before its first section; as it is where there are fewer than three."
-    found = _SECTION.findall(body)
-    if len(found) < 3: return body
-    lines = [f'<a href="#{escape(anchor)}">{re.sub("<.*?>", "", text)}</a>' for anchor, text in found]
-    start = _SECTION.search(body).start()
-    return f'{body[:start]}<nav aria-label="Contents">{"".join(lines)}</nav>\n{body[start:]}'
+    "The body of a page with a name for each section, and a table of contents before the first of at least three."
+    texts = [re.sub('<.*?>', '', text) for text in _SECTION.findall(body)]
+    anchors = [re.sub(r'\W+', '-', unescape(text)).strip('-').lower() for text in texts]
+    links = [f'<a href="#{anchor}">{text}</a>' for anchor, text in zip(anchors, texts)]
+    names = iter(anchors)
+    body = _SECTION.sub(lambda found: f'<h2 id="{next(names)}">{found[1]}</h2>', body)
+    contents = f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 2 else ''
+    return body.replace('<h2 id=', f'{contents}<h2 id=', 1)
 
 # %% ../nbs/22_report.ipynb #c25cdbb5
 def to_html(notebook, out=None):
@@ -553,7 +569,7 @@ def to_html(notebook, out=None):
     title, about = _take_title(nb, notebook.stem)
     resources = dict(metadata=dict(path=str(notebook.parent)))
     body, _ = _page_exporter().from_notebook_node(nb, resources=resources)
-    page = _page(title, _header(title, about, files), _with_contents(body))
+    page = _page(title, _with_contents(body), _header(title, about, files))
     data = page.encode(errors='backslashreplace')
     write_atomic(out, lambda f: f.write(data))
     return out

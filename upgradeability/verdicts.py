@@ -495,6 +495,7 @@ def _twice(s, df, learned):
     "What twice the labels would give, in words; '' where the law is not to be trusted."
     if not getattr(s, 'trusted', False): return ''
     law = df[(df.model == s.model) & (df.origin == 'extrapolated')]
+    if law.empty: return ''
     beyond = law.iloc[(law.n_train - 2 * s.at).abs().argmin()]
     more = f'{beyond.test - s.best:+.3f}'.replace('-', '−')
     figure = interval_text(*triple(beyond, 'test'))

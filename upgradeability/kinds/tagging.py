@@ -109,7 +109,9 @@ def micro_f1(sums):
     with np.errstate(invalid='ignore'):
         return 2 * hits / (true + predicted)
 
-METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True, of_units=True)
+METRICS['span_f1'] = Metric(
+    'span_f1', span_stats, micro_f1, fraction=True, of_units=True, label='F1 of entities',
+    about='F1 of whole entities: the same words and the same type.')
 
 # %% ../../nbs/kinds/tagging.ipynb #1479f317
 def _types_of(p):
