@@ -360,7 +360,7 @@ a { color: var(--link) } nav a { text-decoration: none }
 blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--rule); opacity: .85 }
 blockquote p { margin: .5rem 0 }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
-svg { max-width: 100%; height: auto } svg text { fill: currentColor }
+svg { max-width: 100%; height: auto; fill: currentColor }
 .card { background: var(--soft) }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
@@ -384,7 +384,8 @@ math { font-size: 1.08em }
 @media print {
   :root { --ink: #000; --paper: #fff; --soft: #f3f5f7; --rule: #999; --link: #000 }
   main { max-width: none; padding: 0 } nav { display: none } body { font-size: 11pt }
-  .output_area, figure, .card { break-inside: avoid } h2 { break-after: avoid }
+  .output_area, figure, .card { break-inside: avoid } h2, .text_cell { break-after: avoid }
+  .card { min-width: 6.5rem !important; flex-basis: 7rem !important }
   .output_area { overflow: visible } table { font-size: .72rem }
 }
 '''

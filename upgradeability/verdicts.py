@@ -174,7 +174,7 @@ def _unchecked_model(model, models):
 # %% ../nbs/21_verdicts.ipynb #aae3652f
 def _tested_on(row, df, words):
     "What a row was tested on, with its groups where they are declared."
-    test = df.predictions(row.key)['test'] if knows_run(df) and row.key else None
+    test = as_results(df).predictions(row.key)['test'] if knows_run(df) and row.key else None
     is_grouped = test is not None and has_declared_groups(test)
     n = n_examples(test) if is_grouped else int(row.n_test)
     groups = f' in {int(row.n_test):,} independent groups' if is_grouped else ''
