@@ -141,7 +141,7 @@ def test_per_class(n_classes, lines):
     train, test = predictions(n_classes, 20 * n_classes, "train", .99), predictions(n_classes, 10 * n_classes, seed=1, name="a class with quite a long name, number {}")
     ax = plot_per_class(train, test)
     assert len(ax.get_yticklabels()) == lines and outside(ax) == []
-    assert ("12 highest of 100 classes" in ax.get_xlabel()) == (n_classes == 100)
+    assert ("the 12 best of 100 classes" in ax.get_xlabel()) == (n_classes == 100)
     shown = [l.get_xdata()[0] for l in ax.lines if l.get_marker() == "o"]
     assert shown == sorted(shown) and len(shown) == lines
 

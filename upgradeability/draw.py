@@ -121,9 +121,11 @@ def axes_or_new(ax, width, height):
 def _in_lines(name, width=40):
     "A name for matplotlib, in lines of about equal length where it is long."
     shown = drawable(name, 240)
-    n_lines = -(-len(shown) // width)
-    lines = wrap(shown, -(-len(shown) // max(1, n_lines)) + 6) if n_lines > 1 else [shown]
-    return '\n'.join(map(as_label, lines))
+    n_lines = max(1, -(-len(shown) // width))
+    if n_lines == 1: return as_label(shown)
+    breakable = shown.replace('_', '_ ')
+    lines = wrap(breakable, -(-len(breakable) // n_lines) + 6)
+    return '\n'.join(as_label(line.replace('_ ', '_')) for line in lines)
 
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."

@@ -28,7 +28,7 @@ def _ends(frame, most):
     "The first and last rows of a long frame, and a remark that says so."
     if len(frame) <= most: return frame, ''
     half = most // 2
-    remark = f'the {half} lowest and {half} highest of {len(frame)} classes'
+    remark = f'the {half} worst and the {half} best of {len(frame)} classes on test'
     return pd.concat([frame[:half], frame[-half:]]), remark
 
 # %% ../../nbs/kinds/classification.ipynb #eb366c4b

@@ -302,6 +302,9 @@ WORDS = Words(
     things='interactions',
     majority='recommending what is popular',
     reached='what {n:,} users took next in {task}',
+    parts='For which users does the model find least: those with a short history or with a long one?',
+    confusions='At which places of the lists the hits are, and how much of what users took next is found.',
+    changes='Users whose lists get worse are left of the line, better ones right of it. Dark bars: more than chance.',
 )
 
 # %% ../../nbs/kinds/recommendation.ipynb #c6da99c9

@@ -518,7 +518,10 @@ def rank_targets(features, task):
 WORDS = Words(
     majority='always answering the mean',
     train_figure='R²',
-    changed='The error becomes smaller for {fixed} and larger for {broken}')
+    changed='The error becomes smaller for {fixed} and larger for {broken}',
+    parts='How large the errors are for small and for large values, on train and on test.',
+    confusions='Each dot is a test example. On the line the prediction is exact.',
+    changes='Examples whose error grows are left of the line, those whose error shrinks right of it. Dark bars: more than chance.')
 
 KIND = Kind(
     'regression', WORDS, metric='r2', also=('r2', 'mae', 'rmse'), judge='r2',

@@ -193,7 +193,7 @@ def plot_types(
     rows = rows[:most + 1]
     is_hollow = not test.meta.get('in_sample', True)
     left_out = ', sentence left out' if is_hollow else ''
-    caption = f'F1 of spans (square: train{left_out}; dot: test)'
+    caption = f'F1 of entities (square: train{left_out}; dot: test)'
     if n_types > most:
         caption += f'\n{most} of {n_types} types'
     with style():
@@ -563,7 +563,10 @@ WORDS = Words(
     things='sentences',
     majority='always saying the most frequent tag',
     reached='{n:,} unseen sentences of {task}',
-    train_figure='F1 of spans',
+    train_figure='F1 of entities',
+    parts='Which types of entities does the model find least? The best type on test comes first.',
+    confusions='Which types are confused, which entities are missed, and which are invented. Each row is a true type.',
+    changes='Sentences that get worse are left of the line, better ones right of it. They are counted for each type of entity.',
 )
 
 # %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
