@@ -327,7 +327,7 @@ def _img(content, description, mark):
     return f'<img src="data:image/{form};base64,{data}" alt="{as_html(description, 200)}" style="{style}">'
 
 # %% ../nbs/01b_draw.ipynb #e0f2f9ea
-_GRID = 'display:grid;align-items:end;gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
+_GRID = 'display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
 _SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
 
 def _heading_html(cell):
@@ -374,12 +374,12 @@ def gallery_html(cells, how):
     slots = max(len(cell['contents']) for cell in cells)
     is_list = how != 'pictures' and 'marks' in cells[0]
     show = {'pictures': partial(_pictures_html, slots=slots)}.get(how, _list_html if is_list else _texts_html)
-    width = min(7 * slots, 40) if how == 'pictures' else 14 if is_list else 30
+    align, width = ('end', min(7 * slots, 40)) if how == 'pictures' else ('start', 14 if is_list else 30)
     parts = []
     for name, members in _by_group(cells).items():
         if name: parts.append(f'<div style="{_SMALL};opacity:.75">{as_html(name, 300)}</div>')
         shown = ''.join(f'<div>{show(cell)}</div>' for cell in members)
-        parts.append(f'<div style="{_GRID.format(width)}">{shown}</div>')
+        parts.append(f'<div style="{_GRID.format(align, width)}">{shown}</div>')
     return f'<div class="gallery">{"".join(parts)}</div>'
 
 # %% ../nbs/01b_draw.ipynb #e94471c0

@@ -416,6 +416,11 @@ def _page(title, body, head=''):
 </html>
 '''
 
+# %% ../nbs/22_report.ipynb #8ea20a4c
+def _is_download(output):
+    "Whether libraries printed from where to where they load a file."
+    return ''.join(output.get('text', '')).startswith('Downloading: "http')
+
 # %% ../nbs/22_report.ipynb #a82733b9
 def _end_at_error(nb):
     "End a notebook at a cell that failed, with its message only; in place."
@@ -423,7 +428,7 @@ def _end_at_error(nb):
         if cell.cell_type != 'code': continue
         cell.outputs = [
             output for output in cell.outputs
-            if output.get('name') != 'stderr']
+            if output.get('name') != 'stderr' and not _is_download(output)]
         errors = [output for output in cell.outputs if output.output_type == 'error']
         if not errors: continue
         lines = f'{errors[0].ename}: {errors[0].evalue}'.split('\n')
@@ -461,7 +466,7 @@ def _figure_html(svg, alt):
     svg = re.sub(r'(fill|stroke): #000000\b', r'\1: currentColor', svg)
     svg = re.sub(r'(<(?!text)[^>]*)fill: #ffffff\b', r'\1fill: var(--paper)', svg)
     described = f'role="img" aria-label="{escape(alt)}" stroke-linejoin="round"'
-    return f'<div class="figure">{svg.replace("<svg ", f"<svg {described} ", 1)}</div>'
+    return f'<div class="figure">{svg.replace("<svg", f"<svg {described}", 1)}</div>'
 
 # %% ../nbs/22_report.ipynb #c339cc18
 def _is_empty(output):
