@@ -75,7 +75,7 @@ def test_one_model_twice_is_one_model(tmp_path):
     "The same network given twice is one row, and there is nothing to compare it with."
     net = PERFECT()
     df, groups, text = decide([net, net], data(), tmp_path)
-    assert len(groups) == 1 and 'no other model ran' in text
+    assert len(groups) == 1 and 'No other model ran' in text
 
 
 @pytest.mark.filterwarnings('ignore:.*in train but not in test')
@@ -195,7 +195,7 @@ def test_a_notebook_stores_no_warning_for_what_its_table_says(tmp_path, monkeypa
     with pytest.warns(UserWarning, match='rows have an error'): call()
 
 
-@pytest.mark.parametrize('margin, call', [(.5, 'go'), (.001, 'cannot tell'), (None, 'no margin')])
+@pytest.mark.parametrize('margin, call', [(.5, 'go'), (.001, 'cannot tell'), (None, 'Set a margin')])
 def test_the_call_and_its_reason(tmp_path, margin, call):
     df = evaluate([FAIR(), Pick([3, 5])], data(), protocols=['linear_probe'], out_dir=tmp_path)
     tests = predictions_of(df, 'linear_probe')

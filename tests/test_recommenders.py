@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
-from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, verify
+from upgradeability import check_task, evaluate, gains, learning_curve, load_task, rank_models, read_predictions, read_results, verify
 from upgradeability.features import Features, extract
 from upgradeability.comparisons import compare, compare_all, gain, rank_groups, unit_changes
 from upgradeability.intervals import few_units, per_class, score
@@ -345,9 +345,9 @@ def test_a_learning_curve(task, tmp_path):
 
 
 def test_protocols_and_options_that_do_not_fit(task, tmp_path):
-    with pytest.warns(UserWarning, match='rows have an error'):
-        df = evaluate(torch.nn.Identity(), task, protocols=['fine_tune', 'from_scratch?epochs=3', 'random_probe'], out_dir=tmp_path)
-    said = df.set_index('protocol').error
+    with pytest.warns(UserWarning, match='rows have an error'), pytest.raises(RuntimeError, match='Nothing could be evaluated'):
+        evaluate(torch.nn.Identity(), task, protocols=['fine_tune', 'from_scratch?epochs=3', 'random_probe'], out_dir=tmp_path)
+    said = read_results(tmp_path).set_index('protocol').error
     assert "no 'fine_tune' for recommendation tasks" in said['fine_tune'] and "no option 'epochs' for recommendation tasks; it has factors, regularisation" in said['from_scratch?epochs=3']
     assert 'random weights' in said['random_probe'] and said['majority'] == ''
     with pytest.raises(ValueError, match="Unknown option of from_scratch 'factor'. Did you mean 'factors'"): evaluate(torch.nn.Identity(), task, protocols='from_scratch?factor=3')

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from upgradeability.evaluation import COLUMNS, evaluate, read_predictions
+from upgradeability.evaluation import COLUMNS, evaluate, raise_if_all_failed, read_predictions
 from upgradeability.metrics import Predictions
 from upgradeability.kinds.classification import confused_pairs, confusion, mistakes, plot_confusion, plot_mistakes, plot_per_class
 from PIL import Image
@@ -15,7 +15,7 @@ from upgradeability.draw import gallery, save_figure, shrunk, style
 from upgradeability.plots import plot_epochs, plot_gains, plot_check, plot_examples, plot_findings, plot_labels, plot_rungs, plot_scores, plot_spent, plot_training
 from upgradeability.words import compared, headlines
 from upgradeability.report import keep_provenance, provenance, show_table, to_html, write_report
-from upgradeability.verdicts import _is_meant, findings, raise_if_all_failed, verdict, verdict_check, verdict_rank
+from upgradeability.verdicts import _is_meant, findings, verdict, verdict_check, verdict_rank
 from upgradeability.datasets import load_task
 from upgradeability.media import Inputs
 from upgradeability.tasks import make_task
@@ -141,7 +141,7 @@ def test_per_class(n_classes, lines):
     train, test = predictions(n_classes, 20 * n_classes, "train", .99), predictions(n_classes, 10 * n_classes, seed=1, name="a class with quite a long name, number {}")
     ax = plot_per_class(train, test)
     assert len(ax.get_yticklabels()) == lines and outside(ax) == []
-    assert ("12 highest of 100 classes" in ax.get_xlabel()) == (n_classes == 100)
+    assert ("the 12 best of 100 classes" in ax.get_xlabel()) == (n_classes == 100)
     shown = [l.get_xdata()[0] for l in ax.lines if l.get_marker() == "o"]
     assert shown == sorted(shown) and len(shown) == lines
 

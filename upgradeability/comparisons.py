@@ -348,6 +348,11 @@ class Comparison:
     n_examples: int|None = None # number of paired examples, where several make a unit; None: as many as units
     n_candidates: int = 1 # of how many candidates interval and p-value are simultaneous
 
+    def __repr__(self):
+        margin = '' if self.margin is None else f', {self.verdict} with margin {self.margin:g}'
+        flips = f'{self.positive_flips} better and {self.negative_flips} worse of {self.n_tested:,}'
+        return f'Comparison: {self.difference!r}, p = {self.p_value:.3g}, {flips}{margin}'
+
     @property
     def n_tested(self) -> int: # number of examples
         "The number of paired examples."

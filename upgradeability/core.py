@@ -45,6 +45,17 @@ def shortened(text, most):
     n_last = most // 3
     return f'{text[:most - n_last - 1]}…{text[len(text) - n_last:]}'
 
+# %% ../nbs/00_core.ipynb #a95bc30d
+def short_number(n):
+    "A number with two digits and k, M, G or T."
+    size = float(n)
+    for unit in ('', ' k', ' M', ' G'):
+        if abs(size) < 999.5: break
+        size /= 1000
+    else: unit = ' T'
+    digits = max(0, 2 - len(str(int(abs(size))))) if unit else 0
+    return f'{size:.{digits}f}{unit}'
+
 # %% ../nbs/00_core.ipynb #a2b4095a
 def unknown(
     kind:str, # what was looked up: 'model', 'metric', …
@@ -58,6 +69,18 @@ def unknown(
     given = shortened(str(value), 200)
     suggestion = _suggestion(value, nearest_name(value, names))
     return ValueError(f"Unknown {kind} {given!r}.{suggestion} Known: {shown}.")
+
+# %% ../nbs/00_core.ipynb #658d83ec
+class Catalogue(dict):
+    "A dict that is shown as a line of help for each entry."
+    def __repr__(self):
+        width = max(map(len, self), default=0)
+        return '\n'.join(f'{name:<{width}}  {help_line(entry)}'.rstrip() for name, entry in self.items())
+
+def help_line(entry):
+    "What an entry says about itself: its `about`, or the first line of its docstring."
+    about = getattr(entry, 'about', None) or entry.__doc__ or ''
+    return about.strip().partition('\n')[0]
 
 # %% ../nbs/00_core.ipynb #cb04a695
 def _suggestion(value, guess):
@@ -531,10 +554,25 @@ def _bar_stream():
     if isinstance(terminal, int) and os.isatty(terminal): return os.fdopen(os.dup(terminal), 'w')
 
 # %% ../nbs/00_core.ipynb #4395aae1
+_open = [] # the bar that is drawn now
+
+@contextmanager
 def progress(total, desc, unit='image'):
-    "A progress bar for `with` and `.update(n)`, which is silent in stored notebooks."
+    "A progress bar for `with` and `.update(n)`, which is silent in stored notebooks; inside of another one a note at its end."
+    if _open: bar = _Note(_open[0], total, f'{desc}: {{}} of {total:,} {unit}s')
+    else: bar = _new_bar(total, desc, unit)
+    is_outer = not _open
+    if is_outer: _open.append(bar)
+    try: yield bar
+    finally:
+        if is_outer: _open.clear()
+        bar.close()
+
+def _new_bar(total, desc, unit):
+    "A bar in a terminal, or in a live notebook its own."
     stream = _bar_stream()
-    return tqdm(
+    kind = importlib.import_module('tqdm.auto').tqdm if 'JPY_SESSION_NAME' in os.environ else tqdm
+    return kind(
         total=total,
         desc=desc,
         unit=f' {unit}s',
@@ -543,3 +581,21 @@ def progress(total, desc, unit='image'):
         leave=False,
         dynamic_ncols=True,
     )
+
+@dataclass
+class _Note:
+    "What a step inside of a step says at the end of the bar, a few times a second."
+    bar: Any
+    total: int
+    text: str # with a place for the number
+    n: int = 0
+    shown: float = 0. # when it was shown last
+
+    def update(self, n=1):
+        self.n += n
+        if self.bar.disable or time.monotonic() - self.shown < .3: return
+        self.shown = time.monotonic()
+        self.bar.set_postfix_str(self.text.format(f'{self.n:,}'))
+
+    def close(self):
+        if not self.bar.disable: self.bar.set_postfix_str('')

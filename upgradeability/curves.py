@@ -255,6 +255,15 @@ def _ill_behaved(n, mean, draws, higher_is_better):
         f"the performance falls by {-steps[i]:.3f} from {n[i]} to {n[i + 1]}, "
         "so do not trust the fitted law")
 
+# %% ../nbs/18_curves.ipynb #c10c9934
+def _at_edge(law):
+    "Why the fitted law is not to be extrapolated, or ''."
+    a, b, c = law
+    if not np.isfinite(c): return ''
+    if b <= 0: return 'the fitted line is flat, so it says nothing about more labels'
+    if EXPONENTS[0] < c < EXPONENTS[-1]: return ''
+    return f'the points do not bend like a power law (exponent {c:.2f}, the end of its range), so do not extrapolate'
+
 # %% ../nbs/18_curves.ipynb #be97030a
 def _needed(n, mean, draws, metric, level):
     "Label efficiency with its interval, as three columns; NaN for a loss, which has no 95 %."
@@ -307,13 +316,11 @@ def _one_curve(model, cells, majority, draws, shared, level, n_boot):
     mean = rows.test.to_numpy()
     shares = [shared[model, k] for k in n]
     has_learned = _has_learned(cells, majority, metric, shares[-1], level, n_boot)
-    remarks = [
-        _ill_behaved(n, mean, draws, metric.higher_is_better),
-        _draw_remark(n, shares, rows.n_seeds.max())]
+    fit, law = rows[:0], [np.nan] * 3
     if len(n) >= 4: fit, law = _fitted(n, draws, mean, metric, level)
-    else:
-        fit, law = rows[:0], [np.nan] * 3
-        remarks.append('fewer than 4 sizes: no law fitted')
+    doubts = [_ill_behaved(n, mean, draws, metric.higher_is_better), _at_edge(law)]
+    remarks = [*doubts, _draw_remark(n, shares, rows.n_seeds.max())]
+    if len(n) < 4: remarks.append('fewer than 4 sizes: no law fitted')
     summary = dict(
         model=model,
         **(_needed(n, mean, draws, metric, level) if has_learned else _NOTHING),
@@ -322,6 +329,7 @@ def _one_curve(model, cells, majority, draws, shared, level, n_boot):
         smallest=int(n[0]),
         has_learned=bool(has_learned),
         **dict(zip('abc', law)),
+        trusted=bool(np.isfinite(law).all() and not any(doubts)),
         remark='; '.join(filter(None, remarks)))
     rows = pd.concat([rows, fit], ignore_index=True).assign(model=model)
     return rows, summary
@@ -394,6 +402,7 @@ class Curve(RunTable):
 
     def _for_readers(self):
         points = self[self.origin == 'measured'].drop(columns='origin')
+        points = points.astype({'n_train': int, 'n_seeds': int})
         return points.set_index(['model', 'n_train']).round(3)
 
 # %% ../nbs/18_curves.ipynb #807542f0

@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
 from .core import (
-    cache_dir, fingerprint, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown)
+    Catalogue, cache_dir, fingerprint, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown)
 from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
 from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
@@ -27,6 +27,7 @@ from .kind import each_kind, kind_of_labels, load_kinds
 
 # %% ../nbs/08_datasets.ipynb #8c1840ea
 def _load_digits(name, *, split_seed=0, root=None):
+    "Handwritten digits, 1,797 pictures of 8 x 8 pixels, on every machine."
     from sklearn.datasets import load_digits
     data = load_digits()
     pictures = (data.images * 255 / 16).round().astype(np.uint8)
@@ -192,6 +193,7 @@ def _set_picture(item):
 
 # %% ../nbs/08_datasets.ipynb #83094660
 def _load_torchvision(name, *, split_seed=0, root=None, **options):
+    "A set of torchvision: `cifar10`, `torchvision:fashionmnist`; downloaded once."
     cls = _torchvision_set(name)
     if cls is None:
         raise unknown('torchvision data set', name, _torchvision_sets())
@@ -323,14 +325,14 @@ def _array_labels(parts):
     return np.concatenate(labels) if all(map(is_numeric, labels)) else list(chain(*labels))
 
 # %% ../nbs/08_datasets.ipynb #deb6286a
-TASKS = {
+TASKS = Catalogue({
     'digits': _load_digits,
     'docstrings': _load_docstrings,
     'torchvision': _load_torchvision,
     'folder': _load_folder,
     'csv': _load_csv,
     'hf': _load_hf_set,
-}
+})
 
 _HERE = tuple(TASKS) # sources of every kind of task
 _BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names

@@ -4,8 +4,10 @@
 
 # %% ../nbs/01b_draw.ipynb #67e65b5c
 from __future__ import annotations
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
@@ -19,10 +21,11 @@ import matplotlib, matplotlib.pyplot as plt, numpy as np, pandas as pd, seaborn 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 # %% ../nbs/01b_draw.ipynb #53d910bc
 from .core import write_atomic
-from .reading import as_label, as_markdown, drawable, visible
+from .reading import as_html, as_label, as_markdown, drawable, visible
 
 # %% ../nbs/01b_draw.ipynb #616a2915
 BLUE, WORSE, GREY = '#0072b2', '#d55e00', '#767676'
@@ -33,7 +36,8 @@ STYLE = {
     'figure.dpi': 110,
     'figure.constrained_layout.use': True,
     'savefig.dpi': 160,
-    'svg.hashsalt': 'upgradeability',
+    'svg.hashsalt': 'upgradeability', # names in a file do not change from run to run
+    'svg.fonttype': 'none', # letters stay text: they can be searched, selected and read aloud
     'text.usetex': False,
     'font.size': 9.5,
     'axes.titlesize': 10,
@@ -72,11 +76,30 @@ def save_figure(
         write_atomic(Path(out_dir)/f'{name}.{form}', lambda f: f.write(file.getvalue()))
     return drawn
 
+# %% ../nbs/01b_draw.ipynb #be07808f
+def show_as_svg():
+    "Show the pictures of this notebook as SVG and PNG; nothing outside of notebooks."
+    from IPython import get_ipython
+    if get_ipython() is None: return
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    set_matplotlib_formats('svg', 'png', metadata={'Date': None})
+    plt.rcParams.update({name: STYLE[name] for name in ('svg.hashsalt', 'svg.fonttype')})
+
 # %% ../nbs/01b_draw.ipynb #bbe4e5c6
 def nothing(text):
-    "None; the text is shown in place of a picture."
+    "None; the text is shown in place of a picture. A page leaves out sections that have nothing else."
+    _say(text, {EMPTY: True})
+
+def say(text):
+    "None; the text is shown in place of a picture, and a page keeps it."
+    _say(text, {})
+
+EMPTY = 'upgradeability_empty' # marks outputs that say that there is nothing to see
+
+def _say(text, metadata):
+    "Show a sentence."
     from IPython.display import Markdown, display
-    display(Markdown(f'*{as_markdown(text)}*'))
+    display(Markdown(f'*{as_markdown(text)}*'), metadata=metadata)
 
 # %% ../nbs/01b_draw.ipynb #e49e416a
 def clip(name, width=28):
@@ -95,12 +118,22 @@ def axes_or_new(ax, width, height):
     if ax is not None: return ax
     return plt.subplots(figsize=(width, height))[1]
 
+def _in_lines(name, width=40):
+    "A name for matplotlib, in lines of about equal length where it is long."
+    shown = drawable(name, 240)
+    n_lines = max(1, -(-len(shown) // width))
+    if n_lines == 1: return as_label(shown)
+    breakable = shown.replace('_', '_ ')
+    lines = wrap(breakable, -(-len(breakable) // n_lines) + 6)
+    return '\n'.join(as_label(line.replace('_ ', '_')) for line in lines)
+
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
     n = len(labels)
-    labels = [as_label(label, 100) for label in labels]
-    longest = max(map(len, labels), default=0)
-    ax = axes_or_new(ax, 5.4 + .075 * longest, 1 + .42 * n)
+    labels = [_in_lines(label) for label in labels]
+    longest = max((len(line) for label in labels for line in label.split('\n')), default=0)
+    most = max((label.count('\n') for label in labels), default=0)
+    ax = axes_or_new(ax, 5.4 + .075 * longest, 1 + (.42 + .12 * most) * n)
     ax.locator_params(axis='x', nbins=5)
     ax.set_ylim(n - .45, -.6)
     ax.set_yticks(range(n), labels)
@@ -263,6 +296,107 @@ def _by_group(cells):
         groups.setdefault(cell.get('group', ''), []).append(cell)
     return groups
 
+# %% ../nbs/01b_draw.ipynb #6a9dfaf2
+THUMBNAIL = 320 # pixels of the longer side of a picture on a page
+
+def _as_picture(content):
+    "A picture, or an array that is shown as one, as a small PIL picture."
+    if not hasattr(content, 'convert'): content = Image.fromarray(_as_bytes(np.asarray(content)))
+    picture = content.convert('RGB')
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return picture
+
+def _as_bytes(x):
+    "An array as 8-bit grey or colours; grey is stretched from its least to its greatest value."
+    if x.dtype == np.uint8: return x.squeeze()
+    x = np.nan_to_num(x.squeeze().astype(float))
+    low, high = (x.min(), x.max()) if x.ndim == 2 else (0, 1)
+    scaled = (x - low) / max(high - low, 1e-9)
+    return (255 * scaled.clip(0, 1)).round().astype(np.uint8)
+
+def _img(content, description, mark):
+    "A picture as HTML."
+    picture = _as_picture(content)
+    is_small = max(picture.size) < 100
+    file, form = BytesIO(), 'png' if is_small else 'jpeg'
+    picture.save(file, form)
+    data = b64encode(file.getvalue()).decode()
+    frame = f';outline:4px solid {COLOURS[1]}' if mark else ''
+    pixels = ';image-rendering:pixelated' if is_small else ''
+    style = f'display:block;width:100%;max-width:{THUMBNAIL}px;height:auto{pixels}{frame}'
+    return f'<img src="data:image/{form};base64,{data}" alt="{as_html(description, 200)}" style="{style}">'
+
+# %% ../nbs/01b_draw.ipynb #e0f2f9ea
+_GRID = 'display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
+_SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
+
+def _heading_html(cell):
+    "The heading of a cell as HTML; '' where it has none."
+    if 'heading' not in cell: return ''
+    return f'<div style="{_SMALL};font-weight:600{_colour(cell)}">{as_html(cell["heading"], 200)}</div>'
+
+def _colour(cell):
+    "The colour of a cell as a style; '' where it is that of all text."
+    colour = cell.get('colour', 'black')
+    return '' if colour == 'black' else f';color:{colour}'
+
+def _picture_html(content, caption, mark, cell, slots):
+    "A picture below its caption, one of `slots` in a line."
+    lines = [*(caption or ()), *(['a hit'] if mark else [])]
+    seen = ''.join(f'<div>{as_html(line, 200)}</div>' for line in caption or ())
+    described = ', '.join([*filter(None, [cell.get('heading')]), *lines]) or 'an example'
+    return (
+        f'<figure style="margin:0;flex:1 1 0;max-width:{100 // slots}%"><figcaption style="{_SMALL}{_colour(cell)}">{seen}</figcaption>'
+        f'{_img(content, described, mark)}</figure>')
+
+def _pictures_html(cell, slots=1):
+    "A cell of up to `slots` pictures side by side."
+    pictures = ''.join(_picture_html(*item, cell, slots) for item in _items(cell))
+    return f'{_heading_html(cell)}<div style="display:flex;gap:.4rem">{pictures}</div>'
+
+def _texts_html(cell):
+    "A cell of texts, each below its caption."
+    parts = []
+    for content, caption, _ in _items(cell):
+        heading = as_html(', '.join(filter(None, [cell.get('heading'), *(caption or ())])), 300)
+        parts.append(f'<div style="font-weight:600{_colour(cell)}">{heading}</div><div>{as_html(content, 2000) or "(blank)"}</div>')
+    return f'<div style="text-align:left;overflow-wrap:anywhere">{"".join(parts)}</div>'
+
+def _list_html(cell):
+    "A cell that is a list, with ticks at what is marked."
+    lines = [
+        f'<div style="font-weight:{600 if mark else 400}">{"✓ " if mark else ""}{as_html(content, 200)}</div>'
+        for content, _, mark in _items(cell)]
+    return f'{_heading_html(cell)}<div style="{_SMALL}">{"".join(lines)}</div>'
+
+def gallery_html(cells, how):
+    "A gallery as HTML."
+    slots = max(len(cell['contents']) for cell in cells)
+    is_list = how != 'pictures' and 'marks' in cells[0]
+    show = {'pictures': partial(_pictures_html, slots=slots)}.get(how, _list_html if is_list else _texts_html)
+    align, width = ('end', min(7 * slots, 40)) if how == 'pictures' else ('start', 14 if is_list else 30)
+    parts = []
+    for name, members in _by_group(cells).items():
+        if name: parts.append(f'<div style="{_SMALL};opacity:.75">{as_html(name, 300)}</div>')
+        shown = ''.join(f'<div>{show(cell)}</div>' for cell in members)
+        parts.append(f'<div style="{_GRID.format(align, width)}">{shown}</div>')
+    return f'<div class="gallery">{"".join(parts)}</div>'
+
+# %% ../nbs/01b_draw.ipynb #e94471c0
+class Gallery(Figure):
+    "A figure of single examples, which notebooks show as HTML."
+    cells, how = (), 'texts'
+
+    def _repr_html_(self): return gallery_html(self.cells, self.how)
+
+    def _ipython_display_(self):
+        "HTML, and PNG for viewers that show no HTML."
+        from IPython.display import display
+        file = BytesIO()
+        self.savefig(file, format='png', bbox_inches='tight')
+        forms = {'text/html': self._repr_html_(), 'image/png': b64encode(file.getvalue()).decode(), 'text/plain': 'examples'}
+        display(forms, raw=True)
+
 # %% ../nbs/01b_draw.ipynb #b499cde5
 def _draw_picture(ax, content, caption, mark, width, colour):
     "Draw one picture below its caption, in a frame where it is marked."
@@ -297,7 +431,7 @@ def _picture_gallery(cells):
     side = 8 / (columns * slots) # inches
     room = .6 if 'captions' in cells[0] else .3 # above a picture
     height = n_lines * (side + room) + .3 * ('group' in cells[0])
-    fig = plt.figure(figsize=(8.4, height * len(groups)))
+    fig = plt.figure(FigureClass=Gallery, figsize=(8.4, height * len(groups)))
     parts = fig.subfigures(len(groups), 1, squeeze=False)[:, 0]
     for part, (name, members) in zip(parts, groups.items()):
         if name: part.suptitle(as_label(name), x=.01, ha='left', **GROUP_NAME)
@@ -350,7 +484,8 @@ def _text_gallery(cells):
     layouts = [place(members) for members in groups.values()]
     height = max(lines for _, lines in layouts)
     inches = .15 * (height + 1.5 * ('group' in cells[0]))
-    fig, axes = plt.subplots(len(groups), 1, figsize=(8.2, inches * len(groups)), squeeze=False)
+    size = (8.2, inches * len(groups))
+    fig, axes = plt.subplots(len(groups), 1, figsize=size, squeeze=False, FigureClass=Gallery)
     for ax, name, (placed, _) in zip(axes[:, 0], groups, layouts):
         ax.set(xlim=(0, 1), ylim=(height, 0))
         ax.set_axis_off()
@@ -371,5 +506,7 @@ def gallery(
     empty:str='There are no such examples.', # the text if there are no cells
 ) -> Figure|None: # None where there is nothing to see
     "Single examples, each with its heading and captions."
-    if not cells: return nothing(empty)
-    with style(): return GALLERIES[how](cells)
+    if not cells: return say(empty)
+    with style(): drawn = GALLERIES[how](cells)
+    if drawn is not None: drawn.cells, drawn.how = cells, how
+    return drawn

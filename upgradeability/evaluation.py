@@ -21,13 +21,13 @@ from threading import Lock, current_thread, main_thread
 __all__ = ['read_predictions', 'Results', 'evaluate', 'gains', 'read_results', 'average_seeds', 'verify']
 
 # %% ../nbs/17_evaluation.ipynb #f34ac568
-import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, yaml
+import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, torch, yaml
 from joblib import Parallel, delayed
 from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
 from .core import (
-    BLANK, cache_dir, check_path, fingerprint, _items, _json_value, locked, OPTION, parse_spec, progress,
+    BLANK, cache_dir, check_path, fingerprint, _items, _json_value, locked, NothingToReport, OPTION, parse_spec, progress,
     read_list, read_sealed, remove_leftovers, seal, unknown, write_atomic)
 from .draws import (
     gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
@@ -224,16 +224,20 @@ def versions():
 def _compute_cell(backbone, task, features, protocol, options, seed, facts):
     "The predictions of a protocol, with all that is known about them."
     start = time.perf_counter()
-    own = []
+    own, waits, passes = [], [], []
     def remembered(network):
-        found = features(network)
+        asked = time.perf_counter()
+        found, seconds = features(network)
+        waits.append(time.perf_counter() - asked)
+        passes.append(seconds)
         if network is backbone: own.append(found) # a control reads another network
         return found
     run = protocol_for(protocol, task.kind)
     parts = run(backbone, task, remembered, seed=seed, **options)
     model = own[-1].meta['reading'] if own else backbone.reading
     about = facts | {
-        'seconds': time.perf_counter() - start,
+        'seconds': time.perf_counter() - start - sum(waits),
+        'feature_seconds': sum(passes),
         'notes': (),
         'reading': {'task': task.reading.records(), 'model': model.records()},
         'versions': versions(),
@@ -353,17 +357,18 @@ SERIAL = ('fine_tune', 'from_scratch') # protocols that never run side by side
 
 # %% ../nbs/17_evaluation.ipynb #d01c4f43
 def _shared_features(batch_size, dtype):
-    "`extract` that remembers its last results and lets one thread at a time compute."
+    "`extract` that remembers its last results and lets one thread at a time compute; gives features and its seconds."
     lock = Lock()
     known = {}
     def features(backbone, task):
         rows = '' if task.kind.all_inputs else fingerprint(*task.splits.values())
         key = (backbone.fingerprint, task.fingerprint, rows)
         with lock:
-            if key not in known:
-                if len(known) >= 4: known.pop(next(iter(known)))
-                known[key] = extract(backbone, task, batch_size=batch_size, dtype=dtype)
-            return known[key]
+            if key in known: return known[key], 0.
+            if len(known) >= 4: known.pop(next(iter(known)))
+            start = time.perf_counter()
+            known[key] = extract(backbone, task, batch_size=batch_size, dtype=dtype)
+            return known[key], time.perf_counter() - start
     return features
 
 # %% ../nbs/17_evaluation.ipynb #71293e45
@@ -787,6 +792,15 @@ class RunTable(pd.DataFrame):
         try: return _markdown_html(self._words()) + as_table(self._for_readers()).html
         except Exception: return super()._repr_html_()
 
+    def __repr__(self):
+        "The table for readers, without the time that sentences take; where it cannot be had, the plain table."
+        try: return f'{as_table(self._for_readers())!r}\n{self._about()}'
+        except Exception: return super().__repr__()
+
+    def _about(self):
+        "The line below the table."
+        return f'[{len(self)} rows x {len(self.columns)} columns in {self.out_dir}]'
+
 def _markdown_html(text):
     "Markdown as HTML."
     return import_module('nbconvert.filters').markdown2html(text)
@@ -890,6 +904,45 @@ def _stoppable(out_dir, total) -> Iterator:
     os.kill(os.getpid(), signal.SIGTERM)
     raise SystemExit(128 + signal.SIGTERM)
 
+# %% ../nbs/17_evaluation.ipynb #4b4d777d
+def check_device(device):
+    "Refuse a device that this machine does not have; None: the GPU if there is one."
+    if device is None: return
+    try: kind = torch.device(device).type
+    except RuntimeError as e:
+        if 'Expected one of' not in str(e): raise ValueError(f'device={device!r} is not a device: {e}') from None
+        raise unknown('device', device, ['cpu', 'cuda', 'mps']) from None
+    backend = {'cuda': torch.cuda, 'mps': torch.backends.mps}.get(kind)
+    if backend is None or backend.is_available(): return
+    raise ValueError(
+        f"device={str(device)!r}: PyTorch finds no such device on this machine. Leave `device` out: "
+        "then a GPU is used where there is one, and the processor elsewhere.")
+
+def _check_sizes(tasks, n_trains, seed):
+    "Refuse numbers of labels of which a task allows none."
+    for task in tasks:
+        errors = [_size_error(task, n, seed) for n in n_trains]
+        if all(errors): raise errors[0]
+
+def _size_error(task, n, seed):
+    "Why a task cannot have so many labels; None where it can."
+    try: task.sample(n, seed)
+    except ValueError as e: return e
+
+# %% ../nbs/17_evaluation.ipynb #4a4baa4f
+def raise_if_all_failed(df):
+    "Stop where no protocol but `majority` gave a result."
+    asked = df[df.protocol != 'majority']
+    rows = asked if len(asked) else df
+    if rows.test.notna().any(): return
+    reasons = '\n'.join(_reason(message, same) for message, same in rows.groupby('error', sort=False))
+    raise NothingToReport(f'Nothing could be evaluated. {reasons}')
+
+def _reason(message, rows):
+    "Which cells failed for one reason."
+    names = ', '.join(dict.fromkeys(f'{row.protocol} on {row.model}' for row in rows[:4].itertuples()))
+    return f"{names}{', …' if len(rows) > 4 else ''}: {message}"
+
 # %% ../nbs/17_evaluation.ipynb #4e22e698
 def evaluate(
     models:str|list|nn.Module|Backbone, # a spec, an `nn.Module`, a `Backbone`, or several of them
@@ -911,11 +964,13 @@ def evaluate(
 ) -> Results: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
     resolve_dtype(dtype, None)
+    check_device(device)
     protocols, models, against = _with_baseline(read_list(protocols), _models(models), baseline)
     metric, class_map = _metric(metric), _class_map(class_map)
     n_trains = _whole_numbers('n_train', n_train, 1) or [None]
     seeds = _whole_numbers('seed', seeds, 0) or [0]
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
+    _check_sizes(tasks, n_trains, seeds[0])
     asked = (*protocols, n_trains, seeds, class_map, dtype, batch_size, device)
     out_dir = _out_dir(out_dir, models, tasks, *asked)
     places = product(range(len(tasks)), n_trains, seeds, protocols)
@@ -939,7 +994,9 @@ def evaluate(
             for i, model in enumerate(models):
                 cells += _run_model(run, i, model, tasks, grid)
         kinds = {t.name: t.kind.name for t in tasks}
-        return _table(cells, against, out_dir, kinds)
+        df = _table(cells, against, out_dir, kinds)
+    raise_if_all_failed(df)
+    return df
 
 # %% ../nbs/17_evaluation.ipynb #6c9e4bb4
 def _with_hashes(rows, parts):
@@ -993,7 +1050,8 @@ def _by_procedure(ran):
     "The rows of each model, task, protocol, metric and number of labels that was asked for."
     asked = ran.n_train
     if knows_run(ran):
-        asked = [_labels_asked(row, ran.predictions(row)) for row in ran.itertuples()]
+        known = as_results(ran)
+        asked = [_labels_asked(row, known.predictions(row)) for row in ran.itertuples()]
     return ran.groupby([*_PROCEDURE, np.asarray(asked)], sort=False)
 
 def _of_seeds(parts, keys):

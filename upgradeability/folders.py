@@ -684,6 +684,7 @@ def groups_below(rule, files, folder):
 
 # %% ../nbs/06_folders.ipynb #84bd8791
 def _load_folder(name, *, split_seed=0, root=None, group:str|None=None):
+    "Pictures in one folder per class, or listed in a metadata.csv: `folder:PATH`."
     folder = Path(name).expanduser()
     if not folder.is_dir():
         hint = 'A folder task needs class folders, or train/ and test/ with class folders.'

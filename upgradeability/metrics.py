@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.stats import binom
 
 # %% ../nbs/13_metrics.ipynb #65f4b081
-from .core import unknown
+from .core import Catalogue, unknown
 from .kind import load_kinds, Kind, kind_of
 
 # %% ../nbs/13_metrics.ipynb #176303f4
@@ -293,6 +293,7 @@ class Metric:
     reads: str = 'classes' # what it is computed from: 'classes', 'lists' of items or 'values'
     limits: Callable|None = None # Predictions -> (worst, best) possible value, infinite where there is none
     of_units: bool = False # True where the rows of a unit are read together, as those of a sentence
+    about: str = '' # a line of help
 
 # %% ../nbs/13_metrics.ipynb #04e26190
 def per_unit(
@@ -327,7 +328,8 @@ def mean_stats(value):
 def _is_right(p):
     return p.y == p.pred
 
-METRICS = {'accuracy': Metric('accuracy', mean_stats(_is_right), ratio, fraction=True)}
+METRICS = Catalogue(accuracy=Metric(
+    'accuracy', mean_stats(_is_right), ratio, fraction=True, about='The share of right answers.'))
 
 # %% ../nbs/13_metrics.ipynb #45b83663
 def _class_stats(p, *columns):
@@ -381,14 +383,17 @@ METRICS['balanced_accuracy'] = Metric(
     _recall_stats,
     mean_recall,
     fraction=True,
-    by_class=True)
+    by_class=True,
+    about='The mean share of right answers over classes, so that rare ones count as much.')
 
 METRICS['macro_f1'] = Metric(
     'macro_f1',
     _f1_stats,
     mean_f1,
     fraction=True,
-    by_class=True)
+    by_class=True,
+    label='macro F1',
+    about='The mean F1 over classes.')
 
 # %% ../nbs/13_metrics.ipynb #85e8cc91
 def _looks_like_logits(scores):
@@ -435,8 +440,12 @@ def _squared_errors(p):
     return squares - 2 * _probability_of(scores, p.y) + 1
 
 # %% ../nbs/13_metrics.ipynb #e5af1515
-METRICS['log_loss'] = Metric('log_loss', mean_stats(_log_losses), ratio, higher_is_better=False)
-METRICS['brier'] = Metric('brier', mean_stats(_squared_errors), ratio, higher_is_better=False)
+METRICS['log_loss'] = Metric(
+    'log_loss', mean_stats(_log_losses), ratio, higher_is_better=False,
+    about='Minus the mean logarithm of the probability of the true class.')
+METRICS['brier'] = Metric(
+    'brier', mean_stats(_squared_errors), ratio, higher_is_better=False, label='Brier score',
+    about='The mean squared error of the probabilities.')
 
 # %% ../nbs/13_metrics.ipynb #b0727280
 def find_metric(metric):

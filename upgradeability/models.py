@@ -22,9 +22,9 @@ __all__ = ['MODELS', 'load_backbone', 'randomize']
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import (
     Backbone, complete, _contents, _current, _hash_preprocess, _hash_state, hash_weights, _tapped)
-from upgradeability.core import (
-    error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path,
-    Spec, unknown)
+from .core import (
+    Catalogue, error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path,
+    short_number, Spec, unknown)
 from .checkpoints import (
     choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
     unreadable, weight_shapes, without_head)
@@ -162,7 +162,8 @@ def _read_network(reading, module, hidden, borrowed, opaque):
     "The reading with the size of the network and what is unusual about it."
     n = sum(p.numel() for p in module.parameters())
     dtypes = sorted({str(p.dtype).removeprefix('torch.') for p in module.parameters()})
-    reading = reading.add('parameters', f'{n:,} in ' + ', '.join(dtypes) if dtypes else f'{n:,}')
+    number = short_number(n)
+    reading = reading.add('parameters', f'{number} in ' + ', '.join(dtypes) if dtypes else number)
     if hidden: reading = reading.add('unlisted parts', _hidden_in_words(hidden), 'finding')
     if borrowed: reading = reading.add('unlisted parts', *_borrowed_in_words(borrowed))
     if isinstance(module, torch.jit.ScriptModule):
@@ -883,7 +884,7 @@ def _unwrapped(module):
     return module, wrappers
 
 # %% ../nbs/11_models.ipynb #6c577314
-MODELS = {
+MODELS = Catalogue({
     'bundled': _load_bundled,
     'torchvision': _load_torchvision,
     'timm': _load_timm,
@@ -891,7 +892,7 @@ MODELS = {
     'file': _load_file,
     'hf': _load_hf,
     'st': _load_st,
-}
+})
 
 # %% ../nbs/11_models.ipynb #e26b55fd
 def _is_cached(name):

@@ -107,7 +107,7 @@ def plot_examples(task, examples, n=12, empty='There are no such examples.'):
     "The first n wrong answers (id, true, predicted, confidence) as pictures or texts, as a `Figure`."
     how, cells = _gallery_of(task), []
     for row in examples[:n].itertuples():
-        true = f'{row.id}: {clip(row.true, 40)}'
+        true = f'{row.id}: {clip(row.true, 80)}'
         verb = 'taken for' if task.kind.has_classes else 'predicted'
         predicted = f'{verb} {row.predicted}{_sure(row.confidence)}'
         contents = [_example(task, row.id)] if how else []
@@ -274,7 +274,7 @@ def plot_flips(
     "Examples that an upgrade breaks and fixes, class by class."
     shown = flips.sort_values('net', kind='stable')[:most]
     texts = [f'{row.net:+.1%} of {row.n}'.replace('-', '−') for row in shown.itertuples()]
-    ax = bars(shown['class'].map(clip), _flip_bars(shown, level), texts, ax)
+    ax = bars(shown['class'], _flip_bars(shown, level), texts, ax)
     ax.axvline(0, color='black', lw=.8)
     ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
     title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by class'
@@ -402,6 +402,8 @@ def plot_labels(
     return ax
 
 # %% ../nbs/20_plots.ipynb #dc6bb6a2
+HALF = 1.96 # standard errors on each side of a 95 % interval
+
 def _score_name(ranking):
     "What the score of a ranking is called, for an axis."
     return f"{getattr(ranking, 'measure', 'accuracy')} of the cross-validated probe"
@@ -416,11 +418,11 @@ def plot_ranking(
     shown = ranking[ranking['rank'].notna()]
     rows = shown.assign(
         label=shown.model.map(short_name),
-        score_low=shown.score - shown.se,
-        score_high=shown.score + shown.se,
+        score_low=shown.score - HALF * shown.se,
+        score_high=shown.score + HALF * shown.se,
         colour=np.where(shown.rung == shown.rung.max(), BLUE, GREY),
         text=[f'{row.p_best:>4.0%}   {int(row.examples):,} examples' for row in shown.itertuples()])
-    xlabel = f'{_score_name(ranking)} on training examples (± standard error)'
+    xlabel = f'{_score_name(ranking)} on training examples (95 % interval)'
     return forest(rows, 'score', heading='chance of being best', xlabel=xlabel, ax=ax)
 
 # %% ../nbs/20_plots.ipynb #f72c70d1
@@ -465,11 +467,11 @@ def plot_rungs(
         for _, part in steps.groupby('model', sort=False):
             colour = BLUE if part.rung.max() == last else GREY
             ax.errorbar(
-                part.examples, part.score, part.se,
+                part.examples, part.score, HALF * part.se,
                 fmt='o-', ms=5, lw=1.4, color=colour)
         ax.set_xscale('log')
         ax.set_xlabel('training examples seen')
-        ax.set_ylabel(f'{_score_name(ranking)}\n(± standard error)')
+        ax.set_ylabel(f'{_score_name(ranking)}\n(95 % interval)')
         _ticks_at(ax, sorted(steps.examples.unique()))
         _name_lines(ax, ends)
     return ax
@@ -660,7 +662,8 @@ def plot_findings(
     "Examples of what was found; pairs side by side with their labels."
     examples, how = _first_of_each(findings, n), _gallery_of(task)
     cells = [_finding_cell(task, check, rows) for check, rows in examples] if how else examples
-    return gallery(cells, how, 'None of the findings has examples to show.')
+    if not cells: return nothing('None of the findings has examples to show.')
+    return gallery(cells, how)
 
 # %% ../nbs/20_plots.ipynb #5a7ca90a
 def plot_parts(train, test):

@@ -22,6 +22,7 @@ from sklearn.model_selection import PredefinedSplit
 from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
+from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
@@ -29,7 +30,7 @@ from .models import random_note, randomize
 from .tasks import Task
 
 # %% ../nbs/14_protocols.ipynb #2a2ecd17
-PROTOCOLS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
+PROTOCOLS = Catalogue() # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
 
 # %% ../nbs/14_protocols.ipynb #89b3af70
 def fit_rows(

@@ -4,11 +4,12 @@
 
 # %% ../nbs/22_report.ipynb #1a333436
 from __future__ import annotations
-import os, platform, re, warnings
+import ast, os, platform, re, warnings
 from datetime import datetime, timezone
 from functools import partial
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree.ElementTree import tostring
 
 # %% auto #0
@@ -19,14 +20,14 @@ __all__ = ['show_reading', 'show_table', 'write_report', 'findings', 'verdict', 
 import numpy as np, pandas as pd
 
 # %% ../nbs/22_report.ipynb #ec18f27c
-from .core import check_path, locked, read_json, unknown, write_atomic, write_json
+from .core import check_path, locked, read_json, short_number, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
 from .draws import score_over_seeds, shared_examples
-from .evaluation import as_results, facts_of, read_results, seed_groups, versions
+from .evaluation import as_results, facts_of, knows_run, read_results, seed_groups, versions
 from .intervals import score, value_and_ends
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
-from .draw import nothing, triple
+from .draw import EMPTY, say, triple
 from .words import axis_name, interval_text, row_labels, short_name, u_name, metric_label
 from upgradeability.verdicts import (
     findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,
@@ -79,21 +80,34 @@ def _labels(df):
 def show_table(
     df:pd.DataFrame, # the results table
 ) -> pd.DataFrame: # text, one row per row of the table
-    "The results table for readers; `majority`, which is the same for every model, has one row only."
+    "The results table for readers: errors first; `majority`, which is the same for every model, has one row only."
     df = _without_repeated(df)
+    has_error = df.error.astype(object).fillna('').astype(bool)
+    df = pd.concat([df[has_error], df[~has_error]])
     metric = ', '.join(map(metric_label, df.metric.dropna().unique()))
     table = {
-        f'{metric} on train': _cells(df, 'train'),
         f'{metric} on test': _cells(df, 'test'),
-        u_name(df.metric.iloc[0]): _cells(df, 'upgradeability', '+'),
         'gain': _cells(df, 'gain', '+'),
         'over': df.baseline.fillna('').map(short_name),
+        f'{metric} on train': _cells(df, 'train'),
+        u_name(df.metric.iloc[0]): _cells(df, 'upgradeability', '+'),
         'seconds': [f'{s:.1f}' if np.isfinite(s) else '' for s in df.seconds]}
     if 'n_seeds' in df and df.n_seeds.max() > 1: table['seeds'] = df.n_seeds
     errors = df.error.astype(object).fillna('').astype(str)
     if errors.any():
         table['error'] = [first_line(e, 60) if e else '' for e in errors]
-    return pd.DataFrame(table).set_axis(_labels(df))
+    shown = pd.DataFrame(table).set_axis(_labels(df))
+    spent = _features_row(df)
+    if spent: shown.loc['features, shared by all'] = {**dict.fromkeys(shown, ''), 'seconds': spent}
+    return shown
+
+def _features_row(df):
+    "The seconds that features took, as text; '' where that is not known."
+    if not knows_run(df): return ''
+    df = as_results(df)
+    known = [df.predictions(row)['test'].meta.get('feature_seconds') for _, row in df[df.test.notna()].iterrows()]
+    known = [seconds for seconds in known if seconds is not None]
+    return f'{sum(known):.1f}' if known else ''
 
 # %% ../nbs/22_report.ipynb #2d25941d
 def show_metrics(df):
@@ -126,7 +140,7 @@ def show_without_leaks(df, checked):
     "The test performance with and without copies of train, as text; None where `check_task` found no copy."
     looked_for = {'repeated', 'alike', 'similar_texts'} & set(checked.attrs.get('checked', ['repeated']))
     if not looked_for: return None
-    if not len(leaked_rows(checked)): return nothing('No copy of a training example was found in test.')
+    if not len(leaked_rows(checked)): return say('No copy of a training example was found in test.')
     ran = df[df.test.notna()]
     tables = [
         scores_without_leaks(as_results(df).predictions(row), checked, row.metric)
@@ -136,6 +150,19 @@ def show_without_leaks(df, checked):
         'left out': both.left_out,
         'all of test': _cells(both, 'test'),
         'without copies': _cells(both, 'without')})
+
+# %% ../nbs/22_report.ipynb #89a42f31
+def show_costs(paid, df):
+    "What models cost to run and took to adapt, as text; `paid`: of `costs`, `df`: a row for each model."
+    paid = paid.drop_duplicates('model').set_index('model')
+    seconds = df.drop_duplicates('model').set_index('model').seconds
+    return pd.DataFrame({
+        'parameters': paid.parameters.map(short_number),
+        'per example': [f'{flops / 1e9:.2g} GFLOPs' for flops in paid.flops],
+        'examples per second': [f'{speed:,.0f}' for speed in paid.examples_per_second],
+        'seconds to adapt': [f'{s:.1f}' for s in seconds.reindex(paid.index)],
+        'input': paid.input,
+        'device': paid.device}).rename(index=short_name)
 
 # %% ../nbs/22_report.ipynb #ae81bf15
 _CELL = 'model task protocol n_train seed metric key'.split()
@@ -250,6 +277,13 @@ def resolved(df):
     made_with = ', '.join(f'{name} {version}' for name, version in versions().items())
     return f'Resolved: {", ".join(specs)}. Made with {as_markdown(made_with)}.'
 
+# %% ../nbs/22_report.ipynb #530ed50a
+def folded(summary, *parts):
+    "Tables (anything with `_repr_html_`) below a line that opens them."
+    html = ''.join(part._repr_html_() for part in parts)
+    text = '\n'.join(map(repr, parts))
+    return Shown(text, f'<details class="more"><summary>{as_html(summary)}</summary>{html}</details>')
+
 # %% ../nbs/22_report.ipynb #1cf96641
 def as_mathml(formula, display='inline'):
     "A formula in LaTeX, without its dollars, as MathML; `display` is 'inline' or 'block'."
@@ -314,27 +348,46 @@ _STYLE = '''
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff }
 }
+html { scroll-behavior: smooth; -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--paper); color: var(--ink) }
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
 main { max-width: 66rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; overflow-wrap: anywhere }
-h1 { line-height: 1.2 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
-a { color: var(--link) }
+h1 { line-height: 1.2; margin: .2rem 0 .4rem } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--rule) }
+header p { margin: 0; opacity: .8; font-size: .9rem }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 1.2rem 0; padding: .6rem .8rem; background: var(--soft) }
+nav { border-radius: 6px; font-size: .9rem }
+a { color: var(--link) } nav a { text-decoration: none }
 blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--rule); opacity: .85 }
-img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
+blockquote p { margin: .5rem 0 }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
+svg { max-width: 100%; height: auto; fill: currentColor }
+.card { background: var(--soft) }
 .output_area { overflow-x: auto; margin: .6rem 0 } .output_area pre { margin: 0 }
 table { border-collapse: collapse; border: 0; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { border: 0; padding: .25rem .5rem; text-align: right; max-width: 28rem; overflow-wrap: normal }
-tbody th { white-space: nowrap; max-width: none } thead th { border-bottom: 1px solid var(--rule) }
+tbody th { max-width: 16rem; min-width: 6rem; text-align: left } thead th { border-bottom: 1px solid var(--rule) }
 tbody tr:nth-child(even) { background: var(--soft) }
 table.reading { width: 100% } table.reading tr { background: none }
 table.reading td { max-width: none } table.reading td:first-child { width: 9rem; opacity: .75 }
-table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem }
+table.reading th { white-space: normal; border-bottom: 1px solid var(--rule); padding-top: .9rem; max-width: none }
 table.reading tr:first-child th { padding-top: .25rem }
+summary { cursor: pointer; color: var(--link) }
 pre, code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .88em }
 pre, code { background: var(--soft); border-radius: 3px }
 pre { padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 math { font-size: 1.08em }
-@media print { main { max-width: none } .output_area { break-inside: avoid } }
+@media (max-width: 40rem) {
+  h1 { font-size: 1.5rem } main { padding: 1rem .8rem 3rem }
+  .figure svg { min-width: 29rem } table.reading td:first-child { width: 6rem }
+  .dataframe tbody th { position: sticky; left: 0; background: var(--paper); font-size: .78rem; padding-left: 0 }
+}
+@media print {
+  :root { --ink: #000; --paper: #fff; --soft: #f3f5f7; --rule: #999; --link: #000 }
+  main { max-width: none; padding: 0 } nav { display: none } body { font-size: 11pt }
+  .output_area, figure, .card { break-inside: avoid } h2, .text_cell { break-after: avoid }
+  .card { min-width: 6.5rem !important; flex-basis: 7rem !important }
+  .output_area { overflow: visible } table { font-size: .72rem }
+}
 '''
 
 # %% ../nbs/22_report.ipynb #11523b20
@@ -342,8 +395,8 @@ POLICY = ( # what a browser may do with the page
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
 
 # %% ../nbs/22_report.ipynb #f0d976cb
-def _page(title, body):
-    "A complete page around `body` (HTML); the empty icon keeps a browser from asking for one."
+def _page(title, body, head=''):
+    "A complete page of `head` and `body` (HTML); the empty icon keeps a browser from asking for one."
     return f'''<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -356,11 +409,17 @@ def _page(title, body):
 </head>
 <body>
 <main>
+{head}
 {body}
 </main>
 </body>
 </html>
 '''
+
+# %% ../nbs/22_report.ipynb #8ea20a4c
+def _is_download(output):
+    "Whether libraries printed from where to where they load a file."
+    return ''.join(output.get('text', '')).startswith('Downloading: "http')
 
 # %% ../nbs/22_report.ipynb #a82733b9
 def _end_at_error(nb):
@@ -369,7 +428,7 @@ def _end_at_error(nb):
         if cell.cell_type != 'code': continue
         cell.outputs = [
             output for output in cell.outputs
-            if output.get('name') != 'stderr']
+            if output.get('name') != 'stderr' and not _is_download(output)]
         errors = [output for output in cell.outputs if output.output_type == 'error']
         if not errors: continue
         lines = f'{errors[0].ename}: {errors[0].evalue}'.split('\n')
@@ -386,20 +445,139 @@ def _name_pictures(nb):
         headings = re.findall(r'^#+ +(.+)', cell.source, re.M)
         if cell.cell_type == 'markdown' and headings: heading = headings[-1]
 
+# %% ../nbs/22_report.ipynb #e2f3d8ec
+def _inline_figures(nb):
+    "Turn the figures of matplotlib into HTML, in place."
+    for cell in nb.cells:
+        for output in cell.get('outputs', ()):
+            data = output.get('data', {})
+            svg = ''.join(data.get('image/svg+xml', ''))
+            if 'text/html' in data or not _is_figure(svg): continue
+            data['text/html'] = _figure_html(svg, cell.metadata.get('alt', 'figure'))
+
+def _is_figure(svg):
+    "Whether this is SVG by matplotlib that contains drawings and text only."
+    odd = re.search(r'<(script|foreignObject|iframe|a)\b|\bon\w+\s*=|javascript:', svg, re.I)
+    return 'matplotlib.org' in svg and odd is None
+
+def _figure_html(svg, alt):
+    "A figure as a part of a page."
+    svg = re.sub(r'(?s)^.*?(?=<svg\b)|<metadata>.*?</metadata>|<style\b.*?</style>', '', svg)
+    svg = re.sub(r'(fill|stroke): #000000\b', r'\1: currentColor', svg)
+    svg = re.sub(r'(<(?!text)[^>]*)fill: #ffffff\b', r'\1fill: var(--paper)', svg)
+    described = f'role="img" aria-label="{escape(alt)}" stroke-linejoin="round"'
+    return f'<div class="figure">{svg.replace("<svg", f"<svg {described}", 1)}</div>'
+
+# %% ../nbs/22_report.ipynb #c339cc18
+def _is_empty(output):
+    "Whether an output only says that there is nothing to see."
+    return bool(output.get('metadata', {}).get(EMPTY))
+
+def _leave_out_empty(nb):
+    "Leave out outputs that say that there is nothing, and sections that have no others, in place."
+    sections = [[]]
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown' and cell.source.startswith('## '): sections.append([])
+        sections[-1].append(cell)
+    nb.cells = [cell for section in sections if not _has_nothing(section) for cell in section]
+    for cell in nb.cells:
+        if 'outputs' in cell: cell.outputs = [output for output in cell.outputs if not _is_empty(output)]
+
+def _has_nothing(section):
+    "Whether all that a section has to show says that there is nothing."
+    outputs = [output for cell in section for output in cell.get('outputs', ())]
+    return bool(outputs) and all(map(_is_empty, outputs))
+
+# %% ../nbs/22_report.ipynb #3f499072
+_TITLE = re.compile(r'<h2 class="report-title">(.*?)</h2>', re.S)
+
+def _take_title(nb, name):
+    "Remove and return the title of the report, or else of the notebook; and what the notebook is about."
+    about = ''
+    for cell in nb.cells:
+        heading = re.match(r'# +(.+)\n*', cell.source)
+        if cell.cell_type != 'markdown' or not heading: continue
+        about, cell.source = heading[1], cell.source[heading.end():]
+        break
+    for output in (output for cell in nb.cells for output in cell.get('outputs', ())):
+        html = ''.join(output.get('data', {}).get('text/html', ''))
+        found = _TITLE.search(html)
+        if found is None: continue
+        output.data['text/html'] = _TITLE.sub('', html, count=1)
+        return unescape(found[1]), about
+    return about or name, ''
+
+def _header(title, about, files):
+    "The head of a page as HTML."
+    day = datetime.now(timezone.utc)
+    made = [f"upgradeability {versions().get('upgradeability', '')}".strip(), f'{day.day} {day:%B %Y, %H:%M} UTC']
+    made += [f'<a href="{escape(path)}">{escape(name)}</a>' for name, path in files.items()]
+    above = f'<p>{as_html(about, 200)}</p>' if about else ''
+    return f'<header>{above}<h1>{as_html(title, 300)}</h1><p>{" · ".join(made)}</p></header>'
+
+# %% ../nbs/22_report.ipynb #ca4a130f
+_FILES = 'results.csv', 'ranking.csv', 'provenance.json'
+
+def _links(nb, page):
+    "{name: address} of the files of a run that its page can name."
+    folder = _parameter(nb, 'out_dir')
+    if not isinstance(folder, str): return {}
+    folder, parent, here = Path(folder).resolve(), page.resolve().parent, Path.cwd()
+    is_below = folder.is_relative_to(parent)
+    is_here = folder.is_relative_to(here) and parent.is_relative_to(here)
+    if not is_below and not is_here: return {}
+    return {name: _address(folder/name, parent) for name in _FILES if (folder/name).exists()}
+
+def _address(path, folder):
+    "The address of a file for a page in a folder."
+    return quote(Path(os.path.relpath(path, folder)).as_posix())
+
+def _parameter(nb, name):
+    "The value of a parameter of an executed notebook; None where it is not set or not plain."
+    value = None
+    for cell in nb.cells:
+        if not {'parameters', 'injected-parameters'} & {*cell.metadata.get('tags', ())}: continue
+        for line in ast.parse(cell.source).body:
+            targets = getattr(line, 'targets', [getattr(line, 'target', None)])
+            if name in [getattr(target, 'id', '') for target in targets]: value = _plain_value(line.value)
+    return value
+
+def _plain_value(node):
+    "The value of a literal in code; None where it is none."
+    try: return ast.literal_eval(node)
+    except (ValueError, TypeError): return None
+
+# %% ../nbs/22_report.ipynb #fa273f60
+_SECTION = re.compile(r'<h2>(.*?)</h2>', re.S)
+
+def _with_contents(body):
+    "The body of a page with a name for each section, and a table of contents before the first of at least three."
+    texts = [re.sub('<.*?>', '', text) for text in _SECTION.findall(body)]
+    anchors = [re.sub(r'\W+', '-', unescape(text)).strip('-').lower() for text in texts]
+    links = [f'<a href="#{anchor}">{text}</a>' for anchor, text in zip(anchors, texts)]
+    names = iter(anchors)
+    body = _SECTION.sub(lambda found: f'<h2 id="{next(names)}">{found[1]}</h2>', body)
+    contents = f'<nav aria-label="Contents">{"".join(links)}</nav>' if len(links) > 2 else ''
+    return body.replace('<h2 id=', f'{contents}<h2 id=', 1)
+
 # %% ../nbs/22_report.ipynb #c25cdbb5
 def to_html(notebook, out=None):
     "Write an executed notebook as one HTML page with pictures and without code (None: beside it); returns its path."
     import nbformat
     notebook = Path(notebook)
+    out = Path(out or notebook.with_suffix('.html'))
     nb = nbformat.read(notebook, as_version=4)
-    headings = [found[1] for cell in nb.cells if (found := re.match(r'# +(.+)', cell.source))]
+    files = _links(nb, out)
     _end_at_error(nb)
+    _leave_out_empty(nb)
     _name_pictures(nb)
+    _inline_figures(nb)
+    title, about = _take_title(nb, notebook.stem)
     resources = dict(metadata=dict(path=str(notebook.parent)))
     body, _ = _page_exporter().from_notebook_node(nb, resources=resources)
-    page = _page((headings or [notebook.stem])[0], body).encode(errors='backslashreplace')
-    out = Path(out or notebook.with_suffix('.html'))
-    write_atomic(out, lambda f: f.write(page))
+    page = _page(title, _with_contents(body), _header(title, about, files))
+    data = page.encode(errors='backslashreplace')
+    write_atomic(out, lambda f: f.write(data))
     return out
 
 # %% ../nbs/22_report.ipynb #1b92c53a

@@ -416,6 +416,7 @@ def _load_csv(
     encoding:str='utf-8',
     header:str|None=None,
 ):
+    "Texts or numbers from CSV, TSV, Parquet or JSON lines: `csv:PATH?text=…&label=…`."
     frames, reading = table_frames(name, encoding, header)
     return text_task(
         grouped_spec('csv', name, group), frames,
@@ -439,6 +440,7 @@ def _load_hf_set(
     label:str|None=None,
     group:str|None=None,
 ):
+    "A data set of the Hugging Face hub: `hf:NAME`."
     frames, reading = set_frames(name)
     return text_task(
         grouped_spec('hf', name, group), frames,
@@ -566,6 +568,7 @@ def _docstrings(package, most):
 
 # %% ../nbs/07_texts.ipynb #1edacca9
 def _load_docstrings(name, *, split_seed=0, root=None, per_package=200):
+    "Docstrings of Python's library and the modules they are from, on every machine."
     texts, labels = [], []
     for package in PACKAGES:
         found = _docstrings(package, per_package)

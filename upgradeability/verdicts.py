@@ -4,7 +4,7 @@
 
 # %% ../nbs/21_verdicts.ipynb #984f0212
 from __future__ import annotations
-import os
+import os, re
 from pathlib import Path
 
 # %% auto #0
@@ -22,7 +22,7 @@ from .comparisons import compare_jointly, Comparison, n_examples
 from .intervals import cautions, has_declared_groups, score, value_and_ends
 from .draw import triple
 from .words import (
-    amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEFT_OUT,
+    amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEADING, LEFT_OUT,
     protocol_kind, row_labels, sample_text, short_name, wording)
 from .tasks import Task, leaked
 
@@ -74,7 +74,13 @@ def _failures(df):
         by_model = rows.groupby('model', sort=False)
         who = [_protocols_of(model, part) for model, part in by_model]
         more = ', …' if len(who) > 4 else ''
-        yield ', '.join(who[:4]) + more, message
+        is_some = rows.n_train.nunique() < df.n_train.nunique()
+        sizes = f' with {_sizes(rows.n_train)} labels' if is_some else ''
+        yield ', '.join(who[:4]) + more + sizes, message
+
+def _sizes(numbers):
+    "Numbers of labels in words."
+    return ', '.join(f'{int(n):,}' for n in sorted(set(numbers)))
 
 def _protocols_of(model, rows):
     "The protocols of one model, in words."
@@ -116,7 +122,7 @@ def _bought(gain, about='for this training sample'):
     }[compared(*gain)]
 
 # %% ../nbs/21_verdicts.ipynb #4fd24fd5
-def _gains_of(row, over):
+def gains_of(row, over):
     "{baseline: gain} of one row: over its own baseline, and over all others in the table `over`."
     found = {}
     if isinstance(row.baseline, str) and row.baseline:
@@ -127,12 +133,12 @@ def _gains_of(row, over):
     return found
 
 # %% ../nbs/21_verdicts.ipynb #855ed094
-def _gained(row, over, majority):
+def _gained(row, over, majority, unchecked=()):
     "How much better than the baselines, in words."
-    found = _gains_of(row, over)
+    found = gains_of(row, over)
     control = CONTROLS.get(protocol_kind(row.protocol))
     about = sample_text(row)
-    sentences = [_bought(found.pop(control), about)] if control in found else []
+    sentences = [_bought(found.pop(control), about)] if control in found else [*unchecked]
     names = {
         row.baseline: as_code(row.baseline),
         'majority': majority,
@@ -144,10 +150,31 @@ def _gained(row, over, majority):
     if differences: sentences.append(f"It is {' and '.join(differences)} ({about}).")
     return ' '.join(sentences)
 
+# %% ../nbs/21_verdicts.ipynb #b6d738b9
+def _has_random_weights(model):
+    "Whether the spec of a model asks for random weights."
+    return '?random' in model or '&random' in model
+
+def _unchecked(row, df):
+    "That no control ran, as a list of one sentence; an empty list where a row needs none."
+    kind = protocol_kind(row.protocol)
+    if kind not in LEADING or _has_random_weights(row.model): return []
+    control = CONTROLS.get(kind)
+    if control in [*df.protocol.map(protocol_kind)]: return [_bought((np.nan,) * 3)]
+    needed = as_code(control) if control else '`linear_probe` and `random_probe`'
+    return [f'**What the pretraining bought was not checked:** add {needed} to the protocols.']
+
+def _unchecked_model(model, models):
+    "The same where several models are compared: the control is one of the models."
+    base = re.sub(r'[?&]random=\d+', '', model)
+    controls = [other for other in models if _has_random_weights(other) and other.startswith(base)]
+    if controls or _has_random_weights(model): return []
+    return [f'**What the pretraining bought was not checked:** add {as_code(short_name(base) + "?random")} to the models.']
+
 # %% ../nbs/21_verdicts.ipynb #aae3652f
 def _tested_on(row, df, words):
     "What a row was tested on, with its groups where they are declared."
-    test = df.predictions(row.key)['test'] if knows_run(df) and row.key else None
+    test = as_results(df).predictions(row.key)['test'] if knows_run(df) and row.key else None
     is_grouped = test is not None and has_declared_groups(test)
     n = n_examples(test) if is_grouped else int(row.n_test)
     groups = f' in {int(row.n_test):,} independent groups' if is_grouped else ''
@@ -230,7 +257,7 @@ def verdict(
     if rows.empty: parts = ['**Nothing could be evaluated.**']
     elif all(map(is_control, rows.protocol)):
         parts.append('**Only controls ran, so nothing is known about the pretrained model.**')
-    return '\n\n'.join([*parts, '\n'.join(errors)]).strip()
+    return '\n\n'.join(filter(None, ['\n'.join(errors), *parts]))
 
 def _all_gains(df):
     "The gains over every baseline, over all seeds of its run where the table is of `over_seeds`."
@@ -247,18 +274,10 @@ def _about(row, df, over):
     words = wording(df, row.task)
     sentences = [
         _reaches(row, df, words),
-        _gained(row, over, words.majority),
+        _gained(row, over, words.majority, _unchecked(row, df)),
         _kept(row, words.things),
         _surpassed(row, df)]
     return ' '.join(filter(None, sentences))
-
-# %% ../nbs/21_verdicts.ipynb #6fa3f37d
-def raise_if_all_failed(df):
-    "Stop where no protocol but `majority` gave a result."
-    asked = df[df.protocol != 'majority']
-    rows = asked if len(asked) else df
-    if rows.test.notna().any(): return
-    raise NothingToReport(f'Nothing could be evaluated. {_reasons(rows)}')
 
 # %% ../nbs/21_verdicts.ipynb #547709cd
 def test_predictions(df, protocol):
@@ -269,12 +288,16 @@ def test_predictions(df, protocol):
     return {row.model: df.predictions(row)['test'] for row in rows.itertuples()}
 
 # %% ../nbs/21_verdicts.ipynb #289f9942
-def opponents(tests, groups, incumbent=None):
-    "The model in use (None: the first of `tests`) and the best other one in `groups`, as resolved specs."
+def opponents(tests, groups, incumbent=None, df=None):
+    "The model in use (None: the first one) and the best other one in `groups`, as resolved specs; `df`: with those that failed."
+    asked = list(tests) if df is None else list(df.model.unique())
     meant = [
-        name for name in tests
+        name for name in asked
         if incumbent is None or _is_meant(incumbent, name)]
-    if not meant: raise unknown('incumbent', incumbent, list(tests))
+    if not meant: raise unknown('incumbent', incumbent, asked)
+    if meant[0] not in tests:
+        rows = df[(df.model == meant[0]) & (df.protocol != 'majority')]
+        raise NothingToReport(f'The model in use could not be run, so nothing can replace it. {_reasons(rows)}')
     others = [name for name in groups.model if name != meant[0]]
     return meant[0], (others or meant)[0]
 
@@ -312,15 +335,35 @@ def verdict_compare(
     "Which models lead, and whether the candidate may replace the incumbent."
     best = groups.iloc[0]
     leader, *ties = map(_name, groups.model[groups.top])
-    figure = interval_text(best['value'], best.low, best.high)
-    if len(groups) == 1: return f"{leader} reaches {figure}; no other model ran."
-    rank = f"it is not distinguishable from {', '.join(ties)}" if ties else 'it is better than all others'
-    tested = wording(df).tested
-    metric, trained, gained = ('', '', '') if df is None else _about_leader(df, best.model)
-    lead = f"{leader} leads with {metric}{figure} on {upgrade.n_tested:,} test {tested}{trained}; {rank}. "
-    lead += f"{_chosen(best['value'], optimism, df)}{gained}"
+    words = wording(df)
+    metric, where, gained = ('', '', '') if df is None else _about_leader(df, best.model)
+    figure = f"{metric}{interval_text(best['value'], best.low, best.high)}"
+    tested = f"{figure} on {upgrade.n_tested:,} test {words.tested}{where}"
+    failed = [] if df is None else [_missing(df, groups.model)]
+    if len(groups) == 1:
+        return _paragraphs(*failed, f"{leader} reaches {tested}. No other model ran, so nothing was compared. {gained}")
+    rank = f"it is not distinguishable from {', '.join(ties)}" if ties else _apart(groups)
+    lead = f"{leader} leads with {tested}; {rank}. {_chosen(best['value'], optimism, df)}{gained}"
     swap = _replacing(_code(incumbent), _code(candidate), upgrade)
-    return '\n\n'.join([lead.strip(), swap, _broken(upgrade, tested, metric, wording(df).changed)])
+    return _paragraphs(*failed, lead, swap, _broken(upgrade, words.tested, metric, words.changed))
+
+def _apart(groups):
+    "That the leader is apart from the others, in words."
+    return 'it is better than the other one' if len(groups) == 2 else f'it is better than all {len(groups) - 1} others'
+
+def _paragraphs(*texts):
+    "Texts as paragraphs, without those that are empty."
+    return '\n\n'.join(filter(None, map(str.strip, texts)))
+
+# %% ../nbs/21_verdicts.ipynb #5e1f024d
+def _missing(df, ran):
+    "How many of the models of a table could not be run, and why, as Markdown; '' where all ran."
+    asked = df.model.unique()
+    missing = [model for model in asked if model not in set(ran)]
+    if not missing: return ''
+    rows = df[df.model.isin(missing) & (df.protocol != 'majority')]
+    reasons = [_failure(*failed) for failed in _failures(rows)]
+    return _paragraphs(f'**{len(missing)} of {len(asked)} models could not be run:**', '\n'.join(reasons))
 
 # %% ../nbs/21_verdicts.ipynb #a6008da6
 def _chosen(value, optimism, df=None):
@@ -333,13 +376,14 @@ def _chosen(value, optimism, df=None):
 
 # %% ../nbs/21_verdicts.ipynb #0e539828
 def _about_leader(df, model):
-    "The metric, how the leader was trained, and what it gains, in words."
+    "The metric, on which task and how the leader was trained, and what it gains, in words."
     rows = headlines(df)
     row = rows[rows.model == model].iloc[0]
     words = wording(df)
-    trained = f', trained on {int(row.n_train):,} {words.learned} ({sample_text(row)})'
+    where = f' of {as_code(row.task)}, trained on {int(row.n_train):,} {words.learned} ({sample_text(row)})'
     metric = as_markdown(axis_name(row.metric))
-    return f'{metric} ', trained, _gained(row, None, words.majority)
+    unchecked = _unchecked_model(model, df.model.unique())
+    return f'{metric} ', where, _gained(row, None, words.majority, unchecked)
 
 # %% ../nbs/21_verdicts.ipynb #a05122f2
 def _replacing(incumbent, candidate, upgrade):
@@ -364,10 +408,19 @@ def _call(upgrade):
     margin = upgrade.margin
     return {
         'go': ('**go**', f" Even at the lower end of the interval the loss is smaller than the margin of {margin}."),
-        'no-go': ('**no-go**', f" Even the upper end of the interval loses more than the margin of {margin}."),
-        'cannot tell': ('**cannot tell**', _unsure(upgrade)),
-        None: ('no margin was set, so no decision (go or no-go) is given', ''),
+        'no-go': ('**no-go**, it is clearly worse', f" Even the upper end of the interval loses more than the margin of {margin}."),
+        'cannot tell': ('**cannot tell**, it is not shown to be safe', _unsure(upgrade)),
+        None: (_without_margin(upgrade.difference), ' Set a margin to get a decision (go or no-go).'),
     }[upgrade.verdict]
+
+def _without_margin(change):
+    "What the difference says where no margin was set, in words."
+    return {
+        'better': 'it is **better**',
+        'worse': 'it is **clearly worse**',
+        'undecided': 'a loss is **not ruled out**, and a gain is not shown',
+        'unknown': 'no margin was set',
+    }[compared(*value_and_ends(change))]
 
 def _unsure(upgrade):
     "Why neither go nor no-go can be said."
@@ -438,6 +491,28 @@ def _crossing(c, learned):
         return f'Whether {pair} cross between the measured sizes cannot be told ({share} they do).'
     return f'{pair} do not cross between the measured sizes.'
 
+# %% ../nbs/21_verdicts.ipynb #8abe1ce4
+def _twice(s, df, learned):
+    "What twice the labels would give, in words; '' where the law is not to be trusted."
+    if not getattr(s, 'trusted', False): return ''
+    law = df[(df.model == s.model) & (df.origin == 'extrapolated')]
+    if law.empty: return ''
+    beyond = law.iloc[(law.n_train - 2 * s.at).abs().argmin()]
+    more = f'{beyond.test - s.best:+.3f}'.replace('-', '−')
+    figure = interval_text(*triple(beyond, 'test'))
+    return f' Twice as many {learned} would give about {figure} ({more}), if the fitted line continues.'
+
+# %% ../nbs/21_verdicts.ipynb #c6f9c0dd
+def _control_ahead(model, df):
+    "That a model's own control is better at every size, in words; '' where it is not, or where there is no control."
+    points = df[df.origin == 'measured'].set_index('n_train')
+    base = re.sub(r'[?&]random=\d+', '', model)
+    if base == model: return ''
+    control, own = (points.test[points.model == name] for name in (model, base))
+    ahead = (control - own).dropna() * (1 if is_up(df.metric) else -1)
+    if not len(ahead) or not (ahead > 0).all(): return ''
+    return f'**Random weights are ahead at every size:** {_code(base)} gains nothing from its pretraining here.'
+
 # %% ../nbs/21_verdicts.ipynb #384e95a1
 def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
@@ -449,10 +524,11 @@ def verdict_curve(
         has_best = len(summary) > 1 and not np.isnan(s.labels_to_95_of_best)
         best = _needs_for_best(s) if has_best else ''
         remark = f' *Caution: {as_markdown(s.remark)}.*' if s.remark else ''
-        lines.append(f'{_code(s.model)} {_needs(s, df.metric, learned)}{best}.{remark}')
+        lines.append(f'{_code(s.model)} {_needs(s, df.metric, learned)}{best}.{_twice(s, df, learned)}{remark}')
+    lines += map(_control_ahead, summary.model, [df] * len(summary))
     lines += [_crossing(c, learned) for c in df.crossings.itertuples()]
     errors = [_failure(*failed) for failed in _failures(df.cells)] if 'run' in facts_of(df) else []
-    return '\n'.join([*(f'- {line}' for line in lines), *errors])
+    return '\n'.join([*errors, *(f'- {line}' for line in lines if line)])
 
 # %% ../nbs/21_verdicts.ipynb #26ee0e77
 def _likely_best(ran):
@@ -465,11 +541,22 @@ def _likely_best(ran):
 # %% ../nbs/21_verdicts.ipynb #1b2c1f91
 def _spent(facts):
     "What a ranking cost, and what it saved."
-    yield f"{facts['spent']:.0f} of {facts['budget']:.0f} seconds were spent."
+    yield f"{facts['spent']:.0f} of {facts['budget']:.0f} seconds were spent{_where_spent(facts)}."
     if facts['saved'] > 0:
         yield f"The plan costs {facts['saved']:.0%} less than all training examples for all models."
     else: yield "The plan costs as much as all training examples for all models."
     if facts['remark']: yield f"{facts['remark'].capitalize()}."
+
+# %% ../nbs/21_verdicts.ipynb #5a22b066
+def _where_spent(facts):
+    "The seconds of the warm-up and of each rung, in words; '' where the steps are not known."
+    steps = pd.DataFrame(facts['steps'], columns=['rung', 'seconds'])
+    if steps.empty: return ''
+    by_rung = steps.groupby('rung').seconds.sum()
+    before = max(0., facts['spent'] - by_rung.sum())
+    parts = [f'{before:.0f} on loading and trying the models']
+    parts += [f'{seconds:.0f} on rung {rung + 1}' for rung, seconds in by_rung.items()]
+    return f" ({', '.join(parts)})"
 
 # %% ../nbs/21_verdicts.ipynb #18cc8b33
 def verdict_rank(
@@ -478,12 +565,24 @@ def verdict_rank(
     "Which models to adapt in full, how sure that is, and what was left out."
     has_rank = ranking['rank'].notna()
     ran, failed = ranking[has_rank], ranking[~has_rank]
-    first = f"{_name(ran.model.iloc[0])} comes first. With 95 % probability the best is one of: {_likely_best(ran)}."
+    first = (
+        f"{_name(ran.model.iloc[0])} comes first{_ranked_on(ran, facts_of(ranking))}. "
+        f"With 95 % probability the best is one of: {_likely_best(ran)}.")
     counts = ran.sort_values('rung').status.value_counts(sort=False)
     stages = ', '.join(f'{n} {status}' for status, n in counts.items())
     cost = ' '.join([f"{len(ran)} models ran: {stages}.", *_spent(facts_of(ranking))])
-    errors = map(_failure, map(as_code, failed.model), failed.status)
-    return '\n\n'.join([first, cost, *errors])
+    errors = '\n'.join(map(_failure, map(as_code, failed.model), failed.status))
+    missing = f'**{len(failed)} of {len(ranking)} models could not be run:**' if len(failed) else ''
+    return _paragraphs(missing, errors, first, cost)
+
+def _ranked_on(ran, facts):
+    "On how many examples of which task the order rests, in words."
+    if 'examples' not in ran: return ''
+    fewest, most = int(ran.examples.min()), int(ran.examples.max())
+    number = f'{most:,}' if fewest == most else f'{fewest:,} to {most:,}'
+    of_task = f" of {_code(facts['settings']['task'])}" if 'settings' in facts else ''
+    return f' on {number} training examples{of_task}'
+
 
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
 def verdict_check(judged):
@@ -556,12 +655,8 @@ def _cost_of_groups(test, metric):
         f"{axis_name(metric)} is {found.widening:.1f} times as wide as if all examples were independent. "
         f"It counts like {found.n_effective:,.0f} independent examples."]
 
-def findings(
-    df:pd.DataFrame, # the results table of `evaluate`
-    task:Task|None=None, # the task, to look for test examples that are also in train
-    checked:pd.DataFrame|None=None, # of `check_task`: what was found in the data
-) -> str: # Markdown, a list
-    "What a reader of the figures should know."
+def list_findings(df, task=None, checked=None):
+    "What a reader of the figures should know, as a list of sentences in Markdown."
     ran, found = df[df.test.notna()], []
     checks = [] if checked is None else [*checked.check]
     if len(ran):
@@ -573,4 +668,14 @@ def findings(
         metric = headlines(df).iloc[0].metric
         weak = [*_cost_of_groups(test, metric), *cautions(test, metric)]
         found += [*_notes(ran), *(as_markdown(sentence, 600) for sentence in weak)]
+    return found
+
+# %% ../nbs/21_verdicts.ipynb #c8b6bed7
+def findings(
+    df:pd.DataFrame, # the results table of `evaluate`
+    task:Task|None=None, # the task, to look for test examples that are also in train
+    checked:pd.DataFrame|None=None, # of `check_task`: what was found in the data
+) -> str: # Markdown, a list
+    "What a reader of the figures should know."
+    found = list_findings(df, task, checked)
     return '\n'.join(f'- {finding}' for finding in found) or 'Nothing unusual was found.'

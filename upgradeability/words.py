@@ -16,7 +16,7 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/19b_words.ipynb #654ca208
 from .core import error_line, is_strict, NothingToReport
-from .draw import nothing, triple
+from .draw import say, triple
 from .evaluation import CONTROLS, RunTable
 from .kind import Kind, kind_of, load_kinds, Words
 from .metrics import METRICS
@@ -197,7 +197,7 @@ def or_line(
 # %% ../nbs/19b_words.ipynb #f9fa8226
 def show_failure(error):
     "One line for the reader, the traceback for a developer."
-    nothing(failure_text(error))
+    say(failure_text(error))
     traceback.print_exception(error, file=sys.stderr)
 
 def failure_text(error):

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # %% ../../nbs/kinds/classification.ipynb #b77d91c9
-from ..draw import bars, clip, forest, GREY, matrix, style, WORSE, wrap_text
+from ..draw import bars, forest, GREY, matrix, style, WORSE, wrap_text
 from ..comparisons import aligned
 from ..intervals import per_class_upgradeability
 from ..kind import Kind
@@ -28,7 +28,7 @@ def _ends(frame, most):
     "The first and last rows of a long frame, and a remark that says so."
     if len(frame) <= most: return frame, ''
     half = most // 2
-    remark = f'the {half} lowest and {half} highest of {len(frame)} classes'
+    remark = f'the {half} worst and the {half} best of {len(frame)} classes on test'
     return pd.concat([frame[:half], frame[-half:]]), remark
 
 # %% ../../nbs/kinds/classification.ipynb #eb366c4b
@@ -39,12 +39,12 @@ def plot_per_class(
     most:int=24, # classes shown at most
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per class
-    "Upgradeability of every class with its interval, and recall on test."
+    "Upgradeability of every class with its interval, and recall on test, the worst class on test first."
     found = per_class_upgradeability(train, test)
-    known = found[found.upgradeability.notna()].sort_values('upgradeability', kind='stable')
+    known = found[found.upgradeability.notna()].sort_values(['test', 'upgradeability'], kind='stable')
     shown, remark = _ends(known, most)
     rows = pd.DataFrame(dict(
-        label=shown['class'].map(clip),
+        label=shown['class'],
         u=shown.upgradeability,
         u_low=shown.low,
         u_high=shown.high,
@@ -85,7 +85,7 @@ def confused_pairs(test):
 # %% ../../nbs/kinds/classification.ipynb #f82fc7ca
 def _draw_pairs(pairs, n_mistakes, title, ax):
     "Bars for the most frequent confusions."
-    labels = [f'{clip(true)} → {clip(predicted)}' for true, predicted in zip(pairs.true, pairs.predicted)]
+    labels = [f'{true} → {predicted}' for true, predicted in zip(pairs.true, pairs.predicted)]
     texts = [f'{n} ({share:.0%} of the class)' for n, share in zip(pairs.n, pairs.share)]
     ax = bars(labels, [dict(width=pairs.n, color=WORSE)], texts, ax)
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -119,13 +119,16 @@ def _error_limits(p):
     return max(1., float(np.ptp(values))), 0.
 
 # %% ../../nbs/kinds/grades.ipynb #be6d850e
-METRICS['weighted_kappa'] = Metric('weighted_kappa', _kappa_stats, weighted_kappa, limits=_kappa_limits)
+METRICS['weighted_kappa'] = Metric(
+    'weighted_kappa', _kappa_stats, weighted_kappa, limits=_kappa_limits,
+    about='Agreement of grades beyond chance, by the squared distance between them.')
 METRICS['mean_absolute_error'] = Metric(
     'mean_absolute_error',
     mean_stats(_absolute_errors),
     ratio,
     higher_is_better=False,
-    limits=_error_limits)
+    limits=_error_limits,
+    about='The mean distance between the grades.')
 
 # %% ../../nbs/kinds/grades.ipynb #f8fa48e8
 def _read_grades(reading, y, rows, classes, origin):

@@ -51,7 +51,9 @@ def ndcg(
 ) -> Metric: # by user, in [0, 1]
     "Normalised discounted cumulative gain at k."
     values = mean_stats(lambda p: _ndcg_values(p, k))
-    return Metric(f'ndcg@{k}', values, ratio, fraction=True, reads='lists')
+    return Metric(
+        f'ndcg@{k}', values, ratio, fraction=True, reads='lists', label=f'nDCG@{k}',
+        about=f'How many of the items that a user took next are among the first {k}, early places counting more.')
 
 METRICS['ndcg@10'] = ndcg(10)
 
@@ -61,7 +63,9 @@ def recall(
 ) -> Metric: # by user, in [0, 1]
     "The share of the items to be found that are among the first k."
     values = mean_stats(lambda p: _first_hits(p, k).sum(1) / p.y)
-    return Metric(f'recall@{k}', values, ratio, fraction=True, reads='lists')
+    return Metric(
+        f'recall@{k}', values, ratio, fraction=True, reads='lists',
+        about=f'The share of the items that a user took next that are among the first {k}.')
 
 METRICS['recall@10'] = recall(10)
 
@@ -151,7 +155,7 @@ def plot_by_history(
         title=about_run(test),
         heading='test',
         left_out='train, item left out',
-        xlabel='ndcg@10',
+        xlabel='nDCG@10',
         ax=ax)
     ax.set_xlim(0, None)
     return ax
@@ -298,6 +302,9 @@ WORDS = Words(
     things='interactions',
     majority='recommending what is popular',
     reached='what {n:,} users took next in {task}',
+    parts='For which users does the model find least: those with a short history or with a long one?',
+    confusions='At which places of the lists the hits are, and how much of what users took next is found.',
+    changes='Users whose lists get worse are left of the line, better ones right of it. Dark bars: more than chance.',
 )
 
 # %% ../../nbs/kinds/recommendation.ipynb #c6da99c9

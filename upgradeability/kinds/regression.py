@@ -312,11 +312,14 @@ def _r2_limits(p):
     return -np.inf, 1.
 
 METRICS['r2'] = Metric(
-    'r2', _squares, r_squared, reads='values', own=_own_error, label='R²', limits=_r2_limits)
+    'r2', _squares, r_squared, reads='values', own=_own_error, label='R²', limits=_r2_limits,
+    about='The share of the variance that is explained.')
 METRICS['mae'] = Metric(
-    'mae', mean_stats(_absolute_errors), ratio, higher_is_better=False, reads='values', label='MAE')
+    'mae', mean_stats(_absolute_errors), ratio, higher_is_better=False, reads='values', label='MAE',
+    about='The mean absolute error.')
 METRICS['rmse'] = Metric(
-    'rmse', mean_stats(_squared_errors), root_mean, higher_is_better=False, reads='values', label='RMSE')
+    'rmse', mean_stats(_squared_errors), root_mean, higher_is_better=False, reads='values', label='RMSE',
+    about='The root of the mean squared error.')
 
 # %% ../../nbs/kinds/regression.ipynb #411ec89f
 def mean_target(backbone, task, features, *, seed=0):
@@ -515,7 +518,10 @@ def rank_targets(features, task):
 WORDS = Words(
     majority='always answering the mean',
     train_figure='R²',
-    changed='The error becomes smaller for {fixed} and larger for {broken}')
+    changed='The error becomes smaller for {fixed} and larger for {broken}',
+    parts='How large the errors are for small and for large values, on train and on test.',
+    confusions='Each dot is a test example. On the line the prediction is exact.',
+    changes='Examples whose error grows are left of the line, those whose error shrinks right of it. Dark bars: more than chance.')
 
 KIND = Kind(
     'regression', WORDS, metric='r2', also=('r2', 'mae', 'rmse'), judge='r2',

@@ -26,7 +26,7 @@ from ..kind import Kind, Words
 from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
-from ..draw import BLUE, clip, GREY, nothing, point, rows_axes, side, style, WORSE, wrap_text
+from ..draw import BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
 from ..reading import as_label, drawable
@@ -109,7 +109,9 @@ def micro_f1(sums):
     with np.errstate(invalid='ignore'):
         return 2 * hits / (true + predicted)
 
-METRICS['span_f1'] = Metric('span_f1', span_stats, micro_f1, fraction=True, of_units=True)
+METRICS['span_f1'] = Metric(
+    'span_f1', span_stats, micro_f1, fraction=True, of_units=True, label='F1 of entities',
+    about='F1 of whole entities: the same words and the same type.')
 
 # %% ../../nbs/kinds/tagging.ipynb #1479f317
 def _types_of(p):
@@ -191,11 +193,11 @@ def plot_types(
     rows = rows[:most + 1]
     is_hollow = not test.meta.get('in_sample', True)
     left_out = ', sentence left out' if is_hollow else ''
-    caption = f'F1 of spans (square: train{left_out}; dot: test)'
+    caption = f'F1 of entities (square: train{left_out}; dot: test)'
     if n_types > most:
         caption += f'\n{most} of {n_types} types'
     with style():
-        ax = rows_axes(ax, [clip(name) for name in rows.index])
+        ax = rows_axes(ax, list(rows.index))
         for y, (_, row) in enumerate(rows.iterrows()):
             _draw_type(ax, y, row, is_hollow)
         side(ax, -.75, 'F1 train → test', weight='bold')
@@ -254,7 +256,7 @@ def plot_type_confusion(test, *, ax=None):
     table = type_confusion(test)
     counts = table.to_numpy()
     if not counts.any():
-        return nothing('There is no entity in these sentences, and none was predicted.')
+        return say('There is no entity in these sentences, and none was predicted.')
     sums = counts.sum(axis=1, keepdims=True)
     n_rows, n_columns = counts.shape
     with style():
@@ -521,7 +523,7 @@ def plot_sentences(
     "Sentences with the most confident mistakes about entities."
     wrong = entity_mistakes(test)
     if not len(wrong):
-        return nothing(f'The {test.n_units:,} sentences have no mistaken entity.')
+        return say(f'The {test.n_units:,} sentences have no mistaken entity.')
     top = .4
     with style():
         ax = _text_axes(wrap_text(about_run(test)))
@@ -550,7 +552,7 @@ def _broken_sentences(task, old, new):
     sentence = sentence_of_word(new)
     worse = np.unique(sentence)[is_worse]
     if not len(worse):
-        return nothing('There is none.')
+        return say('There is none.')
     rows = np.isin(sentence, worse)
     return plot_sentences(task, new.take(rows))
 
@@ -561,7 +563,10 @@ WORDS = Words(
     things='sentences',
     majority='always saying the most frequent tag',
     reached='{n:,} unseen sentences of {task}',
-    train_figure='F1 of spans',
+    train_figure='F1 of entities',
+    parts='Which types of entities does the model find least? The best type on test comes first.',
+    confusions='Which types are confused, which entities are missed, and which are invented. Each row is a true type.',
+    changes='Sentences that get worse are left of the line, better ones right of it. They are counted for each type of entity.',
 )
 
 # %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
