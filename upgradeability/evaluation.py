@@ -35,6 +35,7 @@ from .features import extract, resolve_dtype
 from .comparisons import gain
 from .intervals import score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
+from .names import check_device
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .kind import kind_of, load_kinds
@@ -911,6 +912,7 @@ def evaluate(
 ) -> Results: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
     resolve_dtype(dtype, None)
+    check_device(device)
     protocols, models, against = _with_baseline(read_list(protocols), _models(models), baseline)
     metric, class_map = _metric(metric), _class_map(class_map)
     n_trains = _whole_numbers('n_train', n_train, 1) or [None]
