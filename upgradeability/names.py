@@ -17,17 +17,16 @@ __all__ = []
 from .core import FILE_ENDINGS, missing_path, nearest_name, parse_spec, read_list, refuse_path, unknown
 
 # %% ../nbs/01c_names.ipynb #7e1c7c65
-def _texts(package, *below):
-    "The texts of the modules in a folder of an installed package, which is not imported."
-    found = importlib.util.find_spec(package)
-    folder = Path(found.origin).parent.joinpath(*below)
-    return [path.read_text(encoding='utf-8') for path in sorted(folder.rglob('*.py'))]
+def _texts(package, pattern):
+    "The texts of the modules of an installed package, which is not imported."
+    folder = Path(importlib.util.find_spec(package).origin).parent
+    return [path.read_text(encoding='utf-8') for path in sorted(folder.glob(pattern))]
 
 _NETWORK = re.compile(r'^@register_model\b.*\n(?:@.*\n)*def (\w+)\(', re.M)
 
 def _networks(package):
     "The names of the networks that a library registers."
-    return [name for text in _texts(package, 'models') for name in _NETWORK.findall(text)]
+    return [name for text in _texts(package, 'models/*.py') for name in _NETWORK.findall(text)]
 
 @cache
 def vision_names():
@@ -42,9 +41,9 @@ def timm_names():
 @cache
 def old_timm_names():
     "Names that timm still understands and no longer lists."
-    text = '\n'.join(_texts('timm', 'models'))
-    tables = re.findall(r'^register_model_deprecations\(__name__, \{(.*?)^\}\)', text, re.M | re.S)
-    return frozenset(re.findall(r'[\'"](\w+)[\'"]:', '\n'.join(tables)))
+    text = '\n'.join(_texts('timm', 'models/*.py'))
+    tables = re.findall(r'register_model_deprecations\(__name__, \{(.*?)\}\)', text, re.S)
+    return frozenset(re.findall(r'[\'"](\w+)[\'"]\s*:', '\n'.join(tables)))
 
 # %% ../nbs/01c_names.ipynb #9f9eb97e
 def _keys_written(statement, constant):
@@ -63,10 +62,30 @@ def written_names(constant):
     "The names in a constant such as `METRICS`, read from the texts of this package's modules."
     statements = [
         statement
-        for text in _texts('upgradeability') if f'\n{constant}' in text
+        for text in _texts('upgradeability', '**/*.py') if f'\n{constant}' in text
         for statement in ast.parse(text).body]
     keys = [key for statement in statements for key in _keys_written(statement, constant)]
     return tuple(dict.fromkeys(key.value for key in keys if isinstance(key, ast.Constant)))
+
+# %% ../nbs/01c_names.ipynb #7a939f73
+BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names
+
+SETS = '''
+    CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST
+    Flowers102 Food101 GTSRB ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365
+    QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS
+'''.split() # torchvision's sets of pictures with one label each
+
+def plain_name(name):
+    "A name in small letters, without underscores and hyphens."
+    return name.lower().replace('_', '').replace('-', '')
+
+PLAIN_SETS = tuple(map(plain_name, SETS))
+
+def find_bare_task(name):
+    "The source of a task's bare name: itself where it is on every machine, or torchvision; None where it is not known."
+    if name in BARE: return name
+    return 'torchvision' if plain_name(name) in PLAIN_SETS else None
 
 # %% ../nbs/01c_names.ipynb #fc00329e
 BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm', 'identity')
@@ -163,26 +182,6 @@ def check_model(text):
     spec = find_model(text, written_names('MODELS'))
     check_listed(spec)
     if spec.source in _PLACES: _PLACES[spec.source](spec.name)
-
-# %% ../nbs/01c_names.ipynb #7a939f73
-BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names
-
-SETS = '''
-    CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST
-    Flowers102 Food101 GTSRB ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365
-    QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS
-'''.split() # torchvision's sets of pictures with one label each
-
-def plain_name(name):
-    "A name in small letters, without underscores and hyphens."
-    return name.lower().replace('_', '').replace('-', '')
-
-PLAIN_SETS = tuple(map(plain_name, SETS))
-
-def find_bare_task(name):
-    "The source of a task's bare name: itself where it is on every machine, or torchvision; None where it is not known."
-    if name in BARE: return name
-    return 'torchvision' if plain_name(name) in PLAIN_SETS else None
 
 # %% ../nbs/01c_names.ipynb #592e04ed
 TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
