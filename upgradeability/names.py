@@ -264,12 +264,12 @@ def check_device(device):
         raise ValueError(f"Unknown device {str(device)!r}. Did you mean {guess!r}? "
                          "Known: cpu, cuda, cuda:1, mps, xpu; without a device the GPU is used if there is one.")
     torch = sys.modules.get('torch')
-    if name != 'cuda' or torch is None: return
-    n_found = torch.cuda.device_count()
-    if int(number or 0) < n_found: return
-    found = f'{n_found} CUDA devices' if n_found else 'no CUDA device'
-    raise ValueError(f"There is no device {str(device)!r}: PyTorch finds {found} on this machine. "
-                     "Use 'cpu', or leave the device out.")
+    if torch is None: return
+    found = {'cuda': torch.cuda.device_count(), 'mps': int(torch.backends.mps.is_available())}
+    if name not in found or int(number or 0) < found[name]: return
+    n_found = f'{found[name]} such devices' if found[name] else 'no such device'
+    raise ValueError(f"There is no device {str(device)!r}: PyTorch finds {n_found} on this machine. "
+                     "Use 'cpu', or leave the device out: then a GPU is used where there is one.")
 
 # %% ../nbs/01c_names.ipynb #9b938cb0
 def _each(check):
