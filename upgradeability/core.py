@@ -72,10 +72,27 @@ def _suggestion(value, guess):
             "the two differ in blanks, case or Unicode form.")
 
 def _suggested_parts(value, names):
-    "The question whether a name was meant that has the given one as a part, as `macro_f1` has `f1`."
+    "The question whether a longer name was meant: one that begins with the given one, or has it as a part as `macro_f1`."
     given = str(value).lower()
-    longer = [name for name in names if given in name.lower().split('_')[1:]]
+    starts = [name for name in names if len(given) > 1 and name.lower().startswith(given) and name != value]
+    longer = starts or [name for name in names if given in name.lower().split('_')[1:]]
     return f" Did you mean {' or '.join(map(repr, longer[:3]))}?" if longer else ''
+
+# %% ../nbs/00_core.ipynb #2af8c509
+def check_given(value, cls, advice):
+    "Refuse a value of another class; `advice` is what to give."
+    if isinstance(value, cls): return
+    raise TypeError(f"{_a(value)} was given, but a {cls.__name__} is needed: {advice}.")
+
+def check_table(table, column, advice):
+    "Refuse what has no column of this name; `advice` is where such a table comes from."
+    if column in getattr(table, 'columns', ()): return
+    raise TypeError(f"{_a(table)} was given, but a table with the column {column!r} is needed: {advice}.")
+
+def _a(value):
+    "The class of a value with its article."
+    name = type(value).__name__
+    return f"{'An' if name[0] in 'aeiouAEIOU' else 'A'} {name}"
 
 # %% ../nbs/00_core.ipynb #6c7c9098
 STRICT = 'UPGRADEABILITY_STRICT' # environment variable: not empty in tests
@@ -269,8 +286,15 @@ FILE_ENDINGS = set('''.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .jso
 # %% ../nbs/00_core.ipynb #7db7e5df
 def missing_path(what, path, hint=''):
     "The error for a file or folder that is not there; `hint` is a further sentence."
-    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {hint}"
+    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {_nearest_path(Path(path))} {hint}"
     return FileNotFoundError(message.strip())
+
+def _nearest_path(path):
+    "The question whether a path with a similar name was meant, or whether the path is right."
+    try: beside = [other.name for other in path.parent.iterdir()]
+    except OSError: beside = []
+    guess = nearest_name(path.name, beside)
+    return f"Did you mean {str(path.with_name(guess))!r}?" if guess else "Is the path right?"
 
 def refuse_path(kind, text, readings):
     "Refuse a bare name that looks like a path; `readings` are the specs that it could mean, with `{}` for the name."

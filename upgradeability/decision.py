@@ -137,7 +137,7 @@ def decide(
     metric:str|None=None, # None: the table's own
 ) -> dict: # what is also in `decision.json`
     "Whether the best other model may replace the one in use, from stored predictions; written beside the results."
-    if margin is None or not margin >= 0:
+    if not isinstance(margin, (int, float, np.number)) or not margin >= 0:
         raise ValueError(f"margin={margin!r} should be the loss that is accepted, such as .01.")
     df = run if isinstance(run, pd.DataFrame) else read_results(run)
     df = _one_setting(df, protocol, metric)

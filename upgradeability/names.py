@@ -139,7 +139,8 @@ def _model_hint(name, listed):
     usual = [*listed['bundled'](), *listed['torchvision']()]
     guess = nearest_name(name, usual) or nearest_name(name, listed['timm']())
     if guess: return f" Did you mean {guess!r}?"
-    return f" On the Hugging Face Hub it would be 'hf:{name}' or 'st:{name}'."
+    is_hub_name = re.fullmatch(r'[\w.-]+(/[\w.-]+)?', name)
+    return f" On the Hugging Face Hub it would be 'hf:{name}' or 'st:{name}'." if is_hub_name else ''
 
 def check_listed(spec, lookups=LOOKUPS, listed=LISTED):
     "Refuse a name that its source does not know, where the source can list its names."
@@ -221,13 +222,7 @@ def check_task(text):
         raise unknown('torchvision data set', spec.name, PLAIN_SETS)
     if spec.source not in own_data(sources) or not spec.source: return
     path = Path(spec.name.strip()).expanduser()
-    if not path.exists(): raise missing_path('file or folder', path, _nearest_path(path))
-
-def _nearest_path(path):
-    "The sentence that names the file beside a missing one with the nearest name; '' where there is none."
-    beside = path.parent.glob('*') if path.parent.is_dir() else ()
-    guess = nearest_name(path.name, [other.name for other in beside])
-    return f"Did you mean {str(path.with_name(guess))!r}?" if guess else 'Is the path right?'
+    if not path.exists(): raise missing_path('file or folder', path)
 
 # %% ../nbs/01c_names.ipynb #1682bc9d
 def check_protocol(text):

@@ -19,7 +19,7 @@ __all__ = ['show_reading', 'show_table', 'write_report', 'findings', 'verdict', 
 import numpy as np, pandas as pd
 
 # %% ../nbs/22_report.ipynb #ec18f27c
-from .core import check_path, locked, read_json, unknown, write_atomic, write_json
+from .core import check_path, check_table, locked, read_json, unknown, write_atomic, write_json
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
 from .draws import score_over_seeds, shared_examples
 from .evaluation import as_results, facts_of, read_results, seed_groups, versions
@@ -80,6 +80,7 @@ def show_table(
     df:pd.DataFrame, # the results table
 ) -> pd.DataFrame: # text, one row per row of the table
     "The results table for readers; `majority`, which is the same for every model, has one row only."
+    check_table(df, 'protocol', 'that of `evaluate`')
     df = _without_repeated(df)
     metric = ', '.join(map(metric_label, df.metric.dropna().unique()))
     table = {
