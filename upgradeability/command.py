@@ -165,7 +165,8 @@ def _executed(name, given, place):
 def _write_page(notebook):
     "Write the page beside an executed notebook."
     from upgradeability.report import to_html
-    to_html(notebook)
+    try: to_html(notebook)
+    except Exception as e: raise _Ended(f'{notebook} is complete, but its page could not be written ({error_line(e)})', 4) from e
 
 def run_report(name, given, output=None, *, html=True):
     "Run a notebook with the given parameters and write its page; the exit status."
