@@ -19,7 +19,8 @@ import click
 
 # %% ../nbs/23_command.ipynb #4cf540eb
 from .core import check_path, error_line, read_value, unknown
-from .names import BARE, BUNDLED, check_values, own_data, PLAIN_SETS, timm_names, vision_names, written_names
+from .names import (
+    BARE, BUNDLED, check_values, own_data, PLAIN_SETS, timm_names, vision_names, written_names)
 from .papermill_io import notebook_dir, notebook_names, notebook_path
 
 # %% ../nbs/23_command.ipynb #6539fd29
@@ -51,7 +52,8 @@ def read_parameters(path):
 
 def _promise(path):
     "What a notebook is for: the quoted line below its title."
-    first = ''.join(json.loads(path.read_text(encoding='utf-8'))['cells'][0]['source'])
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    first = ''.join(cells[0]['source'])
     return re.search('^> (.+)', first, re.M)[1]
 
 # %% ../nbs/23_command.ipynb #2991571b
@@ -79,7 +81,10 @@ def _option(p):
     return click.Option([flag, p.name], type=_Value(p.type), help=p.help + default, **is_flag)
 
 # %% ../nbs/23_command.ipynb #ce31e387
-_OUTPUT = click.Option(['-o', '--output'], metavar='PATH.ipynb', help='the executed notebook; the page is beside it  [runs/NAME.ipynb]')
+_OUTPUT = click.Option(
+    ['-o', '--output'],
+    metavar='PATH.ipynb',
+    help='the executed notebook; the page is beside it  [runs/NAME.ipynb]')
 _NO_HTML = click.Option(['--html/--no-html'], default=True, help='write the page, too  [html]')
 
 _SETTINGS = {
@@ -166,7 +171,9 @@ def _write_page(notebook):
     "Write the page beside an executed notebook."
     from upgradeability.report import to_html
     try: to_html(notebook)
-    except Exception as e: raise _Ended(f'{notebook} is complete, but its page could not be written ({error_line(e)})', 4) from e
+    except Exception as e:
+        message = f'{notebook} is complete, but its page could not be written ({error_line(e)})'
+        raise _Ended(message, 4) from e
 
 def run_report(name, given, output=None, *, html=True):
     "Run a notebook with the given parameters and write its page; the exit status."
@@ -225,7 +232,8 @@ def _model_specs():
 def list_models(pattern):
     "Names of models; PATTERN: a part of the name, or a pattern with stars."
     if pattern is None:
-        click.echo(_OVERVIEW.format(bundled=', '.join(BUNDLED), n_vision=len(vision_names()), n_timm=len(timm_names())))
+        counts = dict(n_vision=len(vision_names()), n_timm=len(timm_names()))
+        click.echo(_OVERVIEW.format(bundled=', '.join(BUNDLED), **counts))
         return 0
     form = re.escape(pattern.lower()).replace(r'\*', '.*')
     specs = _model_specs()

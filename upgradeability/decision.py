@@ -13,7 +13,7 @@ __all__ = ['decide']
 import numpy as np, pandas as pd
 
 # %% ../nbs/21b_decision.ipynb #eac89816
-from .core import NothingToReport, write_atomic, write_json
+from .core import NothingToReport, unknown, write_atomic, write_json
 from .reading import as_code, as_markdown
 from .comparisons import compare_all, Comparison, rank_groups
 from .intervals import score, value_and_ends
@@ -26,8 +26,12 @@ STATUS = {'go': 0, 'no-go': 1, 'cannot tell': 3} # answer -> exit status of the 
 
 def _change(s):
     "A figure with its interval, for JSON; None where there is no number."
-    value, low, high = (float(v) if np.isfinite(v) else None for v in value_and_ends(s))
+    value, low, high = map(_number, value_and_ends(s))
     return dict(value=value, low=low, high=high, level=s.level)
+
+def _number(x):
+    "A number for JSON; None where it is not finite."
+    return float(x) if np.isfinite(x) else None
 
 def decision_of(df, upgrade, incumbent, candidate):
     "What was decided and from which figures, as a dict; `upgrade`: the candidate against the incumbent."
@@ -48,7 +52,7 @@ def decision_of(df, upgrade, incumbent, candidate):
         metric=row.metric,
         margin=float(upgrade.margin),
         difference=_change(upgrade.difference),
-        p_value=float(upgrade.p_value) if np.isfinite(upgrade.p_value) else None,
+        p_value=_number(upgrade.p_value),
         n_candidates=int(upgrade.n_candidates),
         incumbent_test=_change(score(tests[incumbent], row.metric)),
         candidate_test=_change(score(tests[candidate], row.metric)),
@@ -96,8 +100,9 @@ def _check_pair(df, incumbent, candidate, is_named):
     reasons = ' '.join(f'{as_code(row.model)}: {first_line(row.error)}' for row in failed.itertuples())
     if incumbent == candidate:
         raise NothingToReport(f'No decision: no other model than {as_code(incumbent)} ran. {reasons}'.strip())
-    if not is_named and df.model.iloc[0] != incumbent:
-        raise NothingToReport(f'No decision: the model in use, {as_code(df.model.iloc[0])}, did not run. {reasons}'.strip())
+    first = df.model.iloc[0]
+    if not is_named and first != incumbent:
+        raise NothingToReport(f'No decision: the model in use, {as_code(first)}, did not run. {reasons}'.strip())
 
 def keep_decision(df, upgrade, incumbent, candidate, *, is_named=False):
     "Write the decision on an upgrade beside the results; the summary as Markdown, '' without a margin."
@@ -120,7 +125,7 @@ def _one_setting(df, protocol, metric):
     rows = df[df.protocol != 'majority']
     if protocol is not None: rows = rows[rows.protocol == protocol]
     if metric is not None: rows = rows.assign(metric=metric)
-    if rows.empty: raise ValueError(f"No row has the protocol {protocol!r}; there are: {', '.join(df.protocol.unique())}.")
+    if rows.empty: raise unknown('protocol of this table', protocol, df.protocol.unique())
     several = [name for name in _PLACE if rows[name].nunique() > 1]
     if not several: return rows
     values = ', '.join(map(str, rows[several[0]].unique()))

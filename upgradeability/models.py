@@ -17,7 +17,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 # %% auto #0
-__all__ = ['MODELS', 'POOLINGS', 'load_backbone', 'randomize']
+__all__ = ['MODELS', 'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import (
@@ -904,7 +904,7 @@ def check_spec(text):
     check_listed(_resolve(text), _LOOKUPS, _LISTED)
 
 # %% ../nbs/11_models.ipynb #72c8a56d
-POOLINGS = ('mean', 'flat', 'cls')
+_POOLINGS = ('mean', 'flat', 'cls')
 
 def load_backbone(
     spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:NAME', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
@@ -918,7 +918,7 @@ def load_backbone(
 ) -> Backbone: # ready to encode
     "Load a pretrained model by its spec, or wrap a network of your own."
     check_device(device)
-    if pooling not in POOLINGS: raise unknown('pooling', pooling, POOLINGS)
+    if pooling not in _POOLINGS: raise unknown('pooling', pooling, _POOLINGS)
     if isinstance(spec, type):
         raise TypeError(f"{spec.__name__} is a class: give an instance of it, {spec.__name__}(…).")
     if isinstance(spec, Backbone):

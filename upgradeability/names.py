@@ -275,11 +275,13 @@ def _each(check):
 
 def _check_margin(margin):
     "Refuse a margin that is no loss."
-    if margin < 0: raise ValueError(f"margin={margin} should be the loss that is accepted: 0.01 accepts .99 instead of 1.")
+    if margin < 0:
+        raise ValueError(f"margin={margin} should be the loss that is accepted: 0.01 accepts .99 instead of 1.")
 
 def _check_out_dir(folder):
     "Refuse a file where a folder is meant."
-    if Path(folder).expanduser().is_file(): raise ValueError(f"out_dir={str(folder)!r} is a file: choose another folder.")
+    if Path(folder).expanduser().is_file():
+        raise ValueError(f"out_dir={str(folder)!r} is a file: choose another folder.")
 
 CHECKS = {
     'model': check_model,
