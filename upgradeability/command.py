@@ -243,8 +243,8 @@ def list_models(pattern):
     return 0
 
 # %% ../nbs/23_command.ipynb #aa771dd9
-_OWN = """folder:PATH            pictures, one folder per class; ?target=COLUMN for numbers, ?group=… for what belongs together
-csv:PATH               texts with a label (TSV, Parquet, JSON lines too); ?text=…&label=…, ?grades=true, ?target=COLUMN
+_OWN = """folder:PATH            pictures, one folder per class; ?target=COLUMN for numbers
+csv:PATH               texts with a label (TSV, Parquet, JSON lines); ?text=…&label=…, ?grades=true, ?target=…
 conll:PATH             sentences with named entities
 interactions:PATH      users and items
 hf:NAME[:CONFIG]       a set of texts of the Hugging Face Hub"""
@@ -258,7 +258,7 @@ def list_tasks():
 
 # %% ../nbs/23_command.ipynb #f153ed97
 @commands.command('cache', context_settings=_SETTINGS)
-@click.option('--prune', metavar='SIZE', help='remove what was used least recently until the cache has this size, such as 20GB')
+@click.option('--prune', metavar='SIZE', help='remove the least recently used until this size is reached, such as 20GB')
 def show_cache(prune):
     "What the cache of features, data and runs takes."
     from upgradeability.core import cache_dir

@@ -72,7 +72,7 @@ def _suggestion(value, guess):
             "the two differ in blanks, case or Unicode form.")
 
 def _suggested_parts(value, names):
-    "The question whether a longer name was meant: one that begins with the given one, or has it as a part as `macro_f1`."
+    "The question whether a longer name was meant: one that begins with the given one or has it as a part."
     given = str(value).lower()
     starts = [name for name in names if len(given) > 1 and name.lower().startswith(given) and name != value]
     longer = starts or [name for name in names if given in name.lower().split('_')[1:]]
@@ -286,7 +286,8 @@ FILE_ENDINGS = set('''.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .jso
 # %% ../nbs/00_core.ipynb #7db7e5df
 def missing_path(what, path, hint=''):
     "The error for a file or folder that is not there; `hint` is a further sentence."
-    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {_nearest_path(Path(path))} {hint}"
+    question = _nearest_path(Path(path))
+    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {question} {hint}"
     return FileNotFoundError(message.strip())
 
 def _nearest_path(path):

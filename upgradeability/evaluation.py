@@ -117,7 +117,8 @@ def read_predictions(
     "A cell's predictions, or an error that says that their file is damaged."
     path = _predictions_path(out_dir, key)
     if not path.exists():
-        if not path.parent.is_dir(): raise missing_path('folder', path.parent, "Give that of a run, `df.attrs['out_dir']`.")
+        if not path.parent.is_dir():
+            raise missing_path('folder', path.parent, "Give that of a run, `df.attrs['out_dir']`.")
         known = [p.stem for p in path.parent.glob('*.parquet')]
         raise unknown(f'key in {Path(out_dir).name}/predictions', key, known)
     table = pq.read_table(BytesIO(read_sealed(path)))
