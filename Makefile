@@ -10,8 +10,7 @@ help:       ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 report: $(VENV)/.user   ## evaluate the bundled model: runs/eval.ipynb and runs/eval.html
-	$(BIN)/python -c "from upgradeability import write_report; write_report('eval', 'runs/eval.ipynb')"
-	@echo "Wrote runs/eval.ipynb and runs/eval.html"
+	$(BIN)/upgradeability eval
 
 lab: $(VENV)/.dev       ## JupyterLab with the tutorials, to read and to run
 	$(BIN)/jupyter lab --ServerApp.root_dir=nbs nbs/tutorials/first_report.ipynb

@@ -1,4 +1,5 @@
 "Packaging reads everything from settings.ini; the notebooks of nbs/ ship inside the wheel as upgradeability/notebooks/."
+import json
 from configparser import ConfigParser
 from pathlib import Path
 from setuptools import find_packages, setup
@@ -14,7 +15,12 @@ def requirements(kind): return cfg.get(f"{kind}_requirements", "").split()
 
 extras = {kind: requirements(kind) for kind in ("text", "recommend", "docs")}
 extras["dev"] = sorted({*requirements("dev"), *(r for rs in extras.values() for r in rs)})   # all that the tests need
-runnable = [f"{name}.ipynb" for name in ("eval", "compare", "curve", "rank")]
+
+def takes_parameters(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
+
+runnable = [path.name for path in sorted((here/cfg["nbs_path"]).glob("*.ipynb")) if takes_parameters(path)]
 readme = here/"README.md"
 
 setup(
@@ -43,6 +49,7 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
     entry_points={
+        "console_scripts": [cfg["console_scripts"]],
         # a bare `eval.ipynb` means the local file, else the packaged one; upgradeability:// always the packaged one
         "papermill.io": [f"{name} = {lib}.papermill_io:LocalFirst" for name in runnable] + [f"{lib}:// = {lib}.papermill_io:NotebookHandler"],
         "nbdev": [f"{lib} = {lib}._modidx:d"],

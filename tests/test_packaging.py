@@ -1,5 +1,5 @@
 "From the source archive to a report in an empty folder, and the ways papermill finds the notebooks."
-import json, shutil, subprocess, sys, tarfile, zipfile
+import json, os, shutil, subprocess, sys, tarfile, zipfile
 from email import message_from_string
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -56,6 +56,7 @@ def test_dev_extra_covers_the_others(built):
 
 def test_every_runnable_notebook_has_an_entry_point(built):
     listed = wheel_file(built, "/entry_points.txt")
+    assert "\nupgradeability = upgradeability.command:main" in listed
     assert [n for n in notebook_names() if f"\n{n} = upgradeability.papermill_io:LocalFirst" not in listed] == []
 
 @pytest.fixture(scope="module")
@@ -71,15 +72,25 @@ def installed(built, tmp_path_factory):
     run(python, "-m", "ipykernel", "install", "--sys-prefix", cwd=env)
     return python
 
-@pytest.mark.parametrize("notebook", ["eval.ipynb", "upgradeability://eval.ipynb"])
-def test_wheel_runs_in_an_empty_folder(installed, notebook, tmp_path):
+def test_wheel_runs_in_an_empty_folder(installed, tmp_path):
     where = run(installed, "-c", "import upgradeability; print(upgradeability.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent.parent)
-    run(installed, "-m", "papermill", notebook, "out.ipynb", *SMALL, cwd=tmp_path)
+    run(installed, "-m", "papermill", "eval.ipynb", "out.ipynb", *SMALL, cwd=tmp_path)
     cells = json.loads((tmp_path/"out.ipynb").read_text())["cells"]
     assert not any(o["output_type"] == "error" for c in cells for o in c.get("outputs", []))
     assert (tmp_path/"runs"/"small"/"results.csv").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.ipynb", "runs"]
+
+def test_the_command_of_the_wheel_decides(installed, tmp_path):
+    "From an empty folder to a decision, which is the exit status, in a file and on the page."
+    env = {**os.environ, "JUPYTER_PATH": str(Path(sys.prefix)/"share"/"jupyter")}   # the templates of nbconvert are seen in this environment
+    command = [installed.parent/"upgradeability", "compare", "--models", "timm:test_resnet?random, timm:test_vit?random", "--n_train", "100", "--margin", "0.01", "--dtype", "float32"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode in (0, 1, 3) and done.stderr == "", done.stdout + done.stderr
+    found = json.loads((tmp_path/"runs"/"compare"/"decision.json").read_text())
+    assert done.returncode == found["exit_status"] and done.stdout.splitlines()[-1].startswith(found["decision"])
+    assert sorted(p.name for p in (tmp_path/"runs").iterdir()) == ["compare", "compare.html", "compare.ipynb"]
+    assert found["decision"] in (tmp_path/"runs"/"compare.html").read_text()
 
 def test_unknown_notebook_names_those_that_exist(tmp_path):
     said = run(sys.executable, "-m", "papermill", "upgradeability://evl.ipynb", "out.ipynb", cwd=tmp_path, ok=False)

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 # %% ../nbs/19_checks.ipynb #95288a45
-from .core import cache_dir, error_line, is_strict, progress, write_atomic
+from .core import cache_dir, check_given, error_line, is_strict, progress, write_atomic
 from .evaluation import read_results
 from .features import Features
 from .folders import pixel_budget
@@ -111,6 +111,7 @@ def check_task(
     device:str|None=None, # of a network that is given as a spec
 ) -> pd.DataFrame: # one row per finding: check, severity, n, message, rows; warnings first
     "Look at the data before measuring on them."
+    check_given(task, Task, "load_task('digits')")
     backbone, found = _loaded(backbone, device)
     applied = []
     for name, check in checks_of(task).items():

@@ -15,6 +15,7 @@ import numpy as np, pandas as pd
 from scipy import sparse, special
 
 # %% ../nbs/13d_comparisons.ipynb #1ac52389
+from .core import check_given
 from .metrics import (
     Metric, Predictions, find_metric, mean_f1, mean_recall, ratio, unit_tables, _by_class, all_class_names)
 from .intervals import (
@@ -40,6 +41,7 @@ def _by_id(a, b):
 # %% ../nbs/13d_comparisons.ipynb #0f20299e
 def aligned(a, b):
     "Both models' predictions row by row for the same examples."
+    for p in (a, b): check_given(p, Predictions, "`df.predictions(row)['test']` of a results table")
     if not np.array_equal(a.ids, b.ids):
         a, b = _by_id(a, b)
     wrong = (a.y != b.y).sum()
@@ -534,6 +536,7 @@ def compare(
     margin:float|None=None, # the loss that would be accepted, for a go / no-go
 ) -> Comparison: # b against a, up is better
     "Compare two models on the same test units."
+    check_given(a, Predictions, "`df.predictions(row)['test']` of a results table")
     metric = _chosen_metric(metric, a)
     pair = _pair(metric, a, b)
     change = _example_changes(pair, a, b)

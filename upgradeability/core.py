@@ -4,7 +4,8 @@
 
 # %% ../nbs/00_core.ipynb #6577bb50
 from __future__ import annotations
-import ast, difflib, hashlib, importlib, inspect, json, os, platform, re, sys, tempfile, time, unicodedata, warnings
+import ast, difflib, hashlib, importlib, inspect, json, os, platform, re, sys
+import tempfile, time, traceback, unicodedata, warnings
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def unknown(
     shown = ', '.join(names[:12])
     if len(names) > 12: shown += f', … ({len(names)} in all)'
     given = shortened(str(value), 200)
-    suggestion = _suggestion(value, nearest_name(value, names))
+    suggestion = _suggestion(value, nearest_name(value, names)) or _suggested_parts(value, names)
     return ValueError(f"Unknown {kind} {given!r}.{suggestion} Known: {shown}.")
 
 # %% ../nbs/00_core.ipynb #658d83ec
@@ -92,6 +93,29 @@ def _suggestion(value, guess):
         return f" Did you mean {guess!r}?"
     return (f" Did you mean {ascii(guess)}? What was given is {ascii(value)}: "
             "the two differ in blanks, case or Unicode form.")
+
+def _suggested_parts(value, names):
+    "The question whether a longer name was meant: one that begins with the given one or has it as a part."
+    given = str(value).lower()
+    starts = [name for name in names if len(given) > 1 and name.lower().startswith(given) and name != value]
+    longer = starts or [name for name in names if given in name.lower().split('_')[1:]]
+    return f" Did you mean {' or '.join(map(repr, longer[:3]))}?" if longer else ''
+
+# %% ../nbs/00_core.ipynb #2af8c509
+def check_given(value, cls, advice):
+    "Refuse a value of another class; `advice` is what to give."
+    if isinstance(value, cls): return
+    raise TypeError(f"{_a(value)} was given, but a {cls.__name__} is needed: {advice}.")
+
+def check_table(table, column, advice):
+    "Refuse what has no column of this name; `advice` is where such a table comes from."
+    if column in getattr(table, 'columns', ()): return
+    raise TypeError(f"{_a(table)} was given, but a table with the column {column!r} is needed: {advice}.")
+
+def _a(value):
+    "The class of a value with its article."
+    name = type(value).__name__
+    return f"{'An' if name[0] in 'aeiouAEIOU' else 'A'} {name}"
 
 # %% ../nbs/00_core.ipynb #6c7c9098
 STRICT = 'UPGRADEABILITY_STRICT' # environment variable: not empty in tests
@@ -285,8 +309,16 @@ FILE_ENDINGS = set('''.pth .pt .bin .ckpt .safetensors .onnx .csv .tsv .txt .jso
 # %% ../nbs/00_core.ipynb #7db7e5df
 def missing_path(what, path, hint=''):
     "The error for a file or folder that is not there; `hint` is a further sentence."
-    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {hint}"
+    question = _nearest_path(Path(path))
+    message = f"There is no {what} {str(path)!r} (working folder: {Path.cwd().name!r}). {question} {hint}"
     return FileNotFoundError(message.strip())
+
+def _nearest_path(path):
+    "The question whether a path with a similar name was meant, or whether the path is right."
+    try: beside = [other.name for other in path.parent.iterdir()]
+    except OSError: beside = []
+    guess = nearest_name(path.name, beside)
+    return f"Did you mean {str(path.with_name(guess))!r}?" if guess else "Is the path right?"
 
 def refuse_path(kind, text, readings):
     "Refuse a bare name that looks like a path; `readings` are the specs that it could mean, with `{}` for the name."
@@ -335,11 +367,32 @@ def _assigned_names(source):
     names = [node for node in nodes if isinstance(node, ast.Name)]
     return {name.id for name in names if isinstance(name.ctx, ast.Store)}
 
+# %% ../nbs/00_core.ipynb #4e531b9d
+def is_own_error(error):
+    "Whether this package raised an error itself, so that its message says what to do."
+    *_, last = traceback.walk_tb(error.__traceback__)
+    module = last[0].f_globals.get('__name__', '')
+    return module.partition('.')[0] == 'upgradeability'
+
+def _show_error(shell, kind, error, tb, tb_offset=None):
+    "Show an error in a notebook: one of this package as one line, any other with its traceback."
+    lines = [f'{kind.__name__}: {error}']
+    if not is_own_error(error):
+        lines = shell.InteractiveTB.structured_traceback(kind, error, tb, tb_offset=tb_offset)
+    shell._showtraceback(kind, error, lines)
+    return lines
+
+def _show_errors_briefly():
+    "From now on, the notebook shows errors of this package as one line; nothing outside of notebooks."
+    shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
+    if shell is not None: shell.set_custom_exc((Exception,), _show_error)
+
 # %% ../nbs/00_core.ipynb #9140c899
 def check_parameters(
     namespace:dict, # the notebook's `globals()`
 ) -> None: # raises on a parameter that the notebook does not have
     "Refuse parameters that papermill was given and the notebook does not know."
+    _show_errors_briefly()
     cells = [cell for cell in namespace.get('In', []) if cell.strip()]
     for own, given in zip(cells, cells[1:]):
         if not given.startswith('# Parameters\n'): continue

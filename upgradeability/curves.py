@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 from .core import read_list
 from .backbones import Backbone
 from .draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples
-from .evaluation import evaluate, facts_of, read_results, report_of, Results, RunTable, SERIAL
+from .evaluation import _whole_numbers, evaluate, facts_of, read_results, report_of, Results, RunTable, SERIAL
 from .comparisons import gain, joint_bootstrap
 from .intervals import score
 from .metrics import find_metric
@@ -420,7 +420,7 @@ def learning_curve(
     **options, # passed on to `evaluate`
 ) -> Curve: # with `summary`, `crossings` and `cells`
     "Performance by number of labels, with a band, a fitted power law and what follows from it."
-    sizes = sorted({int(n) for n in read_list(sizes)})
+    sizes = sorted(_whole_numbers('sizes', sizes, 1))
     seeds = curve_seeds(protocol, seeds)
     asked = dict(n_train=sizes, seeds=seeds, metric=metric, out_dir=out_dir)
     cells = evaluate(models, task, protocols=[protocol], **asked, **options)

@@ -17,7 +17,8 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/08_datasets.ipynb #b0c11fde
 from .core import (
-    Catalogue, cache_dir, fingerprint, nearest_name, parse_spec, read_options, refuse_path, Spec, unknown)
+    Catalogue, cache_dir, fingerprint, parse_spec, read_options, Spec, unknown)
+from .names import find_bare_task, plain_name, refuse_swapped, SETS, unknown_task, written_names
 from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
 from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
@@ -39,26 +40,15 @@ def _load_digits(name, *, split_seed=0, root=None):
         split_seed=split_seed,
     )
 
-# %% ../nbs/08_datasets.ipynb #100ba88e
-SETS = '''
-    CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FER2013 FGVCAircraft FashionMNIST
-    Flowers102 Food101 GTSRB ImageNet Imagenette KMNIST LFWPeople MNIST Omniglot OxfordIIITPet PCAM Places365
-    QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS
-'''.split()
-
 # %% ../nbs/08_datasets.ipynb #9959a1fa
-def _plain_name(name):
-    "A name in small letters, without underscores and hyphens."
-    return name.lower().replace('_', '').replace('-', '')
-
 def _torchvision_sets():
     "{plain name: class} of torchvision's classification sets."
     from torchvision import datasets
-    return {_plain_name(name): getattr(datasets, name) for name in SETS if hasattr(datasets, name)}
+    return {plain_name(name): getattr(datasets, name) for name in SETS if hasattr(datasets, name)}
 
 def _torchvision_set(name):
     "The class of a torchvision set, or None."
-    return _torchvision_sets().get(_plain_name(name))
+    return _torchvision_sets().get(plain_name(name))
 
 # %% ../nbs/08_datasets.ipynb #c8625c3e
 def _open_set(cls, root, **which):
@@ -335,7 +325,6 @@ TASKS = Catalogue({
 })
 
 _HERE = tuple(TASKS) # sources of every kind of task
-_BARE = ('digits', 'docstrings') # tasks that are on every machine, by their bare names
 
 # %% ../nbs/08_datasets.ipynb #3b5c9000
 def _has_source(source):
@@ -369,6 +358,7 @@ def load_task(
 
 def _load_spec(text, split_seed, root):
     "The task of a spec; an option that its source does not take is an error."
+    refuse_swapped('task', text, {*TASKS, *written_names('TASKS')}, 'model', written_names('MODELS'))
     first, colon, _ = text.partition('?')[0].partition(':')
     is_known = not colon or _has_source(first.strip())
     spec = parse_spec(text, TASKS if is_known else _all_sources())
@@ -397,34 +387,17 @@ def _options_of_kinds(source):
     "The options of a source by which kinds of tasks are asked for."
     return [option for kind in each_kind() for its_source, option in kind.readers if its_source == source]
 
-# %% ../nbs/08_datasets.ipynb #bacc46e6
-TAGGED = ('.conll', '.bio', '.iob', '.iob2', '.bioes') # endings of files with a tag for each word
-
-def _has_tags(path):
-    "Whether a file is named like one of tagged words, or a folder has such a file."
-    files = [path, *path.glob('*')]
-    return any(file.suffix.lower() in TAGGED for file in files)
-
 # %% ../nbs/08_datasets.ipynb #e893b55a
 def is_task_name(text):
     "Whether a text is the spec of a task: it begins with a source, or it is a known name without a source."
     head = text.strip().partition('?')[0]
     source, colon, _ = head.partition(':')
     has_source = bool(colon) and _has_source(source)
-    return has_source or head in _BARE or _torchvision_set(head) is not None
+    return has_source or find_bare_task(head) is not None
 
 # %% ../nbs/08_datasets.ipynb #ad8a4981
 def _task_source(name):
     "The source of a bare name: one of the tasks on every machine, or torchvision."
-    if name in _BARE: return name
-    if _torchvision_set(name): return 'torchvision'
-    readings = ['conll:{}'] if _has_tags(Path(name).expanduser()) else ['folder:{}', 'csv:{}']
-    refuse_path('task', name, readings)
-    sets = list(_torchvision_sets())
-    guess = nearest_name(name, [*_BARE, *sets])
-    suggestion = f" Did you mean {guess!r}?" if guess else ''
-    own_data = [source for source in _all_sources() if source not in (*_BARE, 'torchvision', 'hf')]
-    sources = ', '.join(f'{source}:PATH' for source in own_data)
-    raise ValueError(f"Unknown task {name!r}.{suggestion} "
-                     f"Bare names are {', '.join(map(repr, _BARE))} and torchvision's sets ({', '.join(sets)}); "
-                     f"data of your own: {sources}, hf:NAME, or arrays.")
+    source = find_bare_task(name)
+    if source is None: raise unknown_task(name, _all_sources())
+    return source

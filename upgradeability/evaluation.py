@@ -27,14 +27,16 @@ from torch import nn
 
 # %% ../nbs/17_evaluation.ipynb #eff5ff6d
 from .core import (
-    BLANK, cache_dir, check_path, fingerprint, _items, _json_value, locked, NothingToReport, OPTION, parse_spec, progress,
-    read_list, read_sealed, remove_leftovers, seal, unknown, write_atomic)
+    BLANK, cache_dir, check_path, fingerprint, _items, _json_value, locked, missing_path, nearest_name,
+    NothingToReport, OPTION, parse_spec, progress, read_list, read_sealed, remove_leftovers, seal, shortened,
+    unknown, write_atomic)
 from .draws import (
     gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
 from .features import extract, resolve_dtype
 from .comparisons import gain
 from .intervals import score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
+from .names import check_device
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, randomize
 from .kind import kind_of, load_kinds
@@ -116,6 +118,8 @@ def read_predictions(
     "A cell's predictions, or an error that says that their file is damaged."
     path = _predictions_path(out_dir, key)
     if not path.exists():
+        if not path.parent.is_dir():
+            raise missing_path('folder', path.parent, "Give that of a run, `df.attrs['out_dir']`.")
         known = [p.stem for p in path.parent.glob('*.parquet')]
         raise unknown(f'key in {Path(out_dir).name}/predictions', key, known)
     table = pq.read_table(BytesIO(read_sealed(path)))
@@ -526,7 +530,8 @@ def _models(given):
     for m in models:
         if isinstance(m, str): check_spec(m)
         elif not isinstance(m, objects):
-            raise TypeError(f"{m!r} is not a model: give a spec, an nn.Module or a Backbone.")
+            raise TypeError(f"{shortened(repr(m), 60)} is no model: give a spec, an nn.Module or a Backbone, "
+                            "and the task after it: evaluate('resnet50', (X, y)).")
     return list(dict.fromkeys(models))
 
 # %% ../nbs/17_evaluation.ipynb #a397120f
@@ -583,9 +588,11 @@ def _with_baseline(protocols, models, baseline):
     if baseline is None or is_protocol: return protocols, models, str(_protocol(own))
     try: rivals = _models(baseline)
     except ValueError as e:
+        guess = nearest_name(baseline, all_protocols())
+        hint = f' Did you mean {guess!r}?' if guess else ''
         raise ValueError(
             f"The baseline {baseline!r} is neither a protocol ({', '.join(PROTOCOLS)}) "
-            f"nor a model: {e}") from e
+            f"nor a model.{hint} {e}") from e
     models = list(dict.fromkeys([*models, *rivals]))
     return protocols, models, models.index(rivals[0])
 
@@ -905,19 +912,6 @@ def _stoppable(out_dir, total) -> Iterator:
     raise SystemExit(128 + signal.SIGTERM)
 
 # %% ../nbs/17_evaluation.ipynb #4b4d777d
-def check_device(device):
-    "Refuse a device that this machine does not have; None: the GPU if there is one."
-    if device is None: return
-    try: kind = torch.device(device).type
-    except RuntimeError as e:
-        if 'Expected one of' not in str(e): raise ValueError(f'device={device!r} is not a device: {e}') from None
-        raise unknown('device', device, ['cpu', 'cuda', 'mps']) from None
-    backend = {'cuda': torch.cuda, 'mps': torch.backends.mps}.get(kind)
-    if backend is None or backend.is_available(): return
-    raise ValueError(
-        f"device={str(device)!r}: PyTorch finds no such device on this machine. Leave `device` out: "
-        "then a GPU is used where there is one, and the processor elsewhere.")
-
 def _check_sizes(tasks, n_trains, seed):
     "Refuse numbers of labels of which a task allows none."
     for task in tasks:

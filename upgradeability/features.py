@@ -21,7 +21,7 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 
 # %% ../nbs/12_features.ipynb #9422418f
 from .core import (
-    cache_dir, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
+    cache_dir, check_given, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
 from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
 from .text_models import REMARKS
@@ -302,6 +302,8 @@ def extract(
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
+    check_given(backbone, Backbone, "load_backbone('resnet50')")
+    check_given(task, Task, "load_task('digits')")
     rows = _check_rows(_all_rows(task) if rows is None else rows, task)
     backbone = _current(backbone)
     inputs = model_inputs(backbone, task)

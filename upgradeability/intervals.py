@@ -15,6 +15,7 @@ from scipy import sparse, special
 from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
+from .core import check_given
 from upgradeability.metrics import (
     Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, per_unit, ratio,
     unit_tables)
@@ -440,6 +441,7 @@ def score(
     seed:int=0, # of the bootstrap
 ) -> Score: # the figure with its interval
     "Measure predictions, with an interval over newly drawn units."
+    check_given(predictions, Predictions, "`df.predictions(row)['test']` of a results table")
     metric = find_metric(metric)
     [table] = unit_tables(metric, predictions)
     low, high, n_effective = _interval(metric, predictions, table, level, n_boot, seed)

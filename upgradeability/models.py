@@ -23,8 +23,9 @@ __all__ = ['MODELS', 'load_backbone', 'randomize']
 from .backbones import (
     Backbone, complete, _contents, _current, _hash_preprocess, _hash_state, hash_weights, _tapped)
 from .core import (
-    Catalogue, error_line, FILE_ENDINGS, fingerprint, import_extra, nearest_name, parse_spec, read_options, refuse_path,
-    short_number, Spec, unknown)
+    Catalogue, error_line, fingerprint, import_extra, read_options, short_number, Spec, unknown)
+from .names import (
+    BUNDLED, check_device, check_file_spec, check_listed, find_model, LISTED, LOOKUPS)
 from .checkpoints import (
     choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
     unreadable, weight_shapes, without_head)
@@ -227,8 +228,6 @@ def _fill_in_order(module, weights):
     return module
 
 # %% ../nbs/11_models.ipynb #48575a23
-BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm', 'identity')
-
 def _load_bundled(name):
     "A model whose weights come in a package."
     if name == 'minilm': return _load_minilm()
@@ -536,8 +535,8 @@ def _vision_transform(arch):
 # %% ../nbs/11_models.ipynb #4e67da53
 def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:bool=True):
     "A checkpoint: `PATH:ARCH`."
-    path, _, arch = name.rpartition(':')
-    _check_file_spec(name, path, arch, ema=ema, transform_input=transform_input)
+    path, arch = check_file_spec(name)
+    _check_flags(ema=ema, transform_input=transform_input)
     given = dict(ema=ema, prefix=prefix, transform_input=transform_input)
     unusual = {k: v for k, v in given.items() if v not in (True, None)}
     spec = str(Spec('file', name, unusual))
@@ -555,12 +554,8 @@ def _load_file(name, *, ema:bool=True, prefix:str|None=None, transform_input:boo
         reading = reading.add('input transform', *_input_in_words(transform_input))
     return Source(spec, load, _seeded(make), preprocess, reading=reading)
 
-def _check_file_spec(name, path, arch, **flags):
-    "Refuse a spec without an architecture, and options that are neither true nor false."
-    if not path or '/' in arch or Path(arch).suffix in FILE_ENDINGS:
-        raise ValueError(
-            f"file:{name} does not say which architecture the weights belong to: "
-            f"write file:{name}:ARCH, for instance file:{name}:resnet50.")
+def _check_flags(**flags):
+    "Refuse options that are neither true nor false."
     for option, value in flags.items():
         if not isinstance(value, bool): raise ValueError(f"{option}={value!r} should be true or false.")
 
@@ -895,48 +890,23 @@ MODELS = Catalogue({
 })
 
 # %% ../nbs/11_models.ipynb #e26b55fd
-def _is_cached(name):
-    "Whether a model of sentence-transformers of this name is in the Hugging Face cache."
-    return _is_folder(_hub_cache(f'sentence-transformers/{name}'))
+def _is_vision_name(name): return name.partition(':')[0] in _vision_models()
 
-LOOKUPS = { # source -> whether it knows a name; in the order in which bare names are looked up
-    'bundled': BUNDLED.__contains__,
-    'torchvision': lambda name: name.partition(':')[0] in _vision_models(),
-    'timm': timm.is_model,
-    'st': _is_cached,
-}
+_LOOKUPS = LOOKUPS | {'torchvision': _is_vision_name, 'timm': timm.is_model}
+_LISTED = LISTED | {'torchvision': _vision_models, 'timm': timm.list_models}
 
 def _resolve(text):
     "The parsed spec, with the source where a bare name was found."
-    spec = parse_spec(text + '=0' if text.endswith('?random') else text, MODELS) # `?random` alone is seed 0
-    if spec.source: return spec
-    for source, knows in LOOKUPS.items():
-        if knows(spec.name): return replace(spec, source=source)
-    refuse_path('model', spec.name, ('hf:{}', 'st:{}', 'file:{}:ARCH', 'hub:{}:ENTRY'))
-    usual = [*BUNDLED, *_vision_models()]
-    guess = nearest_name(spec.name, usual) or nearest_name(spec.name, timm.list_models())
-    hint = f" Did you mean {guess!r}?" if guess else ''
-    raise ValueError(
-        f"Unknown model {spec.name!r}.{hint} Known sources: {', '.join(MODELS)}; "
-        "bare names are looked up in bundled, torchvision, timm and st.")
+    return find_model(text, MODELS, _LOOKUPS, _LISTED)
 
 # %% ../nbs/11_models.ipynb #77a40d1c
 def check_spec(text):
     "Refuse a spec whose source or name is not known, without loading weights."
-    _check_name(_resolve(text))
-
-def _check_name(spec):
-    "Refuse a name that its source does not know, where the source can list its names."
-    listed = {
-        'bundled': BUNDLED,
-        'torchvision': _vision_models(),
-        'timm': timm.list_models(),
-    }
-    if spec.source not in listed or LOOKUPS[spec.source](spec.name): return
-    name = spec.name.partition(':')[0] if spec.source == 'torchvision' else spec.name
-    raise unknown(f'{spec.source} model', name, listed[spec.source])
+    check_listed(_resolve(text), _LOOKUPS, _LISTED)
 
 # %% ../nbs/11_models.ipynb #72c8a56d
+_POOLINGS = ('mean', 'flat', 'cls')
+
 def load_backbone(
     spec:str|nn.Module|Backbone, # a spec ('resnet50', 'timm:NAME', 'file:PATH:ARCH'), an `nn.Module` or a `Backbone`
     *,
@@ -948,6 +918,10 @@ def load_backbone(
     init:Callable|None=None, # for a module: makes it anew with random weights, for `random_probe` and `from_scratch`
 ) -> Backbone: # ready to encode
     "Load a pretrained model by its spec, or wrap a network of your own."
+    check_device(device)
+    if pooling not in _POOLINGS: raise unknown('pooling', pooling, _POOLINGS)
+    if isinstance(spec, type):
+        raise TypeError(f"{spec.__name__} is a class: give an instance of it, {spec.__name__}(…).")
     if isinstance(spec, Backbone):
         if layer or preprocess or classes or init:
             raise ValueError(
@@ -972,7 +946,7 @@ def _find_source(text):
     load = MODELS[spec.source]
     options = _as_written(spec, read_options(spec, load))
     _check_options(spec, options, inspect.signature(load).parameters)
-    _check_name(spec)
+    check_listed(spec, _LOOKUPS, _LISTED)
     seed = options.pop('random', None)
     return load(spec.name, **options), seed
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator
 
 # %% ../nbs/20_plots.ipynb #71f791a3
-from .core import unknown
+from .core import check_given, check_table, unknown
 from upgradeability.draw import (
     axes_or_new, bars, BLUE, clip, COLOURS, forest, gallery, GREY, nothing, shrunk, style, triple, WORSE,
     wrap_text)
@@ -61,6 +61,7 @@ def plot_scores(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per row of the table
     "Performance on train and on test with intervals, and the distance between them."
+    check_table(df, 'protocol', 'that of `evaluate`')
     metric, ran = df.metric.iloc[0], df.test.notna()
     left_out = df.protocol.map(protocol_kind).isin(LEFT_OUT)
     rows = df.assign(
@@ -89,6 +90,7 @@ def plot_gains(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per pair, those of the controls left out
     "Each gain over each baseline with its interval."
+    check_table(over, 'baseline', 'that of `gains`')
     over = over[over.gain.notna() & ~over.protocol.map(is_control)]
     verdicts = [compared(*triple(row, 'gain')) for _, row in over.iterrows()]
     rows = over.assign(
@@ -272,6 +274,7 @@ def plot_flips(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per class, the most broken first
     "Examples that an upgrade breaks and fixes, class by class."
+    check_table(flips, 'negative', 'that of `class_flips`')
     shown = flips.sort_values('net', kind='stable')[:most]
     texts = [f'{row.net:+.1%} of {row.n}'.replace('-', '−') for row in shown.itertuples()]
     ax = bars(shown['class'], _flip_bars(shown, level), texts, ax)
@@ -291,6 +294,7 @@ def plot_curve(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # a colour per model
     "Performance by number of labels, measured, fitted and extrapolated."
+    check_table(df, 'origin', 'that of `learning_curve`')
     metric = getattr(df, 'metric', 'performance')
     protocol = getattr(df, 'protocol', '')
     by_model = df.groupby('model', sort=False)
@@ -415,6 +419,7 @@ def plot_ranking(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes: # one line per model, best first
     "Ranked models with their scores, the examples spent on them and the chance of being best."
+    check_table(ranking, 'rank', 'that of `rank_models`')
     shown = ranking[ranking['rank'].notna()]
     rows = shown.assign(
         label=shown.model.map(short_name),
@@ -559,6 +564,7 @@ def plot_calibration(
     ax:Axes|None=None, # where to draw; None: a new figure
 ) -> Axes|None: # None where there are no probabilities
     "Reliability diagram with its calibrated reference, and how the confidences are spread."
+    check_given(test, Predictions, "`df.predictions(row)['test']` of a results table")
     if test.form != 'classes' or test.scores is None:
         return nothing('These predictions have no probabilities, so calibration is not defined.')
     df = reliability(test)

@@ -380,6 +380,8 @@ def rank_models(
     root:str|Path|None=None, # folder for downloaded data
 ) -> Ranking: # best first; `attrs`: 'plan', 'steps', 'spent', 'overrun', 'saved', 'remark'
     "Rank models by successive halving on training examples, within a time budget."
+    is_number = isinstance(budget, (int, float, np.number)) and budget > 0
+    if not is_number: raise ValueError(f"budget={budget!r} should be a number of seconds, such as 600.")
     models = _named(models)
     task = load_task(task, root=root)
     rows = _training_units(task, seed)

@@ -20,7 +20,8 @@ __all__ = ['show_reading', 'show_table', 'write_report', 'findings', 'verdict', 
 import numpy as np, pandas as pd
 
 # %% ../nbs/22_report.ipynb #ec18f27c
-from .core import check_path, locked, read_json, short_number, unknown, write_atomic, write_json
+from .core import (
+    check_path, check_table, locked, read_json, short_number, unknown, write_atomic, write_json)
 from .reading import as_code, as_html, as_markdown, decodable, in_common, reading_html, Shown, visible
 from .draws import score_over_seeds, shared_examples
 from .evaluation import as_results, facts_of, knows_run, read_results, seed_groups, versions
@@ -81,6 +82,7 @@ def show_table(
     df:pd.DataFrame, # the results table
 ) -> pd.DataFrame: # text, one row per row of the table
     "The results table for readers: errors first; `majority`, which is the same for every model, has one row only."
+    check_table(df, 'protocol', 'that of `evaluate`')
     df = _without_repeated(df)
     has_error = df.error.astype(object).fillna('').astype(bool)
     df = pd.concat([df[has_error], df[~has_error]])

@@ -14,7 +14,7 @@ __all__ = ['verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'findi
 import numpy as np, pandas as pd
 
 # %% ../nbs/21_verdicts.ipynb #c42d9818
-from .core import NothingToReport, shortened, unknown
+from .core import check_table, NothingToReport, shortened, unknown
 from .reading import as_code, as_markdown, in_common
 from .evaluation import (
     as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups)
@@ -246,6 +246,7 @@ def verdict(
     over:pd.DataFrame|None=None, # the gains over every baseline; None: read from the run of the table, if it has one
 ) -> str: # Markdown
     "What the evaluation found, in words."
+    check_table(df, 'protocol', 'that of `evaluate`')
     errors = [_failure(*failed) for failed in _failures(df)]
     if knows_run(df): df = as_results(df)
     if knows_run(df) and _has_seeds(df):
@@ -518,6 +519,7 @@ def verdict_curve(
     df:pd.DataFrame, # of `learning_curve`
 ) -> str: # Markdown
     "How many labels each model needs, where curves cross, and what is unusual about the curves."
+    check_table(df, 'origin', 'that of `learning_curve`')
     learned, summary = wording(df).learned, df.summary
     lines = []
     for s in summary.itertuples():
@@ -563,6 +565,7 @@ def verdict_rank(
     ranking:pd.DataFrame, # of `rank_models`
 ) -> str: # Markdown
     "Which models to adapt in full, how sure that is, and what was left out."
+    check_table(ranking, 'rank', 'that of `rank_models`')
     has_rank = ranking['rank'].notna()
     ran, failed = ranking[has_rank], ranking[~has_rank]
     first = (
