@@ -110,3 +110,30 @@ def test_report_is_one_small_file(report):
     text = report.with_suffix(".html").read_text(encoding="utf-8")
     assert len(text) < 3e6
     assert "<script" not in text and "xFORMULA" not in text
+
+def test_gallery_shows_every_report_and_tutorial(site, root, chromium):
+    assert_quiet(chromium, site/"gallery.html")
+    cards = chromium.execute_script("return [...document.querySelectorAll('.gallery .card a:has(img)')].map(a => a.getAttribute('href'))")
+    tutorials = {f"tutorials/{p.stem}.html" for p in (root/"nbs"/"tutorials").glob("*.ipynb")}
+    assert set(cards) == tutorials | {f"{name}.html" for name in ("eval", "compare", "curve", "rank")}
+    assert [href for href in cards if not (site/href).exists()] == []
+
+def test_pages_to_look_things_up(site):
+    front = (site/"index.html").read_text(encoding="utf-8")
+    for name in ("gallery", "howto", "glossary", "changelog", "genindex"):
+        assert f'href="{name}.html"' in front and (site/f"{name}.html").exists(), name
+
+def test_expected_mistakes_are_folded(site):
+    text = (site/"models.html").read_text(encoding="utf-8")
+    before = [text[:m.start()].rpartition("<div class=\"cell")[2] for m in re.finditer("expect_fail</span><span class=\"p\">\\(", text)]
+    assert before and all("tag_hide-input" in part.partition(">")[0] for part in before)
+
+def test_code_is_not_clipped(site, chromium):
+    "At a usual width of a window each line of code is seen in full."
+    chromium.set_window_size(1400, 1000)
+    try:
+        for name in ("index", "gallery", "models", "tutorials/choosing"):
+            chromium.get((site/f"{name}.html").as_uri())
+            assert chromium.execute_script("return [...document.querySelectorAll('.cell_input pre, .highlight-python pre, .highlight-sh pre')]"
+                                           ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))") == [], name
+    finally: chromium.set_window_size(1280, 1600)
