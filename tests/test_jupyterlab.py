@@ -45,12 +45,14 @@ def lab(root, tmp_path, monkeypatch):
     own = {name: str(tmp_path/name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
     show_all_cells(tmp_path/"JUPYTERLAB_SETTINGS_DIR")
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    env = dict(os.environ, PYTHONPATH=path, **own)
+    env.pop("MPLBACKEND", None) # the tests' own choice draws nothing in a notebook
     port = free_port()
     options = dict(root_dir=folder, ip="127.0.0.1", port=port, port_retries=0, allow_root=True, open_browser=False)
     flags = [f"--ServerApp.{name}={value}" for name, value in options.items()]
     news = ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None", f"--IdentityProvider.token={TOKEN}"]
     with (tmp_path/"server.log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags, *news], env=dict(os.environ, PYTHONPATH=path, **own), stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags, *news], env=env, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_answering(address, server)

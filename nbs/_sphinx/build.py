@@ -181,7 +181,7 @@ def html(dest=None):
         src, out = Path(tmp)/'src', Path(tmp)/'html'
         src.mkdir()
         trees = toctrees(nbs)
-        trees.insert(1, prose(nbs, src))
+        trees.insert(2, prose(nbs, src))
         for p in nbglob(as_path=True): convert(p, src/f'{page(p.relative_to(nbs))}.ipynb', trees)
         for p in nbs.glob('images/*'):
             (src/'images').mkdir(exist_ok=True)
