@@ -124,9 +124,9 @@ def test_pages_to_look_things_up(site):
         assert f'href="{name}.html"' in front and (site/f"{name}.html").exists(), name
 
 def test_expected_mistakes_are_folded(site):
-    text = (site/"models.html").read_text(encoding="utf-8")
-    before = [text[:m.start()].rpartition("<div class=\"cell")[2] for m in re.finditer("expect_fail</span><span class=\"p\">\\(", text)]
-    assert before and all("tag_hide-input" in part.partition(">")[0] for part in before)
+    cells = (site/"tasks.html").read_text(encoding="utf-8").split('<div class="cell ')
+    expected = [c for c in cells if re.search(r'>with</span>.{0,60}>expect_fail<', c)]
+    assert expected and all(c.startswith("tag_hide-input") for c in expected)
 
 def test_code_is_not_clipped(site, chromium):
     "At a usual width of a window each line of code is seen in full."
