@@ -111,3 +111,30 @@ def test_report_is_one_small_file(report):
     text = report.with_suffix(".html").read_text(encoding="utf-8")
     assert len(text) < 3e6
     assert "<script" not in text and "xFORMULA" not in text
+
+def test_gallery_shows_every_report_and_tutorial(site, root, chromium):
+    chromium.get((site/"gallery.html").as_uri())
+    cards = chromium.execute_script("return [...document.querySelectorAll('.gallery .card a:has(img)')].map(a => a.getAttribute('href'))")
+    tutorials = {f"tutorials/{p.stem}.html" for p in (root/"nbs"/"tutorials").glob("*.ipynb")}
+    assert set(cards) == tutorials | {f"{name}.html" for name in ("eval", "compare", "curve", "rank")}
+    assert [href for href in cards if not (site/href).exists()] == []
+
+def test_pages_to_look_things_up(site):
+    front = (site/"index.html").read_text(encoding="utf-8")
+    for name in ("gallery", "howto", "glossary", "changelog", "genindex"):
+        assert f'href="{name}.html"' in front and (site/f"{name}.html").exists(), name
+
+def test_expected_mistakes_are_folded(site):
+    cells = (site/"tasks.html").read_text(encoding="utf-8").split('<div class="cell ')
+    expected = [c for c in cells if re.search(r'<pre><span></span><span class="k">with</span>.{0,60}>expect_fail<', c)]
+    assert expected and all(c.startswith("tag_hide-input") for c in expected)
+
+def test_code_is_not_clipped(site, chromium):
+    "At a usual width of a window each line of code is seen in full."
+    chromium.set_window_size(1400, 1000)
+    try:
+        for name in ("index", "gallery", "models", "tutorials/choosing"):
+            chromium.get((site/f"{name}.html").as_uri())
+            assert chromium.execute_script("return [...document.querySelectorAll('.cell_input pre, .highlight-python pre, .highlight-sh pre')]"
+                                           ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))") == [], name
+    finally: chromium.set_window_size(1280, 1600)

@@ -30,6 +30,13 @@ GH_NOTE = re.compile(r'^> \[!(\w+)\] *\n((?:^>.*\n?)*)', re.M)
 OPTION = re.compile(r'^#\| *([\w-]+) *: *(.*)$')
 BACKTICK = re.compile(r'(?<![`\[\w}:])`([A-Za-z_][\w.]*)(?:\(\))?`(?![`\]])')
 NB_LINK = re.compile(r'\]\(([^)\s#]+)\.ipynb(#[^)]*)?\)')
+PROSE = dict(gallery='Gallery', howto='How to …', glossary='Glossary', changelog='Changelog')
+GALLERY = {
+    'Reports': [f'{name}.ipynb' for name in ('eval', 'compare', 'curve', 'rank')],
+    'Tutorials': [f'tutorials/{name}.ipynb' for name in (
+        'first_report', 'your_pictures', 'your_texts', 'your_entities', 'your_recommender', 'your_numbers',
+        'your_model', 'choosing', 'how_sure', 'extending')],
+}
 SHOW_DOC = re.compile(r'^show_doc\(\s*([\w.]+)', re.M)
 
 # ---- from notebooks to Sphinx sources
@@ -81,6 +88,11 @@ def options(cell):
         if tag: tags.append(tag)
     return '\n'.join(lines).strip('\n'), tags
 
+def is_check(src):
+    "Whether a cell is an assertion, or a mistake whose message is expected: it is folded."
+    lines = [line for line in src.split('\n') if line.strip() and not line.startswith('#')]
+    return bool(lines) and (lines[0].startswith('with expect_fail') or all(line.startswith('assert ') for line in lines))
+
 def api_doc(name, mod, shown):
     kind = 'automethod' if '.' in name else 'autoclass' if name[0].isupper() else 'autofunction'
     skip = [o.split('.', 1)[1] for o in shown if o.startswith(name + '.')]
@@ -106,6 +118,7 @@ def convert(path, dest, toctrees):
         elif mod and (m := SHOW_DOC.search(c.source)): md(api_doc(m[1], mod, shown))
         else:
             src, tags = options(c)
+            if is_check(src): tags.append('hide-input')
             outs = json.loads(json.dumps(c.get('outputs', [])))
             if src.strip() or outs:
                 cells.append(dict(cell_type='code', id=f'c{len(cells)}', metadata=dict(tags=tags), execution_count=None, outputs=outs, source=src))
@@ -127,13 +140,48 @@ def toctrees(nbs):
     walk(bar)
     return res
 
+def first_picture(nb):
+    "The first stored picture of a notebook, as (ending, bytes)."
+    for c in nb.cells:
+        for o in c.get('outputs', []):
+            data = o.get('data', {})
+            if 'image/png' in data: return 'png', base64.b64decode(''.join(data['image/png']))
+            if 'image/svg+xml' in data: return 'svg', ''.join(data['image/svg+xml']).encode()
+
+def gallery(nbs, src):
+    "A page with a thumbnail of each report and tutorial, from their stored outputs."
+    parts = ['# Gallery', 'A click opens the page.']
+    for heading, paths in GALLERY.items():
+        parts += [f'## {heading}', ':::::{container} gallery']
+        for path in paths:
+            nb = nbformat.read(nbs/path, as_version=4)
+            title, _, promise = nb.cells[0].source.partition('\n')
+            ending, picture = first_picture(nb)
+            thumb = f"images/thumb-{Path(path).stem}.{ending}"
+            (src/'images').mkdir(parents=True, exist_ok=True)
+            (src/thumb).write_bytes(picture)
+            name = title.removeprefix('# ')
+            parts.append(f":::{{container}} card\n[![{name}]({thumb})]({page(path)}.ipynb)\n\n**[{name}]({page(path)}.ipynb)**\n\n{promise.strip().removeprefix('> ')}\n:::")
+        parts.append(':::::')
+    (src/'gallery.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
+
+def prose(nbs, src):
+    "The pages that are no notebooks: how-tos, glossary, changelog, and the names by alphabet."
+    for path in (HERE/'pages').glob('*.md'): shutil.copy2(path, src/path.name)
+    shutil.copy2(ROOT/'CHANGELOG.md', src/'changelog.md')
+    gallery(nbs, src)
+    contents = [f'{caption} <{name}>' for name, caption in PROSE.items()] + ['API by alphabet <genindex>']
+    return "```{toctree}\n:hidden:\n:caption: Look up\n\n" + '\n'.join(contents) + "\n```\n"
+
 def html(dest=None):
     "The site; a warning fails the build and leaves the previous site as it was."
     cfg = get_config()
     nbs, dest = Path(cfg.nbs_path), Path(dest or cfg.doc_path)
     with TemporaryDirectory() as tmp:
         src, out = Path(tmp)/'src', Path(tmp)/'html'
+        src.mkdir()
         trees = toctrees(nbs)
+        trees.insert(2, prose(nbs, src))
         for p in nbglob(as_path=True): convert(p, src/f'{page(p.relative_to(nbs))}.ipynb', trees)
         for p in nbs.glob('images/*'):
             (src/'images').mkdir(exist_ok=True)
