@@ -40,7 +40,8 @@ class Card:
     def __str__(self): return f'{MARKS[self.mark][0]} {self.about}: {self.figure} ({self.detail})'
 
 # %% ../nbs/21b_cards.ipynb #04922084
-_CARD = 'flex:1 1 9.5rem;min-width:9rem;border:1px solid #8a8a8a80;border-radius:6px;padding:.45rem .7rem .5rem;text-align:left'
+_CARD = ('flex:1 1 9.5rem;min-width:9rem;text-align:left;'
+         'border:1px solid #8a8a8a80;border-radius:6px;padding:.45rem .7rem .5rem')
 _ROW = 'display:flex;flex-wrap:wrap;gap:.6rem;margin:.6rem 0 1rem'
 
 def _card_html(card):
@@ -62,7 +63,8 @@ def head(title, cards):
 
 # %% ../nbs/21b_cards.ipynb #afb0df3d
 _FILE = re.compile(r'\.(csv|tsv|txt|parquet|jsonl|json|conll|inter|dat|gz)$', re.I)
-_PLAIN = {'train', 'test', 'data', 'all', 'interactions', 'ratings', 'texts'} # names that say nothing without their folder
+# names that say nothing without their folder
+_PLAIN = {'train', 'test', 'data', 'all', 'interactions', 'ratings', 'texts'}
 
 def plain_name(spec):
     "The name of a model or a task without source, folders, tags and options."
@@ -113,7 +115,9 @@ def _u_card(row):
     "The card of U."
     u = triple(row, 'upgradeability')
     is_out = protocol_kind(row.protocol) in LEFT_OUT
-    if is_out: return Card(u_name(row.metric), f'{u[0]:+.3f}'.translate(_MINUS), 'train: each example left out', 'plain')
+    if is_out:
+        shown = f'{u[0]:+.3f}'.translate(_MINUS)
+        return Card(u_name(row.metric), shown, 'train: each example left out', 'plain')
     return _change_card(u_name(row.metric), u, _CHANGE | {'worse': 'worse on new data', 'better': 'better on new data'})
 
 # %% ../nbs/21b_cards.ipynb #ccca679e
@@ -202,10 +206,11 @@ def head_rank(ranking):
     ran, facts = ranking[ranking['rank'].notna()], facts_of(ranking)
     first = ran.iloc[0]
     sure = 'better' if first.p_best >= .95 else 'undecided'
-    settings = facts['settings']
+    settings, name = facts['settings'], facts['settings']['score']
     cards = [
         *_failed_cards(len(ranking) - len(ran), len(ranking), 'models'),
-        Card('first', plain_name(first.model), f"{settings['score']} {first.score:.3f} on {int(first.examples):,} examples"),
+        Card('first', plain_name(first.model), f'{name} {first.score:.3f} on {int(first.examples):,} examples'),
         Card('probability that it is the best', f'{first.p_best:.0%}', 'among the models that ran', sure),
         Card('time', f"{facts['spent']:.0f} s", f"of {facts['budget']:.0f} s; {max(0., facts['saved']):.0%} saved")]
-    return head(f"{len(ranking)} models on {plain_name(settings['task'])} · {int(ran.examples.max()):,} examples", cards)
+    task, n = plain_name(settings['task']), int(ran.examples.max())
+    return head(f'{len(ranking)} models on {task} · {n:,} examples', cards)

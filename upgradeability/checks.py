@@ -943,8 +943,8 @@ def _sequence(order):
     return Finding('sequences', 'warning', len(order.rows), text, order.rows)
 
 OWN_VECTORS = dict(image=_own_waves, array=_own_numbers)
-for name, medium in MEDIA.items():
-    medium.checks['sequences'] = partial(check_sequences, own=OWN_VECTORS.get(name, _own_nothing))
+for name, how in MEDIA.items():
+    how.checks['sequences'] = partial(check_sequences, own=OWN_VECTORS.get(name, _own_nothing))
 
 # %% ../nbs/19_checks.ipynb #4106af3b
 LEAKS = ('exact_duplicates', 'near_duplicates') # findings whose pairs are (test row, training row)

@@ -611,7 +611,7 @@ _open = [] # the bar that is drawn now
 
 @contextmanager
 def progress(total, desc, unit='image'):
-    "A progress bar for `with` and `.update(n)`, which is silent in stored notebooks; inside of another one a note at its end."
+    "A progress bar for `with` and `.update(n)`, silent in stored notebooks; inside of another one a note at its end."
     if _open: bar = _Note(_open[0], total, f'{desc}: {{}} of {total:,} {unit}s')
     else: bar = _new_bar(total, desc, unit)
     is_outer = not _open

@@ -327,7 +327,8 @@ def _img(content, description, mark):
     return f'<img src="data:image/{form};base64,{data}" alt="{as_html(description, 200)}" style="{style}">'
 
 # %% ../nbs/01b_draw.ipynb #e0f2f9ea
-_GRID = 'display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))'
+_GRID = ('display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;'
+         'grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))')
 _SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
 
 def _heading_html(cell):
@@ -346,7 +347,8 @@ def _picture_html(content, caption, mark, cell, slots):
     seen = ''.join(f'<div>{as_html(line, 200)}</div>' for line in caption or ())
     described = ', '.join([*filter(None, [cell.get('heading')]), *lines]) or 'an example'
     return (
-        f'<figure style="margin:0;flex:1 1 0;max-width:{100 // slots}%"><figcaption style="{_SMALL}{_colour(cell)}">{seen}</figcaption>'
+        f'<figure style="margin:0;flex:1 1 0;max-width:{100 // slots}%">'
+        f'<figcaption style="{_SMALL}{_colour(cell)}">{seen}</figcaption>'
         f'{_img(content, described, mark)}</figure>')
 
 def _pictures_html(cell, slots=1):
@@ -359,7 +361,8 @@ def _texts_html(cell):
     parts = []
     for content, caption, _ in _items(cell):
         heading = as_html(', '.join(filter(None, [cell.get('heading'), *(caption or ())])), 300)
-        parts.append(f'<div style="font-weight:600{_colour(cell)}">{heading}</div><div>{as_html(content, 2000) or "(blank)"}</div>')
+        shown = as_html(content, 2000) or '(blank)'
+        parts.append(f'<div style="font-weight:600{_colour(cell)}">{heading}</div><div>{shown}</div>')
     return f'<div style="text-align:left;overflow-wrap:anywhere">{"".join(parts)}</div>'
 
 def _list_html(cell):
@@ -394,7 +397,8 @@ class Gallery(Figure):
         from IPython.display import display
         file = BytesIO()
         self.savefig(file, format='png', bbox_inches='tight')
-        forms = {'text/html': self._repr_html_(), 'image/png': b64encode(file.getvalue()).decode(), 'text/plain': 'examples'}
+        picture = b64encode(file.getvalue()).decode()
+        forms = {'text/html': self._repr_html_(), 'image/png': picture, 'text/plain': 'examples'}
         display(forms, raw=True)
 
 # %% ../nbs/01b_draw.ipynb #b499cde5

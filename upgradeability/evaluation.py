@@ -1124,7 +1124,8 @@ def average_seeds(
     means['test_seed_sd'] = groups.test.std()
     means['n_seeds'] = groups.size()
     means = means.droplevel(-1).reset_index()
-    return means[['model', 'task', 'protocol', 'n_train', 'metric', *means.columns.difference([*_PROCEDURE, 'n_train'], sort=False)]]
+    about = ['model', 'task', 'protocol', 'n_train', 'metric']
+    return means[[*about, *means.columns.difference([*_PROCEDURE, 'n_train'], sort=False)]]
 
 # %% ../nbs/17_evaluation.ipynb #1e148690
 def seed_groups(df):

@@ -27,8 +27,8 @@ from .models import randomize
 from .recipes import (
     Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
 from .protocols import (
-    answers_to, arrays_of, choice_folds, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses, predictions_of,
-    PROTOCOLS, units_to_fit, values_at)
+    answers_to, arrays_of, choice_folds, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
+    predictions_of, PROTOCOLS, units_to_fit, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
 

@@ -30,9 +30,12 @@ class Words:
     train_figure: str = 'accuracy' # what the curves of a training show
     changed: str = 'The change fixes {fixed} and breaks {broken}{by}' # what a change of models does to what is tested
     # captions of a report
-    parts: str = 'On which classes does the model generalise least? The class with the worst recall on test comes first.'
-    confusions: str = 'Which classes are taken for which. Each row of a matrix is a true class; off the diagonal are mistakes.'
-    changes: str = 'Broken examples are left of the line, fixed ones right of it. Dark bars: classes that change by more than chance.'
+    parts: str = ('On which classes does the model generalise least? '
+                  'The class with the worst recall on test comes first.')
+    confusions: str = ('Which classes are taken for which. '
+                       'Each row of a matrix is a true class; off the diagonal are mistakes.')
+    changes: str = ('Broken examples are left of the line, fixed ones right of it. '
+                    'Dark bars: classes that change by more than chance.')
 
 # %% ../nbs/02_kind.ipynb #4207fb0b
 def rows_by_class(

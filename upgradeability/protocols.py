@@ -30,7 +30,8 @@ from .models import random_note, randomize
 from .tasks import Task
 
 # %% ../nbs/14_protocols.ipynb #2a2ecd17
-PROTOCOLS = Catalogue() # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
+# name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': Predictions}
+PROTOCOLS = Catalogue()
 
 # %% ../nbs/14_protocols.ipynb #89b3af70
 def fit_rows(

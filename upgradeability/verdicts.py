@@ -169,7 +169,8 @@ def _unchecked_model(model, models):
     base = re.sub(r'[?&]random=\d+', '', model)
     controls = [other for other in models if _has_random_weights(other) and other.startswith(base)]
     if controls or _has_random_weights(model): return []
-    return [f'**What the pretraining bought was not checked:** add {as_code(short_name(base) + "?random")} to the models.']
+    control = as_code(f'{short_name(base)}?random')
+    return [f'**What the pretraining bought was not checked:** add {control} to the models.']
 
 # %% ../nbs/21_verdicts.ipynb #aae3652f
 def _tested_on(row, df, words):
@@ -290,7 +291,7 @@ def test_predictions(df, protocol):
 
 # %% ../nbs/21_verdicts.ipynb #289f9942
 def opponents(tests, groups, incumbent=None, df=None):
-    "The model in use (None: the first one) and the best other one in `groups`, as resolved specs; `df`: with those that failed."
+    "The model in use (None: the first one) and the best other one in `groups`; `df`: with those that failed."
     asked = list(tests) if df is None else list(df.model.unique())
     meant = [
         name for name in asked
@@ -409,7 +410,9 @@ def _call(upgrade):
     margin = upgrade.margin
     return {
         'go': ('**go**', f" Even at the lower end of the interval the loss is smaller than the margin of {margin}."),
-        'no-go': ('**no-go**, it is clearly worse', f" Even the upper end of the interval loses more than the margin of {margin}."),
+        'no-go': (
+            '**no-go**, it is clearly worse',
+            f' Even the upper end of the interval loses more than the margin of {margin}.'),
         'cannot tell': ('**cannot tell**, it is not shown to be safe', _unsure(upgrade)),
         None: (_without_margin(upgrade.difference), ' Set a margin to get a decision (go or no-go).'),
     }[upgrade.verdict]

@@ -521,7 +521,7 @@ WORDS = Words(
     changed='The error becomes smaller for {fixed} and larger for {broken}',
     parts='How large the errors are for small and for large values, on train and on test.',
     confusions='Each dot is a test example. On the line the prediction is exact.',
-    changes='Examples whose error grows are left of the line, those whose error shrinks right of it. Dark bars: more than chance.')
+    changes='Examples whose error grows are left of the line, the others right of it. Dark bars: more than chance.')
 
 KIND = Kind(
     'regression', WORDS, metric='r2', also=('r2', 'mae', 'rmse'), judge='r2',

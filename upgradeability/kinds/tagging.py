@@ -566,7 +566,7 @@ WORDS = Words(
     train_figure='F1 of entities',
     parts='Which types of entities does the model find least? The best type on test comes first.',
     confusions='Which types are confused, which entities are missed, and which are invented. Each row is a true type.',
-    changes='Sentences that get worse are left of the line, better ones right of it. They are counted for each type of entity.',
+    changes='Sentences that get worse are left of the line, better ones right of it, for each type of entity.',
 )
 
 # %% ../../nbs/kinds/tagging.ipynb #ca9ac7c1
