@@ -328,8 +328,8 @@ def mean_stats(value):
 def _is_right(p):
     return p.y == p.pred
 
-METRICS = Catalogue(accuracy=Metric(
-    'accuracy', mean_stats(_is_right), ratio, fraction=True, about='The share of right answers.'))
+METRICS = Catalogue({'accuracy': Metric(
+    'accuracy', mean_stats(_is_right), ratio, fraction=True, about='The share of right answers.')})
 
 # %% ../nbs/13_metrics.ipynb #45b83663
 def _class_stats(p, *columns):

@@ -54,6 +54,7 @@ def _keys_written(statement, constant):
     target, value = statement.targets[0], statement.value
     if isinstance(target, ast.Subscript) and ast.unparse(target.value) == constant: return [target.slice]
     if ast.unparse(target) != constant: return []
+    if isinstance(value, ast.Call): value = next(iter(value.args), None) # of a `Catalogue`
     return getattr(value, 'keys', None) or getattr(value, 'elts', [])
 
 @cache
