@@ -345,9 +345,10 @@ def main(
     args:Sequence|None=None, # the words after `upgradeability`; None: of this process
 ) -> int: # exit status
     "The command `upgradeability`."
-    warnings.simplefilter('ignore') # of libraries, about themselves
     args = list(sys.argv[1:] if args is None else args)
-    message, status = _ended(args or ['--help'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # of libraries, about themselves
+        message, status = _ended(args or ['--help'])
     if message:
         name = args[0] if args and args[0].isidentifier() else ''
         click.echo(f"upgradeability{f' {name}' if name else ''}: {' '.join(message.split())}", err=True)
