@@ -273,7 +273,7 @@ def test_refused_before_anything_is_computed(change, words, tmp_path, monkeypatc
 
 
 def test_something_that_is_no_model(tmp_path):
-    with pytest.raises(TypeError, match='is not a model'): evaluate(3, data(), out_dir=tmp_path/'run')
+    with pytest.raises(TypeError, match='is no model'): evaluate(3, data(), out_dir=tmp_path/'run')
 
 
 def test_an_unwritable_folder_is_said_early(tmp_path, toy):

@@ -37,7 +37,7 @@ def test_an_error_is_one_line_and_the_cells_go_on(lenient, tmp_path):
     said = run(code("from upgradeability.plots import *\nfrom upgradeability.words import keep_going\nkeep_going()", "found = 1 / 0", "found + 1", "2 + 40", "'a' + 1\n'quiet'\n'shown'", "plot_scores(None)\n'silent';"), tmp_path)
     assert "could not be made: ZeroDivisionError: division by zero" in said and "because an earlier part failed" in said and "42" in said
     assert "TypeError" in said and "shown" in said and "quiet" not in said and "silent" not in said
-    assert "This picture could not be drawn: " in said and "in plots.py, line" in said
+    assert "This picture could not be drawn: " in said and "with the column 'protocol' is needed" in said
     page = to_html(tmp_path/"made_out.ipynb").read_text()
     assert "ZeroDivisionError" in page and "Traceback" not in page
 

@@ -218,7 +218,7 @@ def seen_by(chromium, page):
         const odd = [...document.body.querySelectorAll('script, iframe, object, embed, form, base, link, meta, style, a, svg, details')]
             .filter(e => !e.matches(own)).map(e => e.outerHTML)
         const attributes = [...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).map(a => a.name + '=' + a.value)
-        const handlers = attributes.filter(a => a.startsWith('on') || a.includes('javascript:'))
+        const handlers = attributes.filter(a => a.startsWith('on') || a.includes('javascript:') && !a.startsWith('alt='))   // alternative text is text
         const pictures = [...document.images].map(i => i.getAttribute('src')).filter(s => !s.startsWith('data:'))
         return [window.ran, [...odd, ...handlers, ...pictures]]""")
     chromium.execute_cdp_cmd('Page.removeScriptToEvaluateOnNewDocument', hook)

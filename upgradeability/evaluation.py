@@ -806,7 +806,7 @@ class RunTable(pd.DataFrame):
 
     def _about(self):
         "The line below the table."
-        return f'[{len(self)} rows x {len(self.columns)} columns in {self.out_dir}]'
+        return f'[{len(self)} rows x {len(self.columns)} columns, stored in its .out_dir]'
 
 def _markdown_html(text):
     "Markdown as HTML."
