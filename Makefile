@@ -45,7 +45,7 @@ $(BIN)/python:
 
 $(VENV)/.user: settings.ini setup.py | $(BIN)/python
 	@echo "Installing the package and PyTorch into $(VENV) (some minutes, some GB)"
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -e '.[fast]'
 	@touch $@
 
 $(VENV)/.dev: settings.ini setup.py | $(BIN)/python

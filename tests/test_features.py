@@ -323,3 +323,26 @@ def test_reading_stops_with_its_reader():
     next(it); it.close()
     n = len(read); time.sleep(.1)
     assert len(read) == n < 200
+
+# ---------------------------------------------------------------- fewer steps, the same bits
+
+@pytest.mark.parametrize("name", ["bundled:efficientnet_lite0", "torchvision:resnet18?random", "timm:test_vit?random"])
+def test_the_usual_preprocessing_in_fewer_steps_gives_the_same_bits(name):
+    from upgradeability.preprocessing import quick
+    whole = load_backbone(name, device="cpu").preprocess
+    fast = quick(whole)
+    assert fast is not whole and quick(whole) is fast
+    rng = np.random.default_rng(0)
+    for width, height in [(32, 32), (500, 375), (375, 500), (17, 300), (1, 1)]:
+        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        assert torch.equal(fast(picture), whole(picture)), (width, height)
+
+class Noisy(T.Normalize):
+    def forward(self, x): return super().forward(x) + 1e-6
+
+@pytest.mark.parametrize("steps", [[T.ToTensor()], [T.ToTensor(), T.Normalize([.5], [.5])], [T.ToTensor(), Noisy([.5] * 3, [.5] * 3)],
+                                   [T.Grayscale(), T.ToTensor(), T.Normalize([.5], [.5])], [T.ToTensor(), T.Normalize([.5] * 3, [.5] * 3), T.CenterCrop(8)]])
+def test_another_preprocessing_stays_as_it_is(steps):
+    from upgradeability.preprocessing import quick
+    other = T.Compose(steps)
+    assert quick(other) is other or torch.equal(quick(other)(Image.new("RGB", (9, 7), "red")), other(Image.new("RGB", (9, 7), "red")))

@@ -32,7 +32,8 @@ from .core import (
     unknown, write_atomic)
 from .draws import (
     gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
-from .features import extract, resolve_dtype
+from .features import extract, runtime_for
+from .runtimes import Runtime, check_runtime, resolve_dtype
 from .comparisons import gain
 from .intervals import score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
@@ -213,7 +214,7 @@ def _key(backbone, task, protocol, options, seed, dtype, batch_size):
 CONTROLS = {'linear_probe': 'random_probe', 'fine_tune': 'from_scratch'} # the same protocol on random weights
 
 # %% ../nbs/17_evaluation.ipynb #66652f00
-_PACKAGES = ('upgradeability torch torchvision timm transformers sentence-transformers implicit '
+_PACKAGES = ('upgradeability torch torchvision openvino timm transformers sentence-transformers implicit '
              'numpy scipy scikit-learn pandas pillow')
 
 def versions():
@@ -261,6 +262,7 @@ class _Run:
     "What all cells of one call have in common."
     out_dir: Path
     features: Callable # (backbone, task) -> Features
+    runtime: Callable # (backbone, task, dtype) -> Runtime
     metric: str|None
     class_map: dict|None
     dtype: str
@@ -288,6 +290,7 @@ def _run_cell(run, backbone, task, place):
     try:
         sampled = task.sample(n, seed)
         dtype = resolve_dtype(run.dtype, backbone)
+        engine = Runtime() if protocol.name == 'majority' else run.runtime(backbone, sampled, dtype)
         options = _options(protocol, sampled.kind, run.class_map, dtype)
         key = _key(
             backbone,
@@ -295,10 +298,10 @@ def _run_cell(run, backbone, task, place):
             protocol.name,
             options,
             seed,
-            dtype,
+            engine.numeric(dtype),
             run.batch_size)
         if not _is_stored(run.out_dir, key):
-            used = dict(dtype=dtype, batch_size=run.batch_size)
+            used = dict(dtype=dtype, runtime=str(engine), batch_size=run.batch_size)
             facts = _facts(cell, sampled) | used | dict(pool=task.n_train, asked=cell.n_train)
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(
@@ -360,7 +363,7 @@ def _options(protocol, kind, class_map, dtype):
 SERIAL = ('fine_tune', 'from_scratch') # protocols that never run side by side
 
 # %% ../nbs/17_evaluation.ipynb #d01c4f43
-def _shared_features(batch_size, dtype):
+def _shared_features(batch_size, dtype, runtime):
     "`extract` that remembers its last results and lets one thread at a time compute; gives features and its seconds."
     lock = Lock()
     known = {}
@@ -371,9 +374,25 @@ def _shared_features(batch_size, dtype):
             if key in known: return known[key], 0.
             if len(known) >= 4: known.pop(next(iter(known)))
             start = time.perf_counter()
-            known[key] = extract(backbone, task, batch_size=batch_size, dtype=dtype)
+            known[key] = extract(backbone, task, batch_size=batch_size, dtype=dtype, runtime=runtime)
             return known[key], time.perf_counter() - start
     return features
+
+def _shared_runtimes(batch_size, runtime):
+    "`runtime_for` that remembers its results and lets one thread at a time decide."
+    lock = Lock()
+    known = {}
+    def choose(backbone, task, dtype):
+        key = (backbone.fingerprint, task.inputs.fingerprint, dtype)
+        with lock:
+            if key not in known: known[key] = _runtime_or_torch(backbone, task, batch_size, dtype, runtime)
+            return known[key]
+    return choose
+
+def _runtime_or_torch(backbone, task, batch_size, dtype, runtime):
+    "The runtime of a task; PyTorch where its examples cannot be read, which the protocol then says."
+    try: return runtime_for(backbone, task, batch_size=batch_size, dtype=dtype, runtime=runtime)
+    except Exception: return Runtime()
 
 # %% ../nbs/17_evaluation.ipynb #71293e45
 def _run_model(run, number, model, tasks, grid):
@@ -955,9 +974,11 @@ def evaluate(
     device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass of the network
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
+    runtime:str='auto', # 'torch', 'openvino', 'compile', or 'auto': OpenVINO where it pays and agrees
 ) -> Results: # the results table, one row per cell; `attrs['out_dir']` says where the predictions are
     "Evaluate models on tasks under protocols, with intervals and gains over a baseline."
     resolve_dtype(dtype, None)
+    check_runtime(runtime)
     check_device(device)
     protocols, models, against = _with_baseline(read_list(protocols), _models(models), baseline)
     metric, class_map = _metric(metric), _class_map(class_map)
@@ -965,7 +986,7 @@ def evaluate(
     seeds = _whole_numbers('seed', seeds, 0) or [0]
     tasks = _tasks(tasks, split_seed=split_seed, root=root)
     _check_sizes(tasks, n_trains, seeds[0])
-    asked = (*protocols, n_trains, seeds, class_map, dtype, batch_size, device)
+    asked = (*protocols, n_trains, seeds, class_map, dtype, runtime, batch_size, device)
     out_dir = _out_dir(out_dir, models, tasks, *asked)
     places = product(range(len(tasks)), n_trains, seeds, protocols)
     grid = [(t, p, n, s) for t, n, s, p in places]
@@ -973,10 +994,11 @@ def evaluate(
     with _stoppable(out_dir, total):
         with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
             warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
-            features = _shared_features(batch_size, dtype)
+            features = _shared_features(batch_size, dtype, runtime)
             run = _Run(
                 out_dir,
                 features,
+                _shared_runtimes(batch_size, runtime),
                 metric,
                 class_map,
                 dtype,

@@ -24,7 +24,7 @@ from .core import (
     cache_dir, check_given, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
 from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
-from .text_models import REMARKS
+from .runtimes import SAMPLE, choose_runtime, encode_batch, resolve_dtype, start, to_device
 from .media import digest, example_name, read_example
 from .tasks import impossible_row, Task
 
@@ -96,43 +96,6 @@ def _refuse_other_shapes(tensors, inputs, rows):
             "The preprocessing gives tensors of different shapes, "
             f"{tuple(shape)} for {example_name(inputs, rows[0])} and "
             f"{tuple(tensor.shape)} for {example_name(inputs, i)}: crop or resize to one size.")
-
-# %% ../nbs/12_features.ipynb #9c6d8b87
-DTYPES = ['auto', 'float32', 'bfloat16']
-
-def resolve_dtype(dtype, backbone):
-    "'float32' or 'bfloat16': what a network will run in; None: only check the name."
-    if dtype not in DTYPES: raise unknown('dtype', dtype, DTYPES)
-    if dtype != 'auto' or backbone is None: return dtype
-    is_fast = _has_bfloat16(backbone.device) and backbone.medium.reduced
-    return 'bfloat16' if is_fast else 'float32'
-
-def _has_bfloat16(device):
-    "Whether a device has instructions for bfloat16."
-    if device.type == 'cuda': return torch.cuda.is_bf16_supported()
-    tests = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    return any(getattr(torch.cpu, test, bool)() for test in tests)
-
-# %% ../nbs/12_features.ipynb #81aceae0
-def to_device(batch, device):
-    "A batch (a tensor, or tensors by name) on a device; pictures with their channels last, which is faster."
-    if isinstance(batch, dict):
-        return {name: tensor.to(device) for name, tensor in batch.items()}
-    batch = batch.to(device)
-    if batch.ndim != 4: return batch
-    return batch.contiguous(memory_format=torch.channels_last)
-
-# %% ../nbs/12_features.ipynb #83627110
-@torch.inference_mode()
-def encode_batch(backbone, batch, dtype='float32'):
-    "One pass of one batch: 'x' (n, d), with a head 'probs' (n, S), both float32, and `REMARKS` (n,) for texts."
-    batch = to_device(batch, backbone.device)
-    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'):
-        x, probs = backbone.encode(backbone.module, batch)
-    found = dict(x=x.float())
-    if probs is not None: found['probs'] = probs.float()
-    if isinstance(batch, dict): found |= {name: batch[name] for name in REMARKS if name in batch}
-    return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
 # %% ../nbs/12_features.ipynb #62fc871c
 BATCHES_PER_SHARD = 8
@@ -256,17 +219,17 @@ ENCODE_VERSION = 1 # raised when `encode` or `batches` begin to give other value
 
 # %% ../nbs/12_features.ipynb #56e7a44b
 def cache_key(backbone, task, batch_size=64, dtype='float32'):
-    "The name under which features are stored; it includes the batch size, since shapes decide which kernels run."
+    "The name under which features are stored; shapes, type and engine decide which kernels run, so they are part of it."
     return fingerprint(
         backbone.fingerprint, task.inputs.fingerprint, batch_size, dtype, backbone.device.type, ENCODE_VERSION)
 
 # %% ../nbs/12_features.ipynb #73872f2f
-def _compute(backbone, inputs, rows, folder, *, batch_size, dtype):
+def _compute(backbone, inputs, rows, folder, *, batch_size, dtype, engine):
     "Encode rows and write them shard by shard."
     done = []
     with progress(len(rows), backbone.spec, 'example') as bar:
         for part, batch in batches(inputs, rows, batch_size):
-            encoded = encode_batch(backbone, batch, dtype)
+            encoded = start(backbone, batch, dtype, engine)(batch)
             arrays = {name: array[:len(part)] for name, array in encoded.items()}
             _check_finite(arrays['x'], part, inputs)
             done.append(dict(arrays, rows=part))
@@ -292,6 +255,22 @@ def _check_finite(x, rows, inputs):
         f"The features of {example_name(inputs, first)} are NaN or infinite "
         f"({int(is_bad.sum())} such in its batch of {len(x)}). Look at the example, or try dtype='float32'.")
 
+# %% ../nbs/12_features.ipynb #b12f0002
+def runtime_for(backbone, task, *, batch_size=64, dtype='float32', runtime='auto'):
+    "The `Runtime` that computes the features of a task."
+    inputs = model_inputs(backbone, task)
+    backbone = _with_tap(backbone, inputs, [0, 1])
+    first = np.arange(min(SAMPLE, len(inputs)))
+    def sample(size): return _stack(inputs, first[:size], size or batch_size)
+    name = fingerprint(task.inputs.fingerprint, batch_size)
+    return choose_runtime(backbone, len(inputs), sample, name, dtype=dtype, runtime=runtime)
+
+def _with_tap(backbone, inputs, rows):
+    "The backbone with the place of its features, which a network without preprocessing shows on two examples."
+    if backbone.encode is not None: return backbone
+    examples = [read_example(inputs, int(i)) for i in rows[:2]]
+    return complete(backbone, torch.stack(examples))
+
 # %% ../nbs/12_features.ipynb #a3d43ed2
 def extract(
     backbone:Backbone, # from `load_backbone`
@@ -300,6 +279,7 @@ def extract(
     rows:Sequence|None=None, # rows of the task (items, for recommendations); None: those of its splits, and all items
     batch_size:int=64, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
+    runtime:str='auto', # 'torch', 'openvino', 'compile', or 'auto': OpenVINO where it pays and agrees
 ) -> Features: # in the order of `rows`
     "Features and head probabilities of a task's examples, from the cache where they are known."
     check_given(backbone, Backbone, "load_backbone('resnet50')")
@@ -308,30 +288,30 @@ def extract(
     backbone = _current(backbone)
     inputs = model_inputs(backbone, task)
     dtype = resolve_dtype(dtype, backbone)
-    if backbone.encode is None:
-        some = [read_example(inputs, int(i)) for i in rows[:2]]
-        backbone = complete(backbone, torch.stack(some))
-    key = cache_key(backbone, task, batch_size=batch_size, dtype=dtype)
-    start = time.perf_counter()
-    arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype)
+    backbone = _with_tap(backbone, inputs, rows)
+    began = time.perf_counter()
+    engine = runtime_for(backbone, task, batch_size=batch_size, dtype=dtype, runtime=runtime)
+    key = cache_key(backbone, task, batch_size=batch_size, dtype=engine.numeric(dtype))
+    arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype, engine.name)
     meta = dict(
         key=key,
         dtype=dtype,
+        runtime=str(engine),
         batch_size=batch_size,
         computed=n_computed,
-        seconds=time.perf_counter() - start,
-        reading=_read_features(backbone, task, dtype, arrays))
+        seconds=time.perf_counter() - began,
+        reading=_read_features(backbone, task, dtype, engine, arrays))
     return _as_features(task, rows, arrays, meta)
 
 # %% ../nbs/12_features.ipynb #a3d43ed3
-def _complete_arrays(backbone, inputs, rows, key, batch_size, dtype):
+def _complete_arrays(backbone, inputs, rows, key, batch_size, dtype, engine):
     "({name: (n, …)} of all rows, how many rows were computed now)."
     folder = cache_dir()/'features'/key
     arrays, missing = _gather_used(folder, rows)
     if not len(missing): return arrays, 0
     _open_for_writing(folder, len(missing))
     with in_use(folder):
-        _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype)
+        _compute(backbone, inputs, missing, folder, batch_size=batch_size, dtype=dtype, engine=engine)
         arrays, lost = _gather(folder, rows)
     if len(lost):
         raise OSError(f"{len(lost)} rows written to {str(folder)!r} could not be read back; check the disk.")
@@ -365,9 +345,10 @@ def long_note(backbone, task, share):
     return (f'{long}, which were read in several windows',)
 
 # %% ../nbs/12_features.ipynb #6f40becb
-def _read_features(backbone, task, dtype, arrays):
-    "What was read of the model, with the numeric type and the texts that were too long."
+def _read_features(backbone, task, dtype, engine, arrays):
+    "What was read of the model, with the numeric type, the runtime and the texts that were too long."
     reading = backbone.reading.add('numeric type', dtype)
+    reading = reading.add('runtime', f'{engine} ({engine.why})', 'finding' if engine.was_refused else 'read')
     share = float(arrays['long'].mean()) if 'long' in arrays else 0.
     for note in long_note(backbone, task, share): reading = reading.add('length', note)
     return _read_texts(reading, backbone, task, arrays)
@@ -426,7 +407,7 @@ def _check_rows(rows, task):
     return rows
 
 # %% ../nbs/12_features.ipynb #d45e3f69
-MADE_AGAIN = ('features', 'hashes', 'readable') # parts of the cache that cost only time
+MADE_AGAIN = ('features', 'converted', 'runtimes', 'hashes', 'readable') # parts of the cache that cost only time
 
 # %% ../nbs/12_features.ipynb #2cd6d940
 def _size_of(path):

@@ -241,8 +241,10 @@ def _prepare_pictures(backbone, task, hold):
     "Pictures after the preprocessing, as `Prepared`; `hold()` is entered while a picture is decoded."
     _refuse_texts(backbone, task)
     pictures = as_pictures(task.inputs)
+    from upgradeability.preprocessing import quick # needs PyTorch, which this module does not
+    preprocess = quick(backbone.preprocess)
     def prepare(item):
-        with hold(): return backbone.preprocess(pictures.read(item))
+        with hold(): return preprocess(pictures.read(item))
     return Prepared(pictures.items, prepare, task.inputs.digests)
 
 # %% ../nbs/02_media.ipynb #92a34911

@@ -240,6 +240,11 @@ def check_dtype(name):
     "Refuse a numeric type that does not exist."
     if name not in written_names('DTYPES'): raise unknown('dtype', name, written_names('DTYPES'))
 
+def check_runtime_name(name):
+    "Refuse a runtime that does not exist."
+    known = written_names('RUNTIMES')
+    if name not in known: raise unknown('runtime', name, known)
+
 def check_baseline(text):
     "Refuse a baseline that is neither a protocol nor a model."
     try: check_protocol(text)
@@ -294,6 +299,7 @@ CHECKS = {
     'metric': check_metric,
     'device': check_device,
     'dtype': check_dtype,
+    'runtime': check_runtime_name,
     'margin': _check_margin,
     'out_dir': _check_out_dir,
 }

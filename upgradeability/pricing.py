@@ -13,26 +13,11 @@ __all__ = ['cost', 'costs']
 # %% ../nbs/18c_pricing.ipynb #c05715a5
 import numpy as np, pandas as pd, torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 # %% ../nbs/18c_pricing.ipynb #c05715a6
 from .backbones import Backbone, complete
-from .features import encode_batch, resolve_dtype, to_device
+from .runtimes import count_flops, encode_batch, resolve_dtype, to_device
 from .models import load_backbone
-
-# %% ../nbs/18c_pricing.ipynb #e9e7155d
-def count_flops(module, batch):
-    "Floating-point operations of one forward pass of a whole batch: matrix products, convolutions and attention."
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False) # PyTorch's counter takes fused operations for nothing
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            module(batch)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-    return counter.get_total_flops()
 
 # %% ../nbs/18c_pricing.ipynb #4ac4d3ff
 def _speed(backbone, batch, n, dtype, n_batches, warm_up=2):

@@ -261,7 +261,7 @@ def _step(rung, name, loaded, task, rows, settings):
     start = time.perf_counter()
     backbone = loaded(name)
     inputs = rows_of(model_inputs(backbone, task), rows)
-    passes = {k: settings[k] for k in ('dtype', 'batch_size')}
+    passes = {k: settings[k] for k in ('dtype', 'batch_size', 'runtime')}
     f = extract(backbone, task, rows=inputs, **passes)
     loaded.readings[name] = f.meta['reading']
     targets, groups = f.y, None
@@ -377,6 +377,7 @@ def rank_models(
     device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass
     dtype:str='auto', # numeric type of the passes
+    runtime:str='torch', # as in `evaluate`; a conversion costs seconds, which few examples do not win back
     root:str|Path|None=None, # folder for downloaded data
 ) -> Ranking: # best first; `attrs`: 'plan', 'steps', 'spent', 'overrun', 'saved', 'remark'
     "Rank models by successive halving on training examples, within a time budget."
@@ -387,7 +388,7 @@ def rank_models(
     rows = _training_units(task, seed)
     two_each = 2 * len(task.classes) if task.kind.has_classes else 0
     smallest = min(len(rows), max(smallest, two_each))
-    settings = dict(device=device, batch_size=batch_size, dtype=dtype, seed=seed)
+    settings = dict(device=device, batch_size=batch_size, dtype=dtype, runtime=runtime, seed=seed)
     loaded = _Loaded(models, device)
     key = fingerprint(
         list(models),
@@ -397,6 +398,7 @@ def rank_models(
         keep,
         seed,
         dtype,
+        runtime,
         batch_size)
     path = _plan_path(Path(out_dir or cache_dir(write=True)/'runs'/key), key)
     plan = _load_plan(path, key)

@@ -168,7 +168,7 @@ def show_costs(paid, df):
 
 # %% ../nbs/22_report.ipynb #ae81bf15
 _CELL = 'model task protocol n_train seed metric key'.split()
-_MADE_OF = 'dtype batch_size choices fingerprints sizes origin leaked versions notes reading'.split()
+_MADE_OF = 'dtype runtime batch_size choices fingerprints sizes origin leaked versions notes reading'.split()
 
 def _run(row, df):
     "What one row was made of."
