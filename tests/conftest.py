@@ -14,6 +14,16 @@ os.environ.setdefault("UPGRADEABILITY_STRICT", "1")   # a part of a report that 
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,1600"]
 
+# files that take longest, which begin first: otherwise one process is still at them when the others are done
+LONG = "choice_notebooks eval_notebook hostile_names going_on report runs packaging jupyterlab entities page mistakes".split()
+
+def pytest_collection_modifyitems(items):
+    "The longest files first, the others in their order."
+    def place(item):
+        name = item.path.stem.removeprefix("test_")
+        return LONG.index(name) if name in LONG else len(LONG)
+    items.sort(key=place)
+
 @pytest.fixture(scope="session")
 def root(): return ROOT
 

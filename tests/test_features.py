@@ -346,3 +346,27 @@ def test_another_preprocessing_stays_as_it_is(steps):
     from upgradeability.preprocessing import quick
     other = T.Compose(steps)
     assert quick(other) is other or torch.equal(quick(other)(Image.new("RGB", (9, 7), "red")), other(Image.new("RGB", (9, 7), "red")))
+
+# ---------------------------------------------------------------- a device that is too small
+
+class Small(nn.Sequential):
+    "A network on a device with memory for a few examples."
+    room = 5
+
+    def forward(self, x):
+        if len(x) > self.room: raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x)
+
+def test_half_a_batch_where_memory_is_too_small(cache):
+    torch.manual_seed(0)
+    b = load_backbone(Small(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), device="cpu")
+    t = load_task((np.random.default_rng(0).normal(size=(40, 6)).astype("float32"), np.arange(40) % 2))
+    with pytest.warns(UserWarning, match="memory is too small") as said: f = extract(b, t, batch_size=16)
+    assert [str(w.message).split()[-1] for w in said] == ["8.", "4."]
+    assert f.meta["batch_size"] == 4 and "of 4 examples instead of 16" in str(f.meta["reading"])
+    g = extract(b, t, batch_size=4)
+    assert g.meta["computed"] == 0 and g.meta["key"] == f.meta["key"] and np.array_equal(f.x, g.x)
+
+def test_a_device_without_room_for_one_example_says_so():
+    from upgradeability.features import _half
+    with pytest.raises(torch.OutOfMemoryError, match="no room"): _half(1, torch.OutOfMemoryError("no room"))

@@ -282,7 +282,7 @@ def test_a_killed_notebook(tmp_path):
     "The notebook `eval` through papermill, killed with its kernel half-way; one more run then gives what an undisturbed one gives."
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-m', 'papermill', 'eval.ipynb', 'out.ipynb', '--no-progress-bar']
-    for name, value in dict(n_train=60, protocols='majority, knn', dtype='float32').items(): command += ['-p', name, str(value)]
+    for name, value in dict(model='timm:test_resnet?random', n_train=60, protocols='majority, knn', dtype='float32').items(): command += ['-p', name, str(value)]
     calm, killed = tmp_path/'calm', tmp_path/'killed'
     for folder in (calm, killed): folder.mkdir()
     start = subprocess.Popen(command, cwd=calm, env=environment, stderr=subprocess.PIPE, text=True)

@@ -34,8 +34,11 @@ def model_inputs(backbone, task):
     return backbone.medium.prepare(backbone, task, pixel_budget)
 
 # %% ../nbs/12_features.ipynb #d74373ce
-def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3):
-    "Yield (rows, batch), made in threads; `fill`: repeat the last example; `by_length`: texts of one length together."
+def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3, pinned=False):
+    """Yield (rows, batch), made in threads.
+
+    `fill`: repeat the last example; `by_length`: texts of one length together; `pinned`: in memory that a GPU copies from.
+    """
     size = batch_size if fill else 0
     planned = deque(_planned_units(inputs, rows, batch_size, by_length))
     waiting = deque()
@@ -43,7 +46,7 @@ def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3):
         while planned or waiting:
             while planned and len(waiting) < ahead:
                 units = planned.popleft()
-                waiting.append((units, pool.submit(_stack, inputs, units, size)))
+                waiting.append((units, pool.submit(_stack, inputs, units, size, pinned)))
             units, batch = waiting.popleft()
             yield rows_of(inputs, units), batch.result()
 
@@ -79,7 +82,14 @@ def _same_length(units, lengths):
     return [units[length == n] for n in np.unique(length)]
 
 # %% ../nbs/12_features.ipynb #22062fd2
-def _stack(inputs, rows, size):
+def _stack(inputs, rows, size, pinned=False):
+    "Some examples as one batch, as `_filled_batch` makes it, in pinned memory where that is asked for."
+    batch = _filled_batch(inputs, rows, size)
+    if not pinned: return batch
+    if torch.is_tensor(batch): return batch.pin_memory()
+    return {name: tensor.pin_memory() for name, tensor in batch.items()}
+
+def _filled_batch(inputs, rows, size):
     "Some examples as one batch; the last one is repeated until there are `size`."
     examples = [read_example(inputs, int(i)) for i in rows]
     filled = examples + examples[-1:] * (size - len(examples))
@@ -228,7 +238,8 @@ def _compute(backbone, inputs, rows, folder, *, batch_size, dtype, engine):
     "Encode rows and write them shard by shard."
     done = []
     with progress(len(rows), backbone.spec, 'example') as bar:
-        for part, batch in batches(inputs, rows, batch_size):
+        pinned = backbone.device.type == 'cuda'
+        for part, batch in batches(inputs, rows, batch_size, pinned=pinned):
             encoded = start(backbone, batch, dtype, engine)(batch)
             arrays = {name: array[:len(part)] for name, array in encoded.items()}
             _check_finite(arrays['x'], part, inputs)
@@ -289,10 +300,14 @@ def extract(
     inputs = model_inputs(backbone, task)
     dtype = resolve_dtype(dtype, backbone)
     backbone = _with_tap(backbone, inputs, rows)
-    began = time.perf_counter()
-    engine = runtime_for(backbone, task, batch_size=batch_size, dtype=dtype, runtime=runtime)
-    key = cache_key(backbone, task, batch_size=batch_size, dtype=engine.numeric(dtype))
-    arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype, engine.name)
+    began, asked = time.perf_counter(), batch_size
+    while True:
+        engine = runtime_for(backbone, task, batch_size=batch_size, dtype=dtype, runtime=runtime)
+        key = cache_key(backbone, task, batch_size=batch_size, dtype=engine.numeric(dtype))
+        try:
+            arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype, engine.name)
+            break
+        except torch.OutOfMemoryError as e: batch_size = _half(batch_size, e)
     meta = dict(
         key=key,
         dtype=dtype,
@@ -300,7 +315,7 @@ def extract(
         batch_size=batch_size,
         computed=n_computed,
         seconds=time.perf_counter() - began,
-        reading=_read_features(backbone, task, dtype, engine, arrays))
+        reading=_read_features(backbone, task, dtype, engine, batch_size, asked, arrays))
     return _as_features(task, rows, arrays, meta)
 
 # %% ../nbs/12_features.ipynb #a3d43ed3
@@ -334,6 +349,14 @@ def _as_features(task, rows, arrays, meta):
         source_probs=arrays.get('probs'),
         meta=meta)
 
+# %% ../nbs/12_features.ipynb #b12f0004
+def _half(batch_size, error):
+    "Half a batch, with a warning; the error where there is no smaller one."
+    if batch_size == 1: raise error
+    half = batch_size // 2
+    warnings.warn(f"The memory is too small for batches of {batch_size} examples; going on with {half}.", stacklevel=3)
+    return half
+
 # %% ../nbs/12_features.ipynb #18a2f17b
 def long_note(backbone, task, share):
     "A tuple of one sentence on the share of texts or words that were too long; empty where there are none."
@@ -345,10 +368,13 @@ def long_note(backbone, task, share):
     return (f'{long}, which were read in several windows',)
 
 # %% ../nbs/12_features.ipynb #6f40becb
-def _read_features(backbone, task, dtype, engine, arrays):
+def _read_features(backbone, task, dtype, engine, batch_size, asked, arrays):
     "What was read of the model, with the numeric type, the runtime and the texts that were too long."
     reading = backbone.reading.add('numeric type', dtype)
     reading = reading.add('runtime', f'{engine} ({engine.why})', 'finding' if engine.was_refused else 'read')
+    if batch_size < asked:
+        said = f'of {batch_size} examples instead of {asked}, as the memory of the device is too small'
+        reading = reading.add('batches', said, 'finding')
     share = float(arrays['long'].mean()) if 'long' in arrays else 0.
     for note in long_note(backbone, task, share): reading = reading.add('length', note)
     return _read_texts(reading, backbone, task, arrays)

@@ -45,8 +45,8 @@ def _has_bfloat16(device):
 def to_device(batch, device):
     "A batch (a tensor, or tensors by name) on a device; pictures with their channels last, which is faster."
     if isinstance(batch, dict):
-        return {name: tensor.to(device) for name, tensor in batch.items()}
-    batch = batch.to(device)
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    batch = batch.to(device, non_blocking=True)
     if batch.ndim != 4: return batch
     return batch.contiguous(memory_format=torch.channels_last)
 
