@@ -307,7 +307,7 @@ def extract(
         try:
             arrays, n_computed = _complete_arrays(backbone, inputs, rows, key, batch_size, dtype, engine.name)
             break
-        except torch.OutOfMemoryError as e: batch_size = _half(batch_size, e)
+        except torch.cuda.OutOfMemoryError as e: batch_size = _half(batch_size, e)
     meta = dict(
         key=key,
         dtype=dtype,
