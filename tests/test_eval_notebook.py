@@ -55,16 +55,6 @@ def test_default_pictures_and_outputs(default):
     assert {p.name for p in folder.iterdir()} == {'out.ipynb', 'runs'}
 
 
-def test_protocols_as_a_yaml_list(default, tmp_path):
-    "It gives the rows that the default has."
-    _, df = default
-    expected = df[df.protocol.isin(['knn', 'majority'])].sort_values('protocol').drop(columns='seconds').reset_index(drop=True)
-    for name, given in [('yaml', '[knn, majority]')]:
-        table = finished(tmp_path/name, ('n_train', 100), ('protocols', given)).drop(columns='seconds')
-        assert table.protocol.tolist() == ['knn', 'majority']
-        pd.testing.assert_frame_equal(table, expected, check_exact=True)
-
-
 def test_unknown_parameter(tmp_path):
     done = papermill(tmp_path/'here', ('protocol', 'knn'))
     assert done.returncode == 1 and "Unknown parameter 'protocol'. Did you mean 'protocols'?" in done.stderr

@@ -20,14 +20,17 @@ from .runtimes import count_flops, encode_batch, resolve_dtype, to_device
 from .models import load_backbone
 
 # %% ../nbs/18c_pricing.ipynb #4ac4d3ff
-def _speed(backbone, batch, n, dtype, n_batches, warm_up=2):
+ENOUGH = 2 # seconds of timed batches after which no further one is timed
+
+def _speed(backbone, batch, n, dtype, n_batches, warm_up=1):
     "Examples per second, the median of several batches of n."
+    for _ in range(warm_up): encode_batch(backbone, batch, dtype)
     seconds = []
-    for _ in range(warm_up + n_batches):
+    while len(seconds) < n_batches and sum(seconds) < ENOUGH:
         start = time.perf_counter()
         encode_batch(backbone, batch, dtype)
         seconds.append(time.perf_counter() - start)
-    return n / float(np.median(seconds[warm_up:]))
+    return n / float(np.median(seconds))
 
 # %% ../nbs/18c_pricing.ipynb #6e78e9a2
 def _batch(backbone, example, n):
@@ -47,7 +50,7 @@ def cost(
     example:torch.Tensor|str|list|None=None, # one input without the batch dimension; None: a usual one
     batch_size:int=32, # examples per pass
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
-    n_batches:int=5, # timed passes, of which the median counts
+    n_batches:int=5, # timed passes at most, of which the median counts; slow networks have fewer
 ) -> dict: # model, parameters, flops (per example), examples_per_second, input, batch_size, device, dtype
     "What it costs to run a network."
     backbone = load_backbone(backbone)
