@@ -24,7 +24,8 @@ _PUBLIC = {
     "kinds.recommendation_protocols": "RECOMMENDERS",
     "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
     "verdicts": "verdict verdict_compare verdict_curve verdict_rank",
-    "decision": "decide",
+    "answers": "read_answers",
+    "decision": "decide decide_files",
     "report": "show_reading show_table write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -283,16 +283,18 @@ def verify_run(folder):
 
 @commands.command('decide', context_settings=_SETTINGS)
 @click.argument('folder')
+@click.argument('candidate', required=False)
 @click.option('--margin', type=_Value('float'), required=True, help='the loss of performance that is accepted')
 @click.option('--incumbent', help='the model in use  [the first]')
 @click.option('--protocol', help='how the models were adapted  [the only one]')
 @click.option('--metric', help="a metric  [the table's own]")
-def decide_run(folder, **given):
-    "Go, no-go or cannot tell, from the stored predictions of a run; exit status 0, 1 or 3."
-    _check_run(folder)
+def decide_run(folder, candidate, **given):
+    "Go, no-go or cannot tell, from the FOLDER of a run or from two CSV files of answers; exit status 0, 1 or 3."
+    if candidate is None: _check_run(folder)
     check_values({name: given[name] for name in ('margin', 'protocol', 'metric')})
-    from upgradeability.decision import decide
-    return _say_decision(decide(folder, **given))
+    from upgradeability.decision import decide, decide_files
+    if candidate is None: return _say_decision(decide(folder, **given))
+    return _say_decision(decide_files(folder, candidate, margin=given['margin'], metric=given['metric']))
 
 def _check_run(folder):
     "Refuse a folder without results."

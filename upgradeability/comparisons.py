@@ -6,6 +6,7 @@
 from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
 # %% auto #0
 __all__ = ['gain', 'relative_gain', 'Comparison', 'compare', 'compare_with', 'compare_all', 'rank_groups', 'leader_optimism']
@@ -16,6 +17,7 @@ from scipy import sparse, special
 
 # %% ../nbs/13d_comparisons.ipynb #1ac52389
 from .core import check_given
+from .answers import read_answers
 from .metrics import (
     Metric, Predictions, find_metric, mean_f1, mean_recall, ratio, unit_tables, _by_class, all_class_names)
 from .intervals import (
@@ -525,8 +527,8 @@ def _compared(pair, change, level, n_draws, seed, margin):
 
 # %% ../nbs/13d_comparisons.ipynb #02a89ea3
 def compare(
-    a:Predictions, # the first model (the incumbent)
-    b:Predictions, # the second (the candidate), for the same examples
+    a:Predictions|str|Path, # the first model (the incumbent); or a CSV file with id, y, pred
+    b:Predictions|str|Path, # the second (the candidate), for the same examples
     metric:str|Metric|None=None, # None: the metric in `a.meta`, else accuracy
     *,
     level:float=.95, # confidence level
@@ -536,6 +538,7 @@ def compare(
     margin:float|None=None, # the loss that would be accepted, for a go / no-go
 ) -> Comparison: # b against a, up is better
     "Compare two models on the same test units."
+    if isinstance(a, (str, Path)) and isinstance(b, (str, Path)): a, b = read_answers(a, b)
     check_given(a, Predictions, "`df.predictions(row)['test']` of a results table")
     metric = _chosen_metric(metric, a)
     pair = _pair(metric, a, b)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['decide']
+__all__ = ['decide', 'decide_files']
 
 # %% ../nbs/21b_decision.ipynb #05746baf
 import numpy as np, pandas as pd
@@ -15,7 +15,8 @@ import numpy as np, pandas as pd
 # %% ../nbs/21b_decision.ipynb #eac89816
 from .core import NothingToReport, unknown, write_atomic, write_json
 from .reading import as_code, as_markdown
-from .comparisons import compare_all, rank_groups
+from .answers import read_answers
+from .comparisons import compare, compare_all, rank_groups
 from .intervals import score, value_and_ends
 from .evaluation import as_results, read_results
 from .verdicts import _call, first_line, opponents, portable, _sure, test_predictions, upgrade_of
@@ -37,6 +38,11 @@ def decision_of(df, upgrade, incumbent, candidate):
     "What was decided and from which figures, as a dict; `upgrade`: the candidate against the incumbent."
     row = df[df.model == candidate].iloc[0]
     tests = test_predictions(df, row.protocol)
+    place = dict(task=row.task, protocol=row.protocol, n_train=int(row.n_train), seed=int(row.seed))
+    return _decision(upgrade, incumbent, candidate, tests, row.metric, place)
+
+def _decision(upgrade, incumbent, candidate, tests, metric, place):
+    "What was decided; `tests`: {model: Predictions}, `place`: what the table says of the candidate."
     _, reason = _call(upgrade)
     needed = upgrade.n_to_tell
     return portable(dict(
@@ -45,17 +51,14 @@ def decision_of(df, upgrade, incumbent, candidate):
         reason=reason.strip(),
         incumbent=incumbent,
         candidate=candidate,
-        task=row.task,
-        protocol=row.protocol,
-        n_train=int(row.n_train),
-        seed=int(row.seed),
-        metric=row.metric,
+        **place,
+        metric=metric,
         margin=float(upgrade.margin),
         difference=_change(upgrade.difference),
         p_value=_number(upgrade.p_value),
         n_candidates=int(upgrade.n_candidates),
-        incumbent_test=_change(score(tests[incumbent], row.metric)),
-        candidate_test=_change(score(tests[candidate], row.metric)),
+        incumbent_test=_change(score(tests[incumbent], metric)),
+        candidate_test=_change(score(tests[candidate], metric)),
         n_test=int(upgrade.n_tested),
         n_units=int(upgrade.n_units),
         fixed=int(upgrade.positive_flips),
@@ -67,6 +70,12 @@ def _with_ends(found, sign=''):
     "A stored figure with its interval, in words."
     ends = [np.nan if found[name] is None else found[name] for name in ('value', 'low', 'high')]
     return interval_text(*ends, sign)
+
+def _setting(decision, words):
+    "How the models were adapted, in words; of files, that they are files."
+    if not decision['protocol']: return 'From files of answers.'
+    learned = f"trained on {decision['n_train']:,} {words.learned}"
+    return f"{as_code(decision['protocol'])} on {as_code(decision['task'])}, {learned}."
 
 def summary_of(decision, upgrade, words):
     "The decision as Markdown; `words`: those of the kind of task."
@@ -82,8 +91,7 @@ def summary_of(decision, upgrade, words):
     metric = as_markdown(axis_name(decision['metric']))
     table = [f'| | {metric} on {n:,} test {words.tested} |', '|---|---|']
     table += [f'| {name} | {value} |' for name, value in rows.items()]
-    setting = (f"{as_code(decision['protocol'])} on {as_code(decision['task'])}, "
-               f"trained on {decision['n_train']:,} {words.learned}. Intervals: {decision['difference']['level']:.0%}.")
+    setting = f"{_setting(decision, words)} Intervals: {decision['difference']['level']:.0%}."
     title = f"### Replace {old} by {new}? **{decision['decision']}**"
     return '\n\n'.join([title, decision['reason'], '\n'.join(table), setting]) + '\n'
 
@@ -112,7 +120,10 @@ def keep_decision(df, upgrade, incumbent, candidate, *, is_named=False):
     asked = df[df.protocol != 'majority']
     _check_pair(asked, incumbent, candidate, is_named)
     decision = decision_of(asked, upgrade, incumbent, candidate)
-    summary = summary_of(decision, upgrade, wording(df))
+    return _store(decision, summary_of(decision, upgrade, wording(df)), out_dir)
+
+def _store(decision, summary, out_dir):
+    "Write a decision and its summary; the summary."
     write_json(out_dir/FILES[0], decision)
     write_atomic(out_dir/FILES[1], lambda f: f.write(summary.encode()))
     return summary
@@ -133,6 +144,11 @@ def _one_setting(df, protocol, metric):
                      "choose rows, as in decide(df[df.protocol == 'linear_probe'], margin=.01).")
 
 # %% ../nbs/21b_decision.ipynb #2855a251
+def _check_margin(margin):
+    "Refuse a margin that is no loss."
+    if isinstance(margin, (int, float, np.number)) and margin >= 0: return
+    raise ValueError(f"margin={margin!r} should be the loss that is accepted, such as .01.")
+
 def decide(
     run:str|Path|pd.DataFrame, # the folder of a run, or rows of its table
     *,
@@ -142,8 +158,7 @@ def decide(
     metric:str|None=None, # None: the table's own
 ) -> dict: # what is also in `decision.json`
     "Whether the best other model may replace the one in use, from stored predictions; written beside the results."
-    if not isinstance(margin, (int, float, np.number)) or not margin >= 0:
-        raise ValueError(f"margin={margin!r} should be the loss that is accepted, such as .01.")
+    _check_margin(margin)
     df = run if isinstance(run, pd.DataFrame) else read_results(run)
     df = _one_setting(df, protocol, metric)
     tests = test_predictions(df, df.protocol.iloc[0])
@@ -153,3 +168,24 @@ def decide(
     upgrade = upgrade_of(tests, old, new, metric, margin=margin)
     keep_decision(df, upgrade, old, new, is_named=incumbent is not None)
     return decision_of(df, upgrade, old, new)
+
+# %% ../nbs/21b_decision.ipynb #b13c0013
+def decide_files(
+    incumbent:str|Path, # CSV file with the answers of the model in use: id, y, pred, perhaps a probability per class
+    candidate:str|Path, # the same of the model that may replace it, for the same ids
+    *,
+    margin:float, # the loss of performance that is accepted
+    metric:str|None=None, # None: accuracy, or R² of values
+    values:bool=False, # whether y and pred are numbers to be met and not classes
+    out_dir:str|Path='runs/decide', # folder for `decision.json` and `decision.md`
+) -> dict: # what is also in `decision.json`
+    "Whether a model may replace another one, from files of answers."
+    _check_margin(margin)
+    old, new = (str(path) for path in (incumbent, candidate))
+    before, after = read_answers(old, new, values=values)
+    metric = metric or before.meta['metric']
+    upgrade = compare(before, after, metric, margin=margin)
+    place = dict(task='', protocol='', n_train=None, seed=0)
+    decision = _decision(upgrade, old, new, {old: before, new: after}, metric, place)
+    _store(decision, summary_of(decision, upgrade, before.kind.words), Path(out_dir))
+    return decision
