@@ -27,7 +27,7 @@ from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import find_metric
 from .models import check_spec, load_backbone
 from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
-from .transferability import held_out_r2, regret, transferability, logme
+from .transfer import held_out_r2, regret, transferability, logme
 
 # %% ../nbs/18b_ranking.ipynb #4ccfe446
 @dataclass(frozen=True)
