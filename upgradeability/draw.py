@@ -118,7 +118,7 @@ def axes_or_new(ax, width, height):
     if ax is not None: return ax
     return plt.subplots(figsize=(width, height))[1]
 
-def _in_lines(name, width=40):
+def in_lines(name, width=40):
     "A name for matplotlib, in lines of about equal length where it is long."
     shown = drawable(name, 240)
     n_lines = max(1, -(-len(shown) // width))
@@ -127,12 +127,16 @@ def _in_lines(name, width=40):
     lines = wrap(breakable, -(-len(breakable) // n_lines) + 6)
     return '\n'.join(as_label(line.replace('_ ', '_')) for line in lines)
 
+def most_lines(labels):
+    "The number of lines of the tallest label."
+    return max((label.count('\n') + 1 for label in labels), default=1)
+
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
     n = len(labels)
-    labels = [_in_lines(label) for label in labels]
+    labels = [in_lines(label) for label in labels]
     longest = max((len(line) for label in labels for line in label.split('\n')), default=0)
-    most = max((label.count('\n') for label in labels), default=0)
+    most = most_lines(labels) - 1
     ax = axes_or_new(ax, 5.4 + .075 * longest, 1 + (.42 + .12 * most) * n)
     ax.locator_params(axis='x', nbins=5)
     ax.set_ylim(n - .45, -.6)
@@ -234,6 +238,10 @@ def bars(labels, pieces, texts, ax=None):
 # %% ../nbs/01b_draw.ipynb #f97e3ba3
 SLANTED = dict(rotation=40, ha='right', rotation_mode='anchor')
 
+def matrix_side(labels):
+    "Inches of a cell of a matrix, with room for slanted labels of several lines."
+    return .42 + .2 * (most_lines(labels) - 1)
+
 def _draw_shares(ax, counts):
     "Shade each count by its share of the row, and write it."
     totals = counts.sum(1, keepdims=True)
@@ -261,11 +269,12 @@ def matrix(
 ) -> Axes: # rows from top to bottom
     "How often each true answer got each prediction."
     n, m = counts.shape
-    rows = [as_label(clip(name, 18)) for name in row_names]
-    columns = [as_label(clip(name, 18)) for name in column_names]
+    rows = [in_lines(name, 24) for name in row_names]
+    columns = [in_lines(name, 24) for name in column_names]
     is_short = max(map(len, columns)) <= 3
+    side = matrix_side(rows + columns)
     with style():
-        ax = axes_or_new(ax, max(5, 1.9 + .42 * m), 1.3 + .42 * n)
+        ax = axes_or_new(ax, max(5, 1.9 + side * m), 1.3 + side * n)
         _draw_shares(ax, counts)
         ax.set_xticks(np.arange(m) + .5, columns, **({'rotation': 0} if is_short else SLANTED))
         ax.set_yticks(np.arange(n) + .5, rows, rotation=0)
