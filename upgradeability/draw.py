@@ -237,10 +237,17 @@ def bars(labels, pieces, texts, ax=None):
 
 # %% ../nbs/01b_draw.ipynb #f97e3ba3
 SLANTED = dict(rotation=40, ha='right', rotation_mode='anchor')
+UPRIGHT = dict(rotation=90, ha='center')
 
-def matrix_side(labels):
-    "Inches of a cell of a matrix, with room for slanted labels of several lines."
-    return .42 + .2 * (most_lines(labels) - 1)
+def matrix_layout(rows, columns):
+    "(width, height) in inches of a matrix with these labels, and how the labels below it are turned."
+    has_lines = most_lines(columns) > 1
+    side = .42 + .15 * (most_lines(rows + columns) - 1)
+    letters = [max(map(len, '\n'.join(labels).split('\n'))) for labels in (rows, columns)]
+    left, below = (.6 + .075 * n for n in letters)
+    size = max(5, left + side * len(columns)), .4 + below + side * len(rows)
+    if max(map(len, columns)) <= 3: return size, {'rotation': 0}
+    return size, UPRIGHT if has_lines else SLANTED
 
 def _draw_shares(ax, counts):
     "Shade each count by its share of the row, and write it."
@@ -271,12 +278,11 @@ def matrix(
     n, m = counts.shape
     rows = [in_lines(name, 24) for name in row_names]
     columns = [in_lines(name, 24) for name in column_names]
-    is_short = max(map(len, columns)) <= 3
-    side = matrix_side(rows + columns)
+    size, look = matrix_layout(rows, columns)
     with style():
-        ax = axes_or_new(ax, max(5, 1.9 + side * m), 1.3 + side * n)
+        ax = axes_or_new(ax, *size)
         _draw_shares(ax, counts)
-        ax.set_xticks(np.arange(m) + .5, columns, **({'rotation': 0} if is_short else SLANTED))
+        ax.set_xticks(np.arange(m) + .5, columns, **look)
         ax.set_yticks(np.arange(n) + .5, rows, rotation=0)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(title))
@@ -337,7 +343,7 @@ def _img(content, description, mark):
 
 # %% ../nbs/01b_draw.ipynb #e0f2f9ea
 _GRID = ('display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;'
-         'grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))')
+         'grid-template-columns:repeat(auto-fill,minmax(min({}rem,100%),1fr))')
 _SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
 
 def _heading_html(cell):

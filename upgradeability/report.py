@@ -331,12 +331,19 @@ def _as_page_html(context, source):
 _SHOWN = [ # forms of an output, the first that there is; none needs a script
     'text/html', 'text/markdown', 'image/svg+xml', 'text/latex', 'image/png', 'image/jpeg', 'text/plain']
 
+def _template_folders():
+    "Where nbconvert's templates are: beside nbconvert, which may be of the environment that this one borrows from."
+    from importlib.metadata import files
+    known = [file.locate() for file in files('nbconvert') or () if file.match('templates/basic/conf.json')]
+    return [str(Path(file).resolve().parents[1]) for file in known]
+
 def _page_exporter():
     "nbconvert's exporter of the body of a page: no code, no scripts, and our Markdown."
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
     return HTMLExporter(
         template_name='basic',
+        extra_template_basedirs=_template_folders(),
         exclude_input=True,
         exclude_output_prompt=True,
         filters={'markdown2html': pass_context(_as_page_html)},

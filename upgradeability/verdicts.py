@@ -169,7 +169,8 @@ def _unchecked_model(model, models):
     base = re.sub(r'[?&]random=\d+', '', model)
     controls = [other for other in models if _has_random_weights(other) and other.startswith(base)]
     if controls or _has_random_weights(model): return []
-    control = as_code(f'{short_name(base)}?random')
+    mark = '&' if '?' in base else '?'
+    control = as_code(f'{base}{mark}random')
     return [f'**What the pretraining bought was not checked:** add {control} to the models.']
 
 # %% ../nbs/21_verdicts.ipynb #aae3652f

@@ -28,7 +28,7 @@ from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
 from ..draw import (
-    BLUE, clip, GREY, in_lines, matrix_side, point, rows_axes, say, side, style, WORSE, wrap_text)
+    BLUE, clip, GREY, in_lines, matrix_layout, point, rows_axes, say, side, style, WORSE, wrap_text)
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
 from ..reading import drawable
@@ -262,10 +262,9 @@ def plot_type_confusion(test, *, ax=None):
     sums = counts.sum(axis=1, keepdims=True)
     n_rows, n_columns = counts.shape
     rows, columns = map(_type_labels, (table.index, table.columns))
-    side = matrix_side(rows + columns)
+    size, look = matrix_layout(rows, columns)
     with style():
         if ax is None:
-            size = max(5, 2.3 + 1.3 * side * n_columns), 1.5 + side * n_rows
             _, ax = plt.subplots(figsize=size)
         sns.heatmap(
             counts / sums.clip(1),
@@ -281,9 +280,7 @@ def plot_type_confusion(test, *, ax=None):
         ax.set_xticks(
             np.arange(n_columns) + .5,
             columns,
-            rotation=40,
-            ha='right',
-            rotation_mode='anchor'
+            **look
         )
         ax.set_yticks(np.arange(n_rows) + .5, rows, rotation=0)
         ax.axvline(n_rows - 1, color='white', lw=5)
