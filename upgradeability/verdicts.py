@@ -594,7 +594,7 @@ def _ranked_on(ran, facts):
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
 def verdict_check(judged):
     "Whether the ranking was right, by the table of `judge_ranking` (None: it was not judged)."
-    if judged is None: return 'Not checked: `-p check true` evaluates all models with all labels, outside the budget.'
+    if judged is None: return 'Not checked: `--check true` evaluates all models with all labels, outside the budget.'
     check = facts_of(judged)['check']
     first, best = _name(check['first']), _name(check['best'])
     outcome = ' and is the best with all examples' if first == best else f', but {best} is the best with all examples'
