@@ -383,7 +383,8 @@ def _texts_html(cell):
 def _list_html(cell):
     "A cell that is a list, with ticks at what is marked."
     lines = [
-        f'<div style="font-weight:{600 if mark else 400}">{"✓ " if mark else ""}{as_html(content, 200)}</div>'
+        f'<div style="padding-left:1em;text-indent:-1em;font-weight:{600 if mark else 400}">'
+        f'{"✓ " if mark else ""}{as_html(content, 200)}</div>'
         for content, _, mark in _items(cell)]
     return f'{_heading_html(cell)}<div style="{_SMALL}">{"".join(lines)}</div>'
 

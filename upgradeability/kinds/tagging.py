@@ -173,12 +173,12 @@ def _split_rows(p, split):
     return rows
 
 def _type_rows(train, test):
-    "These rows of train and test side by side: 'all types', then the types, the best one on test first."
+    "These rows of train and test side by side: 'all types', then the types, the worst one on test first."
     rows = _split_rows(train, 'train')
     rows = rows.join(_split_rows(test, 'test'), how='outer')
     whole = rows.loc[['all types']]
     types = rows.drop('all types')
-    types = types.sort_values('test', ascending=False, kind='stable')
+    types = types.sort_values('test', kind='stable')
     return pd.concat([whole, types])
 
 # %% ../../nbs/kinds/tagging.ipynb #94cd9710
@@ -565,7 +565,7 @@ WORDS = Words(
     majority='always saying the most frequent tag',
     reached='{n:,} unseen sentences of {task}',
     train_figure='F1 of entities',
-    parts='Which types of entities does the model find least? The best type on test comes first.',
+    parts='Which types of entities does the model find least? The worst type on test comes first.',
     confusions='Which types are confused, which entities are missed, and which are invented. Each row is a true type.',
     changes='Sentences that get worse are left of the line, better ones right of it, for each type of entity.',
 )
