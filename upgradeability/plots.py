@@ -269,6 +269,7 @@ def plot_flips(
     flips:pd.DataFrame, # of `class_flips`
     *,
     unit:str='examples', # what is counted
+    part:str='class', # what a line is about
     most:int=20, # classes to draw; if there are more, those with the most broken examples
     level:float=.95, # at which a class counts as broken
     ax:Axes|None=None, # where to draw; None: a new figure
@@ -280,8 +281,8 @@ def plot_flips(
     ax = bars(shown['class'], _flip_bars(shown, level), texts, ax)
     ax.axvline(0, color='black', lw=.8)
     ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
-    title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by class'
-    if len(flips) > most: title += f'; {most} of {len(flips)} classes'
+    title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by {part}'
+    if len(flips) > most: title += f'; {most} of {len(flips)} lines'
     with style():
         ax.set_title(title)
         ax.set_xlabel(f'test {unit}: broken (left) and fixed (right)')

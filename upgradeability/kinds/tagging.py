@@ -560,6 +560,7 @@ def _broken_sentences(task, old, new):
 # %% ../../nbs/kinds/tagging.ipynb #dc4f5995
 WORDS = Words(
     tested='sentences',
+    part='type of entity',
     learned='sentences',
     things='sentences',
     majority='always saying the most frequent tag',
