@@ -48,7 +48,8 @@ def _figure_html(score):
     "The figure of a `Score` in bold, its interval, and the number of units."
     interval = f'{100 * score.level:g} % interval {score.low:.3f} to {score.high:.3f}'
     if np.isnan(score.low): interval = 'no interval, there are too few units'
-    return f'<b>{score.value:.3f}</b> · {interval} · n = {score.n_units:,}'
+    text = f'<b>{score.value:.3f}</b> · {interval} · n = {score.n_units:,}'
+    return text.replace('-', '−')
 
 # %% ../nbs/13b_intervals.ipynb #0eb00ac8
 def value_and_ends(score):

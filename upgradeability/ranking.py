@@ -315,10 +315,10 @@ class Ranking(RunTable):
     def _words(self): return report_of('verdict_rank', self)
     def for_readers(self) -> pd.DataFrame: # one row per model
         "The ranking with its rungs counted from 1, without columns that are empty."
-        places = self['rank'].map('{:.0f}'.format).replace('nan', '–')
-        shown = self.assign(rank=places, rung=self.rung + 1).dropna(axis=1, how='all')
-        shown = pd.DataFrame(shown).astype({'examples': 'Int64', 'rung': 'Int64'})
-        return shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'}).set_index('rank').round(3)
+        shown = pd.DataFrame(self.assign(rung=self.rung + 1)).dropna(axis=1, how='all')
+        for name in ('rank', 'examples', 'rung'): shown[name] = shown[name].map('{:.0f}'.format).replace('nan', '–')
+        shown = shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'})
+        return shown.set_index('rank').round(3)
 
     def _for_readers(self): return self.for_readers()
 
