@@ -341,9 +341,11 @@ def _page_exporter():
     "nbconvert's exporter of the body of a page: no code, no scripts, and our Markdown."
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
+    folders = _template_folders()
     return HTMLExporter(
         template_name='basic',
-        extra_template_basedirs=_template_folders(),
+        extra_template_basedirs=folders,
+        extra_template_paths=folders, # templates that others build on
         exclude_input=True,
         exclude_output_prompt=True,
         filters={'markdown2html': pass_context(_as_page_html)},
