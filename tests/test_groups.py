@@ -16,7 +16,7 @@ from upgradeability.media import array_inputs
 from upgradeability.metrics import Predictions
 from upgradeability.protocols import PROTOCOLS, choice_folds, fit_rows, knn, linear_probe, units_to_fit
 from upgradeability.tasks import make_task, nested_order, split_valid
-from upgradeability.transferability import probe_score, transferability
+from upgradeability.transfer import probe_score, transferability
 
 def patients(n=40, rows=30, noise=.05, seed=0, d=8):
     "(x, y, patient): nearly identical rows of each patient, whose label is independent of the features."

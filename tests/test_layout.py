@@ -107,7 +107,7 @@ def test_package_needs_no_nbdev(path):
     roots |= {n.module.split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
     assert roots & {"nbdev", "fastcore", "execnb"} == set()
 
-@pytest.mark.parametrize("module", ["metrics", "intervals", "transferability"])
+@pytest.mark.parametrize("module", ["metrics", "intervals", "transfer"])
 def test_statistics_need_no_torch(module):
     if module not in MODULES: pytest.skip(f"no module {module} yet")
     probe = f"import sys, upgradeability.{module}; sys.exit('torch' in sys.modules and 'torch was imported')"
@@ -182,3 +182,23 @@ def test_public_functions_are_typed(module):
                     if p.annotation is p.empty and p.name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         lacking += [f"{f.__qualname__} -> ?"] * (signature.return_annotation is signature.empty)
     assert lacking == [], ", ".join(lacking)
+
+def test_import_star_gives_the_public_names():
+    "Each name is what its module calls so, no name is a module, nothing else comes; catalogues have a line of help each."
+    script = """
+import types, upgradeability, importlib
+found = {}
+exec("from upgradeability import *", found)
+found.pop("__builtins__")
+assert sorted(found) == sorted(upgradeability.__all__)
+for name, home in upgradeability._HOME.items():
+    assert not isinstance(found[name], types.ModuleType), name
+    assert found[name] is getattr(importlib.import_module(f"upgradeability.{home}"), name), name
+    assert getattr(upgradeability, name) is found[name], name
+for name in "METRICS MODELS PROTOCOLS RECOMMENDERS SCORES TASKS".split():
+    for line, entry in zip(repr(found[name]).splitlines(), found[name], strict=True):
+        assert line.split("  ")[0] == entry and line.partition("  ")[2].strip(), line
+assert {"conll", "interactions"} <= set(found["TASKS"]) and {"r2", "span_f1"} <= set(found["METRICS"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

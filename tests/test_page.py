@@ -237,3 +237,29 @@ def test_a_step_inside_of_a_step_has_no_bar(monkeypatch, capsys):
     assert type(outer).__name__ == "tqdm" and inner.bar is outer
     written = capsys.readouterr().err
     assert "Inner: 5 of 5" in written and "\x1b[A" not in written
+
+LONG = ["questions_about_the_standard_library_module_numpy_and_its_submodules", "things that customers wrote about cancelled orders", "cat"]
+
+def whole(label): return label.replace("\n", "").replace(" ", "")
+
+def test_names_in_a_matrix_wrap_and_do_not_overlap():
+    from upgradeability.draw import matrix
+    ax = matrix(np.ones((6, 6), int), LONG * 2, LONG * 2)
+    for axis in (ax.xaxis, ax.yaxis):
+        labels = axis.get_ticklabels()
+        assert [whole(label.get_text()) for label in labels] == [whole(name) for name in LONG * 2]
+        assert max(len(line) for label in labels for line in label.get_text().split("\n")) <= 30
+    ax.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:]))
+    plt.close(ax.figure)
+
+def test_names_of_models_wrap_in_legends_and_beside_points():
+    from upgradeability.plots import _model_label
+    label = _model_label("hf:models/company-sentence-encoder-finetuned-on-support-tickets-2026-10-final-v3")
+    assert "…" not in label and "\n" in label and whole(label).endswith("final-v3")
+
+def test_a_gallery_is_never_wider_than_its_page():
+    from upgradeability.draw import gallery
+    texts = gallery([dict(contents=["a text"], captions=[["a", "b"]])], "texts")._repr_html_()
+    assert "minmax(min(30rem,100%),1fr)" in texts

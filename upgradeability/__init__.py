@@ -15,7 +15,7 @@ _PUBLIC = {
     "comparisons": "Comparison compare compare_all compare_with gain leader_optimism rank_groups relative_gain",
     "draws": "gain_over_seeds score_over_seeds shared_examples upgradeability_over_seeds",
     "finetuning": "PROTOCOLS",
-    "transferability": "SCORES h_score leep logme nce transferability",
+    "transfer": "SCORES h_score leep logme nce transferability",
     "evaluation": "Results average_seeds evaluate gains read_predictions read_results verify",
     "curves": "Curve label_efficiency learning_curve",
     "ranking": "Ranking judge_ranking rank_models",
@@ -34,6 +34,7 @@ __all__ = list(_HOME)
 def __getattr__(name):
     from importlib import import_module
     if name not in _HOME: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("METRICS", "TASKS"): import_module(f"{__name__}.kind").load_kinds()  # kinds add entries of their own
     found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     return import_module(f"{__name__}.docments").complete_doc(found)  # `help` and `?` show the parameters
 

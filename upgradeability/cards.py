@@ -48,10 +48,11 @@ def _card_html(card):
     "A card as HTML."
     mark, colour = MARKS[card.mark]
     about, figure, detail = (as_html(text, 120) for text in (card.about, card.figure, card.detail))
+    size = 1.45 if len(card.figure) <= 20 else 1.05 # long names are no figures
     return (
         f'<div class="card" style="{_CARD};border-left:5px solid {colour}">'
         f'<div style="font-size:.8em"><span aria-hidden="true" style="color:{colour}">{mark}</span> {about}</div>'
-        f'<div style="font-size:1.45em;font-weight:600;line-height:1.3">{figure}</div>'
+        f'<div style="font-size:{size}em;font-weight:600;line-height:1.3">{figure}</div>'
         f'<div style="font-size:.8em;line-height:1.3">{detail}</div></div>')
 
 def head(title, cards):

@@ -57,7 +57,7 @@ def _promise(path):
     return re.search('^> (.+)', first, re.M)[1]
 
 # %% ../nbs/23_command.ipynb #2991571b
-FORMS = {'int': 'a whole number', 'float': 'a number, such as 0.01', 'bool': 'true or false'}
+FORMS = {'int': 'a whole number', 'float': 'a number, such as 0.01 or 60', 'bool': 'true or false'}
 
 class _Value(click.ParamType):
     "The value of a parameter, by the annotation in its notebook."
@@ -327,11 +327,13 @@ def _advice(error):
     "The message of click with the next step."
     ctx = error.ctx
     path = ctx.command_path if ctx else 'upgradeability'
+    if isinstance(error, click.NoSuchOption) and error.option_name == '-p':
+        return f'-p NAME VALUE is how papermill is called. Write --model resnet50 instead. See: {path} --help'
     if isinstance(error, click.NoSuchOption) and ctx:
         known = [name for p in ctx.command.params for name in p.opts if name.startswith('--')]
         return f'{unknown("option", error.option_name, known)} See: {path} --help'
     message = error.format_message()
-    if 'extra argument' in message: message += ' Options have names, such as --model resnet50.'
+    if 'extra argument' in message: message += '. Options have names, such as --model resnet50.'
     return message if 'Unknown' in message else f'{message} See: {path} --help'
 
 def _ended(args):

@@ -18,10 +18,11 @@ from scipy import sparse, special
 # %% ../nbs/13d_comparisons.ipynb #1ac52389
 from .core import check_given
 from .answers import read_answers
+from .reading import as_html
 from .metrics import (
     Metric, Predictions, find_metric, mean_f1, mean_recall, ratio, unit_tables, _by_class, all_class_names)
 from .intervals import (
-    _bootstrap, _chunks, _class_ceiling, _distinct_rows, _informative, _normal_quantile, _unit_means,
+    _bootstrap, _chunks, _class_ceiling, _distinct_rows, _figure_html, _informative, _normal_quantile, _unit_means,
     _unit_values, _value, _weights, score, value_and_ends, wilson, has_declared_groups)
 
 # %% ../nbs/13d_comparisons.ipynb #201e2150
@@ -356,6 +357,18 @@ class Comparison:
         margin = '' if self.margin is None else f', {self.verdict} with margin {self.margin:g}'
         flips = f'{self.positive_flips} better and {self.negative_flips} worse of {self.n_tested:,}'
         return f'Comparison: {self.difference!r}, p = {self.p_value:.3g}, {flips}{margin}'
+
+    def _repr_html_(self):
+        shown = {
+            self.difference.metric: _figure_html(self.difference),
+            'p-value': '&lt; .001' if self.p_value < .001 else f'{self.p_value:.3f}',
+            'better than before': f'{self.positive_flips:,} of {self.n_tested:,}',
+            'worse than before': f'{self.negative_flips:,} of {self.n_tested:,}',
+        }
+        if self.margin is not None:
+            shown['decision'] = f'<b>{self.verdict}</b> with margin {self.margin:g}'
+        rows = (f'<tr><th>{as_html(name)}</th><td>{value}</td></tr>' for name, value in shown.items())
+        return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
     @property
     def n_tested(self) -> int: # number of examples

@@ -118,7 +118,7 @@ def axes_or_new(ax, width, height):
     if ax is not None: return ax
     return plt.subplots(figsize=(width, height))[1]
 
-def _in_lines(name, width=40):
+def in_lines(name, width=40):
     "A name for matplotlib, in lines of about equal length where it is long."
     shown = drawable(name, 240)
     n_lines = max(1, -(-len(shown) // width))
@@ -127,12 +127,16 @@ def _in_lines(name, width=40):
     lines = wrap(breakable, -(-len(breakable) // n_lines) + 6)
     return '\n'.join(as_label(line.replace('_ ', '_')) for line in lines)
 
+def most_lines(labels):
+    "The number of lines of the tallest label."
+    return max((label.count('\n') + 1 for label in labels), default=1)
+
 def rows_axes(ax, labels):
     "An axis with a line for each label from top to bottom, wide enough for the longest and for text at the right."
     n = len(labels)
-    labels = [_in_lines(label) for label in labels]
+    labels = [in_lines(label) for label in labels]
     longest = max((len(line) for label in labels for line in label.split('\n')), default=0)
-    most = max((label.count('\n') for label in labels), default=0)
+    most = most_lines(labels) - 1
     ax = axes_or_new(ax, 5.4 + .075 * longest, 1 + (.42 + .12 * most) * n)
     ax.locator_params(axis='x', nbins=5)
     ax.set_ylim(n - .45, -.6)
@@ -233,6 +237,17 @@ def bars(labels, pieces, texts, ax=None):
 
 # %% ../nbs/01b_draw.ipynb #f97e3ba3
 SLANTED = dict(rotation=40, ha='right', rotation_mode='anchor')
+UPRIGHT = dict(rotation=90, ha='center')
+
+def matrix_layout(rows, columns):
+    "(width, height) in inches of a matrix with these labels, and how the labels below it are turned."
+    has_lines = most_lines(columns) > 1
+    side = .42 + .15 * (most_lines(rows + columns) - 1)
+    letters = [max(map(len, '\n'.join(labels).split('\n'))) for labels in (rows, columns)]
+    left, below = (.6 + .075 * n for n in letters)
+    size = max(5, left + side * len(columns)), .4 + below + side * len(rows)
+    if max(map(len, columns)) <= 3: return size, {'rotation': 0}
+    return size, UPRIGHT if has_lines else SLANTED
 
 def _draw_shares(ax, counts):
     "Shade each count by its share of the row, and write it."
@@ -261,13 +276,13 @@ def matrix(
 ) -> Axes: # rows from top to bottom
     "How often each true answer got each prediction."
     n, m = counts.shape
-    rows = [as_label(clip(name, 18)) for name in row_names]
-    columns = [as_label(clip(name, 18)) for name in column_names]
-    is_short = max(map(len, columns)) <= 3
+    rows = [in_lines(name, 24) for name in row_names]
+    columns = [in_lines(name, 24) for name in column_names]
+    size, look = matrix_layout(rows, columns)
     with style():
-        ax = axes_or_new(ax, max(5, 1.9 + .42 * m), 1.3 + .42 * n)
+        ax = axes_or_new(ax, *size)
         _draw_shares(ax, counts)
-        ax.set_xticks(np.arange(m) + .5, columns, **({'rotation': 0} if is_short else SLANTED))
+        ax.set_xticks(np.arange(m) + .5, columns, **look)
         ax.set_yticks(np.arange(n) + .5, rows, rotation=0)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(title))
@@ -328,7 +343,7 @@ def _img(content, description, mark):
 
 # %% ../nbs/01b_draw.ipynb #e0f2f9ea
 _GRID = ('display:grid;align-items:{};gap:.9rem;margin:.4rem 0 1rem;'
-         'grid-template-columns:repeat(auto-fill,minmax({}rem,1fr))')
+         'grid-template-columns:repeat(auto-fill,minmax(min({}rem,100%),1fr))')
 _SMALL = 'font-size:.8em;line-height:1.35;text-align:left;overflow-wrap:anywhere'
 
 def _heading_html(cell):
@@ -368,7 +383,8 @@ def _texts_html(cell):
 def _list_html(cell):
     "A cell that is a list, with ticks at what is marked."
     lines = [
-        f'<div style="font-weight:{600 if mark else 400}">{"✓ " if mark else ""}{as_html(content, 200)}</div>'
+        f'<div style="padding-left:1em;text-indent:-1em;font-weight:{600 if mark else 400}">'
+        f'{"✓ " if mark else ""}{as_html(content, 200)}</div>'
         for content, _, mark in _items(cell)]
     return f'{_heading_html(cell)}<div style="{_SMALL}">{"".join(lines)}</div>'
 

@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 # %% ../nbs/13b_intervals.ipynb #55759bdf
 from .core import check_given
+from .reading import as_html
 from upgradeability.metrics import (
     Metric, Predictions, all_class_names, check_examples, class_names, find_metric, mean_f1, per_unit, ratio,
     unit_tables)
@@ -39,6 +40,16 @@ class Score:
     def __repr__(self):
         interval = f"[{self.low:.3f}, {self.high:.3f}]"
         return f"{self.metric} {self.value:.3f} {interval} ({100 * self.level:g} %, n={self.n_units})"
+
+    def _repr_html_(self):
+        return f'<div>{as_html(self.metric)} {_figure_html(self)}</div>'
+
+def _figure_html(score):
+    "The figure of a `Score` in bold, its interval, and the number of units."
+    interval = f'{100 * score.level:g} % interval {score.low:.3f} to {score.high:.3f}'
+    if np.isnan(score.low): interval = 'no interval, there are too few units'
+    text = f'<b>{score.value:.3f}</b> · {interval} · n = {score.n_units:,}'
+    return text.replace('-', '−')
 
 # %% ../nbs/13b_intervals.ipynb #0eb00ac8
 def value_and_ends(score):

@@ -24,6 +24,7 @@ class Words:
     "The words of a report for the examples of a task."
     tested: str = 'examples' # what is tested, in the plural: the independent units
     learned: str = 'labels' # what is counted as training data
+    part: str = 'class' # what the figures of a part are about
     things: str = 'examples' # what is left out to judge a protocol on its own training data
     majority: str = 'always saying the most frequent class' # what the protocol `majority` does
     reached: str = '{n:,} unseen examples of {task}' # what a figure on test is about

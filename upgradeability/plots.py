@@ -18,12 +18,12 @@ from matplotlib.ticker import EngFormatter, LogLocator
 
 # %% ../nbs/20_plots.ipynb #71f791a3
 from .core import check_given, check_table, unknown
-from upgradeability.draw import (
-    axes_or_new, bars, BLUE, clip, COLOURS, forest, gallery, GREY, nothing, shrunk, style, triple, WORSE,
-    wrap_text)
+from .draw import (
+    axes_or_new, bars, BLUE, COLOURS, forest, gallery, GREY, in_lines, most_lines, nothing, shrunk, style,
+    triple, WORSE, wrap_text)
 from .evaluation import as_results, facts_of
 from .metrics import Predictions, reliability
-from .reading import as_label
+from .reading import as_label, visible
 from .tasks import Task
 from .words import (
     about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT,
@@ -50,9 +50,9 @@ def _row_colours(df):
     if len(models) == 1: is_grey = df.protocol.map(is_control)
     return np.where(is_grey, GREY, df.model.map(by_model))
 
-def _model_label(model, most=60):
-    "The short name of a model, for matplotlib."
-    return as_label(clip(short_name(model), most))
+def _model_label(model):
+    "The short name of a model in lines, for matplotlib."
+    return in_lines(short_name(model), 28)
 
 # %% ../nbs/20_plots.ipynb #225f0753
 def plot_scores(
@@ -109,7 +109,7 @@ def plot_examples(task, examples, n=12, empty='There are no such examples.'):
     "The first n wrong answers (id, true, predicted, confidence) as pictures or texts, as a `Figure`."
     how, cells = _gallery_of(task), []
     for row in examples[:n].itertuples():
-        true = f'{row.id}: {clip(row.true, 80)}'
+        true = f'{row.id}: {visible(row.true, 240)}'
         verb = 'taken for' if task.kind.has_classes else 'predicted'
         predicted = f'{verb} {row.predicted}{_sure(row.confidence)}'
         contents = [_example(task, row.id)] if how else []
@@ -269,6 +269,7 @@ def plot_flips(
     flips:pd.DataFrame, # of `class_flips`
     *,
     unit:str='examples', # what is counted
+    part:str='class', # what a line is about
     most:int=20, # classes to draw; if there are more, those with the most broken examples
     level:float=.95, # at which a class counts as broken
     ax:Axes|None=None, # where to draw; None: a new figure
@@ -280,8 +281,8 @@ def plot_flips(
     ax = bars(shown['class'], _flip_bars(shown, level), texts, ax)
     ax.axvline(0, color='black', lw=.8)
     ax.xaxis.set_major_formatter(lambda v, _: f'{abs(v):g}')
-    title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by class'
-    if len(flips) > most: title += f'; {most} of {len(flips)} classes'
+    title = f'{flips.negative.sum()} broken, {flips.positive.sum()} fixed, counted by {part}'
+    if len(flips) > most: title += f'; {most} of {len(flips)} lines'
     with style():
         ax.set_title(title)
         ax.set_xlabel(f'test {unit}: broken (left) and fixed (right)')
@@ -447,9 +448,11 @@ def _name_lines(ax, ends):
     inches = ax.figure.get_figheight() - .7
     line = .17 * np.ptp(ax.get_ylim()) / inches # a line of text, in units of the axis
     place = ax.get_yaxis_transform()
-    for y, row in zip(_apart(ends.score, line), ends.itertuples()):
+    names = [_model_label(model) for model in ends.model]
+    heights = _apart(ends.score, line * most_lines(names))
+    for name, y, row in zip(names, heights, ends.itertuples()):
         ax.annotate(
-            _model_label(row.model, 28),
+            name,
             (row.examples, row.score),
             (1.02, y),
             textcoords=place,
@@ -621,7 +624,7 @@ def plot_cost(
             fmt='o', color=BLUE, ms=6.5, lw=1.6, capsize=3, zorder=3)
         for model, *place in zip(rows.model, cost, rows.test):
             ax.annotate(
-                _model_label(model, 28), place, (7, 5),
+                _model_label(model), place, (7, 5),
                 textcoords='offset points', fontsize=8.5)
         if (cost > 0).all(): ax.set_xscale('log')
         ax.set_xlabel(COST_NAMES[against])
@@ -652,7 +655,7 @@ def _finding_cell(task, check, rows):
     rows, by_row = np.atleast_1d(rows), not task.kind.whole_units
     captions = [[f'row {row} ({_split_of(task, row)})'] for row in rows]
     labels = [task.kind.label_of(task, row) for row in rows] if by_row else []
-    for caption, label in zip(captions, labels): caption.append(clip(label, 16))
+    for caption, label in zip(captions, labels): caption.append(visible(label, 240))
     return dict(
         heading=check.replace('_', ' '),
         contents=[_example(task, row) for row in rows],

@@ -27,7 +27,7 @@ from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import find_metric
 from .models import check_spec, load_backbone
 from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
-from .transferability import held_out_r2, regret, transferability, logme
+from .transfer import held_out_r2, regret, transferability, logme
 
 # %% ../nbs/18b_ranking.ipynb #4ccfe446
 @dataclass(frozen=True)
@@ -315,8 +315,10 @@ class Ranking(RunTable):
     def _words(self): return report_of('verdict_rank', self)
     def for_readers(self) -> pd.DataFrame: # one row per model
         "The ranking with its rungs counted from 1, without columns that are empty."
-        shown = self.assign(rung=self.rung + 1).dropna(axis=1, how='all')
-        return pd.DataFrame(shown).set_index('rank').round(3)
+        shown = pd.DataFrame(self.assign(rung=self.rung + 1)).dropna(axis=1, how='all')
+        for name in ('rank', 'examples', 'rung'): shown[name] = shown[name].map('{:.0f}'.format).replace('nan', '–')
+        shown = shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'})
+        return shown.set_index('rank').round(3)
 
     def _for_readers(self): return self.for_readers()
 

@@ -132,8 +132,8 @@ def as_table(
     if frame is None: return None
     seen = _visible_frame(frame)
     with pd.option_context('display.max_colwidth', None):
-        html = seen.to_html(classes=NO_FORMULAS, border=0, max_rows=most)
-        return Shown(seen.to_string(max_rows=most), html)
+        html = seen.to_html(classes=NO_FORMULAS, border=0, max_rows=most, na_rep='–')
+        return Shown(seen.to_string(max_rows=most, na_rep='–'), html)
 
 # %% ../nbs/01_reading.ipynb #17c4e06d
 STATUSES = {'read': '', 'guess': ' (assumed)', 'finding': ' (!)'} # {status: what is written after the entry}

@@ -28,7 +28,7 @@ from .evaluation import as_results, facts_of, knows_run, read_results, seed_grou
 from .intervals import score, value_and_ends
 from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
-from .draw import EMPTY, say, triple
+from .draw import EMPTY, GREY, say, triple
 from .words import axis_name, interval_text, row_labels, short_name, u_name, metric_label
 from upgradeability.verdicts import (
     findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,
@@ -331,12 +331,21 @@ def _as_page_html(context, source):
 _SHOWN = [ # forms of an output, the first that there is; none needs a script
     'text/html', 'text/markdown', 'image/svg+xml', 'text/latex', 'image/png', 'image/jpeg', 'text/plain']
 
+def _template_folders():
+    "Where nbconvert's templates are: beside nbconvert, which may be of the environment that this one borrows from."
+    from importlib.metadata import files
+    known = [file.locate() for file in files('nbconvert') or () if file.match('templates/basic/conf.json')]
+    return [str(Path(file).resolve().parents[1]) for file in known]
+
 def _page_exporter():
     "nbconvert's exporter of the body of a page: no code, no scripts, and our Markdown."
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
+    folders = _template_folders()
     return HTMLExporter(
         template_name='basic',
+        extra_template_basedirs=folders,
+        extra_template_paths=folders, # templates that others build on
         exclude_input=True,
         exclude_output_prompt=True,
         filters={'markdown2html': pass_context(_as_page_html)},
@@ -346,9 +355,9 @@ def _page_exporter():
 
 # %% ../nbs/22_report.ipynb #66544457
 _STYLE = '''
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f5f7; --rule: #c9d1d9; --link: #0b5cad }
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f5f7; --rule: #c9d1d9; --link: #0b5cad; --grey: #767676 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff }
+  :root { --ink: #e4e8ec; --paper: #15181c; --soft: #20252b; --rule: #3d444d; --link: #79b8ff; --grey: #9aa4ae }
 }
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--paper); color: var(--ink) }
@@ -384,11 +393,11 @@ math { font-size: 1.08em }
   .dataframe tbody th { position: sticky; left: 0; background: var(--paper); font-size: .78rem; padding-left: 0 }
 }
 @media print {
-  :root { --ink: #000; --paper: #fff; --soft: #f3f5f7; --rule: #999; --link: #000 }
+  :root { --ink: #000; --paper: #fff; --soft: #f3f5f7; --rule: #999; --link: #000; --grey: #767676 }
   main { max-width: none; padding: 0 } nav { display: none } body { font-size: 11pt }
   .output_area, figure, .card { break-inside: avoid } h2, .text_cell { break-after: avoid }
   .card { min-width: 6.5rem !important; flex-basis: 7rem !important }
-  .output_area { overflow: visible } table { font-size: .72rem }
+  .output_area { overflow: visible } table { font-size: .64rem } .dataframe th, .dataframe td { padding: .15rem .25rem }
 }
 '''
 
@@ -466,6 +475,7 @@ def _figure_html(svg, alt):
     "A figure as a part of a page."
     svg = re.sub(r'(?s)^.*?(?=<svg\b)|<metadata>.*?</metadata>|<style\b.*?</style>', '', svg)
     svg = re.sub(r'(fill|stroke): #000000\b', r'\1: currentColor', svg)
+    svg = re.sub(rf'(fill|stroke): {GREY}\b', r'\1: var(--grey)', svg)
     svg = re.sub(r'(<(?!text)[^>]*)fill: #ffffff\b', r'\1fill: var(--paper)', svg)
     described = f'role="img" aria-label="{escape(alt)}" stroke-linejoin="round"'
     return f'<div class="figure">{svg.replace("<svg", f"<svg {described}", 1)}</div>'

@@ -389,8 +389,8 @@ def _checked_size(n, most, whole, n_classes, name):
             f"{too_many} and fewer than the {whole} of train and its official valid, "
             "which is used as a whole or not at all: "
             f"up to {most} are drawn from train, and {whole} (or None) are both.")
-    if most == whole: raise ValueError(f"{too_many}.")
-    raise ValueError(f"n_train={n} is more than the {whole} labels of train and valid of {name!r}.")
+    if most != whole: too_many = f"n_train={n} is more than the {whole} labels of train and valid of {name!r}"
+    raise ValueError(f"{too_many}. Leave n_train out to learn from all of them.")
 
 def _units_to_draw(task):
     "The units (rows, or sentences of words) that a smaller training set is drawn from, without an official valid."

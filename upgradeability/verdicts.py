@@ -169,7 +169,8 @@ def _unchecked_model(model, models):
     base = re.sub(r'[?&]random=\d+', '', model)
     controls = [other for other in models if _has_random_weights(other) and other.startswith(base)]
     if controls or _has_random_weights(model): return []
-    control = as_code(f'{short_name(base)}?random')
+    mark = '&' if '?' in base else '?'
+    control = as_code(f'{base}{mark}random')
     return [f'**What the pretraining bought was not checked:** add {control} to the models.']
 
 # %% ../nbs/21_verdicts.ipynb #aae3652f
@@ -593,7 +594,7 @@ def _ranked_on(ran, facts):
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
 def verdict_check(judged):
     "Whether the ranking was right, by the table of `judge_ranking` (None: it was not judged)."
-    if judged is None: return 'Not checked: `-p check true` evaluates all models with all labels, outside the budget.'
+    if judged is None: return 'Not checked: `--check true` evaluates all models with all labels, outside the budget.'
     check = facts_of(judged)['check']
     first, best = _name(check['first']), _name(check['best'])
     outcome = ' and is the best with all examples' if first == best else f', but {best} is the best with all examples'

@@ -298,6 +298,7 @@ def _broken_lists(task, old, new): return plot_recommendations(task, new, old=ol
 WORDS = Words(
     changed='The lists become better for {fixed} and worse for {broken}{by}',
     tested='users',
+    part='length of history',
     learned='interactions',
     things='interactions',
     majority='recommending what is popular',

@@ -845,7 +845,7 @@ def load_interactions(
     split_seed:int=0, # draws what time does not decide
     root:str|Path|None=None, # not used: nothing is downloaded
 ) -> Task: # of kind 'recommendation'
-    "A recommendation task from files."
+    "Users, items and their interactions from files: `interactions:PATH`."
     if group is not None:
         raise ValueError(
             f"?group={group}: interactions are grouped by users already, who are tested as a whole. "

@@ -17,7 +17,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #ac295772
-from ..core import import_extra
+from ..core import Catalogue, import_extra
 from ..metrics import find_metric, Predictions
 from ..intervals import score
 from ..models import randomize
@@ -178,7 +178,7 @@ def _stranger_notes(test):
     yield note
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #0d012c71
-RECOMMENDERS = {} # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': …}
+RECOMMENDERS = Catalogue() # name -> f(backbone, task, features, *, seed, **options) -> {'train': Predictions, 'test': …}
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #87941c24
 def most_popular(backbone, task, features, *, seed=0):

@@ -516,6 +516,7 @@ def rank_targets(features, task):
 
 # %% ../../nbs/kinds/regression.ipynb #5e2abbdc
 WORDS = Words(
+    part='range of values',
     majority='always answering the mean',
     train_figure='R²',
     changed='The error becomes smaller for {fixed} and larger for {broken}',

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import unicodedata
 from functools import partial
+from textwrap import wrap
 
 # %% auto #0
 __all__ = ['KIND', 'plot_types', 'plot_sentences']
@@ -26,10 +27,11 @@ from ..kind import Kind, Words
 from .tagging_files import load_conll
 from .tagging_spans import decode, find_spans, read_tags
 from ..metrics import Metric, METRICS, Predictions
-from ..draw import BLUE, clip, GREY, point, rows_axes, say, side, style, WORSE, wrap_text
+from ..draw import (
+    BLUE, clip, GREY, in_lines, matrix_layout, point, rows_axes, say, side, style, WORSE, wrap_text)
 from ..protocols import fit_rows
 from ..tasks import check_several, nested_order, strata, Task
-from ..reading import as_label, drawable
+from ..reading import drawable
 from ..words import about_run
 
 # %% ../../nbs/kinds/tagging.ipynb #7c61f5b7
@@ -171,12 +173,12 @@ def _split_rows(p, split):
     return rows
 
 def _type_rows(train, test):
-    "These rows of train and test side by side: 'all types', then the types, the best one on test first."
+    "These rows of train and test side by side: 'all types', then the types, the worst one on test first."
     rows = _split_rows(train, 'train')
     rows = rows.join(_split_rows(test, 'test'), how='outer')
     whole = rows.loc[['all types']]
     types = rows.drop('all types')
-    types = types.sort_values('test', ascending=False, kind='stable')
+    types = types.sort_values('test', kind='stable')
     return pd.concat([whole, types])
 
 # %% ../../nbs/kinds/tagging.ipynb #94cd9710
@@ -259,9 +261,10 @@ def plot_type_confusion(test, *, ax=None):
         return say('There is no entity in these sentences, and none was predicted.')
     sums = counts.sum(axis=1, keepdims=True)
     n_rows, n_columns = counts.shape
+    rows, columns = map(_type_labels, (table.index, table.columns))
+    size, look = matrix_layout(rows, columns)
     with style():
         if ax is None:
-            size = max(5, 2.3 + .55 * n_columns), 1.5 + .42 * n_rows
             _, ax = plt.subplots(figsize=size)
         sns.heatmap(
             counts / sums.clip(1),
@@ -276,21 +279,19 @@ def plot_type_confusion(test, *, ax=None):
         )
         ax.set_xticks(
             np.arange(n_columns) + .5,
-            _short_labels(table.columns),
-            rotation=40,
-            ha='right',
-            rotation_mode='anchor'
+            columns,
+            **look
         )
-        ax.set_yticks(np.arange(n_rows) + .5, _short_labels(table.index), rotation=0)
+        ax.set_yticks(np.arange(n_rows) + .5, rows, rotation=0)
         ax.axvline(n_rows - 1, color='white', lw=5)
         ax.axhline(n_rows - 1, color='white', lw=5)
         ax.set(xlabel='predicted', ylabel='true')
         ax.set_title(wrap_text(about_run(test)))
     return ax
 
-def _short_labels(names):
-    "The beginnings of names."
-    return [as_label(clip(name, 18)) for name in names]
+def _type_labels(names):
+    "Names of types in lines, for matplotlib."
+    return [in_lines(name, 24) for name in names]
 
 # %% ../../nbs/kinds/tagging.ipynb #2179d7bf
 def entity_mistakes(test):
@@ -421,8 +422,8 @@ def _write_word(ax, column, line, word, step=6):
         _write(ax, column + i, line, letters, fontsize=9, zorder=4)
 
 # %% ../../nbs/kinds/tagging.ipynb #957b3ce1
-def _mistake_text(row, words):
-    "A mistake in words."
+def _mistake_lines(row, words):
+    "A mistake in words, as lines of a figure."
     if row.predicted == '':
         told = f'{row.true}, missed'
     elif row.same_words or row.true == '':
@@ -431,7 +432,7 @@ def _mistake_text(row, words):
         told = f'found as {row.predicted}, true {row.true} has other boundaries'
     entity = ' '.join(words[row.start:row.stop])
     text = f'{entity}: {told}{_confidence_text(row.confidence)}'
-    return clip(drawable(text, font=MONO), LINE - 2)
+    return wrap(drawable(text, font=MONO), LINE - 2, max_lines=4, placeholder=' …')
 
 def _confidence_text(confidence):
     "A probability in brackets; '' where there is none."
@@ -476,9 +477,9 @@ def _draw_sentence(ax, top, words, true, predicted, mistakes):
         _write_word(ax, column, line + .5, word)
     last, _ = places[-1]
     for row in mistakes[:4].itertuples():
-        last += 1
-        text = _mistake_text(row, words)
-        _write(ax, 2, last + .5, text, fontsize=8, color=GREY)
+        for text in _mistake_lines(row, words):
+            last += 1
+            _write(ax, 2, last + .5, text, fontsize=8, color=GREY)
     return last + 1.7
 
 # %% ../../nbs/kinds/tagging.ipynb #33da7f07
@@ -559,12 +560,13 @@ def _broken_sentences(task, old, new):
 # %% ../../nbs/kinds/tagging.ipynb #dc4f5995
 WORDS = Words(
     tested='sentences',
+    part='type of entity',
     learned='sentences',
     things='sentences',
     majority='always saying the most frequent tag',
     reached='{n:,} unseen sentences of {task}',
     train_figure='F1 of entities',
-    parts='Which types of entities does the model find least? The best type on test comes first.',
+    parts='Which types of entities does the model find least? The worst type on test comes first.',
     confusions='Which types are confused, which entities are missed, and which are invented. Each row is a true type.',
     changes='Sentences that get worse are left of the line, better ones right of it, for each type of entity.',
 )

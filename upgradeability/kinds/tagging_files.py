@@ -444,7 +444,7 @@ def load_conll(
     tag:int|None=None, # column of the tag; None: the last that has tags
     encoding:str='utf-8', # of the files
 ) -> Task: # of kind 'tagging', one row per word
-    "A task of tagged words from CoNLL files."
+    "Sentences with a tag for each word from CoNLL files: `conll:PATH`."
     files, reading = _conll_files(Path(name).expanduser())
     found = {split: _read_file(file, token, tag, encoding) for split, file in files.items()}
     _refuse_lines([problem for _, problems in found.values() for problem in problems])

@@ -6,8 +6,8 @@ from sklearn.linear_model import BayesianRidge, Ridge, RidgeClassifier
 from sklearn.covariance import LedoitWolf, ledoit_wolf_shrinkage
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from upgradeability import transferability as T
-from upgradeability.transferability import SCORES, h_score, h_score_null, label_entropy, label_information, leep, logme, nce, probe_score, regret, shrinkage_alpha, spectrum, transferability
+from upgradeability import transfer as T
+from upgradeability.transfer import SCORES, h_score, h_score_null, label_entropy, label_information, leep, logme, nce, probe_score, regret, shrinkage_alpha, spectrum, transferability
 
 
 def gaussian(n, d, signal, classes=3, seed=0, spread=0.):
@@ -496,7 +496,7 @@ def test_bad_names():
 
 def test_needs_no_torch():
     import subprocess, sys
-    code = "import sys, upgradeability.transferability; assert 'torch' not in sys.modules"
+    code = "import sys, upgradeability.transfer; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True).returncode == 0
 
 def test_variance_explained_is_that_of_ridge_regressions_fitted_anew():
