@@ -18,6 +18,8 @@ _PUBLIC = {
     "transferability": "SCORES h_score leep logme nce transferability",
     "evaluation": "Results average_seeds evaluate gains read_predictions read_results verify",
     "curves": "Curve label_efficiency learning_curve",
+    "corruptions": "SHIFTS",
+    "shifts": "Shifts shift",
     "ranking": "Ranking judge_ranking rank_models",
     "checks": "check_task",
     "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
