@@ -59,7 +59,7 @@ def test_changes_are_paired_and_everything_can_be_recomputed(table):
     changes = table.changes()
     assert len(changes) == 2 * len(CORRUPTED) and (changes.relation == "same").all()
     assert np.allclose(changes.change, changes.shifted - changes.test)
-    row = changes[changes.shift == "rotation?strength=5"].iloc[0]
+    row = changes[changes.tested_on == "rotation?strength=5"].iloc[0]
     test = table.predictions(row.key)["test"]
     found = compare(table.predictions(relation_of(test)["own"])["test"], test)
     assert (row.change, row.change_low, row.p, row.broken) == (found.difference.value, found.difference.low, found.p_value, found.negative_flips)
@@ -110,7 +110,7 @@ def test_texts_parts_and_groups(texts, tmp_path):
     df = shift(
         "bundled:minilm", f"csv:{texts/'data.csv'}{OPTIONS}",
         f"?where=language==de, ?where=year==2020, case?strength=5, csv:{texts/'later.csv'}{OPTIONS}", dtype="float32", out_dir=tmp_path)
-    changes = df.changes().set_index("shift")
+    changes = df.changes().set_index("tested_on")
     assert list(changes.relation) == ["part", "part", "same", "other"] and (df.error == "").all()
     assert abs(changes.change["case?strength=5"]) < .02 # the tokenizer knows no case
     own = df.predictions(df.key.iloc[0])["test"]
@@ -170,7 +170,7 @@ def test_refusals(trained, shifts, says):
     with pytest.raises((ValueError, OSError), match=says): shift(nn.Linear(64, 2), task, shifts() if callable(shifts) else shifts)
 
 @pytest.mark.parametrize("shifts, says", [
-    ("?where=language==fr", "selects none of the .* test rows .*: language is en \\("), ("?where=langage==de", "Did you mean 'language'"),
+    ("?where=language==fr", "selects none of the .* test rows .*: language is de \\("), ("?where=langage==de", "Did you mean 'language'"),
     ("?where=language", "should read .where=column==value"), ("blur", "for texts there are typos")])
 def test_refused_parts(texts, shifts, says):
     with pytest.raises(ValueError, match=says): shift("bundled:minilm", f"csv:{texts/'data.csv'}{OPTIONS}", shifts)
