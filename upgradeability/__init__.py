@@ -26,6 +26,8 @@ _PUBLIC = {
     "kinds.recommendation_protocols": "RECOMMENDERS",
     "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
     "verdicts": "verdict verdict_compare verdict_curve verdict_rank",
+    "robustness": "performance_line robustness",
+    "shift_report": "verdict_shift",
     "decision": "decide",
     "report": "show_reading show_table write_report",
 }
