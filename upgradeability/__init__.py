@@ -13,6 +13,7 @@ _PUBLIC = {
     "metrics": "METRICS Metric Predictions",
     "intervals": "Score score upgradeability",
     "comparisons": "Comparison compare compare_all compare_with gain leader_optimism rank_groups relative_gain",
+    "planning": "detectable_difference",
     "draws": "gain_over_seeds score_over_seeds shared_examples upgradeability_over_seeds",
     "finetuning": "PROTOCOLS",
     "transferability": "SCORES h_score leep logme nce transferability",
