@@ -349,7 +349,7 @@ def _described(question, number, parts, facts, keys):
     return {split: replace(p, meta=p.meta | about) for split, p in parts.items()}
 
 # %% ../nbs/18d_shifts.ipynb #0f52c41f
-def _run_protocol(run, backbone, question, place):
+def _run_protocol(run, backbone, question, features, place):
     "The cells of one protocol, fitted once: one for the task, and one for each shifted set."
     number, protocol, n, seed = place
     tasks = question.tasks()
@@ -363,7 +363,7 @@ def _run_protocol(run, backbone, question, place):
             joined = joined_task(question.task, question.sets)
             used = dict(dtype=dtype, batch_size=run.batch_size, pool=question.pool, asked=cells[0].n_train)
             parts = _compute_cell(
-                backbone, joined, question.features(run.features), protocol.name, options, seed, used)
+                backbone, joined, features, protocol.name, options, seed, used)
             divided = _divided(question, parts)
         for i in missing:
             facts = _facts(cells[i], tasks[i]) | _sizes(tasks[i], divided[i])
@@ -386,9 +386,9 @@ def _run_model(run, number, model, question, places):
             _cell(run, name, task, (number, i, *place), error=error)
             for place in places
             for i, task in enumerate(question.tasks())]
-    cells = []
+    cells, features = [], question.features(run.features)
     for place in places:
-        cells += _run_protocol(run, backbone, question, (number, *place))
+        cells += _run_protocol(run, backbone, question, features, (number, *place))
         run.bar.update(1)
     return cells
 
