@@ -312,14 +312,31 @@ def _plot_recalls(found, title, most=20):
     return forest(rows, 'change', heading='recall on test → shifted', title=title, zero=True, xlabel='change of the recall of the class')
 
 # %% ../nbs/21c_shift_report.ipynb #2cd7ad56
-def plot_shifted(task, shifts, strengths=STRENGTHS, at=0, most=11):
+def plot_shifted(task, shifts, strengths=STRENGTHS, most=11):
     "One test example and what each corruption makes of it, as a `Figure`; None where none can be shown."
     sets = [s for s in shifted_sets(task, shifts, strengths) if s.relation == 'same'][:most]
     if not sets or not task.medium.gallery: return nothing('The test examples were not changed.')
-    position = task.kind.inputs_of(task)[sets[0].rows[at]]
-    shown = {'as it is': task.inputs[int(position)]} | {set_name(s.name): s.inputs[at if s.unit is None else int(s.unit[at])] for s in sets}
+    shown = _most_changed(task, sets)
     cells = [dict(contents=[_whole_text(example)], captions=[[name]]) for name, example in shown.items()]
     return gallery(cells, task.medium.gallery)
+
+def _forms_of(task, sets, at):
+    "{name: example} of the test example in row `at` of some sets, as it is and in each set."
+    position = task.kind.inputs_of(task)[sets[0].rows[at]]
+    shown = {'as it is': task.inputs[int(position)]}
+    for s in sets: shown[set_name(s.name)] = s.inputs[at if s.unit is None else int(s.unit[at])]
+    return shown
+
+def _most_changed(task, sets, tried=20):
+    "The forms of the first test example that all sets change; of some that are tried the one that most sets change."
+    best, most = {}, -1
+    for at in range(min(tried, len(sets[0].rows))):
+        shown = _forms_of(task, sets, at)
+        own, *others = [np.asarray(example) for example in shown.values()]
+        n = sum(not np.array_equal(own, other) for other in others)
+        if n > most: best, most = shown, n
+        if n == len(sets): break
+    return best
 
 def _whole_text(example):
     "A sentence of words as a text; other examples as they are."
