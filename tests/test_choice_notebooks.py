@@ -45,7 +45,7 @@ def test_every_figure_can_be_recomputed(run):
     if name == "rank": assert json.loads((out_dir/"plan.json").read_text())["steps"] and len(pd.read_csv(out_dir/"ranking.csv")) == 3
     assert verify(out_dir).empty
 
-@pytest.mark.parametrize("name, wrong, says", [("compare", dict(incumbent="resnet5O"), "Did you mean 'resnet50'"), ("curve", dict(sizes="20, many"), "sizes|n_train|many"), ("rank", dict(models="test_resnetx"), "Unknown model"), ("shift", dict(shifts="blurr"), "Did you mean 'blur'")])
+@pytest.mark.parametrize("name, wrong, says", [("compare", dict(incumbent="resnet5O"), "Did you mean 'resnet50'"), ("curve", dict(sizes="20, many"), "sizes|n_train|many"), ("rank", dict(models="test_resnetx"), "Unknown model")])
 def test_wrong_values_are_said_before_anything_is_computed(name, wrong, says, tmp_path):
     with pytest.raises(RuntimeError, match=says): write_report(name, tmp_path/"out.ipynb", task="digits", out_dir=str(tmp_path/"runs"), **{"models": TWO, **wrong})
     assert not list(tmp_path.glob("runs/predictions/*"))

@@ -10,7 +10,7 @@ from functools import partial
 from math import ceil
 
 # %% auto #0
-__all__ = ['SHIFTS', 'STRENGTHS']
+__all__ = ['SHIFTS']
 
 # %% ../nbs/12b_corruptions.ipynb #fe9c7dac
 import numpy as np, os
@@ -72,8 +72,9 @@ def rotation(picture, strength, rng):
     "A picture that is turned; the corners get the mean colour of its border."
     angle = ROTATION[strength - 1] * rng.choice([-1, 1])
     pixels = np.asarray(picture)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    colour = np.atleast_1d(border.mean(0).round().astype(int)).tolist()
+    sides = pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]
+    mean = np.concatenate(sides).mean(0).round()
+    colour = np.atleast_1d(mean).astype(int).tolist()
     return F.rotate(picture, float(angle), F.InterpolationMode.BILINEAR, fill=colour)
 
 # %% ../nbs/12b_corruptions.ipynb #35a676e1
@@ -134,9 +135,8 @@ SHIFTS = {name: {'image': f} for name, f in PICTURES.items()} # name -> {medium:
 SHIFTS |= {f.__name__: {'text': f, 'words': f} for f in (typos, case, punctuation)}
 SHIFTS['cut'] = {'text': cut}
 
-STRENGTHS = 1, 2, 3, 4, 5
-
 # %% ../nbs/12b_corruptions.ipynb #24b2167e
+STRENGTHS = 1, 2, 3, 4, 5
 SHIFT_VERSION = 1 # raised when a corruption begins to give other examples
 
 def _code(f):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['MEDIA', 'Inputs', 'digest', 'Change', 'Medium']
+__all__ = ['MEDIA', 'Inputs', 'digest', 'Medium']
 
 # %% ../nbs/02_media.ipynb #538f486e
 import numpy as np
@@ -330,7 +330,8 @@ def join_inputs(parts):
 def _is_like(one, other):
     "Whether two inputs are arrays whose rows have the same form."
     if not isinstance(one.items, np.ndarray) or not isinstance(other.items, np.ndarray): return False
-    return one.items.shape[1:] == other.items.shape[1:] and one.items.dtype == other.items.dtype
+    a, b = one.items, other.items
+    return a.shape[1:] == b.shape[1:] and a.dtype == b.dtype
 
 def _read_own(pair):
     "An example by the reader of its origin."
@@ -383,7 +384,7 @@ class Medium:
     usual: Callable = _no_example # inputs -> an example of middling size; None: any
     gallery: str = '' # how examples are drawn: 'pictures' or 'texts'; '': they cannot be shown
     checks: dict = field(default_factory=dict) # name -> check of such examples
-    changed: Callable|None = None # (inputs, positions, `Change`) -> these `Inputs`, changed; None: they cannot be changed
+    changed: Callable|None = None # (inputs, positions, `Change`) -> these `Inputs`, changed; None: not possible
     # a network that takes such examples
     prepare: Callable = _prepare_rows # (backbone, task, hold) -> `Prepared`
     batch: Callable = _tensor_batch # (backbone, example, n) -> (batch, size of one example in words)
@@ -395,7 +396,8 @@ class Medium:
     def __repr__(self): return f'Medium({self.name!r})'
 
 # %% ../nbs/02_media.ipynb #d0df3424
-_pictures = Medium('image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures, changed=_change_pictures)
+_pictures = Medium(
+    'image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures, changed=_change_pictures)
 _arrays = Medium('array', 'arrays', 'images', usual=_first_row, reduced=False)
 _texts = Medium(
     'text', 'texts', 'texts', is_text=True, usual=_middling_text, gallery='texts',

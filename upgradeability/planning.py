@@ -37,8 +37,10 @@ def detectable_difference(
 ) -> float: # gain in accuracy; infinite where no possible gain would be found
     "The smallest gain in accuracy that a paired test of two models on the same examples finds."
     if n_test < 1: raise ValueError(f"n_test={n_test!r} should be a number of test examples from 1.")
-    for name, value, example in (('accuracy', accuracy, .9), ('agreement', agreement, .95), ('power', power, .8), ('level', level, .95)):
-        _check_share(name, value, example)
+    _check_share('accuracy', accuracy, .9)
+    _check_share('agreement', agreement, .95)
+    _check_share('power', power, .8)
+    _check_share('level', level, .95)
     if power <= .5: raise ValueError(f"power={power} should be above .5, such as .8.")
     discordant = 1 - agreement
     found = _solved(n_test, discordant, power, level)

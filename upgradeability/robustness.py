@@ -62,9 +62,10 @@ def _chances(values, draws):
     _, skills = _shrunk(values, draws)
     return _best_share(skills)
 
-def _ends(draws, level=.95):
-    "The middle share of resamples, two ends (2, …)."
-    return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+def _columns(name, values, draws):
+    "A figure and its interval, the middle 95 % of resamples, as three columns."
+    low, high = np.nanquantile(draws, [.025, .975], axis=0)
+    return {name: values, f'{name}_low': low, f'{name}_high': high}
 
 # %% ../nbs/18e_robustness.ipynb #b3900ff0
 def robustness(
@@ -72,7 +73,7 @@ def robustness(
     *,
     n_boot:int=1000, # joint resamples
     seed:int=0, # of them
-) -> pd.DataFrame: # a row per model and protocol, the best under shift first: test, shifted, change with intervals, p_best
+) -> pd.DataFrame: # a row per model and protocol, best under shift first: test, shifted, change, p_best, p_steady
     "How each model does over all shifted sets together."
     answers = answers_by_set(df)
     metric = find_metric(df.metric.iloc[0])
@@ -83,10 +84,10 @@ def robustness(
     shifted, shifted_draws = _means(answers, draws, metric, names)
     change, change_draws = sign * (shifted - test), sign * (shifted_draws - test_draws)
     found = pd.DataFrame(list(answers['']), columns=CANDIDATE)
-    for name, values, resampled in (('test', test, test_draws), ('shifted', shifted, shifted_draws), ('change', change, change_draws)):
-        low, high = _ends(resampled)
-        found = found.assign(**{name: values, f'{name}_low': low, f'{name}_high': high})
     found = found.assign(
+        **_columns('test', test, test_draws),
+        **_columns('shifted', shifted, shifted_draws),
+        **_columns('change', change, change_draws),
         n_sets=len(names),
         p_best=_chances(sign * shifted, sign * shifted_draws),
         p_steady=_chances(change, change_draws))
@@ -101,9 +102,11 @@ def _logit(share, n):
 
 def _line(x, y):
     "(slope, intercept) of least squares over the last axis."
-    x_mean, y_mean = x.mean(-1, keepdims=True), y.mean(-1, keepdims=True)
-    slope = ((x - x_mean) * (y - y_mean)).sum(-1) / ((x - x_mean)**2).sum(-1)
-    return slope, y_mean[..., 0] - slope * x_mean[..., 0]
+    x_mean, y_mean = x.mean(-1), y.mean(-1)
+    from_x = x - x_mean[..., None]
+    from_y = y - y_mean[..., None]
+    slope = (from_x * from_y).sum(-1) / (from_x**2).sum(-1)
+    return slope, y_mean - slope * x_mean
 
 def _above(test, shifted, n):
     "(expected shares, shares above the line) of candidates (..., m), with the line of these."
@@ -119,7 +122,7 @@ def performance_line(
     n_boot:int=1000, # joint resamples, for each of which the line is fitted again
     seed:int=0, # of them
 ) -> pd.DataFrame: # model, protocol, tested_on, test, shifted, expected, above with interval; NaN below five candidates
-    "Performance on each shifted set against performance on the own test set, and how far a model is above the line of all."
+    "Performance on each shifted set against that on the own test set, and how far a model is above the line of all."
     answers, metric = answers_by_set(df), find_metric(df.metric.iloc[0])
     draws = joint_draws(answers, metric, n_boot, seed)
     parts = [_line_of_set(answers, draws, metric, name) for name in answers if name]
@@ -135,5 +138,6 @@ def _line_of_set(answers, draws, metric, name):
         return rows.assign(**dict.fromkeys(['expected', 'above', 'above_low', 'above_high'], np.nan))
     n = [next(iter(answers[which].values())).n_units for which in ('', name)]
     expected, above = _above(test, shifted, n)
-    with np.errstate(all='ignore'): low, high = np.nanquantile(_above(test_draws, shifted_draws, n)[1], [.025, .975], axis=0)
-    return rows.assign(expected=expected, above=above, above_low=low, above_high=high)
+    with np.errstate(all='ignore'):
+        _, above_draws = _above(test_draws, shifted_draws, n)
+    return rows.assign(expected=expected, **_columns('above', above, above_draws))

@@ -6,27 +6,26 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['verdict_shift', 'head_shift', 'shift_findings', 'list_noted', 'show_changes']
+__all__ = ['verdict_shift']
 
 # %% ../nbs/21c_shift_report.ipynb #62ca5921
 import matplotlib.pyplot as plt, numpy as np, pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 # %% ../nbs/21c_shift_report.ipynb #6cb14817
 from .cards import (
     _amount, _change_card, _failed_cards, _findings_card, _range, _several, Card, head, plain_name)
 from .comparisons import class_flips
 from .corruptions import STRENGTHS
-from .draw import BLUE, clip, COLOURS, forest, gallery, GREY, nothing, style, triple, WORSE, wrap_text
+from .draw import (
+    BLUE, clip, COLOURS, forest, gallery, GREY, nothing, style, triple, WORSE, wrap_text)
 from .intervals import per_class_upgradeability
 from .plots import plot_flips
 from .reading import as_code, as_label, as_markdown, Shown
-from .robustness import ENOUGH
+from .robustness import ENOUGH, robustness
 from .shifts import relation_of, shifted_sets, Shifts
 from .tasks import Task
 from .verdicts import _failure, _failures, _name, list_findings
-from .words import amount_text, axis_name, interval_text, is_up, metric_label, short_name, wording
+from .words import axis_name, interval_text, is_up, metric_label, short_name, wording
 
 # %% ../nbs/21c_shift_report.ipynb #b971a3cc
 REAL = .05 # p-value after Holm below which a change counts
@@ -56,7 +55,8 @@ def _leads(found, metric, words, df):
     trained = f'trained on {int(best.n_train):,} {words.learned}'
     sets = _sets_text(int(best.n_sets))
     who = as_markdown(candidates_of(found).iloc[0])
-    if len(found) == 1: return f'**{who}** has {figure} on average over {sets}, and {own} ({trained}). No other model ran.'
+    if len(found) == 1:
+        return f'**{who}** has {figure} on average over {sets}, and {own} ({trained}). No other model ran.'
     if best.p_best >= .95:
         return f'**{who} is the best under these shifts**: {figure} on average over {sets} and {own} ({trained}). ' \
                f'It is the best of {len(found)} with a probability of {_percent(best.p_best)}.'
@@ -71,24 +71,35 @@ def _steady(found):
     least = found.loc[found.change.idxmax()]
     who = as_markdown(candidates_of(found)[least.name])
     verb = 'loses least' if least.change < 0 else 'gains most'
-    return f"**{who}** {verb} against its own test set: {interval_text(*triple(least, 'change'), '+')} on average ({_percent(least.p_steady)})."
+    amount = interval_text(*triple(least, 'change'), '+')
+    return f'**{who}** {verb} against its own test set: {amount} on average ({_percent(least.p_steady)}).'
 
 def _breaks(changes):
     "Where each candidate breaks and where it holds, as a list in Markdown."
     names = candidates_of(changes)
     for name in names.unique():
         own = changes[names == name].sort_values('change', kind='stable')
-        worst, is_lost = own.iloc[0], (own.p_holm < REAL) & (own.change < 0)
-        where = f"most on {as_code(set_name(worst.tested_on))}: {interval_text(*triple(worst, 'change'), '+')}, from {worst.test:.3f} to {worst.shifted:.3f}"
-        held = own[~is_lost]
-        text = f'loses on {is_lost.sum()} of {_sets_text(len(own))}, {where}' if is_lost.any() else f'has no loss that is shown on {_sets_text(len(own))}'
-        kept = ', '.join(as_code(set_name(s)) for s in held.tested_on[:4]) + (', …' if len(held) > 4 else '')
-        rest = f'. No loss is shown on {kept}' if len(held) and is_lost.any() else ''
-        yield f'- **{as_markdown(name)}** {text}{rest}.'
+        is_lost = (own.p_holm < REAL) & (own.change < 0)
+        sets = _sets_text(len(own))
+        said = f'has no loss that is shown on {sets}'
+        if is_lost.any():
+            said = f'loses on {is_lost.sum()} of {sets}, {_worst(own.iloc[0])}{_held(own[~is_lost])}'
+        yield f'- **{as_markdown(name)}** {said}.'
+
+def _worst(row):
+    "The largest loss, in words."
+    amount = interval_text(*triple(row, 'change'), '+')
+    return f'most on {as_code(set_name(row.tested_on))}: {amount}, from {row.test:.3f} to {row.shifted:.3f}'
+
+def _held(rows):
+    "The sets on which no loss is shown, in words; '' where there are none."
+    if not len(rows): return ''
+    shown = map(as_code, map(set_name, rows.tested_on[:4]))
+    return f". No loss is shown on {', '.join(shown)}{', …' if len(rows) > 4 else ''}"
 
 # %% ../nbs/21c_shift_report.ipynb #17fb1001
 def _places_change(changes):
-    "A sentence for each shifted set on which another candidate leads than on the test set, as one; '' where there is none."
+    "Where another candidate leads than on the test set, in words; '' where that is nowhere the case."
     names, leaders = candidates_of(changes), {}
     sign = 1 if is_up(changes.metric.iloc[0]) else -1
     for name, same in changes.groupby('tested_on', sort=False):
@@ -96,7 +107,10 @@ def _places_change(changes):
         is_real = sign * same.shifted[after] > sign * same.shifted[before]
         if is_real: leaders.setdefault(names[after], []).append(as_code(set_name(name)))
     if not leaders: return ''
-    said = [f"{as_markdown(who)} on {', '.join(sets[:4])}{', …' if len(sets) > 4 else ''}" for who, sets in leaders.items()]
+    said = []
+    for who, sets in leaders.items():
+        more = ', …' if len(sets) > 4 else ''
+        said.append(f"{as_markdown(who)} on {', '.join(sets[:4])}{more}")
     return f"Other models than on the test set lead on some sets (not tested): {'; '.join(said)}."
 
 # %% ../nbs/21c_shift_report.ipynb #aec35e65
@@ -105,7 +119,6 @@ def verdict_shift(
     found:pd.DataFrame|None=None, # of `robustness`; None: computed here
 ) -> str: # Markdown
     "Which model holds on shifted data, where each one breaks, and how sure that is."
-    from upgradeability.robustness import robustness
     errors = '\n'.join(_failure(*failed) for failed in _failures(df))
     changes = df.changes()
     if not len(changes): return errors or '**No shifted set is in this table.**'
@@ -135,7 +148,8 @@ def head_shift(
         _change_card(f'worst: {plain_name(worst.model)}, {set_name(worst.tested_on)}', triple(worst, 'change')),
         _findings_card(findings or [])]
     task = plain_name(own.task.iloc[0])
-    title = f"{_several(df.model.unique(), 'models')} on {task} · {_sets_text(int(best.n_sets))} · {_amount(own, wording(df))}"
+    models, sets = _several(df.model.unique(), 'models'), _sets_text(int(best.n_sets))
+    title = f'{models} on {task} · {sets} · {_amount(own, wording(df))}'
     return head(title, cards)
 
 def shift_findings(
@@ -199,8 +213,8 @@ def _by_corruption(changes):
     "{corruption: rows with their strength} of corruptions with several strengths."
     parts = changes.tested_on.str.extract(r'^(?P<name>\w+)\?strength=(?P<strength>[1-5])$')
     rows = changes.assign(corruption=parts['name'], strength=pd.to_numeric(parts.strength))
-    found = dict(list(rows[rows.corruption.notna()].groupby('corruption', sort=False)))
-    return {name: part for name, part in found.items() if part.strength.nunique() > 1}
+    by_name = rows[rows.corruption.notna()].groupby('corruption', sort=False)
+    return {name: part for name, part in by_name if part.strength.nunique() > 1}
 
 def _draw_strengths(ax, part, colours):
     "Performance from strength 0, the test set itself, to 5: a line for each candidate."
@@ -309,7 +323,9 @@ def _plot_recalls(found, title, most=20):
         label=worst['class'], change=worst.upgradeability, change_low=worst.low, change_high=worst.high,
         colour=np.where(worst.high < 0, WORSE, np.where(worst.low > 0, BLUE, GREY)),
         text=[f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}' for row in worst.itertuples()]))
-    return forest(rows, 'change', heading='recall on test → shifted', title=title, zero=True, xlabel='change of the recall of the class')
+    return forest(
+        rows, 'change', heading='recall on test → shifted', title=title, zero=True,
+        xlabel='change of the recall of the class')
 
 # %% ../nbs/21c_shift_report.ipynb #2cd7ad56
 def plot_shifted(task, shifts, strengths=STRENGTHS, most=11):

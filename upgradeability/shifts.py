@@ -5,9 +5,7 @@
 # %% ../nbs/18d_shifts.ipynb #631ea3ca
 from __future__ import annotations
 import re, warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 # %% auto #0
@@ -19,17 +17,17 @@ from scipy import special
 from torch import nn
 
 # %% ../nbs/18d_shifts.ipynb #a81a1f86
-from .core import check_given, fingerprint, _items, OPTION, parse_spec, progress, read_list, unknown
+from .core import (
+    cache_dir, fingerprint, _items, OPTION, parse_spec, progress, read_list, unknown)
 from .backbones import Backbone
-from .comparisons import _chosen_metric, compare, holm, joint_bootstrap
+from .comparisons import compare, holm
 from .corruptions import SHIFTS, STRENGTHS, change_of
 from .datasets import is_task_name, load_task
 from .evaluation import (
-    _cell, _class_map, _compute_cell, _error_text, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options, _out_dir,
-    _run_cell, _Run, _shared_features, _stoppable, _table, _unloaded_name, _with_baseline, raise_if_all_failed,
+    _cell, _class_map, _compute_cell, _error_text, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options,
+    _out_dir, _Run, _shared_features, _stoppable, _table, _unloaded_name, _with_baseline, raise_if_all_failed,
     report_of, Results, write_predictions)
 from .features import Features, _mapped, resolve_dtype
-from .core import cache_dir
 from .intervals import _normal_quantile, score, upgradeability, value_and_ends
 from .media import Inputs, join_inputs
 from .metrics import find_metric, Metric, ratio
@@ -55,7 +53,8 @@ class ShiftedSet:
     def mark(self) -> str:
         "A hash of its examples and labels."
         shown = '' if self.inputs is None else self.inputs.fingerprint
-        return fingerprint(self.relation, shown, self.rows, self.y, '' if self.group is None else self.group)
+        group = '' if self.group is None else self.group
+        return fingerprint(self.relation, shown, self.rows, self.y, group)
 
     def wholes(self, task):
         "`groups` and `unit` of its rows, as predictions have them."
@@ -98,10 +97,10 @@ def part_of_test(task, text):
     rows = task.splits['test'][_are_equal(tested, wanted)]
     counts = tested.value_counts()
     shown = ', '.join(f'{value} ({n:,})' for value, n in counts[:8].items()) + (', …' if len(counts) > 8 else '')
+    there = f'the {len(tested):,} test rows of {task.name!r}'
     if not len(rows):
-        raise ValueError(f"{text!r} selects none of the {len(tested):,} test rows of {task.name!r}: {column} is {shown}.")
-    if len(rows) == len(tested):
-        raise ValueError(f"{text!r} selects all {len(tested):,} test rows of {task.name!r}: {column} is {shown}.")
+        raise ValueError(f"{text!r} selects none of {there}: {column} is {shown}.")
+    if len(rows) == len(tested): raise ValueError(f"{text!r} selects all of {there}: {column} is {shown}.")
     return ShiftedSet(text, 'part', rows, task.y[rows])
 
 def _asked_part(task, text):
@@ -166,9 +165,10 @@ def _codes_in(task, other):
     codes = {name: code for code, name in enumerate(task.classes)}
     strange = [name for name in other.classes if name not in codes]
     if strange:
-        more = f' and {len(strange) - 1} more' if len(strange) > 1 else ''
-        raise ValueError(f"{other.name!r} has other classes than {task.name!r}: "
-                         f"{unknown('class', strange[0], codes)} ({strange[0]!r}{more}.) Leave them out or rename them.")
+        shown = ', '.join(map(repr, strange[:4])) + (', …' if len(strange) > 4 else '')
+        problem = unknown('class', strange[0], codes)
+        raise ValueError(
+            f"{other.name!r} has other classes than {task.name!r} ({shown}): {problem} Leave them out or rename them.")
     return np.array([codes[name] for name in other.classes])
 
 def _absent(task, y):
@@ -217,7 +217,8 @@ def shifted_sets(task, shifts, strengths=STRENGTHS, root=None):
     "All shifted sets, each once; an error where none is given, or where the task can have none."
     strengths = list(map(_checked_strength, read_list(strengths))) or STRENGTHS
     if task.kind.all_inputs:
-        raise ValueError(f"{task.name!r} is a task of {task.kind}: shifts are for tasks in which each example has a label.")
+        raise ValueError(
+            f"{task.name!r} is a task of {task.kind}: shifts are for tasks in which each example has a label.")
     specs = _shift_specs(shifts)
     if not specs: raise ValueError("No shift given: name at least one, such as 'blur' or 'folder:other_camera'.")
     found = [shifted for given in specs for shifted in _sets_of(task, given, strengths, root)]
@@ -343,9 +344,8 @@ def _described(question, number, parts, facts, keys):
     if number:
         shifted = question.sets[number - 1]
         about['shift'] = dict(name=shifted.name, relation=shifted.relation, own=keys[0])
-        reading = dict(parts['test'].meta['reading'])
-        reading['task'] = (task.reading + shifted.reading).records() if shifted.relation != 'other' else shifted.reading.records()
-        about['reading'] = reading
+        read = shifted.reading if shifted.relation == 'other' else task.reading
+        about['reading'] = parts['test'].meta['reading'] | {'task': read.records()}
     return {split: replace(p, meta=p.meta | about) for split, p in parts.items()}
 
 # %% ../nbs/18d_shifts.ipynb #0f52c41f
@@ -394,7 +394,7 @@ def _run_model(run, number, model, question, places):
 
 # %% ../nbs/18d_shifts.ipynb #df0a6535
 def relation_of(predictions):
-    "What the meta of predictions says of their shifted set: name, relation, key of the original; None for the original."
+    "What is known of the shifted set of predictions: name, relation, key of the original; None for the original."
     return predictions.meta.get('shift')
 
 def _chance(value, low, high, level):
@@ -415,7 +415,7 @@ def _as_part(own, part, metric):
 
 # %% ../nbs/18d_shifts.ipynb #f07bd349
 def change_between(own, shifted, relation, metric):
-    "(change as a Score, p-value, broken, fixed) from a test set to a shifted one; flips are known for the same examples."
+    "(change as a Score, p-value, broken, fixed) from a test set to a shifted one; flips only of the same examples."
     metric = find_metric(metric)
     if relation == 'same':
         found = compare(own, shifted, metric)
@@ -461,7 +461,7 @@ def _holm(p):
 class Shifts(Results):
     "The results table of `shift`: a row for the task's own test set and for each shifted one."
 
-    def changes(self) -> pd.DataFrame: # model, protocol, tested_on, relation, test, shifted, change with interval, p, p_holm, n
+    def changes(self) -> pd.DataFrame: # a row per model and set: tested_on, relation, test, shifted, change, p, p_holm
         "How much the performance changes from the test set to each shifted set; below 0 is worse."
         return _changes(self)
 
