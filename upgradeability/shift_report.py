@@ -72,6 +72,9 @@ def _steady(found):
     who = as_markdown(candidates_of(found)[least.name])
     verb = 'loses least' if least.change < 0 else 'gains most'
     amount = interval_text(*triple(least, 'change'), '+')
+    if least.p_steady < .95:
+        return (f'Which model loses least against its own test set is not sure: {who} has {amount} on average '
+                f'(probability {_percent(least.p_steady)}).')
     return f'**{who}** {verb} against its own test set: {amount} on average ({_percent(least.p_steady)}).'
 
 def _breaks(changes):
