@@ -176,10 +176,11 @@ def test_refused_parts(texts, shifts, says):
     with pytest.raises(ValueError, match=says): shift("bundled:minilm", f"csv:{texts/'data.csv'}{OPTIONS}", shifts)
 
 def test_recommendation_has_no_shifts(tmp_path):
-    pd.DataFrame(dict(user=np.repeat(range(8), 6), item=np.tile(range(12), 4), rating=1)).to_csv(tmp_path/"i.csv", index=False)
-    try: task = load_task(f"interactions:{tmp_path/'i.csv'}")
-    except Exception: pytest.skip("too few interactions")
-    with pytest.raises(ValueError, match="each example has a label"): shifted_sets(task, "typos")
+    rng = np.random.default_rng(0)
+    lines = [(u, i, t) for u in range(40) for t, i in enumerate(rng.permutation(30)[:12])]
+    pd.DataFrame(lines, columns=["user_id", "item_id", "timestamp"]).to_csv(tmp_path/"i.csv", index=False)
+    pd.DataFrame(dict(item_id=range(30), title=[f"a film about the number {i}" for i in range(30)])).to_csv(tmp_path/"items.csv", index=False)
+    with pytest.raises(ValueError, match="each example has a label"): shifted_sets(load_task(f"interactions:{tmp_path/'i.csv'}"), "typos")
 
 def test_copies_of_train_and_absent_classes_are_findings(trained):
     _, task = trained
