@@ -1,4 +1,4 @@
-"The notebooks `compare`, `curve` and `rank` from start to end, on small networks with random weights."
+"The notebooks `compare`, `curve`, `shift` and `rank` from start to end, on small networks with random weights."
 import json, re
 from pathlib import Path
 
@@ -12,6 +12,7 @@ RUNS = {
     "compare": (dict(models=TWO, n_train=100, margin=.5, incumbent="timm:test_efficientnet?random"), ["leads with", "Replacing `test_efficientnet.r160_in1k?random=0` by", "**go**"],
                 ["groups", "differences", "flips", "broken", "calibration", "cost", "findings"]),
     "curve": (dict(models=TWO, sizes="20, 40, 80, 160", seeds="0, 1"), ["needs about", "cross"], ["curve", "gap", "labels"]),
+    "shift": (dict(models=TWO, shifts="noise, rotation?strength=2", strengths="1, 4", protocols="linear_probe", n_train=100), ["shifted sets", "against its own test set"], ["changes", "strengths", "line", "classes", "shifted"]),
     "rank": (dict(models=f"{TWO}, timm:test_efficientnet?random", budget=20., check=True, n_train=300), ["comes first", "Weighted τ", "seconds were spent"], ["ranking", "rungs", "spent", "check"]),
 }
 

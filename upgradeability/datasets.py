@@ -342,7 +342,7 @@ def load_task(
     spec:str|Path|tuple|Task, # a spec ('digits', 'cifar10', 'folder:PATH', 'csv:PATH'), a tuple of arrays, or a `Task`
     *,
     n_train:int|None=None, # labels to learn from, train and valid together; None: all
-    split_seed:int=0, # draws the splits that the data do not bring
+    split_seed:int|None=0, # draws the splits that the data do not bring; None: nothing is learned from, all is tested
     root:str|Path|None=None, # folder for downloads; None: in the cache
     groups:Sequence|None=None, # (n,) what rows of arrays belong together, such as the patient of each, train first
 ) -> Task: # complete and checked

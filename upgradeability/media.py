@@ -247,6 +247,99 @@ def _prepare_pictures(backbone, task, hold):
         with hold(): return preprocess(pictures.read(item))
     return Prepared(pictures.items, prepare, task.inputs.digests)
 
+# %% ../nbs/02_media.ipynb #7f720d06
+@dataclass(frozen=True, eq=False)
+class Change:
+    "How examples are changed, and what identifies that."
+    apply: Callable # (picture, text or word; generator of random numbers) -> the same, changed
+    mark: str # hash of all that decides what comes out
+
+    def __call__(self,
+        example:object, # a picture, a text or a word
+        digest:int, # of the example it is part of
+    ) -> object: # changed
+        "An example after the change."
+        return self.apply(example, np.random.default_rng(int(digest)))
+
+    def digests(self,
+        digests:np.ndarray, # (n,) of the examples before
+    ) -> np.ndarray: # (n,) uint64
+        "The digests of the changed examples."
+        found = [digest(f'{self.mark} {int(d)}'.encode()) for d in digests]
+        return np.array(found, np.uint64)
+
+# %% ../nbs/02_media.ipynb #ff7542d6
+def _change_pictures(inputs, at, change):
+    "Some pictures, changed, as `Inputs`."
+    digests = inputs.digests[at]
+    if isinstance(inputs.items, np.ndarray): return _change_rows(inputs, at, change)
+    items = [(inputs.items[i], d) for i, d in zip(at, digests)]
+    def read(pair): return change(inputs.read(pair[0]), pair[1])
+    return Inputs(items, read, change.digests(digests))
+
+def _change_rows(inputs, at, change):
+    "Some rows of an array of pictures, changed, as `Inputs`; an error where the rows are no pictures."
+    as_pictures(inputs)
+    rows = [_like_row(change(_plain_picture(inputs.items[i]), inputs.digests[i]), inputs.items[i]) for i in at]
+    return replace(array_inputs(np.stack(rows)), read=inputs.read)
+
+def _plain_picture(row):
+    "A row of an array as a picture, grey or RGB."
+    picture = _row_picture(row)
+    is_grey = row.ndim == 2 or row.shape[2] == 1
+    return picture.convert('L') if is_grey else picture
+
+def _like_row(picture, row):
+    "A picture in the shape and the type of a row."
+    pixels = np.asarray(picture)
+    if row.ndim == 3: pixels = pixels.reshape(*row.shape[:2], -1)
+    if row.ndim == 3 and row.shape[2] == 4: pixels = np.dstack([pixels, np.full(row.shape[:2], 255, np.uint8)])
+    return pixels if row.dtype == np.uint8 else (pixels / 255).astype(row.dtype)
+
+# %% ../nbs/02_media.ipynb #efcc4631
+def _change_texts(inputs, at, change):
+    "Some texts or pairs, changed, as `Inputs`."
+    digests = inputs.digests[at]
+    items = [_changed_text(inputs.items[i], d, change) for i, d in zip(at, digests)]
+    return Inputs(items, inputs.read, change.digests(digests))
+
+def _changed_text(text, digest, change):
+    "A text or a pair, changed."
+    if not hasattr(text, 'second'): return change(text, digest)
+    return type(text)(change(text.first, digest), change(text.second, digest))
+
+def _change_words(inputs, at, change):
+    "Some sentences with each word changed by itself, as `Inputs`; a word never becomes empty."
+    digests, items = inputs.digests[at], []
+    for i, d in zip(at, digests):
+        rng = np.random.default_rng(int(d))
+        words = [change.apply(word, rng) or word for word in inputs.items[i]]
+        items.append(type(inputs.items[i])(words))
+    return Inputs(items, inputs.read, change.digests(digests))
+
+# %% ../nbs/02_media.ipynb #fcf884a1
+def join_inputs(parts):
+    "Several `Inputs` of one medium as one, in this order."
+    digests = np.concatenate([part.digests for part in parts])
+    first, *others = parts
+    if all(_is_like(first, part) for part in others):
+        return Inputs(np.concatenate([part.items for part in parts]), first.read, digests)
+    if all(part.read is first.read and not isinstance(part.items, np.ndarray) for part in parts):
+        return Inputs([item for part in parts for item in part.items], first.read, digests)
+    pictures = list(map(as_pictures, parts))
+    return Inputs([(part.read, item) for part in pictures for item in part.items], _read_own, digests)
+
+def _is_like(one, other):
+    "Whether two inputs are arrays whose rows have the same form."
+    if not isinstance(one.items, np.ndarray) or not isinstance(other.items, np.ndarray): return False
+    a, b = one.items, other.items
+    return a.shape[1:] == b.shape[1:] and a.dtype == b.dtype
+
+def _read_own(pair):
+    "An example by the reader of its origin."
+    read, item = pair
+    return read(item)
+
 # %% ../nbs/02_media.ipynb #92a34911
 def _first_row(inputs):
     "The first row, as float32."
@@ -293,6 +386,7 @@ class Medium:
     usual: Callable = _no_example # inputs -> an example of middling size; None: any
     gallery: str = '' # how examples are drawn: 'pictures' or 'texts'; '': they cannot be shown
     checks: dict = field(default_factory=dict) # name -> check of such examples
+    changed: Callable|None = None # (inputs, positions, `Change`) -> these `Inputs`, changed; None: not possible
     # a network that takes such examples
     prepare: Callable = _prepare_rows # (backbone, task, hold) -> `Prepared`
     batch: Callable = _tensor_batch # (backbone, example, n) -> (batch, size of one example in words)
@@ -304,15 +398,16 @@ class Medium:
     def __repr__(self): return f'Medium({self.name!r})'
 
 # %% ../nbs/02_media.ipynb #d0df3424
-_pictures = Medium('image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures)
+_pictures = Medium(
+    'image', 'pictures', 'images', gallery='pictures', prepare=_prepare_pictures, changed=_change_pictures)
 _arrays = Medium('array', 'arrays', 'images', usual=_first_row, reduced=False)
 _texts = Medium(
     'text', 'texts', 'texts', is_text=True, usual=_middling_text, gallery='texts',
-    prepare=_prepare_texts, batch=_text_batch, has_encode=True,
+    prepare=_prepare_texts, batch=_text_batch, has_encode=True, changed=_change_texts,
     rates=(3e-5, 1e-4, 3e-4)) # transformers are trained more gently
 _sentences = Medium(
     'words', 'sentences of words', 'words', is_text=True, in_words=True,
-    usual=_middling_text, gallery='texts')
+    usual=_middling_text, gallery='texts', changed=_change_words)
 
 MEDIA = {m.name: m for m in (_pictures, _arrays, _texts, _sentences)}
 

@@ -323,6 +323,7 @@ class Task:
     reading: Reading = Reading() # what was read: files, columns, classes, splits
     about: dict = field(default_factory=dict) # what only tasks of this kind have
     group: np.ndarray|None = None # (n,) declared group of each row, from 0: its patient, its video; None: not declared
+    columns: pd.DataFrame|None = None # (n rows) the table that the rows are from; None: they are from no table
 
     @property
     def n_train(self) -> int: # number of labels that may be learned from; sentences for 'tagging'
@@ -531,13 +532,14 @@ def make_task(
     *,
     medium:str|Medium='image', # what the examples are: a name in `MEDIA`, or a `Medium`
     classes:Sequence|None=None, # class names in order; None: sorted as found
-    split_seed:int=0, # draws the splits that are not official
+    split_seed:int|None=0, # draws the splits that are not official; None: nothing is learned from, see `only_tested`
     kind:str|Kind|None=None, # a name in `KINDS`, or a `Kind`; None: classification
     unit:np.ndarray|None=None, # (n,) what each row is part of, from 0: its sentence, its user; None: itself
     groups:Sequence|None=None, # (n,) what rows belong together, in any labels: the patient of each; None: not declared
     metric:str|None=None, # what counts unless told otherwise; None: the kind's own
     reading:Reading=Reading(), # what the source read from its files
     about:dict|None=None, # what only tasks of this kind have
+    columns:pd.DataFrame|None=None, # (n rows) the table that the rows are from, so that a slice can be named
 ) -> Task: # complete and checked
     "Make a task, and draw the splits that the data do not contain."
     kind, medium = kind_of(kind), medium_of(medium)
@@ -549,15 +551,18 @@ def make_task(
     name = decodable(name)
     n_rows = len(inputs) if unit is None else len(y)
     rows = _official_rows(name, splits, n_rows, len(y))
-    if 'test' not in rows and unit is None and kind.has_classes:
-        _refuse_single(name, y[rows['train']], classes)
     group, names, of_groups = _declared(name, kind, groups, y, unit)
-    if group is not None: _refuse_undividable(name, kind, group, names, y, rows, unit, classes)
-    unit_of_row, stratum = kind.strata(y, unit)
-    rows = _drawn(rows, unit_of_row, stratum, split_seed, wholes_of(kind, group, unit_of_row))
+    if split_seed is None: rows = only_tested(rows, len(y))
+    else:
+        if 'test' not in rows and unit is None and kind.has_classes:
+            _refuse_single(name, y[rows['train']], classes)
+        if group is not None: _refuse_undividable(name, kind, group, names, y, rows, unit, classes)
+        unit_of_row, stratum = kind.strata(y, unit)
+        rows = _drawn(rows, unit_of_row, stratum, split_seed, wholes_of(kind, group, unit_of_row))
+        kind.check_labels(name, y, learned_rows(rows), rows['test'], classes)
     learned = learned_rows(rows)
-    kind.check_labels(name, y, learned, rows['test'], classes)
-    origin = {split: 'official' if split in splits else 'drawn' for split in rows}
+    is_given = split_seed is None
+    origin = {split: 'official' if is_given or split in splits else 'drawn' for split in rows}
     identity = [inputs.fingerprint, y, rows['test'], np.sort(learned), list(classes)]
     if unit is not None: identity += [kind.name, unit]
     if group is not None:
@@ -577,7 +582,8 @@ def make_task(
         unit=unit,
         group=group,
         reading=_read_labels(reading, kind, y, rows, classes, origin, are_named) + of_groups,
-        about=about or {})
+        about=about or {},
+        columns=columns)
 
 # %% ../nbs/03_tasks.ipynb #a1819f49
 def clean_labels(name, labels, splits, reading):
@@ -649,6 +655,12 @@ def _drawn(rows, unit, stratum, seed, wholes=None):
         pool = np.unique(unit[rows['train']])
         rows |= _train_and_valid(unit, stratum, pool, seed, wholes=wholes)
     return {split: rows[split] for split in SPLITS}
+
+# %% ../nbs/03_tasks.ipynb #0a7cdb74
+def only_tested(rows, n):
+    "{split: rows} of data that are only tested on: the official test rows, or else all n."
+    none = np.zeros(0, np.int64)
+    return dict(train=none, valid=none, test=rows.get('test', np.arange(n)))
 
 # %% ../nbs/03_tasks.ipynb #d22913fd
 def _refuse_single(name, y, classes):

@@ -372,7 +372,7 @@ def text_task(
     reading += _read_examples(texts, labels)
     return make_task(
         name, text_inputs(texts), labels, rows_of_splits(frames), groups=labels_of_groups(frame, group),
-        medium='text', classes=classes, split_seed=split_seed, kind=kind, reading=reading)
+        medium='text', classes=classes, split_seed=split_seed, kind=kind, reading=reading, columns=frame)
 
 # %% ../nbs/07_texts.ipynb #401ead46
 def _joined(frames): return pd.concat(frames.values(), ignore_index=True)

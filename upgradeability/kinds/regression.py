@@ -179,7 +179,7 @@ def load_target_table(
     return make_task(
         spec, inputs, frame[target].tolist(), rows_of_splits(frames),
         groups=labels_of_groups(frame, of_group), medium='array', kind='regression',
-        split_seed=split_seed, reading=reading)
+        split_seed=split_seed, reading=reading, columns=frame)
 
 def load_target_set(name, *, target:str, text:str|list|None=None, group:str|None=None, split_seed=0, root=None):
     "The task of `hf:NAME?target=…`."
@@ -261,7 +261,7 @@ def load_target_folder(name, *, target:str, group:str|None=None, split_seed=0, r
     reading = reading.add('first example', f'{files[0].name} is {targets[0]}')
     return make_task(
         grouped_spec('folder', name, group), inputs, targets, splits,
-        groups=groups, kind='regression', split_seed=split_seed,
+        groups=groups, kind='regression', split_seed=split_seed, columns=frame,
         reading=reading + of_groups + picture_reading(inputs, folder))
 
 def _folder_groups(group, frame, files, folder, target):
