@@ -13,7 +13,7 @@ statuses = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4
 
 def requirements(kind): return cfg.get(f"{kind}_requirements", "").split()
 
-extras = {kind: requirements(kind) for kind in ("text", "recommend", "docs")}
+extras = {kind: requirements(kind) for kind in ("text", "recommend", "ray", "dask", "docs")}
 extras["dev"] = sorted({*requirements("dev"), *(r for rs in extras.values() for r in rs)})   # all that the tests need
 
 def takes_parameters(path):
