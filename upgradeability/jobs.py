@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 # %% auto #0
-__all__ = []
+__all__ = ['CLUSTERS', 'SCHEMES', 'use_cluster']
 
 # %% ../nbs/16b_jobs.ipynb #57f66dbb
 import cloudpickle, torch
@@ -21,8 +21,8 @@ from joblib import delayed, Parallel, parallel_config, register_parallel_backend
 from joblib.parallel import get_active_backend, ParallelBackendBase
 from threadpoolctl import threadpool_info, threadpool_limits
 
-# %% ../nbs/16b_jobs.ipynb #e5d5f9bb
-from .core import cache_dir, error_line, import_extra, quiet, shortened, write_atomic
+# %% ../nbs/16b_jobs.ipynb #bd3c5d71
+from .core import cache_dir, error_line, import_extra, quiet, shortened, unknown, write_atomic
 
 # %% ../nbs/16b_jobs.ipynb #6b0f7b14
 _kept = {} # of this process: (what it is, whose it is) -> object, the least recently used first
@@ -166,17 +166,20 @@ class _Queue:
         alone = [(n, job) for n, job in lost if self.tries[n] >= TRIES - 1]
         return [job for job in lost if job not in alone], alone
 
-# %% ../nbs/16b_jobs.ipynb #f0a268cb
+# %% ../nbs/16b_jobs.ipynb #3801c965
 class Workers:
     "The workers of joblib's active backend: `Workers(n_jobs)(do, jobs)`."
     shares = True # False: they are taken not to see the driver's folders
 
     def __init__(self, n_jobs=None):
         backend, given = get_active_backend(prefer='threads')
+        engine = ENGINES.get(type(backend).__name__)
+        self.backend = backend = engine() if engine else backend
         self.n_jobs = n_jobs or given or backend.default_n_jobs
         self.n = backend.effective_n_jobs(self.n_jobs) # jobs at one time
         in_process = getattr(backend, 'supports_sharedmem', False)
-        self.apart = not in_process and (self.n > 1 or getattr(backend, 'remote', False)) # in other processes
+        is_local = type(backend).__module__.startswith('joblib')
+        self.apart = not in_process and not (is_local and self.n == 1) # in other processes
         self.driver = _this_driver(backend.inner_max_num_threads) if self.apart else None
         self.order = 'generator_unordered' if backend.supports_return_generator else 'list'
 
@@ -199,7 +202,7 @@ class Workers:
         calls = (delayed(_attempt)(do, number, job, self.driver) for number, job in jobs)
         parallel = Parallel(
             self.n_jobs,
-            prefer='threads',
+            backend=self.backend,
             return_as=self.order,
             batch_size=1,
             pre_dispatch=f'{ahead}*n_jobs')
@@ -220,38 +223,96 @@ class Workers:
         found = self(do, [carrying(queue.taken[n]) for n in absent], done=queue.done)
         queue.results |= dict(zip(absent, found))
 
-# %% ../nbs/16b_jobs.ipynb #403407e4
-class _OnRay(ParallelBackendBase):
-    "joblib's jobs as tasks of Ray, whose workers stay alive between calls."
+# %% ../nbs/16b_jobs.ipynb #2e134d88
+class _Engine(ParallelBackendBase):
+    "joblib's jobs as tasks of a cluster, which give futures."
     supports_retrieve_callback = True
     default_n_jobs = -1 # all processors of the cluster
-    remote = True
 
     def __init__(self, nesting_level=0, **options):
         super().__init__(nesting_level=nesting_level, **options)
-        self.ray = _imported_ray()
-        if not self.ray.is_initialized(): self.ray.init(log_to_driver=False)
-        self.call = self.ray.remote(max_retries=TRIES - 1)(lambda job: job())
+        self.connect()
 
     def effective_n_jobs(self, n_jobs):
-        there = int(self.ray.cluster_resources().get('CPU', 1))
-        return there if n_jobs is None or n_jobs < 0 else n_jobs
+        everything = n_jobs is None or n_jobs < 0
+        return max(1, self.processors()) if everything else n_jobs
 
     def configure(self, n_jobs=1, parallel=None, **options):
         self.parallel = parallel
-        return self.effective_n_jobs(n_jobs)
+        return max(2, self.effective_n_jobs(n_jobs)) # joblib would run jobs here where there is but one worker
 
     def submit(self, func, callback=None):
-        future = self.call.remote(func).future()
-        future.add_done_callback(callback)
+        (_, (_, number, *_), _), = func.items # the one call of `_attempt`
+        future = self.send(func)
+        future.add_done_callback(lambda done: callback((number, done)))
         return future
 
-    def retrieve_result_callback(self, future): return future.result()
-    def __reduce__(self): return _OnRay, ()
+    def retrieve_result_callback(self, out):
+        number, done = out
+        try: return done.result()
+        except Exception as e: return [(number, Died(f'its worker died ({error_line(e)})'))]
 
-def _imported_ray():
-    "Ray, which reports its usage unless told otherwise."
+    def __reduce__(self): return type(self), ()
+
+# %% ../nbs/16b_jobs.ipynb #c8e4c1e6
+class _OnRay(_Engine):
+    "Jobs as tasks of Ray: of the cluster that is connected or named by RAY_ADDRESS, else of this machine."
+
+    def connect(self):
+        os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0') # else Ray reports that it is used
+        self.ray = import_extra('ray', 'ray')
+        if not self.ray.is_initialized(): self.ray.init(log_to_driver=False)
+        self.call = self.ray.remote(max_retries=TRIES - 1)(_called)
+
+    def processors(self): return int(self.ray.cluster_resources().get('CPU', 1))
+    def send(self, func): return self.call.remote(func).future()
+
+class _OnDask(_Engine):
+    "Jobs as tasks of Dask: of the client that is connected, else of a cluster that Dask's configuration names, or of this machine."
+
+    def connect(self):
+        distributed = import_extra('distributed', 'dask')
+        try: self.client = distributed.get_client()
+        except ValueError: self.client = distributed.Client()
+
+    def processors(self): return sum(self.client.ncores().values())
+    def send(self, func): return self.client.submit(_called, func, pure=False)
+
+def _called(job): return job()
+
+register_parallel_backend('ray', _OnRay) # which joblib does not know
+ENGINES = {'RayBackend': _OnRay, 'DaskDistributedBackend': _OnDask} # names of the classes that these take the place of
+
+# %% ../nbs/16b_jobs.ipynb #2cef7b7f
+@contextmanager
+def use_cluster(
+    cluster:str|None=None, # 'threads', 'loky', 'ray', 'dask', 'ray://HOST:10001', 'tcp://HOST:8786'; None: as joblib is configured
+    n_jobs:int|None=None, # jobs at one time; None: one in threads, else all processors
+) -> Iterator: # for `with`
+    "Run the jobs inside of `with use_cluster('ray'):` on a cluster."
+    name, address = _cluster_of(cluster)
+    with ExitStack() as stack:
+        if name == 'ray' and address: stack.enter_context(_ray_at(address))
+        if name == 'dask' and address: stack.enter_context(import_extra('distributed', 'dask').Client(address))
+        backend = _OnDask() if name == 'dask' else name
+        if name == 'loky' and n_jobs is None: n_jobs = -1
+        options = {} if name is None else dict(backend=backend)
+        stack.enter_context(parallel_config(n_jobs=n_jobs, **options))
+        yield
+
+CLUSTERS = {'threads': 'threading', 'threading': 'threading', 'loky': 'loky', 'ray': 'ray', 'dask': 'dask'}
+SCHEMES = {'ray': 'ray', 'tcp': 'dask', 'tls': 'dask'} # beginnings of addresses
+
+def _cluster_of(text):
+    "(name of a backend, address or None) of what a user calls a cluster; an error where that is neither a word nor an address."
+    if text is None: return None, None
+    scheme, is_address, place = str(text).partition('://')
+    if is_address and place and scheme in SCHEMES: return SCHEMES[scheme], text
+    if text in CLUSTERS: return CLUSTERS[text], None
+    raise unknown('cluster', text, [*CLUSTERS, *(f'{scheme}://HOST:PORT' for scheme in SCHEMES)])
+
+@contextmanager
+def _ray_at(address):
+    "A connection to the cluster of Ray at an address."
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-    return import_extra('ray', 'ray')
-
-register_parallel_backend('ray', _OnRay)
+    with import_extra('ray', 'ray').init(address, log_to_driver=False): yield
