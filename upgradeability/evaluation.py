@@ -1137,6 +1137,7 @@ def _call_folder(workers, out_dir):
     "A folder for what the jobs of a call need, beside the results; None where jobs run in this process."
     if not workers.apart: yield None
     else:
+        out_dir.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix='.jobs-', dir=out_dir.resolve()) as folder: yield Path(folder)
 
 # %% ../nbs/17_evaluation.ipynb #4e22e698
