@@ -7,12 +7,23 @@ from upgradeability.jobs import use_cluster
 from small import assert_same, data, Fragile, Net
 
 os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
+os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'   # else Ray takes the address of the network for 127.0.0.1
 ray = pytest.importorskip('ray')
 ASKED = dict(protocols='linear_probe, fine_tune?epochs=1', n_train=[30, 60])
 
 
 @pytest.fixture(scope='module')
-def cluster():
+def quick_imports(tmp_path_factory):
+    "A grammar that jsonschema can do without, and whose import takes a second in each of Ray's dozen processes, is hidden from them."
+    folder = tmp_path_factory.mktemp('hidden')
+    (folder/'rfc3987_syntax.py').write_text('raise ImportError')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', str(folder), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope='module')
+def cluster(quick_imports):
     from ray.cluster_utils import Cluster
     node = dict(num_cpus=1, node_ip_address='127.0.0.1', object_store_memory=80_000_000)
     try:
