@@ -1,5 +1,6 @@
 "The same results from a cluster of Ray with two nodes on this machine, whose worker dies once."
 import os
+from pathlib import Path
 import pytest
 from joblib import parallel_config
 from upgradeability import evaluate
@@ -13,17 +14,20 @@ ASKED = dict(protocols='linear_probe, fine_tune?epochs=1', n_train=[30, 60])
 
 
 @pytest.fixture(scope='module')
-def quick_imports(tmp_path_factory):
-    "A grammar that jsonschema can do without, and whose import takes a second in each of Ray's dozen processes, is hidden from them."
+def paths(tmp_path_factory):
+    """Ray's processes find `small`; a grammar is hidden from them whose import takes a second in each of the dozen.
+
+    jsonschema can do without it.
+    """
     folder = tmp_path_factory.mktemp('hidden')
     (folder/'rfc3987_syntax.py').write_text('raise ImportError')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PYTHONPATH', str(folder), prepend=os.pathsep)
+        for path in (Path(__file__).parent, folder): patch.setenv('PYTHONPATH', str(path), prepend=os.pathsep)
         yield
 
 
 @pytest.fixture(scope='module')
-def cluster(quick_imports):
+def cluster(paths):
     from ray.cluster_utils import Cluster
     node = dict(num_cpus=1, node_ip_address='127.0.0.1', object_store_memory=80_000_000)
     try:

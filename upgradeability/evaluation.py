@@ -563,7 +563,8 @@ class _Apart(_Here):
         "A spec as it is; a network of the user's as it is read here."
         if not isinstance(model, str):
             with suppress(Exception): model = self.run.load(number, model) # else its cells say what is wrong
-        return pack(model, self.call, f'The model {getattr(model, "spec", model)}')
+        name = model if isinstance(model, str) else getattr(model, 'spec', type(model).__name__)
+        return pack(model, self.call, f'The model {name}')
 
     def _extract(self, parts):
         "Features first, where several parts need them and workers have a common cache."
