@@ -542,7 +542,8 @@ class _Apart(_Here):
         if not self.workers.shares: return _rows(self.run.out_dir, pairs)
         found = self.workers(partial(_rows_apart, self.run.out_dir, self.call, self.own), parts)
         here = partial(_rows, self.run.out_dir)
-        return list(chain(*(rows if isinstance(rows, list) else here(part) for part, rows in zip(parts, found))))
+        each = (rows if isinstance(rows, list) else here(part) for part, rows in zip(parts, found))
+        return list(chain(*each))
 
     def _do(self): return partial(_run_part, replace(self.run, bar=None, load=None, features=None), self.call)
 

@@ -186,7 +186,7 @@ class Workers:
         self.order = 'generator_unordered' if backend.supports_return_generator else 'list'
 
     def __call__(self, do, jobs, *, done=lambda job, result: None, carrying=None, ahead=2):
-        "The result of `do(job)` for each job, in order; `carrying` makes a job bring its data; `ahead`: jobs per worker."
+        "The result of `do(job)` for each job, in order; `carrying` makes a job bring its data."
         queue = _Queue(enumerate(jobs), done)
         while error := self._run(do, queue.due(), queue, ahead):
             queue.again, alone = queue.lost()
@@ -219,7 +219,7 @@ class Workers:
         if error: queue.note(number, Died(f'its worker died {TRIES} times ({error_line(error)})'))
 
     def _run_absent(self, do, queue, carrying):
-        "Run the jobs again whose workers did not see the driver's folder, with their data; without such data they are left out."
+        "Run the jobs whose workers did not see the driver's folder, with their data; None where they have none."
         absent = [n for n, result in queue.results.items() if isinstance(result, _Absent)]
         for number in absent: queue.results[number] = None
         if not carrying or not absent: return
@@ -277,7 +277,7 @@ class _OnRay(_Engine):
     def send(self, func): return self.call.remote(func).future()
 
 class _OnDask(_Engine):
-    "Jobs as tasks of Dask: of the client that is connected, else of a cluster that Dask's configuration names, or of this machine."
+    "Jobs as tasks of Dask: of the client that is connected, else of the cluster that is configured, or of this machine."
 
     def connect(self):
         distributed = import_extra('distributed', 'dask')
@@ -292,28 +292,32 @@ def _called(job): return job()
 register_parallel_backend('ray', _OnRay) # which joblib does not know
 ENGINES = {'RayBackend': _OnRay, 'DaskDistributedBackend': _OnDask} # names of the classes that these take the place of
 
-# %% ../nbs/16b_jobs.ipynb #2cef7b7f
-@contextmanager
-def use_cluster(
-    cluster:str|None=None, # 'threads', 'loky', 'ray', 'dask', 'ray://HOST:10001', 'tcp://HOST:8786'; None: as joblib is configured
-    n_jobs:int|None=None, # jobs at one time; None: one in threads, else all processors
-) -> Iterator: # for `with`
-    "Run the jobs inside of `with use_cluster('ray'):` on a cluster."
-    name, address = _cluster_of(cluster)
-    with ExitStack() as stack:
-        if name == 'ray' and address: stack.enter_context(_ray_at(address))
-        if name == 'dask' and address: stack.enter_context(import_extra('distributed', 'dask').Client(address))
-        backend = _OnDask() if name == 'dask' else name
+# %% ../nbs/16b_jobs.ipynb #0c8eb755
+class use_cluster:
+    "Run jobs on a cluster: inside of `with use_cluster('ray'):`, or from here on after `use_cluster('ray')`."
+
+    def __init__(self,
+        cluster:str|None=None, # 'threads', 'loky', 'ray', 'dask', ray://HOST:10001, tcp://HOST:8786; None: as configured
+        n_jobs:int|None=None, # jobs at one time; None: one in threads, else all processors
+    ):
+        name, address = _cluster_of(cluster)
+        self._open = ExitStack()
+        enter = self._open.enter_context
+        if name == 'ray' and address: enter(_ray_at(address))
+        if name == 'dask' and address: enter(import_extra('distributed', 'dask').Client(address))
         if name == 'loky' and n_jobs is None: n_jobs = -1
-        options = {} if name is None else dict(backend=backend)
-        stack.enter_context(parallel_config(n_jobs=n_jobs, **options))
-        yield
+        backend = _OnDask() if name == 'dask' else name
+        given = dict(backend=backend, n_jobs=n_jobs)
+        enter(parallel_config(**{option: value for option, value in given.items() if value is not None}))
+
+    def __enter__(self): return self
+    def __exit__(self, *_): self._open.close()
 
 CLUSTERS = {'threads': 'threading', 'threading': 'threading', 'loky': 'loky', 'ray': 'ray', 'dask': 'dask'}
 SCHEMES = {'ray': 'ray', 'tcp': 'dask', 'tls': 'dask'} # beginnings of addresses
 
 def _cluster_of(text):
-    "(name of a backend, address or None) of what a user calls a cluster; an error where that is neither a word nor an address."
+    "(name of a backend, address or None) of what a user calls a cluster."
     if text is None: return None, None
     scheme, is_address, place = str(text).partition('://')
     if is_address and place and scheme in SCHEMES: return SCHEMES[scheme], text
