@@ -432,10 +432,10 @@ class _Part:
     grid: list # (number of the task, protocol, labels, seed)
     parcels: tuple # the model, the task, and what the user registered
     share: tuple = () # (i, n): only extract the i-th of n shares of the rows
-    known: frozenset|None = None # keys of stored cells, where files are returned; None: they go to the folder of the run
+    known: frozenset|None = None # keys of stored cells, where files are returned; None: they are not
 
 def _divided(grid, n_models, n):
-    "The cells of a model in parts, by task, by draw or one by one: at least two parts for each of n workers, if possible."
+    "The cells of a model in parts, by task, by draw or one by one: two for each of n workers, if possible."
     for key in (lambda g: g[0], lambda g: (g[0], *g[2:]), str):
         parts = {}
         for g in grid: parts.setdefault(key(g), []).append(g)

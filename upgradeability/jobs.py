@@ -277,7 +277,7 @@ class _OnRay(_Engine):
     def send(self, func): return self.call.remote(func).future()
 
 class _OnDask(_Engine):
-    "Jobs as tasks of Dask: of the client that is connected, else of the cluster that is configured, or of this machine."
+    "Jobs as tasks of Dask: of the connected client, else of the configured cluster, or of this machine."
 
     def connect(self):
         distributed = import_extra('distributed', 'dask')
@@ -297,7 +297,7 @@ class use_cluster:
     "Run jobs on a cluster: inside of `with use_cluster('ray'):`, or from here on after `use_cluster('ray')`."
 
     def __init__(self,
-        cluster:str|None=None, # 'threads', 'loky', 'ray', 'dask', ray://HOST:10001, tcp://HOST:8786; None: as configured
+        cluster:str|None=None, # 'threads', 'loky', 'ray', 'dask', ray://HOST:PORT, tcp://HOST:PORT; None: as set
         n_jobs:int|None=None, # jobs at one time; None: one in threads, else all processors
     ):
         name, address = _cluster_of(cluster)

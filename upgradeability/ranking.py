@@ -160,7 +160,7 @@ class _Asked:
     settings: dict
 
 class _Jobs:
-    "Runs jobs of a ranking: `jobs(do, calls)` is `do(asked, *call)` for each call, whose first entry is the name of a model."
+    "Runs jobs of a ranking: `jobs(do, calls)` is `do(asked, name, *more)` for each call."
 
     def __init__(self, workers, asked, folder):
         self.workers, self.asked = workers, asked
