@@ -17,6 +17,7 @@ _PUBLIC = {
     "draws": "gain_over_seeds score_over_seeds shared_examples upgradeability_over_seeds",
     "finetuning": "PROTOCOLS",
     "transfer": "SCORES h_score leep logme nce transferability",
+    "jobs": "use_cluster",
     "evaluation": "Results average_seeds evaluate gains read_predictions read_results verify",
     "curves": "Curve label_efficiency learning_curve",
     "corruptions": "SHIFTS",

@@ -579,6 +579,7 @@ def _top_package(module):
 def _is_installed(module):
     "Whether this module is no file of the user's own."
     if _goes_by_name(module): return True
+    if module == '__main__': return False # in a worker, its file is not the user's
     found = sys.modules.get(str(module))
     file = getattr(found, '__file__', None) or ''
     return file.startswith(INSTALLED)

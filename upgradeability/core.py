@@ -652,3 +652,12 @@ class _Note:
 
     def close(self):
         if not self.bar.disable: self.bar.set_postfix_str('')
+
+# %% ../nbs/00_core.ipynb #5e1f0c93
+@contextmanager
+def quiet():
+    "No bars and notes inside: for jobs in other processes."
+    before = list(_open)
+    _open[:] = [tqdm(disable=True)]
+    try: yield
+    finally: _open[:] = before

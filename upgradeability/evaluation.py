@@ -6,7 +6,7 @@
 from __future__ import annotations
 import builtins, hashlib, inspect, json, os, platform, re, signal, sys, time, warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from itertools import chain, product
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from threading import Lock, current_thread, main_thread
 
 # %% auto #0
@@ -32,21 +32,22 @@ from .core import (
     unknown, write_atomic)
 from .draws import (
     gain_over_seeds, score_over_seeds, shared_examples, train_score_over_seeds, upgradeability_over_seeds)
-from .features import extract, runtime_for
+from .features import _all_rows, extract, runtime_for
 from .runtimes import Runtime, check_runtime, resolve_dtype
 from .comparisons import gain
 from .intervals import score, upgradeability
 from .metrics import Metric, METRICS, Predictions, TopScores, find_metric
 from .names import check_device
 from .backbones import _contents, Backbone, hash_weights
-from .models import check_spec, load_backbone, randomize
-from .kind import kind_of, load_kinds
+from .models import check_spec, load_backbone, MODELS, randomize
+from .kind import kind_of, KINDS, load_kinds
 from .protocols import PROTOCOLS
 from .reading import as_table, decodable, read_records, Reading
 from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 from .media import MEDIA
+from .jobs import Died, keep, NotShared, pack, Parcel, Workers
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
 def _list_column(values, kind):
@@ -263,6 +264,7 @@ class _Run:
     out_dir: Path
     features: Callable # (backbone, task) -> Features
     runtime: Callable # (backbone, task, dtype) -> Runtime
+    engine: str # the runtime that was asked for
     metric: str|None
     class_map: dict|None
     dtype: str
@@ -270,6 +272,8 @@ class _Run:
     device: object
     n_jobs: int
     bar: object
+    load: Callable # (number, model) -> Backbone
+    known: frozenset = frozenset() # keys of cells that are stored elsewhere
 
 # %% ../nbs/17_evaluation.ipynb #a7bdd575
 def _is_stored(out_dir, key):
@@ -283,25 +287,35 @@ def _is_stored(out_dir, key):
         return False
 
 # %% ../nbs/17_evaluation.ipynb #0251915b
+def _asked(run, backbone, task, place):
+    "The task with the labels of a cell, the options of its protocol, {how its features are made}, and its key."
+    _, _, protocol, n, seed = place
+    sampled = task.sample(n, seed)
+    dtype = resolve_dtype(run.dtype, backbone)
+    engine = Runtime() if protocol.name == 'majority' else run.runtime(backbone, sampled, dtype)
+    options = _options(protocol, sampled.kind, run.class_map, dtype)
+    key = _key(
+        backbone,
+        sampled,
+        protocol.name,
+        options,
+        seed,
+        engine.numeric(dtype),
+        run.batch_size)
+    used = dict(dtype=dtype, runtime=str(engine), batch_size=run.batch_size)
+    return sampled, options, used, key
+
+def _is_known(run, key):
+    "Whether a cell need not be computed."
+    return key in run.known or _is_stored(run.out_dir, key)
+
 def _run_cell(run, backbone, task, place):
     "The cell at a place of the grid, whose predictions are then on disk."
-    _, _, protocol, n, seed = place
+    _, _, protocol, _, seed = place
     cell = _cell(run, backbone.spec, task, place)
     try:
-        sampled = task.sample(n, seed)
-        dtype = resolve_dtype(run.dtype, backbone)
-        engine = Runtime() if protocol.name == 'majority' else run.runtime(backbone, sampled, dtype)
-        options = _options(protocol, sampled.kind, run.class_map, dtype)
-        key = _key(
-            backbone,
-            sampled,
-            protocol.name,
-            options,
-            seed,
-            engine.numeric(dtype),
-            run.batch_size)
-        if not _is_stored(run.out_dir, key):
-            used = dict(dtype=dtype, runtime=str(engine), batch_size=run.batch_size)
+        sampled, options, used, key = _asked(run, backbone, task, place)
+        if not _is_known(run, key):
             facts = _facts(cell, sampled) | used | dict(pool=task.n_train, asked=cell.n_train)
             features = lambda network: run.features(network, sampled)
             parts = _compute_cell(
@@ -398,7 +412,7 @@ def _runtime_or_torch(backbone, task, batch_size, dtype, runtime):
 def _run_model(run, number, model, tasks, grid):
     "All cells of one model, in the order of the grid."
     places = [(number, *g) for g in grid]
-    try: backbone = load_backbone(model, device=run.device)
+    try: backbone = run.load(number, model)
     except Exception as e:
         spec, error = _unloaded_name(model), _error_text(e)
         return [_cell_without(run, spec, tasks[p[1]], p, error) for p in places]
@@ -428,6 +442,190 @@ def _unloaded_name(model):
     name = f'object:{type(model).__name__}'
     try: return f'{name}:{hash_weights(model)[:8]}'
     except Exception: return name # weights that cannot be read: the row says why
+
+# %% ../nbs/17_evaluation.ipynb #c0cfd2a9
+@dataclass(frozen=True)
+class _Part:
+    "Cells of one model on one task, as a job for another process."
+    number: int # of the model
+    which: int # of the task
+    grid: list # (number of the task, protocol, labels, seed)
+    parcels: tuple # the model, the task, and what the user registered
+    share: tuple = () # (i, n): only extract the i-th of n shares of the rows
+    known: frozenset|None = None # keys of stored cells, where files are returned; None: they are not
+
+def _divided(grid, n_models, n):
+    "The cells of a model in parts, by task, by draw or one by one: two for each of n workers, if possible."
+    for key in (lambda g: g[0], lambda g: (g[0], *g[2:]), str):
+        parts = {}
+        for g in grid: parts.setdefault(key(g), []).append(g)
+        if n_models * len(parts) >= 2 * n: break
+    return list(parts.values())
+
+# %% ../nbs/17_evaluation.ipynb #1e19bda9
+REGISTRIES = dict(
+    models=MODELS,
+    metrics=METRICS,
+    protocols=PROTOCOLS,
+    kinds=KINDS,
+    media=MEDIA)
+_adopted = set() # (registry, name) of what came from a driver
+
+def _adopt(given):
+    "In a worker: know what the user registered in the driver."
+    for registry, entries in given.items():
+        known = REGISTRIES[registry]
+        for name, entry in entries.items():
+            if name in known and (registry, name) not in _adopted: continue
+            known[name] = entry
+            _adopted.add((registry, name))
+
+# %% ../nbs/17_evaluation.ipynb #8c002474
+FROZEN = ('as_is', 'knn', 'linear_probe') # protocols that read the features of the model itself
+
+def _extract_share(run, part, model, task):
+    "In a worker: the features of a share of the rows that cells need; what fails is left to the cells."
+    i, n = part.share
+    places = [(part.number, *g) for g in part.grid if g[1].name in FROZEN]
+    try:
+        backbone = run.load(part.number, model)
+        asked = [_asked(run, backbone, task, place) for place in places]
+        rows = [_all_rows(sampled) for sampled, _, _, key in asked if not _is_known(run, key)]
+        if not rows: return
+        once = pd.unique(np.concatenate(rows))
+        n = min(n, -(-len(once) // run.batch_size))
+        options = dict(batch_size=run.batch_size, dtype=run.dtype, runtime=run.engine)
+        if i < n: extract(backbone, task, rows=np.array_split(once, n)[i], **options)
+    except Exception: pass
+
+# %% ../nbs/17_evaluation.ipynb #998b13a4
+def _in_worker(run, call, known, folder):
+    "A run as it is in a worker, for the jobs of one call; its results go to `folder`."
+    def load(number, model):
+        return keep(('model', (call, number)), lambda: load_backbone(model, device=run.device), most=1)
+    features = keep(('features', call), lambda: _shared_features(run.batch_size, run.dtype, run.engine), most=1)
+    runtime = keep(('runtimes', call), lambda: _shared_runtimes(run.batch_size, run.engine), most=1)
+    known = known or frozenset()
+    return replace(run, load=load, features=features, runtime=runtime, known=known, out_dir=Path(folder))
+
+def _run_part(run, call, part):
+    "In a worker: the cells of a part, and {name: contents} of the files that are returned."
+    if part.known is None and not call.is_dir(): raise NotShared
+    model, task, own = (parcel.open() for parcel in part.parcels)
+    _adopt(own)
+    with warnings.catch_warnings(), TemporaryDirectory() as away, progress(1, '') as bar:
+        warnings.filterwarnings('ignore', NOT_CONVERGED)
+        folder = run.out_dir if part.known is None else away
+        here = replace(_in_worker(run, str(call), part.known, folder), bar=bar)
+        if part.share: return _extract_share(here, part, model, task), {}
+        cells = _run_model(here, part.number, model, {part.which: task}, part.grid)
+        return cells, {path.name: path.read_bytes() for path in Path(away).glob('predictions/*')}
+
+# %% ../nbs/17_evaluation.ipynb #0ea0a732
+class _Here:
+    "The cells and rows of a call, in this process."
+
+    def __init__(self, workers, run, models, tasks, call):
+        self.workers, self.models, self.tasks, self.call = workers, models, tasks, call
+        self.run = replace(run, out_dir=run.out_dir.resolve())
+
+    def cells(self, grid):
+        "The cells of all models."
+        found = (_run_model(self.run, i, model, self.tasks, grid) for i, model in enumerate(self.models))
+        return list(chain(*found))
+
+    def rows(self, pairs):
+        "The rows of cells and their baselines."
+        return _rows(self.run.out_dir, pairs)
+
+def _rows(out_dir, pairs):
+    "The row of each (cell, baseline)."
+    return [_row(cell, baseline, out_dir) for cell, baseline in pairs]
+
+# %% ../nbs/17_evaluation.ipynb #2a8ed4f0
+class _Apart(_Here):
+    "The cells and rows of a call, in other processes."
+
+    def cells(self, grid):
+        "The cells of all models, in the order of models and grid."
+        parts = self._parts(grid)
+        self._extract(parts)
+        done = partial(self._store, self.run.bar)
+        if not self.workers.shares: parts = [self._carrying(part) for part in parts]
+        results = self.workers(self._do(), parts, done=done, carrying=self._carrying)
+        found = chain(*(self._cells_of(part, result) for part, result in zip(parts, results)))
+        by_place = {cell.place: cell for cell in found}
+        places = product(range(len(self.models)), grid)
+        return [by_place[(i, g[0], str(g[1]), *g[2:])] for i, g in places]
+
+    def rows(self, pairs):
+        "The rows of cells and their baselines; what a worker cannot do is done here."
+        size = max(1, len(pairs) // (4 * self.workers.n))
+        parts = [pairs[i:i + size] for i in range(0, len(pairs), size)]
+        if not self.workers.shares: return _rows(self.run.out_dir, pairs)
+        found = self.workers(partial(_rows_apart, self.run.out_dir, self.call, self.own), parts)
+        here = partial(_rows, self.run.out_dir)
+        each = (rows if isinstance(rows, list) else here(part) for part, rows in zip(parts, found))
+        return list(chain(*each))
+
+    def _do(self): return partial(_run_part, replace(self.run, bar=None, load=None, features=None, runtime=None), self.call)
+
+    def _parts(self, grid):
+        "The jobs of the call."
+        divided = _divided(grid, len(self.models), self.workers.n)
+        self.own = pack(REGISTRIES, self.call, 'What was added to MODELS, METRICS, PROTOCOLS, KINDS or MEDIA')
+        tasks = [pack(task, self.call, f'The task {task.name!r}') for task in self.tasks]
+        parts = []
+        for i, model in enumerate(self.models):
+            parcel = self._packed(i, model)
+            for part in divided:
+                which = part[0][0]
+                parts.append(_Part(i, which, part, (parcel, tasks[which], self.own)))
+        return parts
+
+    def _packed(self, number, model):
+        "A spec as it is; a network of the user's as it is read here."
+        if not isinstance(model, str):
+            with suppress(Exception): model = self.run.load(number, model) # else its cells say what is wrong
+        name = model if isinstance(model, str) else getattr(model, 'spec', type(model).__name__)
+        return pack(model, self.call, f'The model {name}')
+
+    def _extract(self, parts):
+        "Features first, where several parts need them and workers have a common cache."
+        needed = {}
+        for part in parts: needed.setdefault((part.number, part.which), []).append(part)
+        n = self.workers.n
+        jobs = []
+        for same in needed.values():
+            grid = [g for part in same for g in part.grid]
+            shares = [replace(same[0], grid=grid, share=(i, n)) for i in range(n)]
+            if len(same) > 1 and any(g[1].name in FROZEN for g in grid): jobs += shares
+        if jobs and self.workers.shares: self.workers(self._do(), jobs)
+
+    def _carrying(self, part):
+        "A part for a worker that does not see the folder of the run."
+        stored = self.run.out_dir.glob('predictions/*.parquet')
+        keys = frozenset(path.stem for path in stored if _is_stored(self.run.out_dir, path.stem))
+        return replace(part, known=keys, parcels=tuple(parcel.with_data() for parcel in part.parcels))
+
+    def _store(self, bar, part, result):
+        "Store the files that a worker returned."
+        if isinstance(result, Died): return
+        for name, data in result[1].items():
+            write_atomic(self.run.out_dir/'predictions'/name, lambda f: f.write(data))
+        bar.update(len(part.grid))
+
+    def _cells_of(self, part, result):
+        "The cells of a part; where its worker died, their errors."
+        if not isinstance(result, Died): return result[0]
+        spec, task = _unloaded_name(self.models[part.number]), self.tasks[part.which]
+        return [_cell(self.run, spec, task, (part.number, *g), error=result.error) for g in part.grid]
+
+def _rows_apart(out_dir, call, own, pairs):
+    "In a worker: the rows of cells and their baselines."
+    if not call.is_dir(): raise NotShared
+    _adopt(own.open())
+    return _rows(out_dir, pairs)
 
 # %% ../nbs/17_evaluation.ipynb #79ab1ed4
 COLUMNS = ('model task protocol n_train seed metric train train_low train_high test test_low test_high upgradeability '
@@ -729,14 +927,14 @@ def _store_rows(out_dir, df):
     return run
 
 # %% ../nbs/17_evaluation.ipynb #67e63214
-def _table(cells, against, out_dir, kinds):
-    "The results table of a call, added to those in `out_dir`."
+def _with_baselines(cells, against):
+    "Pairs of a cell and what it is compared with, each once."
     by_place = {c.place: c for c in cells}
     once = {c.key or c.place: c for c in reversed(cells)}
-    rows = []
-    for cell in reversed(once.values()):
-        baseline = _baseline_of(cell, against, by_place)
-        rows.append(_row(cell, baseline, out_dir))
+    return [(cell, _baseline_of(cell, against, by_place)) for cell in reversed(once.values())]
+
+def _table(rows, out_dir, kinds):
+    "The results table of a call, added to those in `out_dir`."
     df = _as_table(rows)
     df.attrs['kinds'] = kinds
     run = _store_rows(out_dir, df)
@@ -956,6 +1154,17 @@ def _reason(message, rows):
     names = ', '.join(dict.fromkeys(f'{row.protocol} on {row.model}' for row in rows[:4].itertuples()))
     return f"{names}{', …' if len(rows) > 4 else ''}: {message}"
 
+# %% ../nbs/17_evaluation.ipynb #c7d0a1e4
+NOT_CONVERGED = 'lbfgs failed to converge' # a warning to leave out: the row says how far it stopped
+
+@contextmanager
+def _call_folder(workers, out_dir):
+    "A folder for what the jobs of a call need, beside the results; None where jobs run in this process."
+    if not workers.apart: yield None
+    else:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix='.jobs-', dir=out_dir.resolve()) as folder: yield Path(folder)
+
 # %% ../nbs/17_evaluation.ipynb #4e22e698
 def evaluate(
     models:str|list|nn.Module|Backbone, # a spec, an `nn.Module`, a `Backbone`, or several of them
@@ -967,7 +1176,7 @@ def evaluate(
     metric:str|Metric|None=None, # name in `METRICS` or a `Metric`; None: the task's own
     baseline:str|nn.Module|Backbone|None=None, # what `gain` is compared with: a protocol or a model; None: 'majority'
     out_dir:str|Path|None=None, # folder for results and predictions; None: in the cache
-    n_jobs:int|None=None, # protocols on frozen features that run side by side; None: one
+    n_jobs:int|None=None, # jobs that run side by side; None: as joblib is configured, else one
     class_map:dict|str|None=None, # {task class: [head classes]} for `as_is`
     split_seed:int=0, # draws the splits that a task does not bring
     root:str|Path|None=None, # folder for downloaded data; None: in the cache
@@ -993,24 +1202,28 @@ def evaluate(
     total = len(models) * len(grid)
     with _stoppable(out_dir, total):
         with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
-            warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
+            warnings.filterwarnings('ignore', NOT_CONVERGED)
             features = _shared_features(batch_size, dtype, runtime)
             run = _Run(
                 out_dir,
                 features,
                 _shared_runtimes(batch_size, runtime),
+                runtime,
                 metric,
                 class_map,
                 dtype,
                 batch_size,
                 device,
-                n_jobs or 1,
-                bar)
-            cells = []
-            for i, model in enumerate(models):
-                cells += _run_model(run, i, model, tasks, grid)
+                n_jobs,
+                bar,
+                lambda number, model: load_backbone(model, device=device))
+            workers = Workers(n_jobs)
+            with _call_folder(workers, out_dir) as call:
+                there = (_Apart if workers.apart else _Here)(workers, run, models, tasks, call)
+                cells = there.cells(grid)
+                rows = there.rows(_with_baselines(cells, against))
         kinds = {t.name: t.kind.name for t in tasks}
-        df = _table(cells, against, out_dir, kinds)
+        df = _table(rows, out_dir, kinds)
     raise_if_all_failed(df)
     return df
 

@@ -98,6 +98,10 @@ class Kind:
     rank_rows: int = 1 # about how many rows one example of a ranking has
     rank_units: Callable|None = None # (task, seed) -> training units in the order of their use
 
+    def __reduce_ex__(self, protocol): # one of the package goes to other processes by its name
+        if KINDS.get(self.name) is self and self.name in MODULES: return kind_of, (self.name,)
+        return super().__reduce_ex__(protocol)
+
     def __str__(self): return self.name
     def __repr__(self): return f'Kind({self.name!r})'
 

@@ -394,6 +394,10 @@ class Medium:
     reduced: bool = True # True where bfloat16 is used by default on machines that are fast in it
     rates: tuple = (1e-4, 3e-4, 1e-3) # learning rates to choose from
 
+    def __reduce_ex__(self, protocol): # one of the package goes to other processes by its name
+        if self in (_pictures, _arrays, _texts, _sentences): return medium_of, (self.name,)
+        return super().__reduce_ex__(protocol)
+
     def __str__(self): return self.name
     def __repr__(self): return f'Medium({self.name!r})'
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time, warnings
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 # %% auto #0
@@ -16,15 +16,16 @@ __all__ = ['Ranking', 'rank_models', 'judge_ranking']
 # %% ../nbs/18b_ranking.ipynb #0bb90676
 import numpy as np, pandas as pd
 from scipy.stats import weightedtau
-from threadpoolctl import threadpool_limits
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
 from .core import cache_dir, fingerprint, progress, read_json, read_list, write_atomic, write_json
 from .backbones import complete
 from .datasets import load_task
-from .evaluation import evaluate, facts_of, report_of, RunTable
+from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
 from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import find_metric
+from .jobs import Died, keep, pack, Workers
+from .protocols import _one_thread
 from .models import check_spec, load_backbone
 from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
 from .transfer import held_out_r2, regret, transferability, logme
@@ -49,7 +50,7 @@ def _halved(n, keep):
     return [n, *_halved(max(keep, half), keep)]
 
 # %% ../nbs/18b_ranking.ipynb #1ad505de
-def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1):
+def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1, workers=1):
     "Rungs of successive halving that fit a budget: models, examples (from `smallest` to `largest`), seconds (at most)."
     counts = _halved(len(costs), keep)
     rungs = []
@@ -57,7 +58,8 @@ def plan_halving(costs, budget, *, smallest, largest, keep=1, step=1):
     for i, k in enumerate(counts):
         def expected(n):
             seconds = sorted(c.seconds(n - before, n) for c in costs.values())
-            return sum(seconds[-k:]) # of the k slowest
+            slowest = seconds[-k:]
+            return max(sum(slowest) / workers, slowest[-1])
         start = before + step if rungs else smallest
         sizes = list(range(start, largest, step))
         if before < largest: sizes.append(largest)
@@ -76,7 +78,7 @@ def _cheap_scores(x, y, groups=None, seed=0):
 
     groups: (n,) what folds and halves do not divide; None: nothing.
     """
-    with threadpool_limits(1, user_api='blas'):
+    with _one_thread():
         if y.ndim == 2 or np.issubdtype(y.dtype, np.floating):
             n_splits = 5 if groups is None else min(5, len(np.unique(groups)))
             r2, se = held_out_r2(x, y.reshape(len(y), -1), groups, n_splits=n_splits, seed=seed)
@@ -148,17 +150,67 @@ def _warm_up(loaded, name, task, rows, settings):
     score = _scoring_cost(x.shape[1], len(task.classes), task.kind)
     return StepCost(load, encode, score)
 
+# %% ../nbs/18b_ranking.ipynb #9fdd2aea
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    "What the jobs of a ranking have in common."
+    loaded: _Loaded
+    task: Task
+    rows: np.ndarray # training examples in the order of their use
+    settings: dict
+
+class _Jobs:
+    "Runs jobs of a ranking: `jobs(do, calls)` is `do(asked, name, *more)` for each call."
+
+    def __init__(self, workers, asked, folder):
+        self.workers, self.asked = workers, asked
+        if not workers.apart: return
+        self.do = partial(_there, str(folder), asked.settings)
+        self.common = [pack(o, folder, 'The task') for o in (asked.task, asked.rows, REGISTRIES)]
+        self.models = {
+            name: pack(model, folder, f'The model {name}')
+            for name, model in asked.loaded.models.items()}
+
+    def __call__(self, do, calls, done):
+        if not self.workers.apart:
+            return self.workers(lambda call: do(self.asked, *call), calls, done=done, ahead=1)
+        jobs = ((do, call, (self.models[call[0]], *self.common)) for call in calls)
+        done_there = lambda job, result: done(job[1], result)
+        return self.workers(self.do, jobs, done=done_there, carrying=_with_data, ahead=1)
+
+def _with_data(job):
+    "A job for a worker that does not see the driver's folder."
+    do, call, parcels = job
+    return do, call, tuple(parcel.with_data() for parcel in parcels)
+
+def _there(folder, settings, job):
+    "A job in another process."
+    do, call, parcels = job
+    model, task, rows, registries = (parcel.open() for parcel in parcels)
+    _adopt(registries)
+    new = lambda: _Asked(_Loaded({}, settings['device']), task, rows, settings)
+    asked = keep(('ranking', folder), new, most=1)
+    asked.loaded.models[call[0]] = model
+    return do(asked, *call)
+
 # %% ../nbs/18b_ranking.ipynb #b882cde2
-def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
+def _cost_or_error(asked, name):
+    "The cost of a model, or why it cannot be run."
+    try: return _warm_up(asked.loaded, name, asked.task, asked.rows, asked.settings)
+    except Exception as e: return f'{type(e).__name__}: {e}'
+
+def _make_plan(jobs, budget, smallest, keep):
     "Costs by warm-up, errors of models that cannot be run, and the rungs."
-    costs = {}
-    errors = {}
+    loaded, rows = jobs.asked.loaded, jobs.asked.rows
     start = time.perf_counter()
     with progress(len(loaded.models), 'Warming up', 'model') as bar:
-        for name in loaded.models:
-            try: costs[name] = _warm_up(loaded, name, task, rows, settings)
-            except Exception as e: errors[name] = f'{type(e).__name__}: {e}'
-            bar.update(1)
+        calls = [(name,) for name in loaded.models]
+        found = jobs(_cost_or_error, calls, lambda *_: bar.update(1))
+    by_name = dict(zip(loaded.models, found))
+    costs = {name: cost for name, cost in by_name.items() if isinstance(cost, StepCost)}
+    errors = {
+        name: getattr(error, 'error', error)
+        for name, error in by_name.items() if name not in costs}
     spent = time.perf_counter() - start
     if not costs:
         first = next(iter(errors.values()))
@@ -169,7 +221,8 @@ def _make_plan(loaded, task, rows, budget, smallest, keep, settings):
         smallest=smallest,
         largest=len(rows),
         keep=min(keep, len(costs)),
-        step=settings['batch_size'])
+        step=jobs.asked.settings['batch_size'],
+        workers=jobs.workers.n)
     return dict(
         costs={name: asdict(cost) for name, cost in costs.items()},
         errors=errors,
@@ -215,7 +268,7 @@ class _Clock:
         self.used += used
 
 # %% ../nbs/18b_ranking.ipynb #0d8008b3
-def _climb(plan, loaded, task, rows, settings):
+def _climb(plan, jobs):
     "Steps taken, steps [rung, model] that were left out for want of time, and the seconds that were spent."
     costs, rungs = _step_costs(plan), plan['rungs']
     stored = plan.get('steps')
@@ -231,20 +284,24 @@ def _climb(plan, loaded, task, rows, settings):
             alive = alive[:rung['models']]
             final = rungs[-1]['examples']
             reserve = 0. if is_last else costs[alive[0]].seconds(final - n, final)
-            for name in alive:
-                expected = costs[name].seconds(n - seen[name], n)
-                is_owed = i == 0 or is_last and name == alive[0]
-                fits = is_owed or clock.allows(expected + reserve)
-                if stored is not None: fits = [i, name] in stored
-                if not fits:
-                    left_out.append([i, name])
-                    continue
-                step = _step(i, name, loaded, task, rows[:n], settings)
-                steps.append(step)
-                clock.add(expected, step['seconds'])
-                seen[name] = n
+            expected = {name: costs[name].seconds(n - seen[name], n) for name in alive}
+            def due():
+                for name in alive:
+                    is_owed = i == 0 or is_last and name == alive[0]
+                    fits = is_owed or clock.allows(expected[name] + reserve)
+                    if stored is not None: fits = [i, name] in stored
+                    if fits: yield name, i, n
+                    else: left_out.append([i, name])
+            def done(call, step):
+                if isinstance(step, Died):
+                    if i == 0: plan['errors'][call[0]] = step.error
+                    return
+                clock.add(expected[call[0]], step['seconds'])
                 bar.update(1)
-            here = [s for s in steps if s['rung'] == i]
+            found = jobs(_step, due(), done)
+            here = [step for step in found if not isinstance(step, Died)]
+            steps += here
+            for step in here: seen[step['model']] = n
             alive = _ordered(alive, here)
     return steps, left_out, time.perf_counter() - clock.start
 
@@ -256,14 +313,15 @@ def _ordered(alive, steps):
     return best_first + others
 
 # %% ../nbs/18b_ranking.ipynb #7add1cd2
-def _step(rung, name, loaded, task, rows, settings):
-    "What a model scores on some examples."
+def _step(asked, name, rung, n):
+    "What a model scores on the first n examples."
     start = time.perf_counter()
+    loaded, task, settings = asked.loaded, asked.task, asked.settings
+    rows = asked.rows[:n]
     backbone = loaded(name)
     inputs = rows_of(model_inputs(backbone, task), rows)
     passes = {k: settings[k] for k in ('dtype', 'batch_size', 'runtime')}
     f = extract(backbone, task, rows=inputs, **passes)
-    loaded.readings[name] = f.meta['reading']
     targets, groups = f.y, None
     if task.kind.rank_targets is not None:
         targets, groups = task.kind.rank_targets(f, task)
@@ -274,6 +332,7 @@ def _step(rung, name, loaded, task, rows, settings):
         model=name,
         examples=len(rows),
         **scores,
+        reading=f.meta['reading'],
         seconds=time.perf_counter() - start)
 
 # %% ../nbs/18b_ranking.ipynb #b32f613e
@@ -381,6 +440,7 @@ def rank_models(
     dtype:str='auto', # numeric type of the passes
     runtime:str='torch', # as in `evaluate`; a conversion costs seconds, which few examples do not win back
     root:str|Path|None=None, # folder for downloaded data
+    n_jobs:int|None=None, # jobs that run side by side; None: as joblib is configured, else one
 ) -> Ranking: # best first; `attrs`: 'plan', 'steps', 'spent', 'overrun', 'saved', 'remark'
     "Rank models by successive halving on training examples, within a time budget."
     is_number = isinstance(budget, (int, float, np.number)) and budget > 0
@@ -404,11 +464,15 @@ def rank_models(
         batch_size)
     path = _plan_path(Path(out_dir or cache_dir(write=True)/'runs'/key), key)
     plan = _load_plan(path, key)
-    if not plan:
-        made = _make_plan(loaded, task, rows, budget, smallest, keep, settings)
-        plan = dict(key=key, budget=budget, **made)
-        write_json(path, plan, sealed=True)
-    steps, left_out, spent = _climb(plan, loaded, task, rows, settings)
+    workers = Workers(n_jobs)
+    with _call_folder(workers, path.parent) as folder:
+        jobs = _Jobs(workers, _Asked(loaded, task, rows, settings), folder)
+        if not plan:
+            made = _make_plan(jobs, budget, smallest, keep)
+            plan = dict(key=key, budget=budget, **made)
+            write_json(path, plan, sealed=True)
+        steps, left_out, spent = _climb(plan, jobs)
+    loaded.readings.update({s['model']: s.pop('reading') for s in steps})
     if 'steps' not in plan:
         plan |= dict(
             steps=[[s['rung'], s['model']] for s in steps],

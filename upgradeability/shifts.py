@@ -25,9 +25,11 @@ from .corruptions import SHIFTS, STRENGTHS, change_of
 from .datasets import is_task_name, load_task
 from .evaluation import (
     _cell, _class_map, _compute_cell, _error_text, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options,
-    _out_dir, _Run, _shared_features, _stoppable, _table, _unloaded_name, _with_baseline, raise_if_all_failed,
+    _out_dir, _rows, _Run, _shared_features, _shared_runtimes, _stoppable, _table, _unloaded_name, _with_baseline,
+    _with_baselines, NOT_CONVERGED, raise_if_all_failed,
     report_of, Results, write_predictions)
-from .features import Features, _mapped, resolve_dtype
+from .features import Features, _mapped
+from .runtimes import check_runtime, resolve_dtype
 from .intervals import _normal_quantile, score, upgradeability, value_and_ends
 from .media import Inputs, join_inputs
 from .metrics import find_metric, Metric, ratio
@@ -357,11 +359,14 @@ def _run_protocol(run, backbone, question, features, place):
     try:
         dtype = resolve_dtype(run.dtype, backbone)
         options = _options(protocol, question.task.kind, run.class_map, dtype)
-        keys = [_key(backbone, task, protocol.name, options, seed, dtype, run.batch_size) for task in tasks]
+        engine = _engine(run, backbone, question)
+        numeric = dtype if protocol.name == 'majority' else engine.numeric(dtype)
+        keys = [_key(backbone, task, protocol.name, options, seed, numeric, run.batch_size) for task in tasks]
         missing = [i for i, key in enumerate(keys) if not _is_stored(run.out_dir, key)]
         if missing:
             joined = joined_task(question.task, question.sets)
-            used = dict(dtype=dtype, batch_size=run.batch_size, pool=question.pool, asked=cells[0].n_train)
+            used = dict(dtype=dtype, runtime=str(engine), batch_size=run.batch_size)
+            used |= dict(pool=question.pool, asked=cells[0].n_train)
             parts = _compute_cell(
                 backbone, joined, features, protocol.name, options, seed, used)
             divided = _divided(question, parts)
@@ -377,6 +382,10 @@ def _sizes(task, parts):
     sizes = {split: len(rows) for split, rows in task.splits.items()}
     return dict(sizes=sizes | dict(test=len(parts['test'])))
 
+def _engine(run, backbone, question):
+    "The runtime of all sets, chosen on the task's own examples: another one would add differences of its own."
+    return run.runtime(backbone, question.task, resolve_dtype(run.dtype, backbone))
+
 def _run_model(run, number, model, question, places):
     "All cells of one model."
     try: backbone = load_backbone(model, device=run.device)
@@ -386,7 +395,9 @@ def _run_model(run, number, model, question, places):
             _cell(run, name, task, (number, i, *place), error=error)
             for place in places
             for i, task in enumerate(question.tasks())]
-    cells, features = [], question.features(run.features)
+    engine = _engine(run, backbone, question)
+    same_for_all = _shared_features(run.batch_size, run.dtype, engine.name)
+    cells, features = [], question.features(same_for_all)
     for place in places:
         cells += _run_protocol(run, backbone, question, features, (number, *place))
         run.bar.update(1)
@@ -486,9 +497,11 @@ def shift(
     device:str|None=None, # None: the GPU if there is one
     batch_size:int=64, # examples per pass of the network
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
+    runtime:str='auto', # 'torch', 'openvino', 'compile', or 'auto': OpenVINO where it pays and agrees
 ) -> Shifts: # the results table: `task` reads TASK for the own test set and TASK -> SHIFT for each shifted one
     "Fit each model once on a task, and test it on the task's test set and on shifted ones."
     resolve_dtype(dtype, None)
+    check_runtime(runtime)
     check_device(device)
     protocols, models, against = _with_baseline(read_list(protocol), _models(models), baseline)
     metric, class_map = _metric(metric), _class_map(class_map)
@@ -496,16 +509,18 @@ def shift(
     task = whole.sample(n_train, seed)
     question = _Question(task, shifted_sets(task, shifts, strengths, root), whole.n_train)
     tasks = question.tasks()
-    out_dir = _out_dir(out_dir, models, tasks, *protocols, n_train, seed, class_map, dtype, batch_size, device)
+    out_dir = _out_dir(out_dir, models, tasks, *protocols, n_train, seed, class_map, dtype, runtime, batch_size, device)
     places = [(p, n_train, seed) for p in protocols]
     total = len(models) * len(places)
     with _stoppable(out_dir, total):
         with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
-            warnings.filterwarnings('ignore', 'lbfgs failed to converge') # the row says how far it stopped
-            features = _shared_features(batch_size, dtype)
-            run = _Run(out_dir, features, metric, class_map, dtype, batch_size, device, 1, bar)
+            warnings.filterwarnings('ignore', NOT_CONVERGED)
+            load = lambda number, model: load_backbone(model, device=device)
+            choose = _shared_runtimes(batch_size, runtime)
+            run = _Run(out_dir, None, choose, runtime, metric, class_map, dtype, batch_size, device, 1, bar, load)
             cells = []
             for i, model in enumerate(models): cells += _run_model(run, i, model, question, places)
-        df = _table(cells, against, out_dir, {t.name: t.kind.name for t in tasks})
+        rows = _rows(out_dir, _with_baselines(cells, against))
+        df = _table(rows, out_dir, {t.name: t.kind.name for t in tasks})
     raise_if_all_failed(df)
     return Shifts.of(df, **df.attrs)
