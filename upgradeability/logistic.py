@@ -117,7 +117,8 @@ class LogLoss:
         self.x = _rotated(x, scale, self.axes)
         self.rough = _rough_copy(self.x, self.parts)
         self.p = _table((self.n, len(self.classes)), torch.float32)
-        self.kind = torch.float32 # of the products for value and gradient
+        is_small = self.x.numel() < FEW
+        self.kind = torch.float64 if is_small else torch.float32 # of the products for value and gradient
         self.weights = None # those of `p`
 
     def set_strength(self, C):
@@ -185,7 +186,7 @@ class LogLoss:
         return turned.numpy(), weights[:, -1].numpy().copy()
 
 # %% ../nbs/13f_logistic.ipynb #7b91af71
-FEW = 2**20 # numbers: below, rounding costs more time than it saves
+FEW = 2**20 # numbers: below, precision costs no time
 
 def _rough_copy(x, parts):
     "x in bfloat16 where the processor has instructions for it; otherwise x itself."
@@ -199,7 +200,7 @@ def _rough_copy(x, parts):
 def minimise(loss, weights, within, *, with_proof=False, most=200):
     """Weights reached by a step of Newton's method that promised at most `within`, as far as rounding allows.
 
-    with_proof: the bound of the excess must be at most `within`, too.
+    In float64, `within` is relative to a value below 1. with_proof: absolute, and the bound of the excess is no larger.
     """
     value, gradient = loss(weights)
     for _ in range(most):
@@ -213,7 +214,9 @@ def minimise(loss, weights, within, *, with_proof=False, most=200):
             loss(weights)
             return weights # rounding allows no further step
         weights, value = moved, new_value
-        left = max(promised, loss.excess) if with_proof else promised
+        if with_proof: left = max(promised, loss.excess)
+        elif loss.kind == torch.float64: left = promised / np.clip(value, 1e-3, 1)
+        else: left = promised
         if left <= within: return weights
     return weights
 
