@@ -323,3 +323,13 @@ def test_reading_stops_with_its_reader():
     next(it); it.close()
     n = len(read); time.sleep(.1)
     assert len(read) == n < 200
+
+
+def test_rows_are_found_as_by_a_dictionary():
+    "Positions of rows by sorting, against a loop."
+    from upgradeability.features import _places
+    rng = np.random.default_rng(0)
+    rows, known = rng.choice(100, 40, replace=False), rng.choice(120, 30, replace=False)
+    place = {int(row): i for i, row in enumerate(rows)}
+    assert _places(known, rows, np.argsort(rows)).tolist() == [place.get(int(row), -1) for row in known]
+    assert _places(known[:0], rows, np.argsort(rows)).tolist() == []

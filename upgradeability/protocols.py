@@ -11,8 +11,8 @@ from functools import partial
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe', 'RidgeProbe',
-           'fit_ridge', 'choose_ridge']
+__all__ = ['PROTOCOLS', 'STRIDES', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe',
+           'RidgeProbe', 'fit_ridge', 'choose_ridge']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, pandas as pd
@@ -269,6 +269,26 @@ def _unit(a):
 
 def _largest(similar, k):
     "(m, k) columns with the largest values of each row; equal ones in their order."
+    if similar.shape[1] < 4 * STRIDES * k: return _largest_of_all(similar, k)
+    columns = _columns_with_peaks(similar, k)
+    values = np.take_along_axis(similar, columns, 1)
+    return np.take_along_axis(columns, _largest_of_all(values, k), 1)
+
+STRIDES = 16 # columns of which only the largest is looked at first
+
+def _columns_with_peaks(similar, k):
+    "(m, c) columns, in their order, among which are the k largest values of each row."
+    width = similar.shape[1] // STRIDES
+    peaks = similar[:, :width].copy()
+    for i in range(1, STRIDES): np.maximum(peaks, similar[:, i * width:(i + 1) * width], out=peaks)
+    best = np.argpartition(peaks, width - k, axis=1)[:, width - k:]
+    columns = best[:, :, None] + width * np.arange(STRIDES)
+    rest = np.arange(STRIDES * width, similar.shape[1])
+    rest = np.broadcast_to(rest, (len(best), len(rest)))
+    return np.sort(np.column_stack([columns.reshape(len(best), -1), rest]), axis=1)
+
+def _largest_of_all(similar, k):
+    "`_largest`, by looking at every value."
     others = similar.shape[1] - k
     top = np.argpartition(similar, others, axis=1)[:, others:]
     top.sort(axis=1)
@@ -320,6 +340,7 @@ def choose_k(
     groups=None, # (n,) what is left out together: declared groups, sentences; None: each row by itself
     judge=None, # labels (m, k) of neighbours -> figure, the rows those of valid or all; None: accuracy
     name='accuracy', # of that figure
+    found=None, # (n, m) neighbours of each row outside of its own group, for leaving one out; None: they are looked up
 ):
     "The number of neighbours that does best inside train, the figure of each, and how it was chosen."
     if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=NO_CHOICE)
@@ -330,7 +351,7 @@ def choose_k(
         found = neighbours(x[train], x[n_train:], max(ks))
     else:
         how, true = 'leave-one-out', y
-        found = neighbours(x, None, max(ks), groups=groups)
+        if found is None: found = neighbours(x, None, max(ks), groups=groups)
     judge = judge or partial(_share_right, true=true, n_classes=n_classes)
     tried = {k: judge(y[found[:, :k]]) for k in ks}
     best = max(tried, key=tried.get) # the smallest of equals, which comes first
@@ -351,16 +372,22 @@ def knn(backbone, task, features, *, seed:int=0):
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = arrays_of(features(backbone), task)
     units, n_classes = units_to_fit(task), len(task.classes)
+    n_train = len(task.splits['train'])
+    can_choose = n_train == len(x) and np.bincount(y).max() > 1
+    found = neighbours(x, None, max(_possible_ks(y, units)), groups=units) if can_choose else None
     choices = choose_k(
-        x, y, len(task.splits['train']), n_classes,
+        x, y, n_train, n_classes,
         groups=units,
+        found=found,
         judge=_judge_of_neighbours(task),
         name=task.kind.judge)
-    def answer(queries):
-        labels = y[neighbours(x, queries, choices['k'], groups=units)]
+    if found is None: found = neighbours(x, None, choices['k'], groups=units)
+    of_test = neighbours(x, x_test, choices['k'])
+    def answer(found):
+        labels = y[found[:, :choices['k']]]
         return lambda rows: vote(labels[rows], n_classes)
     return predictions_of(
-        task, answer(None), answer(x_test),
+        task, answer(found), answer(of_test),
         choices=choices,
         in_sample=False,
         notes=default_note(choices))
