@@ -16,14 +16,16 @@ from upgradeability.protocols import CS, choose_C, neighbours
 SIZES = (2000, 1280, 10), (10_000, 384, 77), (5000, 2048, 10)
 
 
-def made(n, d, classes, seed=0, apart=.5):
-    "(features (n, d) with correlations, classes (n,))."
+def made(n, d, classes, seed=0, apart=.5, wrong=.1):
+    "(features (n, d) with correlations, classes (n,) of which a share is wrong, so that no probe separates them)."
     rng = np.random.default_rng(seed)
     y = np.r_[np.arange(classes), rng.integers(classes, size=n - classes)]
     means = rng.normal(size=(classes, d)).astype(np.float32) * apart
     spectrum = np.arange(1, d + 1, dtype=np.float32) ** -.5
     turn, _ = np.linalg.qr(rng.normal(size=(d, d)).astype(np.float32))
     x = means[y] + rng.standard_normal((n, d), np.float32)
+    is_wrong = rng.random(n) < wrong
+    y[is_wrong] = rng.integers(classes, size=is_wrong.sum())
     return x * spectrum @ turn, y
 
 
