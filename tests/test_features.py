@@ -370,3 +370,12 @@ def test_half_a_batch_where_memory_is_too_small(cache):
 def test_a_device_without_room_for_one_example_says_so():
     from upgradeability.features import _half
     with pytest.raises(torch.OutOfMemoryError, match="no room"): _half(1, torch.OutOfMemoryError("no room"))
+
+def test_rows_are_found_as_by_a_dictionary():
+    "Positions of rows by sorting, against a loop."
+    from upgradeability.features import _places
+    rng = np.random.default_rng(0)
+    rows, known = rng.choice(100, 40, replace=False), rng.choice(120, 30, replace=False)
+    place = {int(row): i for i, row in enumerate(rows)}
+    assert _places(known, rows, np.argsort(rows)).tolist() == [place.get(int(row), -1) for row in known]
+    assert _places(known[:0], rows, np.argsort(rows)).tolist() == []

@@ -1,11 +1,13 @@
 "Nearest neighbours where classes are small: k, ties, and the figure on train against scikit-learn's leave-one-out."
+from dataclasses import replace
 import numpy as np, pytest
 from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from upgradeability.datasets import load_task
 from upgradeability.features import Features
 from upgradeability.intervals import score
-from upgradeability.protocols import KS, choose_k, fit_rows, knn
+from upgradeability import protocols as pr
+from upgradeability.protocols import KS, choose_k, fit_rows, knn, neighbours
 from upgradeability.media import array_inputs
 from upgradeability.tasks import make_task, split_valid
 
@@ -99,3 +101,32 @@ def test_one_label_of_each_class_leaves_nothing_to_choose():
     assert choose_k(x, y, 5, 5)['k'] == 1
     x, y = separated([2] * 5)
     assert choose_k(x, y, 10, 5)['k'] == 1 and choose_k(x, y, 10, 5)['accuracy'] == {1: 1.}
+
+
+@pytest.mark.parametrize('n, k', [(3300, 50), (641, 10), (200, 5)])
+def test_neighbours_are_those_of_a_full_sort(n, k):
+    "Peaks of sets of columns, against sorting all similarities."
+    rng = np.random.default_rng(n)
+    x, queries = rng.normal(size=(n, 8)).astype(np.float32), rng.normal(size=(20, 8)).astype(np.float32)
+    similar = (queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ (x / np.linalg.norm(x, axis=1, keepdims=True)).T
+    found = neighbours(x, queries, k)
+    values = np.take_along_axis(similar, found, 1)
+    np.testing.assert_allclose(values, -np.sort(-similar, axis=1)[:, :k], atol=1e-6)
+    assert all(len(set(row)) == k for row in found)
+
+
+def test_equal_neighbours_come_in_their_order():
+    x = np.eye(4, dtype=np.float32)[np.arange(4000) % 4]
+    x[:2] *= 3 # other lengths, the same angle
+    x[100] += 1e-3
+    assert (np.diff(neighbours(x, np.eye(4)[1:2], 4)[0]) > 0).all()
+
+
+def test_neighbours_are_looked_up_once_without_valid(monkeypatch):
+    x, y = separated([6] * 3)
+    task = load_task((x, y, *separated([4] * 3, seed=3)))
+    task = replace(task, splits=dict(task.splits, train=fit_rows(task), valid=np.zeros(0, np.int64)))
+    asked, true = [], pr.neighbours
+    monkeypatch.setattr(pr, 'neighbours', lambda x, queries, *a, **kw: asked.append(queries is None) or true(x, queries, *a, **kw))
+    knn(None, task, given(task))
+    assert asked == [True, False]

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from upgradeability import finetuning as ft, protocols as pr
+from upgradeability import finetuning as ft, logistic as lg, protocols as pr
 from upgradeability.features import Features, extract, model_inputs
 from upgradeability.intervals import score
 from upgradeability.kind import Kind
@@ -18,8 +18,9 @@ from upgradeability.models import IMAGENET, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS
 from upgradeability.recipes import Recipe, augment_batch, trained_names
+from upgradeability.logistic import LogLoss, Probe, excess_bound, fit_probe, minimise, standardiser
 from upgradeability.heads import CIFAR10_IN_IMAGENET, class_columns
-from upgradeability.protocols import CS, as_is, choose_C, choose_k, choose_ridge, excess_bound, fit_logistic, fit_probe, fit_ridge, fit_rows, knn, linear_probe, logistic, neighbours, random_probe, standardiser, vote
+from upgradeability.protocols import CS, as_is, choose_C, choose_k, choose_ridge, fit_ridge, fit_rows, knn, linear_probe, neighbours, random_probe, vote
 from upgradeability.datasets import load_task
 
 
@@ -72,22 +73,35 @@ def objective(x, y, C):
     return f, rows * (d + 1)
 
 
-def reached(model, x, y, C): return objective(x, y, C)[0](np.c_[model.coef_, model.intercept_].ravel())[0]
+def reached(probe, x, y, C):
+    "The objective that a probe of either kind has reached."
+    weights, biases = (probe.weights, probe.biases) if isinstance(probe, Probe) else (probe.coef_, probe.intercept_)
+    if len(biases) == 2: weights, biases = weights[1:], biases[1:] # those of the first class are zero
+    return objective(probe.scale(x) if isinstance(probe, Probe) else x, y, C)[0](np.c_[weights, biases].ravel())[0]
+
+
+def as_probe(model, scale, classes):
+    "A model of scikit-learn as a probe."
+    return Probe(scale, model.coef_, model.intercept_, np.arange(classes), classes)
 
 
 @pytest.mark.parametrize('n, d, classes, sep', [(80, 10, 2, .5), (30, 60, 2, .3), (120, 15, 5, .4), (60, 90, 6, 1.)])
 def test_probe_reaches_the_optimum(n, d, classes, sep):
     x, y = blobs(n, d, classes, sep, seed=n)
-    x, warm = standardiser(x)[0](x), logistic(y, d)
+    scale, _ = standardiser(x)
+    loss, scaled = LogLoss(x, y, scale), scale(x)
+    loss.kind, weights = torch.float64, loss.start()
     for C in CS:
-        fit_logistic(warm, x, y, C)
-        ours, cold = reached(warm, x, y, C), reached(fit_logistic(logistic(y, d), x, y, C), x, y, C)
-        theirs = reached(LogisticRegression(C=C, solver='newton-cg', tol=1e-10, max_iter=1000).fit(x, y), x, y, C)
-        f, size = objective(x, y, C)
-        start = np.c_[warm.coef_, warm.intercept_].ravel()
+        loss.set_strength(C)
+        weights = minimise(loss, weights, 1e-7, with_proof=True)
+        warm, (cold, facts) = Probe(scale, *loss.layer(weights), loss.classes, classes), fit_probe(x, y, C, classes)
+        ours = reached(warm, x, y, C), reached(cold, x, y, C)
+        theirs = reached(LogisticRegression(C=C, solver='newton-cg', tol=1e-10, max_iter=1000).fit(scaled, y), scaled, y, C)
+        f, size = objective(scaled, y, C)
+        start = np.c_[warm.weights, warm.biases][-(classes if classes > 2 else 1):].ravel()
         best = min(theirs, minimize(f, start, jac=True, method='L-BFGS-B', options=dict(maxiter=3000, gtol=1e-10, ftol=0)).fun)
-        assert max(ours, cold) - best < 1e-6, C
-        assert excess_bound(warm, x, y, C) < 1e-6
+        assert max(ours) - best < 1e-6, C
+        assert excess_bound(warm, x, y, C) < 1e-6 and facts['converged']
 
 
 @pytest.mark.parametrize('C', [1e-10, 1e-6, 1e-4])
@@ -95,29 +109,47 @@ def test_strong_penalty_leaves_the_class_shares(C):
     "The intercept is not penalised: without weights the probabilities are the shares, however rare a class."
     y = np.repeat([0, 1, 2], [2, 5, 53])
     x = np.random.default_rng(0).normal(size=(60, 8))
-    x = standardiser(x)[0](x)
-    model = fit_logistic(LogisticRegression(max_iter=20_000), x, y, C) # a start from zero, which is far for the intercepts
-    np.testing.assert_allclose(model.predict_proba(x).mean(0), np.bincount(y) / 60, atol=2e-4)
-    theirs = LogisticRegression(C=C, solver='newton-cg', tol=1e-12, max_iter=1000).fit(x, y)
-    assert reached(model, x, y, C) - reached(theirs, x, y, C) < 1e-9
+    loss = LogLoss(x, y, standardiser(x)[0])
+    loss.set_strength(C)
+    weights = minimise(loss, np.zeros(27), 1e-8) # a start from zero, which is far for the intercepts
+    probe = Probe(standardiser(x)[0], *loss.layer(weights), loss.classes, 3)
+    np.testing.assert_allclose(probe(x).mean(0), np.bincount(y) / 60, atol=2e-4)
+    scaled = probe.scale(x)
+    theirs = LogisticRegression(C=C, solver='newton-cg', tol=1e-12, max_iter=1000).fit(scaled, y)
+    assert reached(fit_probe(x, y, C, 3)[0], x, y, C) - reached(theirs, scaled, y, C) < 1e-9
 
 
-def test_certificate_bounds_the_true_excess():
+def test_certificate_bounds_the_true_excess(monkeypatch):
     x, y = blobs(90, 12, 3, .3, seed=1)
-    x = standardiser(x)[0](x)
-    best = reached(fit_logistic(logistic(y, 12), x, y, 10.), x, y, 10.)
+    scale, _ = standardiser(x)
+    best = reached(fit_probe(x, y, 10., 3)[0], x, y, 10.)
     for tol in (1e-1, 1e-2, 1e-3):
-        careless = LogisticRegression(C=10., tol=tol).fit(x, y)
+        careless = as_probe(LogisticRegression(C=10., tol=tol).fit(scale(x), y), scale, 3)
         true = reached(careless, x, y, 10.) - best
         assert true - 1e-7 <= excess_bound(careless, x, y, 10.) + 1e-5 # the bound speaks of the weights; intercepts add their mite
-    assert not fit_probe_with(tol=1e-1, x=x, y=y)['converged']
+    monkeypatch.setattr(lg, 'minimise', lambda loss, weights, within, **kw: weights)
+    assert not fit_probe(x, y, 100., 3)[1]['converged']
 
 
-def fit_probe_with(tol, x, y):
-    "The facts of a probe whose optimiser stops early."
-    true, pr.fit_logistic = pr.fit_logistic, lambda model, x, y, C: LogisticRegression(C=C, tol=tol).fit(x, y)
-    try: return fit_probe(x, y, 100., 3)[1]
-    finally: pr.fit_logistic = true
+def test_pieces_features_in_files_and_rough_products_change_nothing(monkeypatch, tmp_path):
+    "Features read three rows at a time, tables on the disk, bfloat16 where the processor has it, against one piece in memory."
+    x, y = blobs(70, 20, 3, .4, seed=5)
+    whole, _ = fit_probe(x, y, 1., 3)
+    monkeypatch.setenv('UPGRADEABILITY_CACHE', str(tmp_path))
+    monkeypatch.setattr(lg, 'MOST_IN_MEMORY', 0)
+    monkeypatch.setattr(lg, 'FEW', 0)
+    monkeypatch.setattr(lg, 'pieces', lambda n, width, pieces=lg.pieces: pieces(n, width, 3 * width))
+    np.save(tmp_path/'x.npy', x)
+    small, facts = fit_probe(np.load(tmp_path/'x.npy', mmap_mode='r'), y, 1., 3)
+    np.testing.assert_allclose(small(x), whole(x), atol=1e-4) # both end within 1e-7 nats of the optimum
+    assert facts['converged'] and not list(tmp_path.glob('*/*'))
+
+
+@pytest.mark.parametrize('shift', [0, 1e4])
+def test_offsets_of_features_cost_no_precision(shift):
+    x, y = blobs(60, 8, 3, .5, seed=2)
+    plain, moved = (fit_probe((x + s).astype(np.float32), y, 1., 3)[0]((x + s).astype(np.float32)) for s in (0, shift))
+    np.testing.assert_allclose(moved, plain, atol=5e-3)
 
 
 def test_linear_probe_is_scikit_learn_on_train_and_valid():

@@ -151,21 +151,27 @@ def _discard(path):
 # %% ../nbs/12_features.ipynb #35409687
 def _gather(folder, rows):
     "({name: (n, …) memory-mapped}, rows that are in no shard)."
-    place = {int(r): i for i, r in enumerate(rows)}
+    order = np.argsort(rows)
     out, found = {}, np.zeros(len(rows), bool)
     for path in sorted(folder.glob('*.safetensors')):
-        known = [int(r) for r in _shard_rows(path)]
-        wanted = [r for r in known if r in place and not found[place[r]]]
-        arrays = _read_shard(path) if wanted else None
+        place = _places(_shard_rows(path), rows, order)
+        wanted = (place >= 0) & ~found[place]
+        arrays = _read_shard(path) if wanted.any() else None
         if arrays is None: continue
-        taken = np.isin(arrays.pop('rows'), wanted)
-        to = [place[r] for r in wanted]
+        del arrays['rows']
+        to = place[wanted]
         for name, array in arrays.items():
             shape = (len(rows), *array.shape[1:])
             if name not in out: out[name] = _mapped(folder, array.dtype, shape)
-            out[name][to] = array[taken]
+            out[name][to] = array[wanted]
         found[to] = True
     return out, rows[~found]
+
+def _places(known, rows, order):
+    "(m,) positions in `rows` of the known ones (m,), -1 for those that are not in it; `order` sorts `rows`."
+    at = np.searchsorted(rows, known, sorter=order)
+    place = order[np.minimum(at, len(rows) - 1)]
+    return np.where(rows[place] == known, place, -1)
 
 # %% ../nbs/12_features.ipynb #35409688
 def _mapped(folder, dtype, shape):

@@ -11,13 +11,11 @@ from functools import partial
 from threading import Lock
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe', 'RidgeProbe',
-           'fit_ridge', 'choose_ridge']
+__all__ = ['PROTOCOLS', 'STRIDES', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe',
+           'RidgeProbe', 'fit_ridge', 'choose_ridge']
 
 # %% ../nbs/14_protocols.ipynb #8eda1894
-import numpy as np, pandas as pd, torch
-from scipy.sparse.linalg import LinearOperator, cg
-from sklearn.linear_model import LogisticRegression
+import numpy as np, pandas as pd
 from sklearn.model_selection import PredefinedSplit
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +23,8 @@ from threadpoolctl import threadpool_limits
 from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
+from .logistic import (
+    fit_probe, log_losses, LogLoss, minimise, pieces, principal_axes, Probe, Scale, standardiser)
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
 from .tasks import Task
@@ -147,8 +147,14 @@ def units_to_fit(task):
 def values_at(features, values, rows):
     "The entries of `values`, which has one per row of the features, for these rows of the task."
     ids = features.ids
-    position = pd.Series(range(len(ids)), ids)
-    return values[position.loc[rows].to_numpy()]
+    position = pd.Series(np.arange(len(ids)), ids)
+    return take_rows(values, position.loc[rows].to_numpy())
+
+def take_rows(values, rows):
+    "The entries `values[rows]`; without a copy where the rows follow each other."
+    first, n = rows[:1].sum(), len(rows)
+    is_run = n > 0 and np.array_equal(rows, np.arange(first, first + n))
+    return values[first:first + n] if is_run else values[rows]
 
 def arrays_of(features, task):
     "x of the rows to fit, x of the test rows, y of the rows to fit; never y of the test rows."
@@ -263,6 +269,26 @@ def _unit(a):
 
 def _largest(similar, k):
     "(m, k) columns with the largest values of each row; equal ones in their order."
+    if similar.shape[1] < 4 * STRIDES * k: return _largest_of_all(similar, k)
+    columns = _columns_with_peaks(similar, k)
+    values = np.take_along_axis(similar, columns, 1)
+    return np.take_along_axis(columns, _largest_of_all(values, k), 1)
+
+STRIDES = 16 # columns of which only the largest is looked at first
+
+def _columns_with_peaks(similar, k):
+    "(m, c) columns, in their order, among which are the k largest values of each row."
+    width = similar.shape[1] // STRIDES
+    peaks = similar[:, :width].copy()
+    for i in range(1, STRIDES): np.maximum(peaks, similar[:, i * width:(i + 1) * width], out=peaks)
+    best = np.argpartition(peaks, width - k, axis=1)[:, width - k:]
+    columns = best[:, :, None] + width * np.arange(STRIDES)
+    rest = np.arange(STRIDES * width, similar.shape[1])
+    rest = np.broadcast_to(rest, (len(best), len(rest)))
+    return np.sort(np.column_stack([columns.reshape(len(best), -1), rest]), axis=1)
+
+def _largest_of_all(similar, k):
+    "`_largest`, by looking at every value."
     others = similar.shape[1] - k
     top = np.argpartition(similar, others, axis=1)[:, others:]
     top.sort(axis=1)
@@ -314,6 +340,7 @@ def choose_k(
     groups=None, # (n,) what is left out together: declared groups, sentences; None: each row by itself
     judge=None, # labels (m, k) of neighbours -> figure, the rows those of valid or all; None: accuracy
     name='accuracy', # of that figure
+    found=None, # (n, m) neighbours of each row outside of its own group, for leaving one out; None: they are looked up
 ):
     "The number of neighbours that does best inside train, the figure of each, and how it was chosen."
     if np.bincount(y).max() == 1: return dict(k=1, tried=0, by=NO_CHOICE)
@@ -324,7 +351,7 @@ def choose_k(
         found = neighbours(x[train], x[n_train:], max(ks))
     else:
         how, true = 'leave-one-out', y
-        found = neighbours(x, None, max(ks), groups=groups)
+        if found is None: found = neighbours(x, None, max(ks), groups=groups)
     judge = judge or partial(_share_right, true=true, n_classes=n_classes)
     tried = {k: judge(y[found[:, :k]]) for k in ks}
     best = max(tried, key=tried.get) # the smallest of equals, which comes first
@@ -345,16 +372,22 @@ def knn(backbone, task, features, *, seed:int=0):
     "k nearest neighbours by cosine on frozen features; on train, the example itself is left out."
     x, x_test, y = arrays_of(features(backbone), task)
     units, n_classes = units_to_fit(task), len(task.classes)
+    n_train = len(task.splits['train'])
+    can_choose = n_train == len(x) and np.bincount(y).max() > 1
+    found = neighbours(x, None, max(_possible_ks(y, units)), groups=units) if can_choose else None
     choices = choose_k(
-        x, y, len(task.splits['train']), n_classes,
+        x, y, n_train, n_classes,
         groups=units,
+        found=found,
         judge=_judge_of_neighbours(task),
         name=task.kind.judge)
-    def answer(queries):
-        labels = y[neighbours(x, queries, choices['k'], groups=units)]
+    if found is None: found = neighbours(x, None, choices['k'], groups=units)
+    of_test = neighbours(x, x_test, choices['k'])
+    def answer(found):
+        labels = y[found[:, :choices['k']]]
         return lambda rows: vote(labels[rows], n_classes)
     return predictions_of(
-        task, answer(None), answer(x_test),
+        task, answer(found), answer(of_test),
         choices=choices,
         in_sample=False,
         notes=default_note(choices))
@@ -372,168 +405,6 @@ def _judge_of_neighbours(task):
         answer = votes.argmax(1), votes
         return float(judged(task, rows, answer))
     return figure
-
-# %% ../nbs/14_protocols.ipynb #c92f9642
-@dataclass(frozen=True, eq=False)
-class Scale:
-    "The scale of features: what is subtracted, what is divided by, and which features are kept."
-    mean: np.ndarray # (k,) of the features that are kept
-    sd: np.ndarray # (k,) of the features that are kept
-    keep: np.ndarray # (d,) True for a feature that is kept
-
-    def __call__(self, x):
-        "(n, k) standardised features, float64."
-        kept = np.asarray(x[:, self.keep], np.float64)
-        return (kept - self.mean) / self.sd
-
-    def for_unscaled(self, weights, biases):
-        "A linear layer on scaled features, (c, k) and (c,), as one on features that are not scaled: (c, d) and (c,)."
-        weights = weights / self.sd
-        biases = biases - weights @ self.mean
-        all_weights = np.zeros((len(weights), len(self.keep)))
-        all_weights[:, self.keep] = weights
-        return all_weights, biases
-
-# %% ../nbs/14_protocols.ipynb #362ca3b7
-def standardiser(x):
-    "(`Scale` of the rows being fitted, number of features dropped); features that do not vary are dropped."
-    x = np.asarray(x, np.float64)
-    mean, sd = x.mean(0), x.std(0)
-    varies = sd > 1e-12 * np.abs(x).max(0)
-    if not varies.any():
-        raise ValueError(
-            f"None of the {x.shape[1]} features varies over the {len(x)} training rows: "
-            "all examples look alike to this model.")
-    keep = varies & (sd > 1e-6 * np.median(sd[varies]))
-    return Scale(mean[keep], sd[keep], keep), int((~keep).sum())
-
-# %% ../nbs/14_protocols.ipynb #0951a237
-def logistic(y, d):
-    "A logistic regression on d features that knows only the class shares; its next `fit` starts from there."
-    _, counts = np.unique(y, return_counts=True)
-    shares = np.log(counts)
-    model = LogisticRegression(max_iter=20_000, warm_start=True)
-    model.intercept_ = shares - shares.mean()
-    if len(shares) == 2: # scikit-learn keeps the second
-        model.intercept_ = shares[1:] - shares[:1]
-    model.coef_ = np.zeros((len(model.intercept_), d))
-    return model
-
-# %% ../nbs/14_protocols.ipynb #00688586
-def fit_logistic(model, x, y, C, within=1e-8):
-    "The model, fitted from its present weights until its objective is within `within` nats per example of the minimum."
-    n_classes = len(np.unique(y))
-    if n_classes > MANY_CLASSES: return _fit_many(model, x, y, C, within)
-    size = x.size * n_classes
-    tolerance = np.sqrt(2 * within / (C * size))
-    model.set_params(C=C, tol=min(1e-5, tolerance))
-    with _blas(size): return model.fit(x, y)
-
-# %% ../nbs/14_protocols.ipynb #1c7c7400
-class _ManyClasses:
-    "The objective of a probe of many classes: its value, its gradient, and its second derivative in a direction."
-    def __init__(self, x, codes, n_classes, C):
-        n, d = x.shape
-        self.shape = n_classes, d + 1
-        self.half_Cn = C * n / 2
-        with_constant = np.column_stack([x, np.ones(n)])
-        self.x = torch.as_tensor(with_constant, dtype=torch.float32)
-        self.codes = torch.as_tensor(codes)
-        self.penalty = torch.full(self.shape, 1 / (C * n), dtype=torch.float64)
-        self.penalty[:, -1] = 0 # the constants are not penalised
-        self.truth = torch.zeros(self.shape)
-        self.truth.index_add_(0, self.codes, self.x)
-
-    def __call__(self, flat):
-        "Value and gradient."
-        w = torch.as_tensor(flat).view(self.shape)
-        z = self.x @ w.float().T # (n, classes)
-        total = torch.logsumexp(z, 1, keepdim=True)
-        losses = total - z.gather(1, self.codes[:, None])
-        size = (self.penalty * w**2).sum() / 2
-        value = losses.double().mean() + size
-        self.p = z.sub_(total).exp_()
-        error = self.p.T @ self.x - self.truth
-        gradient = error.double() / len(self.x) + self.penalty * w
-        self.excess = self._excess(gradient)
-        return float(value), gradient.numpy().ravel()
-
-    def _excess(self, gradient):
-        "About how far the value is above its minimum."
-        squares = gradient**2
-        of_weights = float(squares[:, :-1].sum())
-        of_constants = float(squares[:, -1].sum())
-        return self.half_Cn * of_weights + len(gradient) * of_constants
-
-    def curvature(self, direction):
-        "The second derivative in a direction, at the weights of the last call."
-        v = torch.as_tensor(direction).view(self.shape)
-        a = self.x @ v.float().T
-        a *= self.p
-        total = a.sum(1, keepdim=True)
-        a.addcmul_(self.p, total, value=-1)
-        second = (a.T @ self.x).double() / len(self.x)
-        return (second + self.penalty * v).numpy().ravel()
-
-# %% ../nbs/14_protocols.ipynb #abd13b06
-def _newton(objective, weights, within, most=100):
-    "Weights at which the objective is at most `within` above its minimum, as far as single precision allows."
-    value, gradient = objective(weights)
-    for _ in range(most):
-        if objective.excess <= within: break
-        here, before = weights, value
-        size = len(here)
-        second = LinearOperator((size, size), objective.curvature, dtype=float)
-        direction, _ = cg(second, -gradient, rtol=.1, maxiter=200)
-        for halvings in range(6):
-            weights = here + .5**halvings * direction
-            value, gradient = objective(weights)
-            if value < before: break
-        else: return here # single precision allows no further step
-    return weights
-
-# %% ../nbs/14_protocols.ipynb #a6614cd9
-def _fit_many(model, x, y, C, within):
-    "`fit_logistic` for many classes: Newton's method, each step by conjugate gradients."
-    classes, codes = np.unique(y, return_inverse=True)
-    objective = _ManyClasses(x, codes, len(classes), C)
-    start = np.column_stack([model.coef_, model.intercept_])
-    weights = _newton(objective, start.ravel(), within).reshape(start.shape)
-    model.set_params(C=C)
-    model.coef_ = weights[:, :-1].copy()
-    model.intercept_ = weights[:, -1].copy()
-    model.classes_ = classes
-    model.n_features_in_ = x.shape[1]
-    return model
-
-# %% ../nbs/14_protocols.ipynb #1b8df63b
-def excess_bound(model, x, y, C):
-    "An upper bound of how far the objective is above its minimum over the weights, in nats per example."
-    n, n_classes = len(x), len(model.classes_)
-    codes = np.searchsorted(model.classes_, y)
-    gradient = model.coef_ / (C * n)
-    parts = _portions(n, n_classes) if n_classes > MANY_CLASSES else [slice(0, n)]
-    for at in parts:
-        error = model.predict_proba(x[at])
-        rows = np.arange(len(error))
-        error[rows, codes[at]] -= 1
-        error = error[:, -len(gradient):] # of two classes, the second
-        gradient = gradient + error.T @ x[at] / n
-    squares = gradient**2
-    return float(C * n / 2 * squares.sum())
-
-# %% ../nbs/14_protocols.ipynb #d03a70c5
-def _all_probabilities(model, x, n_classes):
-    "(n, C) probabilities, 0 for classes without training rows."
-    p = np.zeros((len(x), n_classes))
-    p[:, model.classes_] = model.predict_proba(x)
-    return p
-
-def log_losses(p, y):
-    "(n,) -log of the probability of the true class."
-    rows = np.arange(len(y))
-    true = np.clip(p[rows, y], 1e-12, 1)
-    return -np.log(true)
 
 # %% ../nbs/14_protocols.ipynb #02be7b9e
 def choice_folds(y, n_train, groups=None, in_proportion=False):
@@ -573,6 +444,7 @@ def _group_folds(y, groups):
 # %% ../nbs/14_protocols.ipynb #bc38e1a9
 CS = 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, 1., 10., 100., 1e3, 1e4
 TIE = 1e-5 # nats per example: smaller differences are ties
+ROUGH = .05 # of the distance to the lowest loss, by which a fit may be inexact where the one before was worse
 
 # %% ../nbs/14_protocols.ipynb #0832b2e6
 def _scaled_folds(x, y, folds):
@@ -585,21 +457,41 @@ def _scaled_folds(x, y, folds):
 class _LogisticPath:
     "Log-loss on the judged rows as a function of C, each fit warm-started from the one before."
     def __init__(self, x, y, folds, n_classes):
-        self.parts, self.n_classes, self.losses = [], n_classes, {}
-        for x_fit, y_fit, *judged_rows in _scaled_folds(x, y, folds):
-            start = logistic(y_fit, x_fit.shape[1])
-            self.parts.append((start, x_fit, y_fit, *judged_rows))
+        self.folds, self.losses = [], {}
+        for fit, judge in folds:
+            self.folds.append(_Fold(take_rows(x, fit), y[fit], take_rows(x, judge), y[judge], n_classes))
 
     def __call__(self, C):
+        lowest = min(self.losses.values(), default=0)
         is_widened = C < min(self.losses, default=0)
-        losses = []
-        for model, x, y, x_judge, y_judge in self.parts:
-            if is_widened: model = logistic(y, x.shape[1]) # start anew
-            fit_logistic(model, x, y, C, TIE)
-            p = _all_probabilities(model, x_judge, self.n_classes)
-            losses.append(log_losses(p, y_judge))
-        self.losses[C] = float(np.concatenate(losses).mean())
-        return self.losses[C]
+        if is_widened or not self.losses: within = TIE
+        else: within = max(TIE, ROUGH * (self.losses[max(self.losses)] - lowest))
+        loss = self._fit(C, within, is_widened)
+        if within > TIE and loss < lowest + within: loss = self._fit(C, TIE)
+        self.losses[C] = loss
+        return loss
+
+    def _fit(self, C, within, anew=False):
+        "The mean loss over all folds."
+        losses = [fold.fit(C, within, anew) for fold in self.folds]
+        return float(np.concatenate(losses).mean())
+
+class _Fold:
+    "A fit on some rows, and the log-losses of others."
+    def __init__(self, x, y, x_judge, y_judge, n_classes):
+        self.scale, _ = standardiser(x)
+        self.loss = LogLoss(x, y, self.scale)
+        self.weights = self.loss.start()
+        self.x, self.y, self.n_classes = x_judge, y_judge, n_classes
+
+    def fit(self, C, within, anew):
+        "(n,) log-losses of the judged rows, after a fit from the last weights or anew."
+        start = self.loss.start() if anew else self.weights
+        self.loss.set_strength(C)
+        self.weights = minimise(self.loss, start, within)
+        probe = Probe(self.scale, *self.loss.layer(self.weights), self.loss.classes, self.n_classes)
+        parts = pieces(len(self.x), max(self.x.shape[1], self.n_classes))
+        return np.concatenate([log_losses(probe(self.x[at]), self.y[at]) for at in parts])
 
 # %% ../nbs/14_protocols.ipynb #2add712d
 def _strongest_best(losses):
@@ -660,46 +552,6 @@ def _chosen_by(figure, folds, has_valid):
     "What a strength was chosen by, in words."
     if has_valid: return f'valid {figure}'
     return f'{figure} in {len(folds)}-fold cross-validation'
-
-# %% ../nbs/14_protocols.ipynb #f44bc301
-ABSENT = -1e4 # the bias of a class without training rows: its probability is 0
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    "A fitted linear probe: features in, probabilities out."
-    scale: Scale # of the features
-    model: LogisticRegression # fitted on scaled features
-    n_classes: int # number of classes C, those without training rows among them
-
-    def __call__(self, x):
-        "(n, C) probabilities of the classes."
-        return _all_probabilities(self.model, self.scale(x), self.n_classes)
-
-    def head(self):
-        "Weights (C, d) and biases (C,) of the last layer of a network, for features that are not scaled."
-        weights, biases = self.model.coef_, self.model.intercept_
-        if len(weights) == 1: # of two classes, scikit-learn keeps the second
-            weights = np.pad(weights, [(1, 0), (0, 0)])
-            biases = np.pad(biases, (1, 0))
-        weights, biases = self.scale.for_unscaled(weights, biases)
-        all_weights = np.zeros((self.n_classes, weights.shape[1]))
-        all_weights[self.model.classes_] = weights
-        all_biases = np.full(self.n_classes, ABSENT)
-        all_biases[self.model.classes_] = biases
-        return all_weights, all_biases
-
-# %% ../nbs/14_protocols.ipynb #f71e6377
-def fit_probe(x, y, C, n_classes):
-    "(`Probe` at its optimum for one strength, facts: converged, dropped_features, excess)."
-    scale, dropped = standardiser(x)
-    scaled = scale(x)
-    model = fit_logistic(logistic(y, scaled.shape[1]), scaled, y, C)
-    bound = excess_bound(model, scaled, y, C)
-    facts = dict(
-        converged=bound < 1e-6,
-        dropped_features=dropped,
-        excess=bound)
-    return Probe(scale, model, n_classes), facts
 
 # %% ../nbs/14_protocols.ipynb #585abc8a
 def linear_probe(backbone, task, features, *, seed:int=0):
