@@ -90,7 +90,7 @@ def test_probe_reaches_the_optimum(n, d, classes, sep):
     x, y = blobs(n, d, classes, sep, seed=n)
     scale, _ = standardiser(x)
     loss, scaled = LogLoss(x, y, scale), scale(x)
-    loss.kind, weights = torch.float64, loss.start()
+    loss.precision, weights = torch.float64, loss.start()
     for C in CS:
         loss.set_strength(C)
         weights = minimise(loss, weights, 1e-7, with_proof=True)

@@ -14,6 +14,7 @@ import numpy as np, pandas as pd
 
 # %% ../nbs/13c_answers.ipynb #b13c0006
 from .core import unknown
+from .kind import kind_of_labels
 from .metrics import Predictions
 
 # %% ../nbs/13c_answers.ipynb #b13c000a
@@ -74,7 +75,7 @@ def read_answers(
     return [_as_classes(table, classes, path) for table, path in zip(tables, paths)]
 
 def _all_classes(tables):
-    "The names of the classes in some tables, sorted: those in the cells, and where all have probabilities, those of their columns."
+    "The names of the classes in some tables, sorted; where all have probabilities, also those of their columns."
     names = [{*table.y, *table.pred} for table in tables]
     columns = [set(table.columns) - set(NEEDED) for table in tables]
     if all(columns): names += columns
@@ -83,7 +84,8 @@ def _all_classes(tables):
 def _as_values(table, path):
     "A table of numbers as `Predictions`."
     y, pred = (_numbers(table[name], path) for name in ('y', 'pred'))
-    return Predictions(table.id.to_numpy(str), y, pred, meta=dict(kind='regression', metric='r2'))
+    kind = kind_of_labels(y)
+    return Predictions(table.id.to_numpy(str), y, pred, meta=dict(kind=kind.name, metric=kind.metric))
 
 def _as_classes(table, classes, path):
     "A table of classes as `Predictions`."

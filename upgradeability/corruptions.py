@@ -115,12 +115,18 @@ MARK = re.compile(r'[^\w\s]|_')
 
 def case(text, strength, rng):
     "A text with words in capitals."
-    def shout(word): return word[0].upper() if rng.random() < SHARES[strength - 1] else word[0]
+    share = SHARES[strength - 1]
+    def shout(word):
+        is_loud = rng.random() < share
+        return word[0].upper() if is_loud else word[0]
     return re.sub(r'\S+', shout, text)
 
 def punctuation(text, strength, rng):
     "A text without some of its punctuation marks."
-    def drop(mark): return '' if rng.random() < SHARES[strength - 1] else mark[0]
+    share = SHARES[strength - 1]
+    def drop(mark):
+        is_lost = rng.random() < share
+        return '' if is_lost else mark[0]
     return MARK.sub(drop, text)
 
 def cut(text, strength, rng):
@@ -151,8 +157,9 @@ def _at_strength(f, strength, example, rng): return f(example, strength, rng)
 def change_of(name, strength, medium):
     "The `Change` of a corruption at a strength, for a `Medium`."
     by_medium = SHIFTS[name]
-    if medium.name not in by_medium or medium.changed is None:
-        own = [other for other, forms in SHIFTS.items() if medium.name in forms]
+    taken = medium.name
+    if taken not in by_medium or medium.changed is None:
+        own = [other for other, forms in SHIFTS.items() if taken in forms]
         there = f'there are {", ".join(own)}' if own else 'there is no corruption for them'
         raise ValueError(f"{name!r} is for other examples than {medium.plural}: for {medium.plural} {there}.")
     f = by_medium[medium.name]

@@ -568,7 +568,9 @@ class _Apart(_Here):
         each = (rows if isinstance(rows, list) else here(part) for part, rows in zip(parts, found))
         return list(chain(*each))
 
-    def _do(self): return partial(_run_part, replace(self.run, bar=None, load=None, features=None, runtime=None), self.call)
+    def _do(self):
+        only_data = replace(self.run, bar=None, load=None, features=None, runtime=None)
+        return partial(_run_part, only_data, self.call)
 
     def _parts(self, grid):
         "The jobs of the call."

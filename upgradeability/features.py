@@ -37,7 +37,7 @@ def model_inputs(backbone, task):
 def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3, pinned=False):
     """Yield (rows, batch), made in threads.
 
-    `fill`: repeat the last example; `by_length`: texts of one length together; `pinned`: in memory that a GPU copies from.
+    `fill`: repeat the last example; `by_length`: texts of one length together; `pinned`: where a GPU copies from.
     """
     size = batch_size if fill else 0
     planned = deque(_planned_units(inputs, rows, batch_size, by_length))
@@ -235,7 +235,7 @@ ENCODE_VERSION = 1 # raised when `encode` or `batches` begin to give other value
 
 # %% ../nbs/12_features.ipynb #56e7a44b
 def cache_key(backbone, task, batch_size=64, dtype='float32'):
-    "The name under which features are stored; shapes, type and engine decide which kernels run, so they are part of it."
+    "The name under which features are stored; the shape of a batch, type and engine are part of it, as they are of values."
     return fingerprint(
         backbone.fingerprint, task.inputs.fingerprint, batch_size, dtype, backbone.device.type, ENCODE_VERSION)
 

@@ -118,7 +118,7 @@ class LogLoss:
         self.rough = _rough_copy(self.x, self.parts)
         self.p = _table((self.n, len(self.classes)), torch.float32)
         is_small = self.x.numel() < FEW
-        self.kind = torch.float64 if is_small else torch.float32 # of the products for value and gradient
+        self.precision = torch.float64 if is_small else torch.float32 # of the products for value and gradient
         self.weights = None # those of `p`
 
     def set_strength(self, C):
@@ -146,12 +146,12 @@ class LogLoss:
 
     def _look_at(self, weights):
         "Compute the probabilities, the mean log-loss, its gradient and its mean curvature for each class."
-        layer = weights.T.to(self.kind)
+        layer = weights.T.to(self.precision)
         loss = torch.zeros((), dtype=torch.float64)
         slope = torch.zeros(self.shape, dtype=torch.float64)
         spread = torch.zeros(self.shape[:1], dtype=torch.float64)
         for at in self.parts:
-            x, true = self.x[at].to(self.kind), self.codes[at, None]
+            x, true = self.x[at].to(self.precision), self.codes[at, None]
             p = torch.log_softmax(x @ layer, 1)
             loss -= p.gather(1, true).double().sum()
             self.p[at] = p.exp_()
@@ -215,7 +215,7 @@ def minimise(loss, weights, within, *, with_proof=False, most=200):
             return weights # rounding allows no further step
         weights, value = moved, new_value
         if with_proof: left = max(promised, loss.excess)
-        elif loss.kind == torch.float64: left = promised / np.clip(value, 1e-3, 1)
+        elif loss.precision == torch.float64: left = promised / np.clip(value, 1e-3, 1)
         else: left = promised
         if left <= within: return weights
     return weights
@@ -237,7 +237,7 @@ def fit_exactly(loss, C, within=1e-7):
         weights = minimise(loss, weights, 1e-2)
     loss.set_strength(C)
     weights = minimise(loss, weights, 1e-4)
-    loss.kind, loss.weights = torch.float64, None # p is of float32
+    loss.precision, loss.weights = torch.float64, None # p is of float32
     return minimise(loss, weights, within, with_proof=True)
 
 # %% ../nbs/13f_logistic.ipynb #f44bc301

@@ -52,10 +52,12 @@ def joint_draws(answers, metric, n_boot=1000, seed=0):
 # %% ../nbs/18e_robustness.ipynb #7709c50f
 def _means(answers, draws, metric, names):
     "(figures, draws) of the mean over some sets, (candidates,) and (n_boot, candidates)."
-    candidates = list(answers[''])
-    values = [[_value(metric, unit_tables(metric, answers[name][who])[0]) for name in names] for who in candidates]
-    resampled = [np.mean([draws[name, who] for name in names], axis=0) for who in candidates]
-    return np.mean(values, axis=1), np.stack(resampled, axis=1)
+    values, resampled = [], []
+    for who in answers['']:
+        tables = [unit_tables(metric, answers[name][who])[0] for name in names]
+        values.append(np.mean([_value(metric, table) for table in tables]))
+        resampled.append(np.mean([draws[name, who] for name in names], axis=0))
+    return np.array(values), np.stack(resampled, axis=1)
 
 def _chances(values, draws):
     "The chance of each candidate of being the best, (candidates,); up is better."
