@@ -16,7 +16,8 @@ from scipy.special import softmax
 
 # %% ../nbs/13f_logistic.ipynb #36806715
 from .core import cache_dir
-from .features import _has_bfloat16, _mapped
+from .features import _mapped
+from .runtimes import _has_bfloat16
 
 # %% ../nbs/13f_logistic.ipynb #c92f9642
 @dataclass(frozen=True, eq=False)
