@@ -23,16 +23,20 @@ NEEDED = ('id', 'y', 'pred')
 def _read_table(path):
     "The cells of a CSV file as text, with the columns that are needed."
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError: raise FileNotFoundError(f"The file {str(path)!r} does not exist.") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"The file {str(path)!r} does not exist.") from None
     except (ValueError, pd.errors.ParserError) as e:
-        raise ValueError(f"{str(path)!r} is no CSV file ({' '.join(str(e).split())[:120]}).") from e
+        reason = ' '.join(str(e).split())
+        raise ValueError(f"{str(path)!r} is no CSV file ({reason[:120]}).") from e
     for name in NEEDED:
         if name in table: continue
         there = ', '.join(map(repr, table.columns[:8]))
-        raise ValueError(f"{str(path)!r} has no column {name!r}. It has {there}; needed are id, y and pred, "
-                         "separated by commas.")
+        raise ValueError(
+            f"{str(path)!r} has no column {name!r}. It has {there}; needed are id, y and pred, "
+            "separated by commas.")
     if table.empty: raise ValueError(f"{str(path)!r} has no rows.")
-    for name in NEEDED: _refuse_line(table[name] == '', path, f'has no {name}')
+    for name in NEEDED:
+        _refuse_line(table[name] == '', path, f'has no {name}')
     _refuse_line(table.id.duplicated(), path, 'repeats an id')
     return table
 
@@ -59,8 +63,9 @@ def _probabilities(table, classes, path):
     for name in classes:
         if name not in columns: raise ValueError(f"{str(path)!r} has no column with the probability of {name!r}.")
     found = np.column_stack([_numbers(table[name], path) for name in classes])
-    is_off = (found < 0).any(1) | (abs(found.sum(1) - 1) > 1e-3)
-    _refuse_line(is_off, path, 'has probabilities that are negative or do not add up to 1')
+    is_negative = (found < 0).any(1)
+    is_uneven = abs(found.sum(1) - 1) > 1e-3
+    _refuse_line(is_negative | is_uneven, path, 'has probabilities that are negative or do not add up to 1')
     return found
 
 # %% ../nbs/13c_answers.ipynb #b13c000e
@@ -79,17 +84,22 @@ def _all_classes(tables):
     names = [{*table.y, *table.pred} for table in tables]
     columns = [set(table.columns) - set(NEEDED) for table in tables]
     if all(columns): names += columns
-    return sorted(set().union(*names))
+    together = set().union(*names)
+    return sorted(together)
 
 def _as_values(table, path):
     "A table of numbers as `Predictions`."
-    y, pred = (_numbers(table[name], path) for name in ('y', 'pred'))
+    y = _numbers(table.y, path)
+    pred = _numbers(table.pred, path)
     kind = kind_of_labels(y)
-    return Predictions(table.id.to_numpy(str), y, pred, meta=dict(kind=kind.name, metric=kind.metric))
+    meta = dict(kind=kind.name, metric=kind.metric)
+    return Predictions(table.id.to_numpy(str), y, pred, meta=meta)
 
 def _as_classes(table, classes, path):
     "A table of classes as `Predictions`."
     code = {name: i for i, name in enumerate(classes)}
-    y, pred = (table[name].map(code).to_numpy(np.int64) for name in ('y', 'pred'))
+    y = table.y.map(code).to_numpy(np.int64)
+    pred = table.pred.map(code).to_numpy(np.int64)
     scores = _probabilities(table, classes, path)
-    return Predictions(table.id.to_numpy(str), y, pred, scores, meta=dict(classes=classes, metric='accuracy'))
+    meta = dict(classes=classes, metric='accuracy')
+    return Predictions(table.id.to_numpy(str), y, pred, scores, meta=meta)

@@ -38,8 +38,10 @@ def resolution(picture, strength, rng):
     "A picture of fewer pixels, enlarged to its size again."
     width, height = picture.size
     share = RESOLUTION[strength - 1]
-    small = [max(1, round(share * height)), max(1, round(share * width))]
-    return F.resize(F.resize(picture, small), [height, width])
+    few_rows = max(1, round(share * height))
+    few_columns = max(1, round(share * width))
+    small = F.resize(picture, [few_rows, few_columns])
+    return F.resize(small, [height, width])
 
 # %% ../nbs/12b_corruptions.ipynb #3e8b106d
 NOISE = .04, .08, .12, .18, .26 # standard deviation, as a share of the range of a pixel
@@ -48,12 +50,15 @@ JPEG = 50, 30, 20, 12, 7 # quality
 def noise(picture, strength, rng):
     "A picture with random noise in each pixel."
     pixels = np.asarray(picture, np.float64)
-    noisy = pixels + rng.normal(0, 255 * NOISE[strength - 1], pixels.shape)
-    return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
+    sd = 255 * NOISE[strength - 1]
+    noisy = pixels + rng.normal(0, sd, pixels.shape)
+    rounded = noisy.round().clip(0, 255)
+    return Image.fromarray(rounded.astype(np.uint8))
 
 def jpeg(picture, strength, rng):
     "A picture that was stored in a small file."
-    return F.jpeg(picture, JPEG[strength - 1])
+    quality = JPEG[strength - 1]
+    return F.jpeg(picture, quality)
 
 # %% ../nbs/12b_corruptions.ipynb #e96f28ae
 BRIGHTNESS = 1.2, 1.4, 1.7, 2., 2.5 # factor of each pixel
@@ -62,23 +67,34 @@ ROTATION = 5, 10, 20, 30, 45 # degrees, to the left or to the right
 
 def brightness(picture, strength, rng):
     "A picture that is exposed for too long."
-    return F.adjust_brightness(picture, BRIGHTNESS[strength - 1])
+    factor = BRIGHTNESS[strength - 1]
+    return F.adjust_brightness(picture, factor)
 
 def contrast(picture, strength, rng):
     "A picture in fog."
-    return F.adjust_contrast(picture, CONTRAST[strength - 1])
+    share = CONTRAST[strength - 1]
+    return F.adjust_contrast(picture, share)
 
 def rotation(picture, strength, rng):
     "A picture that is turned; the corners get the mean colour of its border."
-    angle = ROTATION[strength - 1] * rng.choice([-1, 1])
-    pixels = np.asarray(picture)
-    sides = pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]
-    mean = np.concatenate(sides).mean(0).round()
-    colour = np.atleast_1d(mean).astype(int).tolist()
+    direction = rng.choice([-1, 1])
+    angle = ROTATION[strength - 1] * direction
+    colour = _border_colour(np.asarray(picture))
     return F.rotate(picture, float(angle), F.InterpolationMode.BILINEAR, fill=colour)
 
+def _border_colour(pixels):
+    "The mean colour of the border of a picture, a list of whole numbers."
+    sides = [
+        pixels[0],
+        pixels[-1],
+        pixels[:, 0],
+        pixels[:, -1]]
+    mean = np.concatenate(sides).mean(0).round()
+    return np.atleast_1d(mean).astype(int).tolist()
+
 # %% ../nbs/12b_corruptions.ipynb #35a676e1
-PICTURES = {f.__name__: f for f in (blur, noise, jpeg, brightness, contrast, rotation, resolution)}
+PICTURE_CHANGES = blur, noise, jpeg, brightness, contrast, rotation, resolution
+PICTURES = {f.__name__: f for f in PICTURE_CHANGES}
 
 # %% ../nbs/12b_corruptions.ipynb #a78512f7
 TYPOS = .02, .04, .08, .12, .2 # chance of an error, for each letter
@@ -97,14 +113,18 @@ def _mistyped(letter, rest, rng):
     "What is typed instead of a letter; of the letters behind it, `rest`, a swap takes the first."
     error = rng.choice(['left out', 'doubled', 'swapped', 'neighbour'])
     if error == 'left out': return ''
-    if error == 'swapped' and rest and rest[0].isalpha(): return rest.pop(0) + letter
-    if error == 'neighbour' and letter.lower() in KEYS: return _neighbour(letter, rng)
+    can_swap = rest and rest[0].isalpha()
+    if error == 'swapped' and can_swap:
+        return rest.pop(0) + letter
+    if error == 'neighbour' and letter.lower() in KEYS:
+        return _neighbour(letter, rng)
     return 2 * letter
 
 def _neighbour(letter, rng):
     "A letter beside this one on the keyboard."
     at = KEYS.index(letter.lower())
-    beside = [KEYS[i] for i in (at - 1, at + 1) if 0 <= i < len(KEYS) and KEYS[i] != ' ']
+    keys = [KEYS[i] for i in (at - 1, at + 1) if 0 <= i < len(KEYS)]
+    beside = [key for key in keys if key != ' ']
     found = str(rng.choice(beside))
     return found.upper() if letter.isupper() else found
 
@@ -133,7 +153,8 @@ def cut(text, strength, rng):
     "The beginning of a text."
     ends = [word.end() for word in re.finditer(r'\S+', text)]
     if not ends: return text
-    n = max(1, round(KEPT[strength - 1] * len(ends)))
+    share = KEPT[strength - 1]
+    n = max(1, round(share * len(ends)))
     return text[:ends[n - 1]]
 
 # %% ../nbs/12b_corruptions.ipynb #75cf00f3
@@ -152,7 +173,9 @@ def _code(f):
     once = os.urandom(8) if found.opaque else '' # what cannot be described is computed every time
     return fingerprint(found.fingerprint, once)
 
-def _at_strength(f, strength, example, rng): return f(example, strength, rng)
+def _at_strength(f, strength, example, rng):
+    "A corruption with its strength as a function of an example."
+    return f(example, strength, rng)
 
 def change_of(name, strength, medium):
     "The `Change` of a corruption at a strength, for a `Medium`."
@@ -162,5 +185,6 @@ def change_of(name, strength, medium):
         own = [other for other, forms in SHIFTS.items() if taken in forms]
         there = f'there are {", ".join(own)}' if own else 'there is no corruption for them'
         raise ValueError(f"{name!r} is for other examples than {medium.plural}: for {medium.plural} {there}.")
-    f = by_medium[medium.name]
-    return Change(partial(_at_strength, f, strength), fingerprint(name, strength, _code(f)))
+    f = by_medium[taken]
+    mark = fingerprint(name, strength, _code(f))
+    return Change(partial(_at_strength, f, strength), mark)

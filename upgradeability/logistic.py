@@ -43,15 +43,18 @@ class Scale:
 # %% ../nbs/13f_logistic.ipynb #11333d95
 def pieces(n, width, most=2**22):
     "Slices of n rows, each of which has at most about `most` numbers in rows of this width."
-    step = max(1, most // max(1, width))
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    per_row = max(1, width)
+    step = max(1, most // per_row)
+    starts = range(0, n, step)
+    return [slice(start, min(start + step, n)) for start in starts]
 
 # %% ../nbs/13f_logistic.ipynb #362ca3b7
 def standardiser(x):
     "(`Scale` of the rows being fitted, number of features dropped); features that do not vary are dropped."
     n, d = x.shape
     parts = pieces(n, d)
-    mean = sum(np.sum(x[at], 0, dtype=np.float64) for at in parts) / n
+    sums = [np.sum(x[at], 0, dtype=np.float64) for at in parts]
+    mean = sum(sums) / n
     squares, largest = np.zeros(d), np.zeros(d)
     for at in parts:
         part = np.asarray(x[at], np.float64)
@@ -63,8 +66,10 @@ def standardiser(x):
         raise ValueError(
             f"None of the {d} features varies over the {n} training rows: "
             "all examples look alike to this model.")
-    keep = varies & (sd > 1e-6 * np.median(sd[varies]))
-    return Scale(mean[keep], sd[keep], keep), int((~keep).sum())
+    typical = np.median(sd[varies])
+    keep = varies & (sd > 1e-6 * typical)
+    n_dropped = int((~keep).sum())
+    return Scale(mean[keep], sd[keep], keep), n_dropped
 
 # %% ../nbs/13f_logistic.ipynb #a8e318de
 def principal_axes(x, scale):
@@ -84,15 +89,18 @@ def principal_axes(x, scale):
 
 def _scaled(x, scale):
     "Standardised features, a float32 tensor."
-    return torch.as_tensor(scale(x), dtype=torch.float32)
+    scaled = scale(x)
+    return torch.as_tensor(scaled, dtype=torch.float32)
 
 # %% ../nbs/13f_logistic.ipynb #b70e22f9
 MOST_IN_MEMORY = 2**26 # numbers of a table
 
 def _table(shape, kind):
     "An empty tensor; a large one is in a file."
-    if np.prod(shape) <= MOST_IN_MEMORY: return torch.empty(shape, dtype=kind)
-    numbers = _mapped(cache_dir(write=True), f'i{kind.itemsize}', shape)
+    if np.prod(shape) <= MOST_IN_MEMORY:
+        return torch.empty(shape, dtype=kind)
+    folder = cache_dir(write=True)
+    numbers = _mapped(folder, f'i{kind.itemsize}', shape)
     return torch.from_numpy(numbers).view(kind)
 
 def _rotated(x, scale, axes):
@@ -111,7 +119,8 @@ class LogLoss:
         self.classes, codes = np.unique(y, return_inverse=True)
         self.codes = torch.as_tensor(codes)
         self.axes, variances = principal_axes(x, scale)
-        self.variances = torch.cat([variances, torch.ones(1)]).double()
+        of_intercept = torch.ones(1)
+        self.variances = torch.cat([variances, of_intercept]).double()
         self.shape = len(self.classes), len(self.variances)
         self.n = len(codes)
         self.parts = pieces(self.n, max(self.shape))
@@ -125,25 +134,32 @@ class LogLoss:
     def set_strength(self, C):
         "The penalty that the next calls use."
         if len(self.classes) == 2: C = C / 2
-        self.half_Cn = C * self.n / 2
-        self.penalty = torch.full(self.shape[1:], 1 / (C * self.n), dtype=torch.float64)
+        Cn = C * self.n
+        self.half_Cn = Cn / 2
+        self.penalty = torch.full(self.shape[1:], 1 / Cn, dtype=torch.float64)
         self.penalty[-1] = 0
 
     def start(self):
         "Weights of zero, and intercepts that give every class its share."
-        shares = torch.bincount(self.codes).double().log()
+        counts = torch.bincount(self.codes).double()
+        intercepts = counts.log()
         weights = torch.zeros(self.shape, dtype=torch.float64)
-        weights[:, -1] = shares - shares.mean()
+        weights[:, -1] = intercepts - intercepts.mean()
         return weights.numpy().ravel()
 
     def __call__(self, flat):
         "(value, gradient) at some weights."
         weights = torch.as_tensor(flat).view(self.shape)
-        if self.weights is None or not torch.equal(weights, self.weights): self._look_at(weights)
-        size = (self.penalty * weights**2).sum() / 2
+        is_known = self.weights is not None and torch.equal(weights, self.weights)
+        if not is_known: self._look_at(weights)
+        squares = self.penalty * weights**2
+        size = squares.sum() / 2
         gradient = self.slope + self.penalty * weights
-        self.excess = self.half_Cn * float((gradient[:, :-1]**2).sum())
-        return float(self.loss + size), gradient.numpy().ravel()
+        without_intercept = gradient[:, :-1]
+        steepness = (without_intercept**2).sum()
+        self.excess = self.half_Cn * float(steepness)
+        value = float(self.loss + size)
+        return value, gradient.numpy().ravel()
 
     def _look_at(self, weights):
         "Compute the probabilities, the mean log-loss, its gradient and its mean curvature for each class."
@@ -152,14 +168,19 @@ class LogLoss:
         slope = torch.zeros(self.shape, dtype=torch.float64)
         spread = torch.zeros(self.shape[:1], dtype=torch.float64)
         for at in self.parts:
-            x, true = self.x[at].to(self.precision), self.codes[at, None]
-            p = torch.log_softmax(x @ layer, 1)
-            loss -= p.gather(1, true).double().sum()
-            self.p[at] = p.exp_()
+            x = self.x[at].to(self.precision)
+            true = self.codes[at, None]
+            log_p = torch.log_softmax(x @ layer, 1)
+            loss -= log_p.gather(1, true).double().sum()
+            p = log_p.exp_()
+            self.p[at] = p
             spread += (p - p**2).double().sum(0)
-            error = p.scatter_add_(1, true, -torch.ones_like(p[:, :1]))
+            minus_one = -torch.ones_like(p[:, :1])
+            error = p.scatter_add_(1, true, minus_one)
             slope += (error.T @ x).double()
-        self.loss, self.slope, self.spread = loss / self.n, slope / self.n, spread / self.n
+        self.loss = loss / self.n
+        self.slope = slope / self.n
+        self.spread = spread / self.n
         self.weights = weights.clone()
 
     def curvature(self, flat):
@@ -170,21 +191,29 @@ class LogLoss:
         for at in self.parts:
             x, p = self.rough[at], self.p[at]
             change = (x @ layer).float().mul_(p)
-            change.addcmul_(p, change.sum(1, keepdim=True), value=-1)
-            second += (x.T @ change.to(x.dtype)).double()
-        return (second.T / self.n + self.penalty * direction).numpy().ravel()
+            total = change.sum(1, keepdim=True)
+            change.addcmul_(p, total, value=-1)
+            change = change.to(x.dtype)
+            second += (x.T @ change).double()
+        of_loss = second.T / self.n
+        of_penalty = self.penalty * direction
+        return (of_loss + of_penalty).numpy().ravel()
 
     def precondition(self, flat):
         "A direction divided by the curvature that each axis has for each class on average."
-        curvature = self.spread[:, None] * self.variances + self.penalty
-        return flat / curvature.clamp(min=1e-12).numpy().ravel()
+        of_loss = self.spread[:, None] * self.variances
+        curvature = of_loss + self.penalty
+        at_least = curvature.clamp(min=1e-12)
+        return flat / at_least.numpy().ravel()
 
     def layer(self, flat):
         "Weights (k, d) and biases (k,) for scaled features; of two classes, those of the first are zero."
         weights = torch.as_tensor(flat).view(self.shape)
         if len(weights) == 2: weights = weights - weights[:1]
-        turned = weights[:, :-1] @ self.axes.double().T
-        return turned.numpy(), weights[:, -1].numpy().copy()
+        biases = weights[:, -1]
+        in_axes = weights[:, :-1]
+        turned = in_axes @ self.axes.double().T
+        return turned.numpy(), biases.numpy().copy()
 
 # %% ../nbs/13f_logistic.ipynb #7b91af71
 FEW = 2**20 # numbers: below, precision costs no time
@@ -226,7 +255,12 @@ def _newton_step(loss, gradient):
     shape = len(gradient), len(gradient)
     second = LinearOperator(shape, loss.curvature, dtype=float)
     inverse = LinearOperator(shape, loss.precondition, dtype=float)
-    step, _ = cg(second, -gradient, rtol=.1, maxiter=200, M=inverse)
+    step, _ = cg(
+        second,
+        -gradient,
+        rtol=.1,
+        maxiter=200,
+        M=inverse)
     return step
 
 # %% ../nbs/13f_logistic.ipynb #059eeb18
@@ -255,8 +289,9 @@ class Probe:
 
     def __call__(self, x):
         "(n, C) probabilities of the classes."
-        p = np.zeros((len(x), self.n_classes))
-        for at in pieces(len(x), max(x.shape[1], self.n_classes)):
+        n, d = x.shape
+        p = np.zeros((n, self.n_classes))
+        for at in pieces(n, max(d, self.n_classes)):
             logits = self.scale(x[at]) @ self.weights.T + self.biases
             p[at, self.classes] = softmax(logits, axis=1)
         return p
@@ -280,16 +315,17 @@ def log_losses(p, y):
 # %% ../nbs/13f_logistic.ipynb #1b8df63b
 def excess_bound(probe, x, y, C):
     "An upper bound of how far the objective is above its minimum over the weights, in nats per example."
-    n = len(x)
+    n, d = x.shape
     codes = np.searchsorted(probe.classes, y)
     gradient = probe.weights / (C * n)
-    for at in pieces(n, max(x.shape[1], probe.n_classes)):
+    for at in pieces(n, max(d, probe.n_classes)):
         error = probe(x[at])[:, probe.classes]
         rows = np.arange(len(error))
         error[rows, codes[at]] -= 1
         gradient += error.T @ probe.scale(x[at]) / n
     if len(gradient) == 2: gradient = gradient[1:] # scikit-learn has one row of weights for two classes
-    return float(C * n / 2 * np.square(gradient).sum())
+    steepness = np.square(gradient).sum()
+    return float(C * n / 2 * steepness)
 
 # %% ../nbs/13f_logistic.ipynb #f71e6377
 def fit_probe(x, y, C, n_classes):

@@ -24,30 +24,44 @@ CANDIDATE = ['model', 'protocol', 'n_train', 'seed']
 def answers_by_set(df):
     "{name of a set: {candidate: predictions}}, the own test set under ''; only candidates that ran on all sets."
     ran = df[df.test.notna() & (df.protocol != 'majority')]
-    found = {}
+    found = {'': {}}
     for row in ran.itertuples():
         test = df.predictions(row)['test']
         about = relation_of(test)
         name = '' if about is None else about['name']
-        found.setdefault(name, {})[tuple(getattr(row, column) for column in CANDIDATE)] = test
-    found = {'': found.pop('', {}), **found}
-    everywhere = [who for who in found[''] if all(who in answers for answers in found.values())]
-    return {name: {who: answers[who] for who in everywhere} for name, answers in found.items()}
+        who = tuple(getattr(row, column) for column in CANDIDATE)
+        found.setdefault(name, {})[who] = test
+    everywhere = set.intersection(*map(set, found.values()))
+    candidates = [who for who in found[''] if who in everywhere]
+    answers = {}
+    for name, of_set in found.items():
+        answers[name] = {who: of_set[who] for who in candidates}
+    return answers
 
 def _draws_together(sets, metric, n_boot, seed):
     "{(set, candidate): (n_boot,) figures} of sets with the same examples, on the same resamples."
-    keys = [(name, who) for name, answers in sets.items() for who in answers]
-    draws = joint_bootstrap([sets[name][who] for name, who in keys], metric, n_boot=n_boot, seed=seed)
+    keys, predictions = [], []
+    for name, answers in sets.items():
+        keys += [(name, who) for who in answers]
+        predictions += answers.values()
+    draws = joint_bootstrap(predictions, metric, n_boot=n_boot, seed=seed)
     return dict(zip(keys, draws.T))
 
 def joint_draws(answers, metric, n_boot=1000, seed=0):
     "{(set, candidate): (n_boot,) figures}; sets of the same examples share their resamples, others have their own."
-    relations = {name: relation_of(next(iter(own.values()))) for name, own in answers.items()}
-    is_same = {name: about is None or about['relation'] == 'same' for name, about in relations.items()}
-    draws = _draws_together({name: own for name, own in answers.items() if is_same[name]}, metric, n_boot, seed)
+    same = {name: own for name, own in answers.items() if _has_same_examples(own)}
+    draws = _draws_together(same, metric, n_boot, seed)
     for i, (name, own) in enumerate(answers.items()):
-        if not is_same[name]: draws |= _draws_together({name: own}, metric, n_boot, seed + 1 + i)
+        if name in same: continue
+        own_seed = seed + 1 + i
+        draws |= _draws_together({name: own}, metric, n_boot, own_seed)
     return draws
+
+def _has_same_examples(answers):
+    "Whether the predictions on a set are about the examples of the own test set."
+    first = next(iter(answers.values()))
+    about = relation_of(first)
+    return about is None or about['relation'] == 'same'
 
 # %% ../nbs/18e_robustness.ipynb #7709c50f
 def _means(answers, draws, metric, names):
@@ -55,8 +69,10 @@ def _means(answers, draws, metric, names):
     values, resampled = [], []
     for who in answers['']:
         tables = [unit_tables(metric, answers[name][who])[0] for name in names]
-        values.append(np.mean([_value(metric, table) for table in tables]))
-        resampled.append(np.mean([draws[name, who] for name in names], axis=0))
+        on_each = [_value(metric, table) for table in tables]
+        values.append(np.mean(on_each))
+        draws_on_each = [draws[name, who] for name in names]
+        resampled.append(np.mean(draws_on_each, axis=0))
     return np.array(values), np.stack(resampled, axis=1)
 
 def _chances(values, draws):
@@ -67,7 +83,10 @@ def _chances(values, draws):
 def _columns(name, values, draws):
     "A figure and its interval, the middle 95 % of resamples, as three columns."
     low, high = np.nanquantile(draws, [.025, .975], axis=0)
-    return {name: values, f'{name}_low': low, f'{name}_high': high}
+    return {
+        name: values,
+        f'{name}_low': low,
+        f'{name}_high': high}
 
 # %% ../nbs/18e_robustness.ipynb #b3900ff0
 def robustness(
@@ -84,7 +103,8 @@ def robustness(
     names = [name for name in answers if name]
     test, test_draws = _means(answers, draws, metric, [''])
     shifted, shifted_draws = _means(answers, draws, metric, names)
-    change, change_draws = sign * (shifted - test), sign * (shifted_draws - test_draws)
+    change = sign * (shifted - test)
+    change_draws = sign * (shifted_draws - test_draws)
     found = pd.DataFrame(list(answers['']), columns=CANDIDATE)
     found = found.assign(
         **_columns('test', test, test_draws),
@@ -100,21 +120,26 @@ ENOUGH = 5 # candidates for a line
 
 def _logit(share, n):
     "The logit of a share of n examples; never infinite."
-    return special.logit((share * n + .5) / (n + 1))
+    hits = share * n + .5
+    return special.logit(hits / (n + 1))
 
 def _line(x, y):
     "(slope, intercept) of least squares over the last axis."
     x_mean, y_mean = x.mean(-1), y.mean(-1)
     from_x = x - x_mean[..., None]
     from_y = y - y_mean[..., None]
-    slope = (from_x * from_y).sum(-1) / (from_x**2).sum(-1)
+    products = (from_x * from_y).sum(-1)
+    squares = (from_x**2).sum(-1)
+    slope = products / squares
     return slope, y_mean - slope * x_mean
 
 def _above(test, shifted, n):
     "(expected shares, shares above the line) of candidates (..., m), with the line of these."
-    x, y = _logit(test, n[0]), _logit(shifted, n[1])
+    x = _logit(test, n[0])
+    y = _logit(shifted, n[1])
     slope, intercept = _line(x, y)
-    expected = special.expit(slope[..., None] * x + intercept[..., None])
+    on_line = slope[..., None] * x + intercept[..., None]
+    expected = special.expit(on_line)
     return expected, shifted - expected
 
 # %% ../nbs/18e_robustness.ipynb #91c6e3ca
@@ -125,9 +150,11 @@ def performance_line(
     seed:int=0, # of them
 ) -> pd.DataFrame: # model, protocol, tested_on, test, shifted, expected, above with interval; NaN below five candidates
     "Performance on each shifted set against that on the own test set, and how far a model is above the line of all."
-    answers, metric = answers_by_set(df), find_metric(df.metric.iloc[0])
+    answers = answers_by_set(df)
+    metric = find_metric(df.metric.iloc[0])
     draws = joint_draws(answers, metric, n_boot, seed)
-    parts = [_line_of_set(answers, draws, metric, name) for name in answers if name]
+    names = [name for name in answers if name]
+    parts = [_line_of_set(answers, draws, metric, name) for name in names]
     return pd.concat(parts, ignore_index=True)
 
 def _line_of_set(answers, draws, metric, name):
@@ -135,11 +162,21 @@ def _line_of_set(answers, draws, metric, name):
     test, test_draws = _means(answers, draws, metric, [''])
     shifted, shifted_draws = _means(answers, draws, metric, [name])
     rows = pd.DataFrame(list(answers['']), columns=CANDIDATE)
-    rows = rows.assign(tested_on=name, test=test, shifted=shifted)
+    rows = rows.assign(
+        tested_on=name,
+        test=test,
+        shifted=shifted)
     if not metric.fraction or len(rows) < ENOUGH or np.ptp(test) == 0:
-        return rows.assign(**dict.fromkeys(['expected', 'above', 'above_low', 'above_high'], np.nan))
-    n = [next(iter(answers[which].values())).n_units for which in ('', name)]
+        columns = ['expected', 'above', 'above_low', 'above_high']
+        return rows.assign(**dict.fromkeys(columns, np.nan))
+    n = _n_units(answers['']), _n_units(answers[name])
     expected, above = _above(test, shifted, n)
     with np.errstate(all='ignore'):
         _, above_draws = _above(test_draws, shifted_draws, n)
-    return rows.assign(expected=expected, **_columns('above', above, above_draws))
+    interval = _columns('above', above, above_draws)
+    return rows.assign(expected=expected, **interval)
+
+def _n_units(answers):
+    "The number of test units of a set."
+    first = next(iter(answers.values()))
+    return first.n_units

@@ -55,11 +55,13 @@ def to_device(batch, device):
 def encode_batch(backbone, batch, dtype='float32'):
     "One pass of one batch: 'x' (n, d), with a head 'probs' (n, S), both float32, and `REMARKS` (n,) for texts."
     batch = to_device(batch, backbone.device)
-    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=dtype == 'bfloat16'):
+    is_short = dtype == 'bfloat16'
+    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=is_short):
         x, probs = backbone.encode(backbone.module, batch)
     found = dict(x=x.float())
     if probs is not None: found['probs'] = probs.float()
-    return {name: tensor.cpu().numpy() for name, tensor in found.items()} | _remarks(batch)
+    found = {name: tensor.cpu().numpy() for name, tensor in found.items()}
+    return found | _remarks(batch)
 
 def _remarks(batch):
     "What a batch of texts says of its rows, beside the network's inputs."
@@ -111,7 +113,8 @@ class _ByPosition(nn.Module):
 
     def forward(self, *tensors):
         batch = dict(zip(self.names, tensors)) | self.fixed
-        found = self.encode(self.module, batch.get('', batch))
+        network_input = batch.get('', batch)
+        found = self.encode(self.module, network_input)
         return tuple(part.float() for part in found if part is not None)
 
 # %% ../nbs/11b_runtimes.ipynb #b11b000f
@@ -126,7 +129,8 @@ def exported(backbone, batch):
 
 def _free_sizes(tensor):
     "Marks every dimension of a tensor as one that differs between batches."
-    return {i: torch.export.Dim.AUTO for i in range(tensor.ndim)}
+    positions = range(tensor.ndim)
+    return dict.fromkeys(positions, torch.export.Dim.AUTO)
 
 @contextmanager
 def _quiet():
@@ -151,8 +155,10 @@ def _is_installed(name): return importlib.util.find_spec(name) is not None
 # %% ../nbs/11b_runtimes.ipynb #b11b0014
 def _graph_key(backbone, batch):
     "The name of a stored graph."
-    form = list(batch.shape) if torch.is_tensor(batch) else list(_named_tensors(batch))
-    return fingerprint(backbone.fingerprint, form, _prompt(batch), version('openvino'), torch.__version__)
+    is_one_tensor = torch.is_tensor(batch)
+    form = list(batch.shape) if is_one_tensor else list(_named_tensors(batch))
+    engines = version('openvino'), torch.__version__
+    return fingerprint(backbone.fingerprint, form, _prompt(batch), *engines)
 
 def _converted(backbone, batch):
     "The network as a model of OpenVINO, from the cache where it is there."
@@ -218,9 +224,12 @@ class _Compiled:
     @torch.no_grad()
     def __call__(self, batch):
         tensors = _named_tensors(to_device(batch, self.device)).values()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == 'bfloat16'):
+        is_short = self.dtype == 'bfloat16'
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_short):
             answers = self.network(*tensors)
-        found = {name: t.float().cpu().numpy() for name, t in zip(('x', 'probs'), answers)}
+        found = {}
+        for name, tensor in zip(('x', 'probs'), answers):
+            found[name] = tensor.float().cpu().numpy()
         return found | _remarks(batch)
 
 # %% ../nbs/11b_runtimes.ipynb #b11b001c
@@ -304,7 +313,8 @@ def _remembered(backbone, sample, name, dtype, engine):
     try: return Runtime(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError): pass # not tried yet, or damaged
     found = _tried(backbone, sample(None), dtype, engine, number)
-    try: write_atomic(path, lambda f: f.write(json.dumps(asdict(found)).encode()))
+    content = json.dumps(asdict(found)).encode()
+    try: write_atomic(path, lambda f: f.write(content))
     except OSError: pass # a cache that can only be read
     return found
 

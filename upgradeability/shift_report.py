@@ -44,26 +44,31 @@ def _own_rows(df):
     "The rows of the task itself."
     return df[[' -> ' not in task for task in df.task]]
 
-def _sets_text(n): return '1 shifted set' if n == 1 else f'{n} shifted sets'
+def _sets_text(n):
+    "A number of shifted sets, in words."
+    return '1 shifted set' if n == 1 else f'{n} shifted sets'
 
 # %% ../nbs/21c_shift_report.ipynb #d2555d6a
 def _leads(found, metric, words, df):
     "Which model is best on shifted data, in words."
     best = found.iloc[0]
     figure = f'{as_markdown(axis_name(metric))} {interval_text(*triple(best, "shifted"))}'
-    own = f'{best.test:.3f} on the test set itself'
     trained = f'trained on {int(best.n_train):,} {words.learned}'
-    sets = _sets_text(int(best.n_sets))
+    own = f'{best.test:.3f} on the test set itself ({trained})'
+    on_average = f'{figure} on average over {_sets_text(int(best.n_sets))}'
     who = as_markdown(candidates_of(found).iloc[0])
     if len(found) == 1:
-        return f'**{who}** has {figure} on average over {sets}, and {own} ({trained}). No other model ran.'
+        return f'**{who}** has {on_average}, and {own}. No other model ran.'
+    chance = _percent(best.p_best)
     if best.p_best >= .95:
-        return f'**{who} is the best under these shifts**: {figure} on average over {sets} and {own} ({trained}). ' \
-               f'It is the best of {len(found)} with a probability of {_percent(best.p_best)}.'
-    return f'**{who} is ahead under these shifts**, but that is not sure (probability {_percent(best.p_best)}): ' \
-           f'{figure} on average over {sets} and {own} ({trained}).'
+        return f'**{who} is the best under these shifts**: {on_average} and {own}. ' \
+               f'It is the best of {len(found)} with a probability of {chance}.'
+    return f'**{who} is ahead under these shifts**, but that is not sure (probability {chance}): ' \
+           f'{on_average} and {own}.'
 
-def _percent(share): return '> 99 %' if share > .995 else f'{100 * share:.0f} %'
+def _percent(share):
+    "A probability, in words."
+    return '> 99 %' if share > .995 else f'{100 * share:.0f} %'
 
 def _steady(found):
     "Which model loses least, in words; '' for one model."
@@ -86,19 +91,26 @@ def _breaks(changes):
         sets = _sets_text(len(own))
         said = f'has no loss that is shown on {sets}'
         if is_lost.any():
-            said = f'loses on {is_lost.sum()} of {sets}, {_worst(own.iloc[0])}{_held(own[~is_lost])}'
+            worst, held = _worst(own.iloc[0]), _held(own[~is_lost])
+            said = f'loses on {is_lost.sum()} of {sets}, {worst}{held}'
         yield f'- **{as_markdown(name)}** {said}.'
 
 def _worst(row):
     "The largest loss, in words."
+    where = as_code(set_name(row.tested_on))
     amount = interval_text(*triple(row, 'change'), '+')
-    return f'most on {as_code(set_name(row.tested_on))}: {amount}, from {row.test:.3f} to {row.shifted:.3f}'
+    return f'most on {where}: {amount}, from {row.test:.3f} to {row.shifted:.3f}'
 
 def _held(rows):
     "The sets on which no loss is shown, in words; '' where there are none."
     if not len(rows): return ''
-    shown = map(as_code, map(set_name, rows.tested_on[:4]))
-    return f". No loss is shown on {', '.join(shown)}{', …' if len(rows) > 4 else ''}"
+    shown = [as_code(set_name(name)) for name in rows.tested_on]
+    return f'. No loss is shown on {_first_four(shown)}'
+
+def _first_four(names):
+    "The first names of a list, in words."
+    shown = ', '.join(names[:4])
+    return f'{shown}, …' if len(names) > 4 else shown
 
 # %% ../nbs/21c_shift_report.ipynb #17fb1001
 def _places_change(changes):
@@ -106,14 +118,14 @@ def _places_change(changes):
     names, leaders = candidates_of(changes), {}
     sign = 1 if is_up(changes.metric.iloc[0]) else -1
     for name, same in changes.groupby('tested_on', sort=False):
-        before, after = (sign * same.test).idxmax(), (sign * same.shifted).idxmax()
-        is_real = sign * same.shifted[after] > sign * same.shifted[before]
-        if is_real: leaders.setdefault(names[after], []).append(as_code(set_name(name)))
+        skill = sign * same.shifted
+        before = (sign * same.test).idxmax()
+        after = skill.idxmax()
+        if skill[after] > skill[before]:
+            sets = leaders.setdefault(names[after], [])
+            sets.append(as_code(set_name(name)))
     if not leaders: return ''
-    said = []
-    for who, sets in leaders.items():
-        more = ', …' if len(sets) > 4 else ''
-        said.append(f"{as_markdown(who)} on {', '.join(sets[:4])}{more}")
+    said = [f'{as_markdown(who)} on {_first_four(sets)}' for who, sets in leaders.items()]
     return f"Other models than on the test set lead on some sets (not tested): {'; '.join(said)}."
 
 # %% ../nbs/21c_shift_report.ipynb #aec35e65
@@ -126,10 +138,14 @@ def verdict_shift(
     changes = df.changes()
     if not len(changes): return errors or '**No shifted set is in this table.**'
     found = robustness(df) if found is None else found
-    metric, words = df.metric.iloc[0], wording(df)
-    lead = _leads(found, metric, words, df)
-    parts = [errors, f'{lead} {_steady(found)}', '\n'.join(_breaks(changes)), _places_change(changes)]
-    return '\n\n'.join(filter(None, map(str.strip, parts)))
+    lead = _leads(found, df.metric.iloc[0], wording(df), df)
+    parts = [
+        errors,
+        f'{lead} {_steady(found)}',
+        '\n'.join(_breaks(changes)),
+        _places_change(changes)]
+    stripped = map(str.strip, parts)
+    return '\n\n'.join(filter(None, stripped))
 
 # %% ../nbs/21c_shift_report.ipynb #b2a424df
 def head_shift(
@@ -141,19 +157,26 @@ def head_shift(
     best, own = found.iloc[0], _own_rows(df)
     changes = df.changes()
     worst = changes.loc[changes.change.idxmin()]
-    who, metric = plain_name(best.model), metric_label(df.metric.iloc[0])
-    sure = '' if len(found) == 1 else f' · best with {_percent(best.p_best)}'
+    who = plain_name(best.model)
     n_failed = int(df.test.isna().sum())
     cards = [
         *_failed_cards(n_failed, len(df), 'rows of the table'),
-        Card(f'{metric} under shift: {who}', f'{best.shifted:.3f}', _range(best.shifted_low, best.shifted_high) + sure),
+        _best_card(best, metric_label(df.metric.iloc[0]), is_alone=len(found) == 1),
         _change_card(f'mean change: {who}', triple(best, 'change')),
         _change_card(f'worst: {plain_name(worst.model)}, {set_name(worst.tested_on)}', triple(worst, 'change')),
         _findings_card(findings or [])]
     task = plain_name(own.task.iloc[0])
-    models, sets = _several(df.model.unique(), 'models'), _sets_text(int(best.n_sets))
+    models = _several(df.model.unique(), 'models')
+    sets = _sets_text(int(best.n_sets))
     title = f'{models} on {task} · {sets} · {_amount(own, wording(df))}'
     return head(title, cards)
+
+def _best_card(best, metric, is_alone):
+    "The performance under shift of the best model, and how sure it is that it is the best of several."
+    label = f'{metric} under shift: {plain_name(best.model)}'
+    note = _range(best.shifted_low, best.shifted_high)
+    if not is_alone: note += f' · best with {_percent(best.p_best)}'
+    return Card(label, f'{best.shifted:.3f}', note)
 
 def shift_findings(
     df:Shifts, # of `shift`
@@ -161,11 +184,15 @@ def shift_findings(
 ) -> list: # of sentences in Markdown
     "What a reader of the figures should know: of the task, and of other data it is tested on."
     found = list_findings(_own_rows(df), task)
-    for name, reading in df.reading['task'].items():
-        if ' -> ' not in name: continue
-        own = [e for e in reading.findings if e not in df.reading['task'][name.partition(' -> ')[0]].findings]
-        where = as_code(set_name(name.partition(' -> ')[2]))
-        found += [f'**{where}: {as_markdown(str(e), 600)}**' for e in own]
+    readings = df.reading['task']
+    for name, reading in readings.items():
+        own_name, arrow, set_spec = name.partition(' -> ')
+        if not arrow: continue
+        known = readings[own_name].findings
+        where = as_code(set_name(set_spec))
+        for finding in reading.findings:
+            if finding in known: continue
+            found.append(f'**{where}: {as_markdown(str(finding), 600)}**')
     return found
 
 def list_noted(
@@ -183,41 +210,65 @@ def show_changes(
     names, table = candidates_of(changes), {}
     for name in names.unique():
         own = changes[names == name]
-        first = interval_text(*triple(own.iloc[0], 'test'))
-        cells = [f"{row.shifted:.3f}, {interval_text(*triple(row, 'change'), '+')}" for _, row in own.iterrows()]
+        cells = [interval_text(*triple(own.iloc[0], 'test'))]
+        for shifted, change in zip(own.shifted, _interval_texts(own, 'change')):
+            cells.append(f'{shifted:.3f}, {change}')
         index = ['the test set itself', *own.tested_on.map(set_name)]
-        table[name] = pd.Series([first, *cells], index)
+        table[name] = pd.Series(cells, index)
     return pd.DataFrame(table).fillna('')
+
+def _interval_texts(table, name):
+    "A value and its interval, with its sign, of each row of a table."
+    triples = [triple(row, name) for _, row in table.iterrows()]
+    return [interval_text(*values, '+') for values in triples]
 
 # %% ../nbs/21c_shift_report.ipynb #96f8429d
 def _colours(table):
     "A colour for each row, by candidate."
     names = candidates_of(table)
-    return names.map(dict(zip(names.unique(), COLOURS * len(names))))
+    return names.map(_colour_of(names))
+
+def _colour_of(names):
+    "{candidate: colour} in the order in which candidates appear."
+    colours = COLOURS * len(names)
+    return dict(zip(names.unique(), colours))
 
 def plot_changes(changes, most=30, ax=None):
     "The change on each shifted set with its interval, as `Axes`; of many rows the largest losses."
     order = pd.Categorical(changes.tested_on, changes.tested_on.unique())
     shown = changes.iloc[np.argsort(order.codes, kind='stable')]
-    if len(changes) > most: shown = changes.loc[changes.change.nsmallest(most).index]
-    is_real = shown.p_holm < REAL
+    title = ''
+    if len(changes) > most:
+        shown = changes.loc[changes.change.nsmallest(most).index]
+        title = f'the {most} largest losses of {len(changes)}'
+    names = candidates_of(changes)
     labels = shown.tested_on.map(set_name)
-    if candidates_of(changes).nunique() > 1: labels = labels + ' · ' + candidates_of(changes)[shown.index]
+    if names.nunique() > 1: labels = labels + ' · ' + names[shown.index]
     rows = shown.assign(
-        label=labels, hollow=~is_real, colour=_colours(changes)[shown.index],
-        text=[interval_text(*triple(row, 'change'), '+') for _, row in shown.iterrows()])
-    title = '' if len(shown) == len(changes) else f'the {most} largest losses of {len(changes)}'
+        label=labels,
+        hollow=~(shown.p_holm < REAL),
+        colour=_colours(changes)[shown.index],
+        text=_interval_texts(shown, 'change'))
     return forest(
-        rows, 'change', heading='change', title=title, zero=True, ax=ax,
+        rows,
+        'change',
+        heading='change',
+        title=title,
+        zero=True,
+        ax=ax,
         xlabel='performance on the shifted set − on the test set (left: worse)')
 
 # %% ../nbs/21c_shift_report.ipynb #906b9198
 def _by_corruption(changes):
     "{corruption: rows with their strength} of corruptions with several strengths."
     parts = changes.tested_on.str.extract(r'^(?P<name>\w+)\?strength=(?P<strength>[1-5])$')
-    rows = changes.assign(corruption=parts['name'], strength=pd.to_numeric(parts.strength))
-    by_name = rows[rows.corruption.notna()].groupby('corruption', sort=False)
-    return {name: part for name, part in by_name if part.strength.nunique() > 1}
+    strength = pd.to_numeric(parts.strength)
+    rows = changes.assign(corruption=parts['name'], strength=strength)
+    known = rows[rows.corruption.notna()]
+    several = {}
+    for name, part in known.groupby('corruption', sort=False):
+        if part.strength.nunique() > 1: several[name] = part
+    return several
 
 def _draw_strengths(ax, part, colours):
     "Performance from strength 0, the test set itself, to 5: a line for each candidate."
@@ -227,64 +278,98 @@ def _draw_strengths(ax, part, colours):
         first = own.iloc[0]
         x = [0, *own.strength]
         y = np.array([first.test, *own.shifted])
-        low, high = np.array([first.test_low, *own.shifted_low]), np.array([first.test_high, *own.shifted_high])
-        ax.fill_between(x, low, high, color=colours[name], alpha=.15, lw=0)
-        ax.plot(x, y, 'o-', ms=4, lw=1.6, color=colours[name], label=as_label(clip(name, 40)))
+        low = np.array([first.test_low, *own.shifted_low])
+        high = np.array([first.test_high, *own.shifted_high])
+        colour = colours[name]
+        label = as_label(clip(name, 40))
+        ax.fill_between(x, low, high, color=colour, alpha=.15, lw=0)
+        ax.plot(
+            x,
+            y,
+            'o-',
+            ms=4,
+            lw=1.6,
+            color=colour,
+            label=label)
 
 def _panels(n, height=2.7):
     "A figure with n panels, at most three in a line, and these."
     columns = min(3, n)
     lines = -(-n // columns)
     size = 1 + 2.5 * columns, height * lines
-    fig, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for ax in axes.flat[:n]: ax.tick_params(labelbottom=True)
-    for ax in axes.flat[n:]: ax.set_visible(False)
-    return fig, list(axes.flat[:n])
+    fig, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=size,
+        sharex=True,
+        sharey=True,
+        squeeze=False)
+    panels = list(axes.flat)
+    for ax in panels[:n]: ax.tick_params(labelbottom=True)
+    for ax in panels[n:]: ax.set_visible(False)
+    return fig, panels[:n]
 
 def plot_strengths(changes):
     "Performance by strength, a panel for each corruption, as a `Figure`; None without several strengths."
     parts = _by_corruption(changes)
     if not parts: return nothing('No corruption was tried at several strengths.')
-    names = candidates_of(changes)
-    colours = dict(zip(names.unique(), COLOURS * len(names)))
+    colours = _colour_of(candidates_of(changes))
     with style():
         fig, axes = _panels(len(parts))
         for ax, (name, part) in zip(axes, parts.items()):
-            _draw_strengths(ax, part.assign(protocol=changes.protocol[part.index]), colours)
-            ax.set(title=name, xlabel='strength (0: the test set)', xticks=[0, *sorted(part.strength.unique())])
+            part = part.assign(protocol=changes.protocol[part.index])
+            _draw_strengths(ax, part, colours)
+            ticks = [0, *sorted(part.strength.unique())]
+            ax.set(title=name, xlabel='strength (0: the test set)', xticks=ticks)
         axes[0].set_ylabel(as_label(axis_name(changes.metric.iloc[0])))
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc='outside upper left', ncols=2)
+        _legend_above(fig, axes[0])
     return fig
+
+def _legend_above(fig, ax):
+    "A legend above all panels, of what is drawn in one of them."
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(handles, labels, loc='outside upper left', ncols=2)
 
 # %% ../nbs/21c_shift_report.ipynb #b2492a94
 def _draw_line(ax, part, colours):
     "The points of one shifted set, the line without a loss, and the fitted line where there is one."
     for name, own in part.groupby(candidates_of(part), sort=False):
-        ax.plot(own.test, own.shifted, 'o', ms=6.5, color=colours[name], label=as_label(clip(name, 40)))
+        label = as_label(clip(name, 40))
+        ax.plot(
+            own.test,
+            own.shifted,
+            'o',
+            ms=6.5,
+            color=colours[name],
+            label=label)
     ends = ax.get_xlim()
     ax.plot(ends, ends, ls='--', lw=1, color=GREY, zorder=0)
-    if part.expected.notna().all():
-        in_order = part.sort_values('test')
-        ax.plot(in_order.test, in_order.expected, lw=1, color='black', zorder=0)
+    if part.expected.isna().any(): return
+    in_order = part.sort_values('test')
+    ax.plot(
+        in_order.test,
+        in_order.expected,
+        lw=1,
+        color='black',
+        zorder=0)
 
 def plot_line(line, changes, most=6):
     "Performance on the test set and on shifted sets, a panel for each of the worst sets, as a `Figure`."
     losses = changes.groupby('tested_on').change.mean()
     worst = losses.nsmallest(most).index
     chosen = [name for name in line.tested_on.unique() if name in worst]
-    names = candidates_of(line)
-    colours = dict(zip(names.unique(), COLOURS * len(names)))
+    colours = _colour_of(candidates_of(line))
     metric = as_label(axis_name(changes.metric.iloc[0]))
     with style():
         fig, axes = _panels(len(chosen))
         for ax, name in zip(axes, chosen):
             part = line[line.tested_on == name]
-            _draw_line(ax, part.assign(protocol=line.protocol[part.index]), colours)
-            ax.set(title=as_label(clip(set_name(name), 34)), xlabel=f'{metric} on test')
+            part = part.assign(protocol=line.protocol[part.index])
+            _draw_line(ax, part, colours)
+            title = as_label(clip(set_name(name), 34))
+            ax.set(title=title, xlabel=f'{metric} on test')
         axes[0].set_ylabel('on the shifted set')
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc='outside upper left', ncols=2)
+        _legend_above(fig, axes[0])
     return fig
 
 # %% ../nbs/21c_shift_report.ipynb #b59761ea
@@ -293,18 +378,21 @@ def show_line(line):
     known = line[line.above.notna()]
     if not len(known):
         return nothing(f'At least {ENOUGH} models or protocols are needed for a line.')
-    return pd.DataFrame({
-        'on': known.tested_on.map(set_name), 'test': known.test.round(3), 'shifted': known.shifted.round(3),
+    shown = pd.DataFrame({
+        'on': known.tested_on.map(set_name),
+        'test': known.test.round(3),
+        'shifted': known.shifted.round(3),
         'expected': known.expected.round(3),
-        'above the line': [interval_text(*triple(row, 'above'), '+') for _, row in known.iterrows()],
-    }).set_axis(candidates_of(known))
+        'above the line': _interval_texts(known, 'above')})
+    return shown.set_axis(candidates_of(known))
 
 # %% ../nbs/21c_shift_report.ipynb #7963f656
 def worst_row(changes, found):
     "The row of the largest loss of the model that is best under shift."
     best = found.iloc[0]
-    own = changes[(changes.model == best.model) & (changes.protocol == best.protocol)]
-    return own.loc[own.change.idxmin()]
+    is_best = (changes.model == best.model) & (changes.protocol == best.protocol)
+    losses = changes.change[is_best]
+    return changes.loc[losses.idxmin()]
 
 def plot_worst_classes(df, row):
     "The classes that one change hits most, as `Axes`; `row`: of `changes`."
@@ -316,42 +404,60 @@ def plot_worst_classes(df, row):
         ax = plot_flips(class_flips(own, shifted), unit=own.kind.words.tested)
         ax.set_title(wrap_text(f'{title}, {ax.get_title(loc="left")}'), loc='left')
         return ax
-    if own.form != 'classes' or own.kind.whole_units: return nothing('The classes of these sets are not compared.')
+    if own.form != 'classes' or own.kind.whole_units:
+        return nothing('The classes of these sets are not compared.')
     return _plot_recalls(per_class_upgradeability(own, shifted), title)
 
 def _plot_recalls(found, title, most=20):
     "The change of recall in each class, the largest losses."
-    worst = found[found.upgradeability.notna()].nsmallest(most, 'upgradeability')
+    known = found[found.upgradeability.notna()]
+    worst = known.nsmallest(most, 'upgradeability')
+    is_worse, is_better = worst.high < 0, worst.low > 0
+    texts = [f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}' for row in worst.itertuples()]
     rows = pd.DataFrame(dict(
-        label=worst['class'], change=worst.upgradeability, change_low=worst.low, change_high=worst.high,
-        colour=np.where(worst.high < 0, WORSE, np.where(worst.low > 0, BLUE, GREY)),
-        text=[f'{row.train:.2f} → {row.test:.2f}   of {row.n_test}' for row in worst.itertuples()]))
+        label=worst['class'],
+        change=worst.upgradeability,
+        change_low=worst.low,
+        change_high=worst.high,
+        colour=np.select([is_worse, is_better], [WORSE, BLUE], GREY),
+        text=texts))
     return forest(
-        rows, 'change', heading='recall on test → shifted', title=title, zero=True,
+        rows,
+        'change',
+        heading='recall on test → shifted',
+        title=title,
+        zero=True,
         xlabel='change of the recall of the class')
 
 # %% ../nbs/21c_shift_report.ipynb #2cd7ad56
 def plot_shifted(task, shifts, strengths=STRENGTHS, most=11):
     "One test example and what each corruption makes of it, as a `Figure`; None where none can be shown."
-    sets = [s for s in shifted_sets(task, shifts, strengths) if s.relation == 'same'][:most]
-    if not sets or not task.medium.gallery: return nothing('The test examples were not changed.')
-    shown = _most_changed(task, sets)
-    cells = [dict(contents=[_whole_text(example)], captions=[[name]]) for name, example in shown.items()]
+    sets = shifted_sets(task, shifts, strengths)
+    damaged = [shifted for shifted in sets if shifted.relation == 'same'][:most]
+    if not damaged or not task.medium.gallery:
+        return nothing('The test examples were not changed.')
+    cells = []
+    for name, example in _most_changed(task, damaged).items():
+        cell = dict(contents=[_whole_text(example)], captions=[[name]])
+        cells.append(cell)
     return gallery(cells, task.medium.gallery)
 
 def _forms_of(task, sets, at):
     "{name: example} of the test example in row `at` of some sets, as it is and in each set."
     position = task.kind.inputs_of(task)[sets[0].rows[at]]
     shown = {'as it is': task.inputs[int(position)]}
-    for s in sets: shown[set_name(s.name)] = s.inputs[at if s.unit is None else int(s.unit[at])]
+    for shifted in sets:
+        place = at if shifted.unit is None else int(shifted.unit[at])
+        shown[set_name(shifted.name)] = shifted.inputs[place]
     return shown
 
 def _most_changed(task, sets, tried=20):
     "The forms of the first test example that all sets change; of some that are tried the one that most sets change."
     best, most = {}, -1
-    for at in range(min(tried, len(sets[0].rows))):
+    n_tried = min(tried, len(sets[0].rows))
+    for at in range(n_tried):
         shown = _forms_of(task, sets, at)
-        own, *others = [np.asarray(example) for example in shown.values()]
+        own, *others = map(np.asarray, shown.values())
         n = sum(not np.array_equal(own, other) for other in others)
         if n > most: best, most = shown, n
         if n == len(sets): break
@@ -359,4 +465,5 @@ def _most_changed(task, sets, tried=20):
 
 def _whole_text(example):
     "A sentence of words as a text; other examples as they are."
-    return ' '.join(example) if isinstance(example, (tuple, list)) else example
+    is_sentence = isinstance(example, (tuple, list))
+    return ' '.join(example) if is_sentence else example

@@ -56,28 +56,39 @@ class ShiftedSet:
         "A hash of its examples and labels."
         shown = '' if self.inputs is None else self.inputs.fingerprint
         group = '' if self.group is None else self.group
-        return fingerprint(self.relation, shown, self.rows, self.y, group)
+        contents = shown, self.rows, self.y, group
+        return fingerprint(self.relation, *contents)
 
     def wholes(self, task):
         "`groups` and `unit` of its rows, as predictions have them."
         if self.relation == 'other':
-            is_declared = self.group is not None
-            return dict(groups=self.group if is_declared else self.unit, unit=self.unit if is_declared else None)
+            if self.group is None: return dict(groups=self.unit, unit=None)
+            return dict(groups=self.group, unit=self.unit)
         unit = None if task.group is None else task.unit
-        own = dict(groups=task.groups, unit=unit)
-        return {name: None if values is None else values[self.rows] for name, values in own.items()}
+        return dict(
+            groups=_values_at(task.groups, self.rows),
+            unit=_values_at(unit, self.rows))
+
+def _values_at(values, rows):
+    "The values of some rows; None without values."
+    return None if values is None else values[rows]
 
 # %% ../nbs/18d_shifts.ipynb #9cd0aeaa
 def damaged_set(task, name, strength):
     "The test examples of a task after a corruption."
-    rows = task.splits['test']
-    at, unit = rows, None
-    if task.unit is not None:
-        rows = np.sort(rows)
-        at, unit = np.unique(task.unit[rows], return_inverse=True)
-    inputs = task.medium.changed(task.inputs, at, change_of(name, strength, task.medium))
-    group = None if task.group is None else task.group[rows]
+    rows, at, unit = _tested_inputs(task)
+    change = change_of(name, strength, task.medium)
+    inputs = task.medium.changed(task.inputs, at, change)
+    group = _values_at(task.group, rows)
     return ShiftedSet(f'{name}?strength={strength}', 'same', rows, task.y[rows], inputs, unit, group)
+
+def _tested_inputs(task):
+    "(test rows, positions of their inputs, position of each row among these; None: row i is input i)."
+    rows = task.splits['test']
+    if task.unit is None: return rows, rows, None
+    rows = np.sort(rows)
+    at, unit = np.unique(task.unit[rows], return_inverse=True)
+    return rows, at, unit
 
 def _checked_strength(strength, place=''):
     "A strength, or an error where there is none such."
@@ -96,70 +107,89 @@ def part_of_test(task, text):
     "The test rows of a task that a text such as '?where=language==de' selects."
     column, values, wanted = _asked_part(task, text)
     tested = values.iloc[task.splits['test']]
-    rows = task.splits['test'][_are_equal(tested, wanted)]
-    counts = tested.value_counts()
-    shown = ', '.join(f'{value} ({n:,})' for value, n in counts[:8].items()) + (', …' if len(counts) > 8 else '')
+    is_wanted = _are_equal(tested, wanted)
+    rows = task.splits['test'][is_wanted]
+    if 0 < len(rows) < len(tested):
+        return ShiftedSet(text, 'part', rows, task.y[rows])
+    how_many = 'all' if len(rows) else 'none'
     there = f'the {len(tested):,} test rows of {task.name!r}'
-    if not len(rows):
-        raise ValueError(f"{text!r} selects none of {there}: {column} is {shown}.")
-    if len(rows) == len(tested): raise ValueError(f"{text!r} selects all of {there}: {column} is {shown}.")
-    return ShiftedSet(text, 'part', rows, task.y[rows])
+    raise ValueError(f"{text!r} selects {how_many} of {there}: {column} is {_most_frequent(tested)}.")
+
+def _most_frequent(values):
+    "The most frequent values of a column and how often each one occurs, as text."
+    counts = values.value_counts()
+    shown = [f'{value} ({n:,})' for value, n in counts.items()]
+    return _first_few(shown, 8)
+
+def _first_few(texts, most):
+    "The first of some texts, for a message."
+    shown = ', '.join(texts[:most])
+    return f'{shown}, …' if len(texts) > most else shown
 
 def _asked_part(task, text):
     "(column, its values as text, the wanted value) of '?where=column==value'."
     asked = re.fullmatch(r'\?where=(.+?)==(.*)', text, re.S)
-    if asked is None: raise ValueError(f"{text!r} should read ?where=column==value, such as ?where=language==de.")
+    if asked is None:
+        raise ValueError(f"{text!r} should read ?where=column==value, such as ?where=language==de.")
     if task.columns is None:
-        raise ValueError(f"{task.name!r} is read from no table, so its test set has no part that a column could name: "
-                         "use csv:PATH, hf:NAME or a metadata.csv, or give the part as a test set.")
+        raise ValueError(
+            f"{task.name!r} is read from no table, so its test set has no part that a column could name: "
+            "use csv:PATH, hf:NAME or a metadata.csv, or give the part as a test set.")
     names = {str(name).strip(): name for name in task.columns.columns}
     column, wanted = map(str.strip, asked.groups())
     if column not in names: raise unknown(f'column of {task.name}', column, names)
-    return column, task.columns[names[column]].astype(str).str.strip(), wanted
+    values = task.columns[names[column]].astype(str)
+    return column, values.str.strip(), wanted
 
 def _are_equal(values, wanted):
     "(n,) whether texts are the wanted one, or the same number."
     are_same = (values == wanted).to_numpy()
     number = pd.to_numeric(wanted, errors='coerce')
     if np.isnan(number): return are_same
-    return are_same | (pd.to_numeric(values, errors='coerce') == number).to_numpy()
+    numbers = pd.to_numeric(values, errors='coerce')
+    return are_same | (numbers == number).to_numpy()
 
 # %% ../nbs/18d_shifts.ipynb #c7878b10
 def other_set(task, given, root=None):
     "The test examples of other data, given by a spec, arrays or a `Task`."
     other = load_task(given, split_seed=None, root=root)
     _refuse_unlike(task, other)
-    rows = other.splits['test']
-    at, unit = rows, None
-    if other.unit is not None:
-        rows = np.sort(rows)
-        at, unit = np.unique(other.unit[rows], return_inverse=True)
+    rows, at, unit = _tested_inputs(other)
     y = other.y[rows]
     reading = other.reading + _copies(task, other, at)
     if task.kind.has_classes:
         y = _codes_in(task, other)[y]
         reading += _absent(task, y)
-    group = None if other.group is None else other.group[rows]
+    group = _values_at(other.group, rows)
     ids = len(task.y) + np.arange(len(rows)) # no row of the task has such a number
-    return ShiftedSet(other.name, 'other', ids, y, _some(other.inputs, at), unit, group, reading)
+    inputs = _some(other.inputs, at)
+    return ShiftedSet(other.name, 'other', ids, y, inputs, unit, group, reading)
 
 def _some(inputs, at):
     "Some of the inputs."
     items = inputs.items
-    items = items[at] if isinstance(items, np.ndarray) else [items[i] for i in at]
-    return Inputs(items, inputs.read, inputs.digests[at])
+    is_array = isinstance(items, np.ndarray)
+    chosen = items[at] if is_array else [items[i] for i in at]
+    return Inputs(chosen, inputs.read, inputs.digests[at])
 
 def _refuse_unlike(task, other):
     "An error where other data have examples or labels of another form."
     if other.medium is not task.medium:
-        raise ValueError(f"{other.name!r} has {other.medium.plural}, and {task.name!r} has {task.medium.plural}: "
-                         "a shift has examples of the same form.")
+        raise ValueError(
+            f"{other.name!r} has {other.medium.plural}, and {task.name!r} has {task.medium.plural}: "
+            "a shift has examples of the same form.")
     if other.kind is not task.kind:
-        raise ValueError(f"{other.name!r} is read as {other.kind}, and {task.name!r} as {task.kind}: "
-                         "write the same options behind both.")
-    shapes = [getattr(t.inputs.items, 'shape', (0,))[1:] for t in (task, other)]
-    if not task.medium.gallery and shapes[0] != shapes[1]:
-        raise ValueError(f"{other.name!r} has rows of shape {shapes[1]}, and {task.name!r} of shape {shapes[0]}.")
+        raise ValueError(
+            f"{other.name!r} is read as {other.kind}, and {task.name!r} as {task.kind}: "
+            "write the same options behind both.")
+    own_shape, shape = _row_shape(task), _row_shape(other)
+    if not task.medium.gallery and own_shape != shape:
+        raise ValueError(f"{other.name!r} has rows of shape {shape}, and {task.name!r} of shape {own_shape}.")
+
+def _row_shape(task):
+    "The shape of one row of arrays; () for other inputs."
+    shape = getattr(task.inputs.items, 'shape', (0,))
+    return shape[1:]
 
 # %% ../nbs/18d_shifts.ipynb #95f59e5b
 def _codes_in(task, other):
@@ -167,7 +197,7 @@ def _codes_in(task, other):
     codes = {name: code for code, name in enumerate(task.classes)}
     strange = [name for name in other.classes if name not in codes]
     if strange:
-        shown = ', '.join(map(repr, strange[:4])) + (', …' if len(strange) > 4 else '')
+        shown = _first_few(list(map(repr, strange)), 4)
         problem = unknown('class', strange[0], codes)
         raise ValueError(
             f"{other.name!r} has other classes than {task.name!r} ({shown}): {problem} Leave them out or rename them.")
@@ -175,32 +205,46 @@ def _codes_in(task, other):
 
 def _absent(task, y):
     "A finding where classes have no example in a shifted set."
-    absent = [name for code, name in enumerate(task.classes) if not (y == code).any()]
+    present = set(np.unique(y))
+    absent = [name for code, name in enumerate(task.classes) if code not in present]
     if not absent: return Reading()
-    shown = ', '.join(absent[:6]) + (', …' if len(absent) > 6 else '')
-    return finding('absent classes', f'{len(absent)} of {len(task.classes)} classes have no example: {shown}')
+    n = f'{len(absent)} of {len(task.classes)}'
+    return finding('absent classes', f'{n} classes have no example: {_first_few(absent, 6)}')
 
 def _copies(task, other, at):
     "A finding where examples of other data are also among those that are learned from."
     learned = np.concatenate([task.splits['train'], task.splits['valid']])
     known = task.digests[learned]
-    n = int(np.isin(other.inputs.digests[at], known).sum())
-    return finding('also in train', f'{n:,} of {len(at):,} examples, with the same bytes') if n else Reading()
+    is_known = np.isin(other.inputs.digests[at], known)
+    n = int(is_known.sum())
+    if not n: return Reading()
+    return finding('also in train', f'{n:,} of {len(at):,} examples, with the same bytes')
 
 # %% ../nbs/18d_shifts.ipynb #1ab9cdd5
 def _shift_specs(given):
     "Shifts as a list; of a text, commas in an option of a task divide nothing."
-    if not isinstance(given, str): return [given] if isinstance(given, Task) or _is_arrays(given) else read_list(given)
-    if given.lstrip().startswith(('[', '- ')): return read_list(given)
+    if not isinstance(given, str):
+        is_one = isinstance(given, Task) or _is_arrays(given)
+        return [given] if is_one else read_list(given)
+    is_list = given.lstrip().startswith(('[', '- '))
+    if is_list: return read_list(given)
     specs = []
     for part in map(str.strip, _items(given)):
-        in_option = specs and re.search(rf'\?{OPTION}', specs[-1]) and not _is_corruption(specs[-1])
-        is_new = _is_corruption(part) or part.startswith('?') or is_task_name(part)
-        if in_option and not is_new: specs[-1] += f',{part}'
+        if specs and _continues(specs[-1], part): specs[-1] += f',{part}'
         elif part: specs.append(part)
     return specs
 
-def _is_corruption(text): return text.partition('?')[0].strip() in SHIFTS
+def _continues(spec, part):
+    "Whether the text behind a comma belongs to an option of the task before the comma."
+    if _is_corruption(spec): return False
+    has_option = re.search(rf'\?{OPTION}', spec)
+    is_new = _is_corruption(part) or part.startswith('?') or is_task_name(part)
+    return bool(has_option) and not is_new
+
+def _is_corruption(text):
+    "Whether a text names a corruption, with or without a strength."
+    name = text.partition('?')[0]
+    return name.strip() in SHIFTS
 
 def _sets_of(task, given, strengths, root):
     "The shifted sets that one shift means: several for a corruption without a strength."
@@ -209,7 +253,8 @@ def _sets_of(task, given, strengths, root):
     if text.startswith('?'): return [part_of_test(task, text)]
     if _is_corruption(text):
         spec = parse_spec(text, ())
-        return [damaged_set(task, spec.name, strength) for strength in _strengths(spec, strengths)]
+        asked = _strengths(spec, strengths)
+        return [damaged_set(task, spec.name, strength) for strength in asked]
     if is_task_name(text): return [other_set(task, text, root)]
     name = text.partition('?')[0]
     forms = ['folder:PATH', 'csv:PATH', '?where=column==value']
@@ -222,9 +267,13 @@ def shifted_sets(task, shifts, strengths=STRENGTHS, root=None):
         raise ValueError(
             f"{task.name!r} is a task of {task.kind}: shifts are for tasks in which each example has a label.")
     specs = _shift_specs(shifts)
-    if not specs: raise ValueError("No shift given: name at least one, such as 'blur' or 'folder:other_camera'.")
-    found = [shifted for given in specs for shifted in _sets_of(task, given, strengths, root)]
-    return list({shifted.name: shifted for shifted in found}.values())
+    if not specs:
+        raise ValueError("No shift given: name at least one, such as 'blur' or 'folder:other_camera'.")
+    by_name = {}
+    for given in specs:
+        for shifted in _sets_of(task, given, strengths, root):
+            by_name[shifted.name] = shifted
+    return list(by_name.values())
 
 # %% ../nbs/18d_shifts.ipynb #0e330dd1
 def joined_task(task, sets):
@@ -233,40 +282,52 @@ def joined_task(task, sets):
     units, groups, tested = [task.unit], [task.group], [task.splits['test']]
     n_inputs, n_rows = len(task.inputs), len(task.y)
     for shifted in sets:
-        units.append(None if shifted.unit is None else n_inputs + shifted.unit)
+        unit = None if shifted.unit is None else n_inputs + shifted.unit
+        units.append(unit)
         groups.append(_codes_from(groups[-1], shifted))
         tested.append(n_rows + np.arange(len(shifted.y)))
-        n_inputs, n_rows = n_inputs + len(shifted.inputs), n_rows + len(shifted.y)
+        n_inputs += len(shifted.inputs)
+        n_rows += len(shifted.y)
+    inputs = [task.inputs, *(shifted.inputs for shifted in sets)]
+    labels = [task.y, *(shifted.y for shifted in sets)]
     return replace(
         task,
-        inputs=join_inputs([task.inputs, *(shifted.inputs for shifted in sets)]),
-        y=np.concatenate([task.y, *(shifted.y for shifted in sets)]),
+        inputs=join_inputs(inputs),
+        y=np.concatenate(labels),
         unit=None if task.unit is None else np.concatenate(units),
         group=None if task.group is None else np.concatenate(groups),
-        splits=task.splits | dict(test=np.concatenate(tested)),
+        splits=dict(task.splits, test=np.concatenate(tested)),
         columns=None)
 
 def _codes_from(before, shifted):
     "Codes (n,) of groups that were not used before; None where the task has no groups."
     if before is None: return None
-    own = np.arange(len(shifted.y)) if shifted.group is None else shifted.group
+    own = shifted.group
+    if own is None: own = np.arange(len(shifted.y))
     return before.max() + 1 + own
 
 # %% ../nbs/18d_shifts.ipynb #e4826a0d
 def _only(task, shifted):
     "A shifted set as a task of its own, for `extract`."
     none = np.zeros(0, np.int64)
+    rows = np.arange(len(shifted.y))
     return replace(
         task,
-        inputs=shifted.inputs, y=shifted.y, unit=shifted.unit, group=None, columns=None,
-        splits=dict(train=none, valid=none, test=np.arange(len(shifted.y))),
+        inputs=shifted.inputs,
+        y=shifted.y,
+        unit=shifted.unit,
+        group=None,
+        columns=None,
+        splits=dict(train=none, valid=none, test=rows),
         fingerprint=shifted.mark)
 
 def _stacked(parts):
     "Arrays (n, …) behind one another, memory-mapped; None where one is None."
     if any(part is None for part in parts): return None
+    first = parts[0]
     n = sum(map(len, parts))
-    whole = _mapped(cache_dir(), parts[0].dtype, (n, *parts[0].shape[1:]))
+    shape = n, *first.shape[1:]
+    whole = _mapped(cache_dir(), first.dtype, shape)
     np.concatenate(parts, out=whole)
     return whole
 
@@ -311,13 +372,23 @@ class _Question:
         "network -> (features of the joined task, seconds); each is put together once."
         known = {}
         def features(network):
-            if network.fingerprint in known: return known[network.fingerprint], 0.
-            asked = [self.task, *(_only(self.task, shifted) for shifted in self.encoded)]
-            found = [extract(network, task) for task in asked]
-            joined = _joined_features(self.task, self.encoded, [features for features, _ in found])
-            known[network.fingerprint] = joined
-            return joined, sum(seconds for _, seconds in found)
+            name = network.fingerprint
+            if name in known: return known[name], 0.
+            found, seconds = self._features_of_parts(extract, network)
+            known[name] = _joined_features(self.task, self.encoded, found)
+            return known[name], seconds
         return features
+
+    def _features_of_parts(self, extract, network):
+        "(`Features` of the task and of each set, seconds that they took together)."
+        tasks = [self.task]
+        tasks += [_only(self.task, shifted) for shifted in self.encoded]
+        found, total = [], 0
+        for task in tasks:
+            features, seconds = extract(network, task)
+            found.append(features)
+            total += seconds
+        return found, total
 
 # %% ../nbs/18d_shifts.ipynb #4ca34849
 def _divided(question, parts):
@@ -325,82 +396,119 @@ def _divided(question, parts):
     task, test = question.task, parts['test']
     end = len(task.splits['test'])
     own = test.take(slice(0, end))
-    found = [replace(own, **_own_wholes(task, own))]
+    own = replace(own, **_own_wholes(task, own))
+    found = [own]
     for shifted in question.sets:
         if shifted.inputs is None:
-            found.append(found[0].take(np.isin(own.ids, shifted.rows)))
+            is_part = np.isin(own.ids, shifted.rows)
+            found.append(own.take(is_part))
             continue
         start, end = end, end + len(shifted.y)
         answers = test.take(slice(start, end))
-        found.append(replace(answers, ids=shifted.rows, **shifted.wholes(task)))
-    return [dict(train=parts['train'], test=p) for p in found]
+        wholes = shifted.wholes(task)
+        found.append(replace(answers, ids=shifted.rows, **wholes))
+    return [dict(train=parts['train'], test=answers) for answers in found]
 
 def _own_wholes(task, own):
     "`groups` and `unit` of the task's own test rows."
-    return ShiftedSet('', 'same', own.ids, own.y).wholes(task)
+    as_set = ShiftedSet('', 'same', own.ids, own.y)
+    return as_set.wholes(task)
 
 def _described(question, number, parts, facts, keys):
     "Predictions on one set with what is known about that: which set it is, and where the original is stored."
     task = question.tasks()[number]
-    about = facts | dict(fingerprints=parts['test'].meta['fingerprints'] | {'task': task.fingerprint})
+    meta = parts['test'].meta
+    fingerprints = dict(meta['fingerprints'], task=task.fingerprint)
+    about = dict(facts, fingerprints=fingerprints)
     if number:
         shifted = question.sets[number - 1]
-        about['shift'] = dict(name=shifted.name, relation=shifted.relation, own=keys[0])
+        about['shift'] = dict(
+            name=shifted.name,
+            relation=shifted.relation,
+            own=keys[0])
         read = shifted.reading if shifted.relation == 'other' else task.reading
-        about['reading'] = parts['test'].meta['reading'] | {'task': read.records()}
-    return {split: replace(p, meta=p.meta | about) for split, p in parts.items()}
+        about['reading'] = dict(meta['reading'], task=read.records())
+    described = {}
+    for split, answers in parts.items():
+        described[split] = replace(answers, meta=answers.meta | about)
+    return described
 
 # %% ../nbs/18d_shifts.ipynb #0f52c41f
 def _run_protocol(run, backbone, question, features, place):
     "The cells of one protocol, fitted once: one for the task, and one for each shifted set."
     number, protocol, n, seed = place
-    tasks = question.tasks()
-    cells = [_cell(run, backbone.spec, task, (number, i, protocol, n, seed)) for i, task in enumerate(tasks)]
-    try:
-        dtype = resolve_dtype(run.dtype, backbone)
-        options = _options(protocol, question.task.kind, run.class_map, dtype)
-        engine = _engine(run, backbone, question)
-        numeric = dtype if protocol.name == 'majority' else engine.numeric(dtype)
-        keys = [_key(backbone, task, protocol.name, options, seed, numeric, run.batch_size) for task in tasks]
-        missing = [i for i, key in enumerate(keys) if not _is_stored(run.out_dir, key)]
-        if missing:
-            joined = joined_task(question.task, question.sets)
-            used = dict(dtype=dtype, runtime=str(engine), batch_size=run.batch_size)
-            used |= dict(pool=question.pool, asked=cells[0].n_train)
-            parts = _compute_cell(
-                backbone, joined, features, protocol.name, options, seed, used)
-            divided = _divided(question, parts)
-        for i in missing:
-            facts = _facts(cells[i], tasks[i]) | _sizes(tasks[i], divided[i])
-            write_predictions(run.out_dir, keys[i], _described(question, i, divided[i], facts, keys))
-        return [replace(cell, n_train=question.task.n_train, key=key) for cell, key in zip(cells, keys)]
+    cells = []
+    for i, task in enumerate(question.tasks()):
+        cell = _cell(run, backbone.spec, task, (number, i, protocol, n, seed))
+        cells.append(cell)
+    try: keys = _keys_of_protocol(run, backbone, question, features, cells, protocol, seed)
     except Exception as e:
-        return [replace(cell, error=_error_text(e)) for cell in cells]
+        error = _error_text(e)
+        return [replace(cell, error=error) for cell in cells]
+    n_train = question.task.n_train
+    return [replace(cell, n_train=n_train, key=key) for cell, key in zip(cells, keys)]
+
+def _keys_of_protocol(run, backbone, question, features, cells, protocol, seed):
+    "A key for each cell of one protocol; predictions that are not stored yet are computed and stored."
+    tasks = question.tasks()
+    dtype = resolve_dtype(run.dtype, backbone)
+    options = _options(protocol, question.task.kind, run.class_map, dtype)
+    engine = _engine(run, backbone, question)
+    numeric = dtype if protocol.name == 'majority' else engine.numeric(dtype)
+    keys = []
+    for task in tasks:
+        key = _key(backbone, task, protocol.name, options, seed, numeric, run.batch_size)
+        keys.append(key)
+    missing = [i for i, key in enumerate(keys) if not _is_stored(run.out_dir, key)]
+    if not missing: return keys
+    joined = joined_task(question.task, question.sets)
+    used = dict(
+        dtype=dtype,
+        runtime=str(engine),
+        batch_size=run.batch_size,
+        pool=question.pool,
+        asked=cells[0].n_train)
+    parts = _compute_cell(backbone, joined, features, protocol.name, options, seed, used)
+    divided = _divided(question, parts)
+    for i in missing:
+        facts = _facts(cells[i], tasks[i]) | _sizes(tasks[i], divided[i])
+        described = _described(question, i, divided[i], facts, keys)
+        write_predictions(run.out_dir, keys[i], described)
+    return keys
 
 def _sizes(task, parts):
     "The sizes of the splits that predictions are about."
     sizes = {split: len(rows) for split, rows in task.splits.items()}
-    return dict(sizes=sizes | dict(test=len(parts['test'])))
+    sizes['test'] = len(parts['test'])
+    return dict(sizes=sizes)
 
 def _engine(run, backbone, question):
     "The runtime of all sets, chosen on the task's own examples: another one would add differences of its own."
-    return run.runtime(backbone, question.task, resolve_dtype(run.dtype, backbone))
+    dtype = resolve_dtype(run.dtype, backbone)
+    return run.runtime(backbone, question.task, dtype)
 
 def _run_model(run, number, model, question, places):
     "All cells of one model."
     try: backbone = load_backbone(model, device=run.device)
     except Exception as e:
-        name, error = _unloaded_name(model), _error_text(e)
-        return [
-            _cell(run, name, task, (number, i, *place), error=error)
-            for place in places
-            for i, task in enumerate(question.tasks())]
+        return _failed_cells(run, number, model, question, places, _error_text(e))
     engine = _engine(run, backbone, question)
     same_for_all = _shared_features(run.batch_size, run.dtype, engine.name)
-    cells, features = [], question.features(same_for_all)
+    features = question.features(same_for_all)
+    cells = []
     for place in places:
         cells += _run_protocol(run, backbone, question, features, (number, *place))
         run.bar.update(1)
+    return cells
+
+def _failed_cells(run, number, model, question, places, error):
+    "All cells of a model that cannot be loaded."
+    name = _unloaded_name(model)
+    cells = []
+    for place in places:
+        for i, task in enumerate(question.tasks()):
+            cell = _cell(run, name, task, (number, i, *place), error=error)
+            cells.append(cell)
     return cells
 
 # %% ../nbs/18d_shifts.ipynb #df0a6535
@@ -412,17 +520,22 @@ def _chance(value, low, high, level):
     "About how often a difference of 0 would look as large, from the side of its interval that faces 0."
     half = value - low if value > 0 else high - value
     if not half > 0: return 1. if value == 0 else np.nan
-    size = abs(value) / half * _normal_quantile(level)
+    halves = abs(value) / half
+    size = halves * _normal_quantile(level)
     return float(2 * special.ndtr(-size))
 
 def _as_part(own, part, metric):
     "The change from a test set to a part of it as a Score, from the difference between the part and the rest."
     is_part = np.isin(own.ids, part.ids)
     rest = own.take(~is_part)
-    found, whole = upgradeability(rest, part, metric), upgradeability(own, part, metric)
-    share = whole.value / found.value if found.value else 1 - is_part.mean()
-    if metric.reduce is not ratio or not 0 < share <= 1: return whole
-    return replace(whole, low=share * found.low, high=share * found.high)
+    found = upgradeability(rest, part, metric)
+    whole = upgradeability(own, part, metric)
+    share = 1 - is_part.mean()
+    if found.value: share = whole.value / found.value
+    is_share = 0 < share <= 1
+    if metric.reduce is not ratio or not is_share: return whole
+    low, high = share * found.low, share * found.high
+    return replace(whole, low=low, high=high)
 
 # %% ../nbs/18d_shifts.ipynb #f07bd349
 def change_between(own, shifted, relation, metric):
@@ -431,7 +544,8 @@ def change_between(own, shifted, relation, metric):
     if relation == 'same':
         found = compare(own, shifted, metric)
         return found.difference, found.p_value, found.negative_flips, found.positive_flips
-    found = _as_part(own, shifted, metric) if relation == 'part' else upgradeability(own, shifted, metric)
+    measure = _as_part if relation == 'part' else upgradeability
+    found = measure(own, shifted, metric)
     ends = value_and_ends(found)
     return found, _chance(*ends, found.level), np.nan, np.nan
 
@@ -444,21 +558,38 @@ def _change_row(row, df):
     if about is None: return None
     own = df.predictions(about['own'])['test']
     found, p, broken, fixed = change_between(own, test, about['relation'], row.metric)
+    change, change_low, change_high = value_and_ends(found)
     before = score(own, row.metric)
-    ends = dict(zip(('change', 'change_low', 'change_high'), value_and_ends(found)))
-    figures = {name: getattr(row, name) for name in (*_PLACE, 'metric')}
-    return figures | dict(
-        tested_on=about['name'], relation=about['relation'],
-        test=before.value, test_low=before.low, test_high=before.high,
-        shifted=row.test, shifted_low=row.test_low, shifted_high=row.test_high,
-        **ends, p=p, broken=broken, fixed=fixed, n=row.n_test, key=row.key)
+    place = {name: getattr(row, name) for name in _PLACE}
+    return dict(
+        **place,
+        metric=row.metric,
+        tested_on=about['name'],
+        relation=about['relation'],
+        test=before.value,
+        test_low=before.low,
+        test_high=before.high,
+        shifted=row.test,
+        shifted_low=row.test_low,
+        shifted_high=row.test_high,
+        change=change,
+        change_low=change_low,
+        change_high=change_high,
+        p=p,
+        broken=broken,
+        fixed=fixed,
+        n=row.n_test,
+        key=row.key)
 
 def _changes(df):
     "The table of `Shifts.changes`."
     ran = df[df.test.notna() & (df.protocol != 'majority')]
     rows = [_change_row(row, df) for row in ran.itertuples()]
-    table = pd.DataFrame([row for row in rows if row is not None])
-    if len(table): table.insert(table.columns.get_loc('p') + 1, 'p_holm', _holm(table.p))
+    of_sets = [row for row in rows if row is not None]
+    table = pd.DataFrame(of_sets)
+    if not len(table): return table
+    position = table.columns.get_loc('p') + 1
+    table.insert(position, 'p_holm', _holm(table.p))
     return table
 
 def _holm(p):
@@ -507,20 +638,34 @@ def shift(
     metric, class_map = _metric(metric), _class_map(class_map)
     whole = load_task(task, split_seed=split_seed, root=root)
     task = whole.sample(n_train, seed)
-    question = _Question(task, shifted_sets(task, shifts, strengths, root), whole.n_train)
+    sets = shifted_sets(task, shifts, strengths, root)
+    question = _Question(task, sets, whole.n_train)
     tasks = question.tasks()
-    out_dir = _out_dir(out_dir, models, tasks, *protocols, n_train, seed, class_map, dtype, runtime, batch_size, device)
+    asked = n_train, seed, class_map, dtype, runtime, batch_size, device
+    out_dir = _out_dir(out_dir, models, tasks, *protocols, *asked)
     places = [(p, n_train, seed) for p in protocols]
     total = len(models) * len(places)
+    cells = []
     with _stoppable(out_dir, total):
         with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
             warnings.filterwarnings('ignore', NOT_CONVERGED)
-            load = lambda number, model: load_backbone(model, device=device)
-            choose = _shared_runtimes(batch_size, runtime)
-            run = _Run(out_dir, None, choose, runtime, metric, class_map, dtype, batch_size, device, 1, bar, load)
-            cells = []
-            for i, model in enumerate(models): cells += _run_model(run, i, model, question, places)
+            run = _Run(
+                out_dir=out_dir,
+                features=None,
+                runtime=_shared_runtimes(batch_size, runtime),
+                engine=runtime,
+                metric=metric,
+                class_map=class_map,
+                dtype=dtype,
+                batch_size=batch_size,
+                device=device,
+                n_jobs=1,
+                bar=bar,
+                load=lambda number, model: load_backbone(model, device=device))
+            for i, model in enumerate(models):
+                cells += _run_model(run, i, model, question, places)
         rows = _rows(out_dir, _with_baselines(cells, against))
-        df = _table(rows, out_dir, {t.name: t.kind.name for t in tasks})
+        kinds = {t.name: t.kind.name for t in tasks}
+        df = _table(rows, out_dir, kinds)
     raise_if_all_failed(df)
     return Shifts.of(df, **df.attrs)
