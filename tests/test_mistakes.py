@@ -52,7 +52,7 @@ def test_names_are_those_of_the_libraries():
     import timm, torchvision
     from timm.models._registry import _model_entrypoints
     from upgradeability.datasets import TASKS, _all_sources, _torchvision_sets
-    from upgradeability.features import DTYPES
+    from upgradeability.runtimes import DTYPES, RUNTIMES
     from upgradeability.finetuning import all_protocols
     from upgradeability.kind import load_kinds
     from upgradeability.metrics import METRICS
@@ -65,7 +65,7 @@ def test_names_are_those_of_the_libraries():
     built_in = {name for name, metric in METRICS.items() if metric.name == name}
     assert set(names.written_names("METRICS")) <= built_in and {"span_f1", "r2", "ndcg@10"} <= set(names.written_names("METRICS"))
     assert {*names.written_names("PROTOCOLS"), *names.written_names("RECOMMENDERS")} <= set(all_protocols())
-    assert set(names.written_names("MODELS")) == set(MODELS) and set(names.written_names("DTYPES")) == set(DTYPES)
+    assert set(names.written_names("MODELS")) == set(MODELS) and set(names.written_names("DTYPES")) == set(DTYPES) and set(names.written_names("RUNTIMES")) == set(RUNTIMES)
     assert set(names.written_names("TASKS")) <= set(_all_sources())
     for checked in ("timm:resnet50.a1_in1k", "torchvision:resnet50:IMAGENET1K_V2", "hf:org/name", "bundled:minilm?random", "gluon_resnet50_v1b"): names.check_model(checked)
 

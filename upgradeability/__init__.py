@@ -29,7 +29,7 @@ _PUBLIC = {
     "kinds.recommendation": "ndcg plot_by_history plot_hits plot_recommendations recall",
     "verdicts": "verdict verdict_compare verdict_curve verdict_rank",
     "answers": "read_answers",
-    "robustness": "performance_line robustness",
+    "under_shift": "performance_line robustness",
     "shift_report": "verdict_shift",
     "decision": "decide decide_files",
     "report": "show_reading show_table write_report",

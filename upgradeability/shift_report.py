@@ -21,7 +21,7 @@ from .draw import (
 from .intervals import per_class_upgradeability
 from .plots import plot_flips
 from .reading import as_code, as_label, as_markdown, Shown
-from .robustness import ENOUGH, robustness
+from .under_shift import ENOUGH, robustness
 from .shifts import relation_of, shifted_sets, Shifts
 from .tasks import Task
 from .verdicts import _failure, _failures, _name, list_findings
