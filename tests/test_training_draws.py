@@ -319,3 +319,19 @@ def test_what_the_seeds_cannot_tell_is_said():
     assert 'share 60%' in _draw_remark([20, 100], [.1, .6], 10)
     assert 'for this training sample' in _draw_remark([20, 100], [.6, 1.], 10)
     assert 'one seed' in _draw_remark([20], [1.], 1)
+
+
+def test_an_interval_ends_at_the_best_value_that_a_metric_has():
+    "R² is at most 1, also where few seeds differ much."
+    from upgradeability.draws import bounds_of, score_over_seeds
+    from upgradeability.kind import load_kinds
+    from upgradeability.metrics import Predictions, find_metric
+    load_kinds()
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=200)
+    tests = [Predictions(np.arange(200), y, y + noise * rng.normal(size=200), meta=dict(kind="regression", metric="r2")) for noise in (.05, .5)]
+    found = score_over_seeds(tests, "r2", shared=.7)
+    assert found.low < found.value < found.high == 1.
+    assert bounds_of(find_metric("r2"), tests[0], True) == (-np.inf, np.inf)
+    assert bounds_of(find_metric("accuracy"), tests[0], True) == (-1., 1.)
+    assert bounds_of(find_metric("log_loss"), tests[0]) == (-np.inf, np.inf) # as far as is known

@@ -16,7 +16,7 @@ import numpy as np, pandas as pd
 # %% ../nbs/18_curves.ipynb #6f2f148e
 from .core import read_list
 from .backbones import Backbone
-from .draws import gain_over_seeds, score_over_seeds, seed_variance, shared_examples
+from .draws import bounds_of, gain_over_seeds, score_over_seeds, seed_variance, shared_examples
 from .evaluation import _whole_numbers, evaluate, facts_of, read_results, report_of, Results, RunTable, SERIAL
 from .comparisons import gain, joint_bootstrap
 from .intervals import score
@@ -182,6 +182,7 @@ def _shared(cells):
 def curve_draws(cells, metric, shared, n_boot, seed=0):
     "{(model, n_train): mean performance in joint resamples of seeds and test units, (n_boot,)}."
     tests = [cells.predictions(key)['test'] for key in cells.key]
+    limits = bounds_of(metric, tests[0])
     by_units = joint_bootstrap(tests, metric, n_boot=n_boot, seed=seed)
     seeds, column = np.unique(cells.seed, return_inverse=True)
     student = student_draws((n_boot, len(seeds)), np.random.default_rng(seed))
@@ -189,8 +190,7 @@ def curve_draws(cells, metric, shared, n_boot, seed=0):
     draws = {}
     for point, at in cells.groupby(_POINT, sort=False).indices.items():
         drawn = _add_seeds(by_units[:, at], values[at], student[:, column[at]], shared[point])
-        if metric.fraction: drawn = drawn.clip(0, 1)
-        draws[point] = drawn
+        draws[point] = drawn.clip(*limits)
     return draws
 
 # %% ../nbs/18_curves.ipynb #594d83d6

@@ -14,7 +14,7 @@ from scipy import special
 
 # %% ../nbs/13e_draws.ipynb #d5d434bf
 from .comparisons import _bonett_price, aligned, joint_bootstrap
-from .intervals import _normal_quantile, _unit_means, _upper_share, _value, Score, wilson
+from .intervals import _limits, _normal_quantile, _unit_means, _upper_share, _value, Score, wilson
 from .metrics import find_metric, Metric, unit_tables
 
 # %% ../nbs/13e_draws.ipynb #3de0babd
@@ -101,10 +101,13 @@ def _with_draws(name, value, ends, reach, limits, n_units, level):
     low, high = np.clip([value - down, value + up], *limits)
     return Score(name, float(value), float(low), float(high), level, n_units)
 
-def _bounds(metric, is_difference=False):
-    "What a figure cannot go beyond."
-    if not metric.fraction: return -np.inf, np.inf
-    return (-1. if is_difference else 0.), 1.
+def bounds_of(metric, p, is_difference=False):
+    "(least, greatest) value that a figure of predictions, or a difference of two, can have."
+    limits = _limits(metric, p)
+    if np.isnan(limits).any(): return -np.inf, np.inf
+    least, greatest = sorted(limits)
+    if is_difference: return least - greatest, greatest - least
+    return least, greatest
 
 def _figures(predictions, metric):
     "The metric of each seed, (S,)."
@@ -132,7 +135,7 @@ def score_over_seeds(
     value = values.mean()
     ends = _mean_ends(value, noise.mean(), n_units, metric.fraction, level)
     reach = seed_reach(values, noise, shared, level)
-    return _with_draws(metric.name, value, ends, reach, _bounds(metric), n_units, level)
+    return _with_draws(metric.name, value, ends, reach, bounds_of(metric, tests[0]), n_units, level)
 
 # %% ../nbs/13e_draws.ipynb #67bfe7d3
 def upgradeability_over_seeds(
@@ -157,7 +160,7 @@ def upgradeability_over_seeds(
     ends = values.mean() + np.sort(sign * arms)
     reach = seed_reach(values, noise, shared, level)
     name = f'upgradeability ({metric.name})'
-    return _with_draws(name, values.mean(), ends, reach, _bounds(metric, True), n_units, level)
+    return _with_draws(name, values.mean(), ends, reach, bounds_of(metric, tests[0], True), n_units, level)
 
 # %% ../nbs/13e_draws.ipynb #b77dec44
 def gain_over_seeds(
@@ -182,7 +185,7 @@ def gain_over_seeds(
     ends = _difference_ends(value, noise.mean(), n_units, metric.fraction, level)
     reach = seed_reach(values, noise, shared, level)
     name = f'gain ({metric.name})'
-    return _with_draws(name, value, ends, reach, _bounds(metric, True), n_units, level)
+    return _with_draws(name, value, ends, reach, bounds_of(metric, tests[0], True), n_units, level)
 
 # %% ../nbs/13e_draws.ipynb #e6a75eda
 def train_score_over_seeds(trains, metric, *, shared, level=.95):
@@ -193,4 +196,4 @@ def train_score_over_seeds(trains, metric, *, shared, level=.95):
     no_noise = np.zeros((len(values), len(values)))
     reach = seed_reach(values, no_noise, shared, level)
     n_units = min(p.n_units for p in trains)
-    return _with_draws(metric.name, value, (value, value), reach, _bounds(metric), n_units, level)
+    return _with_draws(metric.name, value, (value, value), reach, bounds_of(metric, trains[0]), n_units, level)
