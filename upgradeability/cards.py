@@ -192,7 +192,8 @@ def _needed_card(s, learned):
     about = f'{plain_name(s.model)}: 95 % with'
     if not np.isfinite(s.label_efficiency): return Card(about, '–', 'no number of labels can be given', 'unknown')
     low, own, high = (at_most(n, s.smallest) for n in (s.efficiency_low, s.label_efficiency, s.efficiency_high))
-    return Card(about, own, f'{low} to {high} of {s.at:,} {learned}')
+    interval = '' if low == own == high else f'{low} to {high} '
+    return Card(about, own, f'{interval}of {s.at:,} {learned}')
 
 def head_curve(df):
     "The head of the report of learning curves."

@@ -367,7 +367,8 @@ def _labels_text(row):
     smallest = getattr(row, 'smallest', 0)
     if np.isfinite(row.label_efficiency):
         figures = row.label_efficiency, row.efficiency_low, row.efficiency_high
-        own = '{} [{}, {}]'.format(*(_labels_number(n, smallest) for n in figures))
+        own, low, high = (_labels_number(n, smallest) for n in figures)
+        if not low == own == high: own = f'{own} [{low}, {high}]'
     if np.isfinite(row.labels_to_95_of_best): best = _labels_number(row.labels_to_95_of_best, smallest)
     return f'{own}   {best}'
 

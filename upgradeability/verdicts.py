@@ -474,7 +474,8 @@ def _needs(s, metric, learned):
         at_most(n, smallest)
         for n in (s.efficiency_low, s.label_efficiency, s.efficiency_high))
     about = '' if own.startswith('at most') else 'about '
-    needed = f'{about}**{own}** {learned} [{low}, {high}]'
+    interval = '' if low == own == high else f' [{low}, {high}]'
+    needed = f'{about}**{own}** {learned}{interval}'
     return f"needs {needed} to reach 95 % of the {figure} that it has with {s.at:,}"
 
 # %% ../nbs/21_verdicts.ipynb #22a82642
