@@ -4,7 +4,10 @@
 
 # %% ../nbs/13f_logistic.ipynb #c1022fd3
 from __future__ import annotations
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
+from types import SimpleNamespace
 
 # %% auto #0
 __all__ = []
@@ -226,8 +229,32 @@ def _rough_copy(x, parts):
     for at in parts: out[at] = x[at]
     return out
 
+# %% ../nbs/13f_logistic.ipynb #b13f0002
+MUCH = 2**30 # multiplications from which on a product is divided among threads
+_threads = SimpleNamespace(lock=Lock(), inside=0, before=0)
+
+@contextmanager
+def _one_thread(work):
+    "One thread of PyTorch for products of so many multiplications, if they are few."
+    if work >= MUCH:
+        yield
+        return
+    with _threads.lock: # fits may run side by side
+        if not _threads.inside: _threads.before = torch.get_num_threads()
+        _threads.inside += 1
+    torch.set_num_threads(1)
+    try: yield
+    finally:
+        with _threads.lock: _threads.inside -= 1
+        torch.set_num_threads(_threads.before)
+
 # %% ../nbs/13f_logistic.ipynb #4733f341
-def minimise(loss, weights, within, *, with_proof=False, most=200):
+def minimise(loss, weights, within, **options):
+    "`_minimise` in one thread where the products are small."
+    with _one_thread(loss.x.numel() * len(loss.classes)):
+        return _minimise(loss, weights, within, **options)
+
+def _minimise(loss, weights, within, *, with_proof=False, most=200):
     """Weights reached by a step of Newton's method that promised at most `within`, as far as rounding allows.
 
     In float64, `within` is relative to a value below 1. with_proof: absolute, and the bound of the excess is no larger.
