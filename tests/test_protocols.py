@@ -426,12 +426,12 @@ def test_one_blas_thread_while_anybody_needs_it():
     from threadpoolctl import threadpool_info, threadpool_limits
     threads = lambda: {o['num_threads'] for o in threadpool_info() if o['user_api'] == 'blas'}
     with threadpool_limits(2, user_api='blas'):
-        a, b = pr._blas(1), pr._blas(1)
+        a, b = pr.few_threads(1), pr.few_threads(1)
         a.__enter__(); b.__enter__(); a.__exit__(None, None, None)
         assert threads() == {1}
         b.__exit__(None, None, None)
         assert threads() == {2}
-        with pr._blas(1e12): assert threads() == {2}
+        with pr.few_threads(1e12): assert threads() == {2}
 
 
 def test_more_neighbours_than_examples():

@@ -4,10 +4,9 @@
 
 # %% ../nbs/13f_logistic.ipynb #c1022fd3
 from __future__ import annotations
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
-from types import SimpleNamespace
 
 # %% auto #0
 __all__ = []
@@ -16,6 +15,7 @@ __all__ = []
 import numpy as np, torch
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 # %% ../nbs/13f_logistic.ipynb #36806715
 from .core import cache_dir
@@ -230,28 +230,34 @@ def _rough_copy(x, parts):
     return out
 
 # %% ../nbs/13f_logistic.ipynb #b13f0002
-MUCH = 2**30 # multiplications from which on a product is divided among threads
-_threads = SimpleNamespace(lock=Lock(), inside=0, before=0)
+class _one_thread:
+    "One thread of PyTorch and of BLAS while any fit is inside: the limits are the process's, and fits run side by side."
+    lock, inside = Lock(), 0
+    limit, before = None, 1 # of BLAS, and threads of PyTorch
 
-@contextmanager
-def _one_thread(work):
-    "One thread of PyTorch for products of so many multiplications, if they are few."
-    if work >= MUCH:
-        yield
-        return
-    with _threads.lock: # fits may run side by side
-        if not _threads.inside: _threads.before = torch.get_num_threads()
-        _threads.inside += 1
-    torch.set_num_threads(1)
-    try: yield
-    finally:
-        with _threads.lock: _threads.inside -= 1
-        torch.set_num_threads(_threads.before)
+    def __enter__(self):
+        with self.lock:
+            if _one_thread.inside == 0:
+                _one_thread.limit = threadpool_limits(1, user_api='blas')
+                _one_thread.before = torch.get_num_threads()
+            _one_thread.inside += 1
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_):
+        with self.lock:
+            _one_thread.inside -= 1
+            if _one_thread.inside == 0:
+                _one_thread.limit.restore_original_limits()
+        torch.set_num_threads(_one_thread.before)
+
+def few_threads(work):
+    "A context with one thread for products of few multiplications, in which threads would only wait for each other."
+    return _one_thread() if work < 1e9 else nullcontext()
 
 # %% ../nbs/13f_logistic.ipynb #4733f341
 def minimise(loss, weights, within, **options):
     "`_minimise` in one thread where the products are small."
-    with _one_thread(loss.x.numel() * len(loss.classes)):
+    with few_threads(loss.x.numel() * len(loss.classes)):
         return _minimise(loss, weights, within, **options)
 
 def _minimise(loss, weights, within, *, with_proof=False, most=200):
@@ -357,11 +363,12 @@ def excess_bound(probe, x, y, C):
 # %% ../nbs/13f_logistic.ipynb #f71e6377
 def fit_probe(x, y, C, n_classes):
     "(`Probe` at its optimum for one strength, facts: converged, dropped_features, excess)."
-    scale, dropped = standardiser(x)
-    loss = LogLoss(x, y, scale)
-    layer = loss.layer(fit_exactly(loss, C))
-    probe = Probe(scale, *layer, loss.classes, n_classes)
-    bound = excess_bound(probe, x, y, C)
+    with few_threads(x.size * n_classes):
+        scale, dropped = standardiser(x)
+        loss = LogLoss(x, y, scale)
+        layer = loss.layer(fit_exactly(loss, C))
+        probe = Probe(scale, *layer, loss.classes, n_classes)
+        bound = excess_bound(probe, x, y, C)
     facts = dict(
         converged=bound < 1e-6,
         dropped_features=dropped,

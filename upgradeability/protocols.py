@@ -5,10 +5,8 @@
 # %% ../nbs/14_protocols.ipynb #4668cc66
 from __future__ import annotations
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'STRIDES', 'fit_rows', 'predictions_of', 'majority', 'as_is', 'knn', 'linear_probe', 'random_probe',
@@ -17,14 +15,13 @@ __all__ = ['PROTOCOLS', 'STRIDES', 'fit_rows', 'predictions_of', 'majority', 'as
 # %% ../nbs/14_protocols.ipynb #8eda1894
 import numpy as np, pandas as pd
 from sklearn.model_selection import PredefinedSplit
-from threadpoolctl import threadpool_limits
 
 # %% ../nbs/14_protocols.ipynb #3ff219c3
 from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
 from .logistic import (
-    fit_probe, log_losses, LogLoss, minimise, pieces, principal_axes, Probe, Scale, standardiser)
+    few_threads, fit_probe, log_losses, LogLoss, minimise, pieces, principal_axes, Probe, Scale, standardiser)
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
 from .tasks import Task
@@ -209,27 +206,6 @@ def _ceiling_note(task, known, ceiling):
     names = ', '.join(unknown)
     return [f"never predicted: {names}; no accuracy above {ceiling:.3f} can be reached"]
 
-# %% ../nbs/14_protocols.ipynb #b40a6645
-class _one_thread:
-    "One BLAS thread while any protocol is inside: the limit is the process's, and protocols run side by side."
-    lock, inside, limit = Lock(), 0, None
-
-    def __enter__(self):
-        with self.lock:
-            if _one_thread.inside == 0:
-                _one_thread.limit = threadpool_limits(1, user_api='blas')
-            _one_thread.inside += 1
-
-    def __exit__(self, *_):
-        with self.lock:
-            _one_thread.inside -= 1
-            if _one_thread.inside == 0:
-                _one_thread.limit.restore_original_limits()
-
-def _blas(work):
-    "A context with one BLAS thread for small products, in which threads would only wait for each other."
-    return _one_thread() if work < 1e9 else nullcontext()
-
 # %% ../nbs/14_protocols.ipynb #aab0a54d
 def neighbours(x, queries, k, chunk=None, groups=None):
     "(m, k) rows of x, nearest first by cosine; without queries, the neighbours of each row outside of its own group."
@@ -242,7 +218,7 @@ def neighbours(x, queries, k, chunk=None, groups=None):
     found = []
     for start in range(0, len(asked), chunk):
         some = slice(start, start + chunk)
-        with _blas(asked[some].size * len(x)):
+        with few_threads(asked[some].size * len(x)):
             similar = asked[some] @ x.T
         if queries is None:
             similar[groups[some, None] == groups] = -np.inf
@@ -539,8 +515,9 @@ def choose_C(
     "The C that does best inside train, the log-loss of each, and how it was chosen."
     folds = choice_folds(y, n_train, groups, in_proportion)
     if not folds: return dict(C=1., tried=0, by=NO_CHOICE if groups is None else TOO_FEW_GROUPS, boundary=False)
-    path = _LogisticPath(x, y, folds, n_classes)
-    best, boundary = _search(path, grid, patience)
+    with few_threads(x.size * n_classes):
+        path = _LogisticPath(x, y, folds, n_classes)
+        best, boundary = _search(path, grid, patience)
     return dict(
         C=best,
         tried=len(path.losses),
@@ -611,7 +588,7 @@ PROTOCOLS['random_probe'] = random_probe
 def _ridge_path(x, y):
     "strength -> weights (d,) of the ridge regression of y (n,) on x (n, d), both centred."
     n, d = x.shape
-    with _blas(x.size * min(n, d)):
+    with few_threads(x.size * min(n, d)):
         gram = x.T @ x if d <= n else x @ x.T
         squares, axes = np.linalg.eigh(gram)
     squares = squares.clip(0) # without rounding errors

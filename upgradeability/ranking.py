@@ -25,7 +25,7 @@ from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, re
 from .features import batches, encode_batch, extract, model_inputs, rows_of
 from .metrics import find_metric
 from .jobs import Died, keep, pack, Workers
-from .protocols import _one_thread
+from .logistic import _one_thread
 from .models import check_spec, load_backbone
 from .tasks import strata, _train_and_valid, _units_to_draw, nested_order, Task
 from .transfer import held_out_r2, regret, transferability, logme
