@@ -12,7 +12,7 @@ from upgradeability import compare, evaluate
 
 def beside_the_probe(model, task, n_train, options, out_dir=None):
     "One row: accuracy of both protocols on the same test examples, and the paired difference."
-    spec = "fine_tune?" + "&".join(options)
+    spec = "fine_tune?" + "&".join(options) if options else "fine_tune"
     table = evaluate(model, task, protocols=["linear_probe", spec], n_train=n_train, out_dir=out_dir)
     rows = table[table.protocol != "majority"]
     probe, tuned = (table.predictions(row) for _, row in rows.iterrows())

@@ -5,7 +5,6 @@
 # %% ../nbs/12b_corruptions.ipynb #486a505c
 from __future__ import annotations
 import re
-from collections.abc import Callable
 from functools import partial
 from math import ceil
 
@@ -18,7 +17,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 # %% ../nbs/12b_corruptions.ipynb #603e06a3
-from .core import fingerprint, unknown
+from .core import fingerprint
 from .backbones import _contents
 from .media import Change
 

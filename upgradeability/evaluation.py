@@ -47,7 +47,7 @@ from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
 from .tasks import Task, leaked
 from .media import MEDIA
-from .jobs import Died, keep, NotShared, pack, Parcel, Workers
+from .jobs import Died, keep, NotShared, pack, Workers
 
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
 def _list_column(values, kind):
@@ -1156,6 +1156,37 @@ def _reason(message, rows):
     names = ', '.join(dict.fromkeys(f'{row.protocol} on {row.model}' for row in rows[:4].itertuples()))
     return f"{names}{', …' if len(rows) > 4 else ''}: {message}"
 
+# %% ../nbs/17_evaluation.ipynb #a0f1b7f4
+@contextmanager
+def _evaluating(out_dir, total) -> Iterator:
+    "The bar of a call; the work inside may be stopped."
+    with _stoppable(out_dir, total), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', NOT_CONVERGED)
+        with progress(total, 'Evaluating', 'cell') as bar: yield bar
+
+def _run(out_dir, bar, features, n_jobs, runtime, metric, class_map, dtype, batch_size, device):
+    "What the cells of one call have in common."
+    return _Run(
+        out_dir=out_dir,
+        features=features,
+        runtime=_shared_runtimes(batch_size, runtime),
+        engine=runtime,
+        metric=metric,
+        class_map=class_map,
+        dtype=dtype,
+        batch_size=batch_size,
+        device=device,
+        n_jobs=n_jobs,
+        bar=bar,
+        load=lambda number, model: load_backbone(model, device=device))
+
+def _whole_table(rows, out_dir, tasks):
+    "The stored table of a call; an error where no model gave a result."
+    kinds = {t.name: t.kind.name for t in tasks}
+    df = _table(rows, out_dir, kinds)
+    raise_if_all_failed(df)
+    return df
+
 # %% ../nbs/17_evaluation.ipynb #c7d0a1e4
 NOT_CONVERGED = 'lbfgs failed to converge' # a warning to leave out: the row says how far it stopped
 
@@ -1202,32 +1233,15 @@ def evaluate(
     places = product(range(len(tasks)), n_trains, seeds, protocols)
     grid = [(t, p, n, s) for t, n, s, p in places]
     total = len(models) * len(grid)
-    with _stoppable(out_dir, total):
-        with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
-            warnings.filterwarnings('ignore', NOT_CONVERGED)
-            features = _shared_features(batch_size, dtype, runtime)
-            run = _Run(
-                out_dir,
-                features,
-                _shared_runtimes(batch_size, runtime),
-                runtime,
-                metric,
-                class_map,
-                dtype,
-                batch_size,
-                device,
-                n_jobs,
-                bar,
-                lambda number, model: load_backbone(model, device=device))
-            workers = Workers(n_jobs)
-            with _call_folder(workers, out_dir) as call:
-                there = (_Apart if workers.apart else _Here)(workers, run, models, tasks, call)
-                cells = there.cells(grid)
-                rows = there.rows(_with_baselines(cells, against))
-        kinds = {t.name: t.kind.name for t in tasks}
-        df = _table(rows, out_dir, kinds)
-    raise_if_all_failed(df)
-    return df
+    with _evaluating(out_dir, total) as bar:
+        features = _shared_features(batch_size, dtype, runtime)
+        run = _run(out_dir, bar, features, n_jobs, runtime, metric, class_map, dtype, batch_size, device)
+        workers = Workers(n_jobs)
+        with _call_folder(workers, out_dir) as call:
+            there = (_Apart if workers.apart else _Here)(workers, run, models, tasks, call)
+            cells = there.cells(grid)
+            rows = there.rows(_with_baselines(cells, against))
+    return _whole_table(rows, out_dir, tasks)
 
 # %% ../nbs/17_evaluation.ipynb #6c9e4bb4
 def _with_hashes(rows, parts):

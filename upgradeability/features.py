@@ -24,7 +24,7 @@ from .core import (
     cache_dir, check_given, fingerprint, in_use, is_used, locked, progress, remove_leftovers, unknown, write_atomic)
 from .folders import pixel_budget
 from .backbones import _current, Backbone, complete
-from .runtimes import SAMPLE, choose_runtime, encode_batch, resolve_dtype, start, to_device
+from .runtimes import SAMPLE, choose_runtime, resolve_dtype, start
 from .media import digest, example_name, read_example
 from .tasks import impossible_row, Task
 

@@ -21,7 +21,8 @@ from torch import nn
 from .core import progress, read_list, unknown
 from .comparisons import compare
 from .features import (
-    batches, extract, long_note, model_inputs, resolve_dtype, rows_of, to_device, units_of)
+    batches, extract, long_note, model_inputs, rows_of, units_of)
+from .runtimes import resolve_dtype, to_device
 from .backbones import Backbone, complete
 from .models import randomize
 from .recipes import (

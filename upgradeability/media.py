@@ -292,9 +292,15 @@ def _plain_picture(row):
 def _like_row(picture, row):
     "A picture in the shape and the type of a row."
     pixels = np.asarray(picture)
-    if row.ndim == 3: pixels = pixels.reshape(*row.shape[:2], -1)
-    if row.ndim == 3 and row.shape[2] == 4: pixels = np.dstack([pixels, np.full(row.shape[:2], 255, np.uint8)])
-    return pixels if row.dtype == np.uint8 else (pixels / 255).astype(row.dtype)
+    size = row.shape[:2]
+    has_channels = row.ndim == 3
+    if has_channels: pixels = pixels.reshape(*size, -1)
+    if has_channels and row.shape[2] == 4:
+        opaque = np.full(size, 255, np.uint8)
+        pixels = np.dstack([pixels, opaque])
+    if row.dtype == np.uint8: return pixels
+    shares = pixels / 255
+    return shares.astype(row.dtype)
 
 # %% ../nbs/02_media.ipynb #efcc4631
 def _change_texts(inputs, at, change):

@@ -25,7 +25,7 @@ from .backbones import (
 from .core import (
     Catalogue, error_line, fingerprint, import_extra, read_options, short_number, Spec, unknown)
 from .names import (
-    BUNDLED, check_device, check_file_spec, check_listed, find_model, LISTED, LOOKUPS)
+    check_device, check_file_spec, check_listed, find_model, LISTED, LOOKUPS)
 from .checkpoints import (
     choose_weights, fit_checkpoint, fit_weights, head_names, head_size, read_checkpoint, read_weights, sketch,
     unreadable, weight_shapes, without_head)

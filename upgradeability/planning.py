@@ -18,9 +18,13 @@ from .comparisons import _mcnemar
 # %% ../nbs/13f_planning.ipynb #075bd297
 def _solved(n, d, power, level):
     "The difference at which the test of n examples, a share d of them discordant, has this power."
-    z, z_power = special.ndtri((1 + level) / 2), special.ndtri(power)
-    a, half_b, c = n + z_power**2, z * np.sqrt(n * d), (z**2 - z_power**2) * d
-    return (half_b + np.sqrt(half_b**2 - a * c)) / a
+    z = special.ndtri((1 + level) / 2)
+    z_power = special.ndtri(power)
+    a = n + z_power**2
+    half_b = z * np.sqrt(n * d)
+    c = (z**2 - z_power**2) * d
+    root = np.sqrt(half_b**2 - a * c)
+    return (half_b + root) / a
 
 def _check_share(name, value, example):
     "Refuse what is no share between 0 and 1."

@@ -21,7 +21,7 @@ from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
 from .logistic import (
-    few_threads, fit_probe, log_losses, LogLoss, minimise, pieces, principal_axes, Probe, Scale, standardiser)
+    few_threads, fit_probe, log_losses, LogLoss, minimise, pieces, Probe, Scale, standardiser)
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
 from .tasks import Task
@@ -258,10 +258,13 @@ def _columns_with_peaks(similar, k):
     peaks = similar[:, :width].copy()
     for i in range(1, STRIDES): np.maximum(peaks, similar[:, i * width:(i + 1) * width], out=peaks)
     best = np.argpartition(peaks, width - k, axis=1)[:, width - k:]
-    columns = best[:, :, None] + width * np.arange(STRIDES)
+    strides = width * np.arange(STRIDES)
+    columns = best[:, :, None] + strides
+    below = columns.reshape(len(best), -1)
     rest = np.arange(STRIDES * width, similar.shape[1])
     rest = np.broadcast_to(rest, (len(best), len(rest)))
-    return np.sort(np.column_stack([columns.reshape(len(best), -1), rest]), axis=1)
+    both = np.column_stack([below, rest])
+    return np.sort(both, axis=1)
 
 def _largest_of_all(similar, k):
     "`_largest`, by looking at every value."

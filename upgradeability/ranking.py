@@ -22,7 +22,8 @@ from .core import cache_dir, fingerprint, progress, read_json, read_list, write_
 from .backbones import complete
 from .datasets import load_task
 from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
-from .features import batches, encode_batch, extract, model_inputs, rows_of
+from .features import batches, extract, model_inputs, rows_of
+from .runtimes import encode_batch
 from .metrics import find_metric
 from .jobs import Died, keep, pack, Workers
 from .logistic import _one_thread
@@ -374,8 +375,11 @@ class Ranking(RunTable):
     def _words(self): return report_of('verdict_rank', self)
     def for_readers(self) -> pd.DataFrame: # one row per model
         "The ranking with its rungs counted from 1, without columns that are empty."
-        shown = pd.DataFrame(self.assign(rung=self.rung + 1)).dropna(axis=1, how='all')
-        for name in ('rank', 'examples', 'rung'): shown[name] = shown[name].map('{:.0f}'.format).replace('nan', '–')
+        from_one = self.assign(rung=self.rung + 1)
+        shown = pd.DataFrame(from_one).dropna(axis=1, how='all')
+        for name in ('rank', 'examples', 'rung'):
+            whole = shown[name].map('{:.0f}'.format)
+            shown[name] = whole.replace('nan', '–')
         shown = shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'})
         return shown.set_index('rank').round(3)
 

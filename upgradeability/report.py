@@ -13,8 +13,7 @@ from urllib.parse import quote
 from xml.etree.ElementTree import tostring
 
 # %% auto #0
-__all__ = ['show_reading', 'show_table', 'write_report', 'findings', 'verdict', 'verdict_compare', 'verdict_curve',
-           'verdict_rank']
+__all__ = ['show_reading', 'show_table', 'write_report']
 
 # %% ../nbs/22_report.ipynb #50ed87ae
 import numpy as np, pandas as pd
@@ -30,12 +29,7 @@ from .checks import leaked_rows, scores_without_leaks
 from .papermill_io import notebook_path
 from .draw import EMPTY, GREY, say, triple
 from .words import axis_name, interval_text, row_labels, short_name, u_name, metric_label
-from upgradeability.verdicts import (
-    findings, first_line, map_nested, portable, readings_of, verdict, verdict_compare, verdict_curve,
-    verdict_rank)
-
-# %% ../nbs/22_report.ipynb #6880b993
-_all_ = ['findings', 'verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank']
+from .verdicts import first_line, map_nested, portable, readings_of
 
 # %% ../nbs/22_report.ipynb #80adb11d
 def show_reading(

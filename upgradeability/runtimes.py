@@ -5,7 +5,6 @@
 # %% ../nbs/11b_runtimes.ipynb #b11b0004
 from __future__ import annotations
 import copy, importlib.util, io, json, logging, os, sys, warnings
-from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import version

@@ -24,7 +24,7 @@ from .reading import as_code, as_label, as_markdown, Shown
 from .under_shift import ENOUGH, robustness
 from .shifts import relation_of, shifted_sets, Shifts
 from .tasks import Task
-from .verdicts import _failure, _failures, _name, list_findings
+from .verdicts import _failure, _failures, list_findings
 from .words import axis_name, interval_text, is_up, metric_label, short_name, wording
 
 # %% ../nbs/21c_shift_report.ipynb #b971a3cc

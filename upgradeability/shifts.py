@@ -4,7 +4,7 @@
 
 # %% ../nbs/18d_shifts.ipynb #631ea3ca
 from __future__ import annotations
-import re, warnings
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,17 +18,16 @@ from torch import nn
 
 # %% ../nbs/18d_shifts.ipynb #a81a1f86
 from .core import (
-    cache_dir, fingerprint, _items, OPTION, parse_spec, progress, read_list, unknown)
+    cache_dir, fingerprint, _items, OPTION, parse_spec, read_list, unknown)
 from .backbones import Backbone
 from .comparisons import compare, holm
 from .corruptions import SHIFTS, STRENGTHS, change_of
 from .datasets import is_task_name, load_task
 from .evaluation import (
-    _cell, _class_map, _compute_cell, _error_text, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options,
-    _out_dir, _rows, _Run, _shared_features, _shared_runtimes, _stoppable, _table, _unloaded_name, _with_baseline,
-    _with_baselines, NOT_CONVERGED, raise_if_all_failed,
+    _cell, _class_map, _compute_cell, _error_text, _evaluating, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options,
+    _out_dir, _rows, _run, _shared_features, _unloaded_name, _whole_table, _with_baseline, _with_baselines,
     report_of, Results, write_predictions)
-from .features import Features, _mapped
+from .features import _mapped
 from .runtimes import check_runtime, resolve_dtype
 from .intervals import _normal_quantile, score, upgradeability, value_and_ends
 from .media import Inputs, join_inputs
@@ -646,26 +645,10 @@ def shift(
     places = [(p, n_train, seed) for p in protocols]
     total = len(models) * len(places)
     cells = []
-    with _stoppable(out_dir, total):
-        with warnings.catch_warnings(), progress(total, 'Evaluating', 'cell') as bar:
-            warnings.filterwarnings('ignore', NOT_CONVERGED)
-            run = _Run(
-                out_dir=out_dir,
-                features=None,
-                runtime=_shared_runtimes(batch_size, runtime),
-                engine=runtime,
-                metric=metric,
-                class_map=class_map,
-                dtype=dtype,
-                batch_size=batch_size,
-                device=device,
-                n_jobs=1,
-                bar=bar,
-                load=lambda number, model: load_backbone(model, device=device))
-            for i, model in enumerate(models):
-                cells += _run_model(run, i, model, question, places)
+    with _evaluating(out_dir, total) as bar:
+        run = _run(out_dir, bar, None, 1, runtime, metric, class_map, dtype, batch_size, device)
+        for i, model in enumerate(models):
+            cells += _run_model(run, i, model, question, places)
         rows = _rows(out_dir, _with_baselines(cells, against))
-        kinds = {t.name: t.kind.name for t in tasks}
-        df = _table(rows, out_dir, kinds)
-    raise_if_all_failed(df)
+    df = _whole_table(rows, out_dir, tasks)
     return Shifts.of(df, **df.attrs)
