@@ -11,7 +11,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from upgradeability.backbones import complete, encode, find_tap, hash_weights
 from upgradeability.checkpoints import fit_weights
-from upgradeability.models import BUNDLED, IMAGENET, imagenet_transform, load_backbone, randomize
+from upgradeability.models import BUNDLED, imagenet_classes, imagenet_transform, load_backbone, randomize
 
 torch.manual_seed(0)
 TINY = T.Compose([T.Resize((8, 8)), T.ToTensor()])
@@ -342,14 +342,14 @@ def test_timm_weights_in_the_cache(offline, tmp_path, monkeypatch):
     (repo/"snapshots"/"abc").mkdir(parents=True); (repo/"refs").mkdir(); (repo/"refs"/"main").write_text("abc")
     save_file(net.state_dict(), repo/"snapshots"/"abc"/"model.safetensors")
     b = load_backbone("vit_tiny_patch16_224", device="cpu")
-    assert b.spec == "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k" and (b.dim, b.head) == (192, "head") and b.head_classes == IMAGENET
+    assert b.spec == "timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k" and (b.dim, b.head) == (192, "head") and b.head_classes == imagenet_classes()
     assert all(torch.equal(v, b.module.state_dict()[k]) for k, v in net.state_dict().items())
     assert str(b.preprocess) == str(timm.data.create_transform(**timm.data.resolve_data_config(model=net), is_training=False))
 
 def test_timm_names():
     for name in ("resnet10t.c3_in1k", "vit_tiny_patch16_224.augreg_in21k"):
         b = load_backbone(f"timm:{name}?random=0", device="cpu")
-        assert b.spec == f"timm:{name}?random=0" and (b.head_classes == IMAGENET) == (name == "resnet10t.c3_in1k")
+        assert b.spec == f"timm:{name}?random=0" and (b.head_classes == imagenet_classes()) == (name == "resnet10t.c3_in1k")
     with pytest.raises(ValueError, match="Unknown timm model.*resnet10t.c3_in1k"): load_backbone("timm:resnet10t.nothing")
     with pytest.raises(ValueError, match="Did you mean 'vit_tiny_patch16_224'"): load_backbone("timm:vit_tiny_patch16_225")
 

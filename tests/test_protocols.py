@@ -14,7 +14,7 @@ from upgradeability.features import Features, extract, model_inputs
 from upgradeability.intervals import score
 from upgradeability.kind import Kind
 from upgradeability.metrics import METRICS, Metric, Predictions, per_unit
-from upgradeability.models import IMAGENET, load_backbone
+from upgradeability.models import imagenet_classes, load_backbone
 from upgradeability.finetuning import fine_tune, from_scratch
 from upgradeability.protocols import PROTOCOLS
 from upgradeability.recipes import Recipe, augment_batch, trained_names
@@ -481,15 +481,15 @@ def test_head_without_names_is_mapped_by_numbers_only():
 
 def test_names_are_found_in_any_spelling_but_never_guessed_between():
     assert class_columns(('sea_lion', 'Ice-Cream'), ('ice cream', 'sea-lion, seal'), 2) == [[1], [0]]
-    assert class_columns(('Cardigan', 'tench'), IMAGENET, 1000) == [[264], [0]]
-    with pytest.raises(ValueError, match='2 outputs of the head, 264, 474'): class_columns(('CARDIGAN', 'tench'), IMAGENET, 1000)
+    assert class_columns(('Cardigan', 'tench'), imagenet_classes(), 1000) == [[264], [0]]
+    with pytest.raises(ValueError, match='2 outputs of the head, 264, 474'): class_columns(('CARDIGAN', 'tench'), imagenet_classes(), 1000)
 
 
 def test_thousand_classes_on_ten_labels(mine):
     task = array_task(classes=4, sep=1)
     f = given(task)(None)
     probs = np.full((len(task.y), 1000), 1e-3, np.float32)
-    wide = replace(mine, head_classes=IMAGENET)
+    wide = replace(mine, head_classes=imagenet_classes())
     with pytest.raises(ValueError, match=r"1000 classes do not include 4 of the task's 4 \(0, 1, 2, 3\).*class_map.*linear_probe"):
         as_is(wide, task, lambda b: replace(f, source_probs=probs))
     with pytest.raises(ValueError, match='has no head'): as_is(wide, task, lambda b: f)
@@ -517,7 +517,7 @@ def test_the_table_from_imagenet_to_cifar10():
     assert len(used) == len(set(used)) and list(CIFAR10_IN_IMAGENET) == sorted(CIFAR10_IN_IMAGENET)
     for name, some in [('airplane', 'airliner'), ('automobile', 'sports car'), ('bird', 'robin'), ('cat', 'Egyptian cat'), ('dog', 'golden retriever'),
                        ('frog', 'bullfrog'), ('horse', 'sorrel'), ('ship', 'container ship'), ('truck', 'tow truck')]:
-        assert some in {IMAGENET[i] for i in CIFAR10_IN_IMAGENET[name]}
+        assert some in {imagenet_classes()[i] for i in CIFAR10_IN_IMAGENET[name]}
 
 
 def test_as_is_on_cifar10_by_hand(shared_data, tmp_path):

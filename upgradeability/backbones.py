@@ -799,8 +799,14 @@ ABOUT = ( # of sentence-transformers: not what it computes with
     'tokenizer processor model_card_data _model_card_vars _model_card_text _model_config').split()
 HOOKS = ('_forward_hooks', '_forward_pre_hooks')
 
+def is_compiled(module):
+    "Whether a network was made by `torch.compile`, which takes seconds to import."
+    compiler = sys.modules.get('torch._dynamo.eval_frame')
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)
+
 def _walk_network(walk, module):
     "A network: its class, its weights, its parts, its hooks and whatever else was put into it."
+    if is_compiled(module): return ['compiled', walk(module._orig_mod)]
     walk.met(module)
     cls = walk(type(module))
     notes = re.sub(r' at 0x[0-9a-f]+', '', module.extra_repr())
@@ -912,9 +918,6 @@ def _walk_partial(walk, o):
     return ['partial', walk(o.func), walk(o.args), walk(o.keywords)]
 
 # %% ../nbs/09_backbones.ipynb #bc86c103
-def _walk_compiled(walk, net):
-    return ['compiled', walk(net._orig_mod)]
-
 def _walk_script_object(walk, o):
     return ['script', walk(o.__getstate__())]
 
@@ -935,7 +938,6 @@ WAYS = { # kinds of objects: how they are described; the first that fits counts
     torch.Tensor: _walk_tensor,
     np.ndarray: _walk_array,
     TABLES: _walk_table,
-    torch._dynamo.eval_frame.OptimizedModule: _walk_compiled,
     SCRIPTED: _walk_scripted,
     nn.Module: _walk_network,
     type: _walk_class,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -143,6 +144,13 @@ def import_extra(module, extra):
     except ImportError as e:
         raise ImportError(f"{module!r} is not installed ({e}). "
                           f"Install it with: pip install 'upgradeability[{extra}]'") from e
+
+# %% ../nbs/00_core.ipynb #b34d38c1
+class Later(ModuleType):
+    "A large module that is imported when it is first used."
+    def __getattr__(self, name):
+        if name.startswith('__'): raise AttributeError(name) # what `copy` and `inspect` look for
+        return getattr(importlib.import_module(self.__name__), name)
 
 # %% ../nbs/00_core.ipynb #b071c5db
 class _Values(yaml.SafeLoader):

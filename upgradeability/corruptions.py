@@ -14,14 +14,15 @@ __all__ = ['SHIFTS']
 # %% ../nbs/12b_corruptions.ipynb #fe9c7dac
 import numpy as np, os
 from PIL import Image
-from torchvision.transforms.v2 import functional as F
 
 # %% ../nbs/12b_corruptions.ipynb #603e06a3
-from .core import fingerprint
+from .core import fingerprint, Later
 from .backbones import _contents
 from .media import Change
 
 # %% ../nbs/12b_corruptions.ipynb #f0f86033
+F = Later('torchvision.transforms.v2.functional')
+
 BLUR = .01, .02, .03, .04, .06 # standard deviation, as a share of the shorter side
 RESOLUTION = .75, .5, .35, .25, .15 # share of the sides that is kept
 

@@ -15,7 +15,7 @@ import numpy as np
 
 # %% ../nbs/13c_heads.ipynb #ca866e33
 from .core import unknown
-from .models import IMAGENET, wordnet_columns
+from .models import imagenet_classes, wordnet_columns
 
 # %% ../nbs/13c_heads.ipynb #72522e4d
 def _plain(name):
@@ -142,7 +142,7 @@ CIFAR10_IN_IMAGENET = { # CIFAR-10 class: positions among ImageNet's 1,000 class
 # %% ../nbs/13c_heads.ipynb #996b23b0
 def find_class_map(backbone, task, class_map):
     "(the class map to use, or None; in words where it is from)."
-    is_imagenet = backbone.head_classes == IMAGENET
+    is_imagenet = backbone.head_classes == imagenet_classes()
     ids = wordnet_columns(task.classes) if is_imagenet else {}
     if class_map: return {**ids, **class_map}, 'by class_map'
     if ids: return ids, f'by WordNet ids ({len(ids):,} of {len(task.classes):,} class names)'

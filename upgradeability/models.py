@@ -8,7 +8,7 @@ import copy, importlib, inspect, json, os, re, runpy, sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from pickle import UnpicklingError
 from threading import Lock
@@ -21,9 +21,9 @@ __all__ = ['MODELS', 'load_backbone', 'randomize']
 
 # %% ../nbs/11_models.ipynb #af4fdf59
 from .backbones import (
-    Backbone, complete, _contents, _current, _hash_preprocess, _hash_state, hash_weights, _tapped)
+    Backbone, complete, _contents, _current, _hash_preprocess, _hash_state, hash_weights, is_compiled, _tapped)
 from .core import (
-    Catalogue, error_line, fingerprint, import_extra, read_options, short_number, Spec, unknown)
+    Catalogue, error_line, fingerprint, import_extra, Later, read_options, short_number, Spec, unknown)
 from .names import (
     check_device, check_file_spec, check_listed, find_model, LISTED, LOOKUPS)
 from .checkpoints import (
@@ -35,12 +35,14 @@ from .reading import decodable, Reading, remarks, visible
 from .text_models import GUESSED_LIMIT, OwnTexts, Tokens, _complete_text, encode_sentence, encode_text
 
 # %% ../nbs/11_models.ipynb #26f43506
-import numpy as np, timm, torch, torchvision
+import numpy as np, torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from PIL import Image
 from safetensors import SafetensorError
 from torch import nn
-from torchvision import transforms as T
+
+# %% ../nbs/11_models.ipynb #09840216
+timm, torchvision, T = map(Later, ('timm', 'torchvision', 'torchvision.transforms'))
 
 # %% ../nbs/11_models.ipynb #e3ae44b3
 @dataclass(frozen=True)
@@ -192,7 +194,11 @@ def _borrowed_in_words(networks):
     return f'{used}; {training} of them are in training mode, where dropout is random: call eval() on them', 'finding'
 
 # %% ../nbs/11_models.ipynb #55cf2e9a
-IMAGENET = tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta['categories'])
+@cache
+def imagenet_classes():
+    "The names of the 1,000 classes of ImageNet, in the order of a head."
+    weights = torchvision.models.ResNet50_Weights.DEFAULT
+    return tuple(weights.meta['categories'])
 
 # %% ../nbs/11_models.ipynb #c3e51d02
 def wordnet_columns(classes):
@@ -237,7 +243,7 @@ def _load_bundled(name):
     timm_name = f'tf_{name}'
     build = partial(timm.create_model, timm_name)
     def load(): return _fill_in_order(build(), _bundled_weights(name))
-    return Source(f'bundled:{name}', load, _seeded(build), _timm_transform(timm_name), IMAGENET)
+    return Source(f'bundled:{name}', load, _seeded(build), _timm_transform(timm_name), imagenet_classes())
 
 # %% ../nbs/11_models.ipynb #9503cfc9
 def _timm_config(name):
@@ -312,7 +318,8 @@ def _timm_classes(config):
     "The names of the head's classes; None where timm does not know them."
     names = config.get('label_names')
     if names: return tuple(names)
-    return IMAGENET if timm.data.infer_imagenet_subset(config) == 'imagenet-1k' else None
+    is_usual = timm.data.infer_imagenet_subset(config) == 'imagenet-1k'
+    return imagenet_classes() if is_usual else None
 
 def _fill_timm(build, spec, config):
     "A network of timm with its weights, from wherever they are stored."
@@ -871,11 +878,10 @@ def _from_module(module):
 def _unwrapped(module):
     "(the network within DataParallel and torch.compile, the names of these wrappers)."
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    compiled = torch._dynamo.eval_frame.OptimizedModule
     wrappers = []
-    while isinstance(module, (*parallel, compiled)):
+    while is_compiled(module) or isinstance(module, parallel):
         wrappers.append(type(module).__name__)
-        module = module._orig_mod if isinstance(module, compiled) else module.module
+        module = module._orig_mod if is_compiled(module) else module.module
     return module, wrappers
 
 # %% ../nbs/11_models.ipynb #6c577314
@@ -892,8 +898,12 @@ MODELS = Catalogue({
 # %% ../nbs/11_models.ipynb #e26b55fd
 def _is_vision_name(name): return name.partition(':')[0] in _vision_models()
 
-_LOOKUPS = LOOKUPS | {'torchvision': _is_vision_name, 'timm': timm.is_model}
-_LISTED = LISTED | {'torchvision': _vision_models, 'timm': timm.list_models}
+def _is_timm_name(name): return timm.is_model(name)
+
+def _timm_models(): return timm.list_models()
+
+_LOOKUPS = LOOKUPS | {'torchvision': _is_vision_name, 'timm': _is_timm_name}
+_LISTED = LISTED | {'torchvision': _vision_models, 'timm': _timm_models}
 
 def _resolve(text):
     "The parsed spec, with the source where a bare name was found."

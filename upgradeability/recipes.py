@@ -14,10 +14,9 @@ __all__ = ['Recipe']
 # %% ../nbs/14a_recipes.ipynb #b9fe18e3
 import copy, inspect, torch
 from torch import nn
-from torchvision.transforms import v2
 
 # %% ../nbs/14a_recipes.ipynb #a242efc7
-from .core import read_list, unknown
+from .core import Later, read_list, unknown
 
 # %% ../nbs/14a_recipes.ipynb #58e9fa88
 OPTIMIZERS = {
@@ -76,6 +75,8 @@ def freeze_weights(module, trained):
     return module
 
 # %% ../nbs/14a_recipes.ipynb #9ad0315b
+v2 = Later('torchvision.transforms.v2')
+
 def _crop(size):
     "A random shift by up to an eighth of the sides (height, width)."
     height, width = size
