@@ -80,7 +80,7 @@ def test_a_class_may_have_a_probability_and_no_example(tmp_path):
 def test_files_about_other_examples_are_refused(files, tmp_path):
     other = write(tmp_path/"other.csv", OLD, slice(200))
     with pytest.raises(ValueError, match="example|ids|same"): compare(files[0], other)
-    with pytest.raises(FileNotFoundError, match="nothere.csv' does not exist"): compare(files[0], tmp_path/"nothere.csv")
+    with pytest.raises(FileNotFoundError, match="There is no file .*nothere.csv'.*Did you mean"): compare(files[0], tmp_path/"nothere.csv")
 
 
 def test_the_command_decides(files, tmp_path, monkeypatch, capsys):

@@ -11,7 +11,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from upgradeability.backbones import complete, encode, find_tap, hash_weights
 from upgradeability.checkpoints import fit_weights
-from upgradeability.models import BUNDLED, imagenet_classes, imagenet_transform, load_backbone, randomize
+from upgradeability.names import BUNDLED
+from upgradeability.models import imagenet_classes, imagenet_transform, load_backbone, randomize
 
 torch.manual_seed(0)
 TINY = T.Compose([T.Resize((8, 8)), T.ToTensor()])

@@ -13,7 +13,7 @@ __all__ = ['read_answers']
 import numpy as np, pandas as pd
 
 # %% ../nbs/13c_answers.ipynb #b13c0006
-from .core import unknown
+from .core import missing_path, unknown
 from .kind import kind_of_labels
 from .metrics import Predictions
 
@@ -23,8 +23,7 @@ NEEDED = ('id', 'y', 'pred')
 def _read_table(path):
     "The cells of a CSV file as text, with the columns that are needed."
     try: table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"The file {str(path)!r} does not exist.") from None
+    except FileNotFoundError: raise missing_path('file', path) from None
     except (ValueError, pd.errors.ParserError) as e:
         reason = ' '.join(str(e).split())
         raise ValueError(f"{str(path)!r} is no CSV file ({reason[:120]}).") from e
