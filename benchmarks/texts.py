@@ -10,7 +10,8 @@ import numpy as np, torch
 
 from upgradeability import extract, load_backbone, load_task
 from upgradeability.texts import text_inputs
-from upgradeability.features import batches, encode_batch, model_inputs, resolve_dtype
+from upgradeability.features import batches, model_inputs
+from upgradeability.runtimes import encode_batch, resolve_dtype
 from upgradeability.tasks import make_task
 
 

@@ -115,3 +115,10 @@ def test_intervals_that_end_at_their_value_are_drawn(test, low, high):
     df = pd.DataFrame(dict(model=["a", "b"], task="t", protocol="linear_probe", n_train=10, seed=0, metric="accuracy", test=[test, .7], test_low=[low, .6], test_high=[high, .8]))
     spent = pd.DataFrame(dict(model=["a", "b"], parameters=[1, 2], flops=[10, 20], examples_per_second=[5., 3.], device="cpu", input="3 x 8 x 8", batch_size=1, dtype="float32"))
     assert plot_cost(df, spent) is not None
+
+def test_names_of_models_that_tie_are_beside_each_other():
+    df = pd.DataFrame(dict(model=["lite0", "lite0, again", "lite0, once more"], task="t", protocol="linear_probe", n_train=10, seed=0, metric="accuracy", test=.7, test_low=.6, test_high=.8))
+    spent = pd.DataFrame(dict(model=df.model, parameters=1, flops=10, examples_per_second=5., device="cpu", input="3 x 8 x 8", batch_size=1, dtype="float32"))
+    ax = plot_cost(df, spent)
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 3 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

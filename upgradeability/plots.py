@@ -623,17 +623,28 @@ def plot_cost(
         ax.errorbar(
             cost, rows.test, _error_bars(rows),
             fmt='o', color=BLUE, ms=6.5, lw=1.6, capsize=3, zorder=3)
-        for model, *place in zip(rows.model, cost, rows.test):
-            ax.annotate(
-                _model_label(model), place, (7, 5),
-                textcoords='offset points', fontsize=8.5)
+        labels = [
+            ax.annotate(_model_label(model), place, (7, 5), textcoords='offset points', fontsize=8.5)
+            for model, *place in zip(rows.model, cost, rows.test)]
         if (cost > 0).all(): ax.set_xscale('log')
         ax.set_xlabel(COST_NAMES[against])
         ax.set_ylabel(as_label(axis_name(rows.metric.iloc[0])))
         ax.margins(x=.15)
         _round_ticks(ax, EngFormatter(sep=''))
         ax.set_title(wrap_text(setting(df)))
+        _spread(labels)
     return ax
+
+def _spread(labels):
+    "Move labels up until none covers another."
+    if not labels: return
+    labels[0].figure.draw_without_rendering()
+    covered = []
+    for label in labels:
+        while any(map(label.get_window_extent().overlaps, covered)):
+            right, up = label.xyann
+            label.xyann = right, up + 4
+        covered.append(label.get_window_extent())
 
 # %% ../nbs/20_plots.ipynb #f9b02f5d
 def _first_of_each(findings, n):
