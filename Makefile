@@ -20,7 +20,7 @@ test: $(VENV)/.dev      ## what CI runs: notebooks in sync and clean, lessons, d
 	$(BIN)/python nbs/_sphinx/build.py check
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --skip_file_re '^(_|eval|compare|curve|rank|shift|house|coverage)'
 	$(BIN)/python nbs/_sphinx/build.py html
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 20 tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations 20 tests
 
 prepare: $(VENV)/.dev   ## after editing a notebook: export the modules, clean, write README.md
 	$(BIN)/python nbs/_sphinx/build.py sync

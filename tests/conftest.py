@@ -3,12 +3,14 @@ import os, shutil
 from pathlib import Path
 
 import pytest
+import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent/"shared"/"data"
 os.environ.setdefault("UPGRADEABILITY_CACHE", str(ROOT/".cache"))   # as `make test` sets it, so that the lessons' features serve here too
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("UPGRADEABILITY_STRICT", "1")   # a part of a report that fails is an error here
+warm.use()
 
 # no sandbox and no GPU, so that it starts in a container; nothing that Chromium would ask of the network by itself
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
