@@ -13,8 +13,8 @@ statuses = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4
 
 def requirements(kind): return cfg.get(f"{kind}_requirements", "").split()
 
-extras = {kind: requirements(kind) for kind in ("text", "recommend", "fast", "ray", "dask", "docs")}
-tested = [kind for kind in extras if kind not in ("ray", "dask")]   # tests of clusters take minutes: they run where these are installed
+extras = {kind: requirements(kind) for kind in ("text", "recommend", "fast", "ray", "dask", "mlflow", "docs")}
+tested = [kind for kind in extras if kind not in ("ray", "dask", "mlflow")]   # their tests run where these are installed
 extras["dev"] = sorted({*requirements("dev"), *(r for kind in tested for r in extras[kind])})
 
 def takes_parameters(path):

@@ -35,7 +35,7 @@ def assert_quiet(chromium, page, query=""):
     assert console == []
     assert broken == []
 
-def pages(site): return sorted(p for p in [*site.glob("*.html"), *site.glob("tutorials/*.html")] if p.stem not in ("search", "genindex", "py-modindex"))
+def pages(site): return sorted(p for p in [*site.glob("*.html"), *site.glob("tutorials/*.html"), *site.glob("studies/*.html")] if p.stem not in ("search", "genindex", "py-modindex"))
 
 def test_every_page_is_quiet(site, chromium):
     for page in pages(site): assert_quiet(chromium, page)
@@ -58,7 +58,7 @@ def test_search_finds_a_protocol(site, chromium):
 def test_site_has_every_notebook(site, root):
     from nbdev.doclinks import _nbpath2html
     from pathlib import Path
-    names = [p.relative_to(root/"nbs") for folder in (".", "kinds", "tutorials") for p in (root/"nbs"/folder).glob("*.ipynb")]
+    names = [p.relative_to(root/"nbs") for folder in (".", "kinds", "tutorials", "studies") for p in (root/"nbs"/folder).glob("*.ipynb")]
     want = {Path(_nbpath2html(name)) for name in names}
     assert want <= {p.relative_to(site) for p in site.rglob("*.html")}
 

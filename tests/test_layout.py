@@ -23,7 +23,8 @@ def exported_module(path):
 
 NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if not any(part.startswith(("_", ".", "runs")) for part in p.relative_to(NBS).parts))
 MODULES = {m: p for p in NOTEBOOKS if (m := exported_module(p))}
-RUNNABLE = [p for p in NOTEBOOKS if any("parameters" in tags(c) for c in read(p))]
+STUDIES = sorted((NBS/"studies").glob("*.ipynb"))
+RUNNABLE = [p for p in NOTEBOOKS if p not in STUDIES and any("parameters" in tags(c) for c in read(p))]
 PAGES = {"house", "coverage"}
 name = lambda o: getattr(o, "stem", o)
 
@@ -35,11 +36,12 @@ def test_top_level():
     assert NEEDED - top == set()
 
 def test_kinds_of_notebooks():
-    "Numbered ones export a module of their name; the others take parameters, are tutorials or pages of prose; the index is a link to the one at the top."
+    "Numbered ones export a module of their name; the others take parameters, are tutorials, studies or pages of prose; the index is a link to the one at the top."
     for p in NOTEBOOKS:
         if p.stem == "index": assert p.resolve() == ROOT/"index.ipynb"
         elif p.stem in PAGES: assert exported_module(p) is None
         elif p.parent.name == "tutorials": assert exported_module(p) is None and p not in RUNNABLE
+        elif p in STUDIES: assert exported_module(p) is None
         elif p.parent.name == "kinds": assert exported_module(p) == f"kinds.{p.stem}"
         elif m := re.fullmatch(r"\d\d[a-z]?_(\w+)", p.stem): assert exported_module(p) == m[1]
         else: assert p in RUNNABLE
@@ -63,6 +65,12 @@ def test_tutorial_is_short_and_leads_on(path):
 def test_tutorials_are_in_the_sidebar():
     bar = (NBS/"sidebar.yml").read_text(encoding="utf-8")
     assert TUTORIALS and [p.name for p in TUTORIALS if f"- tutorials/{p.name}\n" not in bar] == []
+
+def test_studies_are_read_and_not_tested():
+    "They take minutes: nbdev_test leaves out a folder with this file; the site lists them."
+    bar = (NBS/"sidebar.yml").read_text(encoding="utf-8")
+    assert STUDIES and (NBS/"studies"/".notest").exists()
+    assert [p.name for p in STUDIES if f"studies/{p.name}" not in bar] == []
 
 def siblings(path):
     "Modules of the package that a module imports."

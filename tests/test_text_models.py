@@ -205,6 +205,8 @@ def test_fingerprints_tell_calls_apart(tmp_path):
     assert len(set(prints)) == len(specs)
     tokens = [load_backbone(s, device="cpu").preprocess.fingerprint for s in specs[:4]]
     assert len(set(tokens)) == 4
+    layers = [load_backbone(f"hf:{folder}", layer=layer, device="cpu").fingerprint for layer in (None, 0, 1)]
+    assert len(set(layers)) == 3 # 0 is a layer, too
 
 # --- transformers
 

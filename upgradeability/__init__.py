@@ -32,6 +32,7 @@ _PUBLIC = {
     "under_shift": "performance_line robustness",
     "shift_report": "verdict_shift",
     "decision": "decide decide_files",
+    "exports": "log_to_mlflow model_card",
     "report": "show_reading show_table write_report",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -177,15 +177,38 @@ def gain_over_seeds(
     metric = find_metric(metric)
     sign = 1 if metric.higher_is_better else -1
     values = sign * (_figures(tests, metric) - _figures(baselines, metric))
-    both = unit_noise([*tests, *baselines], metric, n_boot, seed)
-    n_seeds, n_units = len(tests), tests[0].n_units
-    contrast = np.hstack([np.eye(n_seeds), -np.eye(n_seeds)])
-    noise = contrast @ both @ contrast.T
+    noise = _noise_of_gains(tests, baselines, metric, n_boot, seed)
+    n_units = tests[0].n_units
     value = values.mean()
     ends = _difference_ends(value, noise.mean(), n_units, metric.fraction, level)
     reach = seed_reach(values, noise, shared, level)
     name = f'gain ({metric.name})'
     return _with_draws(name, value, ends, reach, bounds_of(metric, tests[0], True), n_units, level)
+
+def _noise_of_gains(tests, baselines, metric, n_boot, seed):
+    "The covariances of the seeds' gains over newly drawn test units, (seeds, seeds)."
+    both = unit_noise([*tests, *baselines], metric, n_boot, seed)
+    seeds = np.eye(len(tests))
+    contrast = np.hstack([seeds, -seeds])
+    return contrast @ both @ contrast.T
+
+# %% ../nbs/13e_draws.ipynb #7166e8ef
+def upgradeability_change(trains, tests, base_trains, base_tests, metric, *, shared, level=.95, n_boot=2000, seed=0):
+    "U of a model minus U of another, over new training samples, as a Score; lists of predictions with the same seeds."
+    metric = find_metric(metric)
+    sign = 1 if metric.higher_is_better else -1
+    on_test = sign * (_figures(tests, metric) - _figures(base_tests, metric))
+    on_train = sign * (_figures(trains, metric) - _figures(base_trains, metric))
+    values = on_test - on_train
+    noise = _noise_of_gains(tests, base_tests, metric, n_boot, seed)
+    n_units = tests[0].n_units
+    of_test = on_test.mean()
+    ends = _difference_ends(of_test, noise.mean(), n_units, metric.fraction, level)
+    shifted = values.mean() + np.array(ends) - of_test
+    reach = seed_reach(values, noise, shared, level)
+    limits = 2 * np.array(bounds_of(metric, tests[0], True))
+    name = f'change of upgradeability ({metric.name})'
+    return _with_draws(name, values.mean(), shifted, reach, limits, n_units, level)
 
 # %% ../nbs/13e_draws.ipynb #e6a75eda
 def train_score_over_seeds(trains, metric, *, shared, level=.95):

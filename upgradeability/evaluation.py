@@ -878,6 +878,12 @@ def _csv_of(df):
     "A table as the bytes of a CSV file."
     return df.to_csv(index=False).encode()
 
+def _json_of(df):
+    "A table as the bytes of a JSON file: a list of rows, null where there is no figure."
+    rows = df.astype(object).where(df.notna(), None).to_dict('records')
+    finite = [{k: None if v in (np.inf, -np.inf) else v for k, v in row.items()} for row in rows]
+    return json.dumps(finite, indent=1, allow_nan=False, default=_json_value).encode()
+
 def _csv_hash(data):
     "What the Parquet file says of the CSV."
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -926,6 +932,7 @@ def _store_rows(out_dir, df):
         merged = _merged(_stored_rows(out_dir), df)
         _write_table(out_dir/'results.parquet', merged)
         write_atomic(out_dir/'results.csv', lambda f: f.write(_csv_of(merged)))
+        write_atomic(out_dir/'results.json', lambda f: f.write(_json_of(merged)))
     return run
 
 # %% ../nbs/17_evaluation.ipynb #67e63214
@@ -1544,6 +1551,12 @@ def _differing_csv(df, out_dir):
     changed = _finding('file', path.name, 'it was changed after it was written')
     return _csv_cells(df, data) or [changed]
 
+def _differing_json(df, out_dir):
+    "Whether `results.json` says other than the stored table; runs of earlier versions have none."
+    path = out_dir/'results.json'
+    if not path.exists() or path.read_bytes() == _json_of(df): return []
+    return [_finding('file', path.name, 'it was changed after it was written')]
+
 def _csv_cells(df, data):
     "The figures in which a CSV differs from a table; none where they cannot be compared."
     read = partial(pd.read_csv, keep_default_na=False, dtype=str)
@@ -1589,7 +1602,7 @@ def verify(
     bad = [f['key'] for f in unreadable]
     readable = df[~df.key.isin(['', *bad])]
     differing = list(_differing_figures(readable, out_dir))
-    files = [*_damaged_files(out_dir), *_differing_csv(df, out_dir)]
+    files = [*_damaged_files(out_dir), *_differing_csv(df, out_dir), *_differing_json(df, out_dir)]
     if differing or '' in bad: # the figures say more than the name of the table's file
         files = [f for f in files if not f['stored'].startswith('results.')]
     found = [*unreadable, *differing, *files]

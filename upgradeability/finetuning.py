@@ -126,6 +126,10 @@ def _schedule(steps, warmup=.1):
         return .5 * (1 + np.cos(angle))
     return factor
 
+def _constant(i):
+    "The factor of a learning rate that does not change."
+    return 1.
+
 # %% ../nbs/14b_finetuning.ipynb #93149ed6
 def _epoch_order(inputs, rows, batch_size, rng):
     "The rows in a new order (sentences stay whole), without a last batch of one."
@@ -182,7 +186,8 @@ def train_network(
     rng, device = np.random.default_rng(seed), net.head.weight.device
     batch_size, optimiser = recipe.batch_size, recipe.optimiser(net, lr)
     steps = recipe.epochs * _steps_per_epoch(inputs, rows, batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(steps))
+    factor = _constant if recipe.schedule == 'constant' else _schedule(steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     with _noise(seed, device):
         for epoch in range(1, stop + 1):
             _train_mode(net, recipe.keeps_statistics(len(rows)))
@@ -453,11 +458,12 @@ def fine_tune(backbone, task, features, *, seed:int=0,
     smoothing:float=0., # share of the true class's probability that is spread over all classes
     average:bool=False, # try weights between those at the start and those at the end, too
     statistics:str|None=None, # of BatchNorm: 'kept' or 'trained'; None: kept if the head starts from the probe
+    schedule:str='cosine', # of the learning rate: 'cosine' (after a warm-up) or 'constant'
     seconds:float|None=None, # a budget: fewer epochs where all would take longer
 ) -> dict: # predictions, with one row per epoch in `meta['epochs']`
     "Train a new head and all weights, or a part of them; learning rate and epoch are chosen on valid."
     statistics = statistics or ('kept' if head == 'probe' else 'trained')
-    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing, average, statistics)
+    recipe = Recipe(epochs, batch_size, dtype, optimizer, freeze, augment, smoothing, average, statistics, schedule)
     training, lrs = _prepare(backbone, task, recipe, lrs, seed, head, features)
     training, cost = _within_budget(training, lrs, seconds)
     print(cost)

@@ -95,7 +95,8 @@ def _wrap(source, module, layer, pooling, device):
     has_3d = any(p.ndim == 5 for p in module.parameters())
     if not has_3d: module = module.to(memory_format=torch.channels_last)
     mark = os.urandom(8) if found.opaque else '' # such a network never gets the features of another one
-    key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), layer or '', pooling)
+    asked = '' if layer is None else layer # 0 is a layer
+    key = fingerprint(found.fingerprint, mark, _hash_preprocess(source.preprocess), asked, pooling)
     medium, opaque = MEDIA['text'], found.opaque
     if not source.encode:
         medium = MEDIA['image' if source.preprocess else 'array']

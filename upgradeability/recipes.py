@@ -28,6 +28,7 @@ RATE_FACTORS = {'sgd': 100.} # of the learning rates of AdamW
 
 # %% ../nbs/14a_recipes.ipynb #e7e7bf9e
 STATISTICS = ('trained', 'kept') # what happens to the statistics of BatchNorm
+SCHEDULES = ('cosine', 'constant') # how the learning rate changes: up linearly and down as a cosine, or not at all
 FREEZE = ('nothing', 'but_last_block', 'but_first_block', 'but_biases') # what keeps its pretrained weights
 
 # %% ../nbs/14a_recipes.ipynb #91c92676
@@ -115,6 +116,7 @@ class Recipe:
     smoothing: float = 0. # share of the true class's probability that is spread over all classes
     average: bool = False # whether weights between those at the start and those at the end are tried, too
     statistics: str = 'trained' # those of BatchNorm: 'trained' or 'kept'
+    schedule: str = 'cosine' # of the learning rate: 'cosine' (after a warm-up) or 'constant'
 
     def __post_init__(self):
         for name in ('epochs', 'batch_size'):
@@ -125,6 +127,7 @@ class Recipe:
         if self.freeze not in FREEZE: raise unknown('part to freeze', self.freeze, FREEZE)
         if self.statistics not in STATISTICS:
             raise unknown('way with the statistics of BatchNorm', self.statistics, STATISTICS)
+        if self.schedule not in SCHEDULES: raise unknown('schedule', self.schedule, SCHEDULES)
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing={self.smoothing} should be a share from 0, below 1, such as .1.")
         object.__setattr__(self, 'augment', tuple(read_list(self.augment)))

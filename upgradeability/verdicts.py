@@ -26,6 +26,9 @@ from .words import (
     protocol_kind, row_labels, sample_text, short_name, wording)
 from .tasks import Task, leaked
 
+# %% ../nbs/21_verdicts.ipynb #f6894b65
+from .planning import detectable_difference
+
 # %% ../nbs/21_verdicts.ipynb #1e559f96
 def read_headline(df):
     "{'train': Predictions, 'test': Predictions} of the first row that the report is about."
@@ -347,7 +350,7 @@ def verdict_compare(
         return _paragraphs(*failed, f"{leader} reaches {tested}. No other model ran, so nothing was compared. {gained}")
     rank = f"it is not distinguishable from {', '.join(ties)}" if ties else _apart(groups)
     lead = f"{leader} leads with {tested}; {rank}. {_chosen(best['value'], optimism, df)}{gained}"
-    swap = _replacing(_code(incumbent), _code(candidate), upgrade)
+    swap = _replacing(_code(incumbent), _code(candidate), upgrade) + _findable(upgrade, groups, incumbent)
     return _paragraphs(*failed, lead, swap, _broken(upgrade, words.tested, metric, words.changed))
 
 def _apart(groups):
@@ -452,6 +455,20 @@ def _broken(upgrade, tested, metric, changed):
     broken = f'{upgrade.negative_flips} ({upgrade.negative_share:.1%})'
     by = f' (each judged by its own {metric.strip()})' if metric not in ('', 'accuracy ') else ''
     return f'{changed.format(fixed=fixed, broken=broken, by=by)}.'
+
+# %% ../nbs/21_verdicts.ipynb #329f3ee9
+def _findable(upgrade, groups, incumbent):
+    "The smallest gain that this test set shows, in words; '' where that is not known."
+    accuracy = groups['value'][groups.model == incumbent]
+    discordant = upgrade.positive_share + upgrade.negative_share
+    is_share = np.isclose(upgrade.net, upgrade.difference.value)
+    is_known = len(accuracy) and is_share and upgrade.n_units == upgrade.n_tested
+    if not is_known or not 0 < discordant < 1 or not 0 < accuracy.iloc[0] < 1: return ''
+    level = 1 - (1 - upgrade.difference.level) / upgrade.n_candidates
+    least = detectable_difference(upgrade.n_tested, accuracy=accuracy.iloc[0], agreement=1 - discordant, level=level)
+    if not np.isfinite(least): return '' # as much agreement leaves no room for such a gain
+    return (f' With {upgrade.n_tested:,} test examples and models that agree on {1 - discordant:.0%} of them, '
+            f'a gain of {least:.3f} would be found in four of five cases.')
 
 # %% ../nbs/21_verdicts.ipynb #082a8e08
 def at_most(n, smallest):
