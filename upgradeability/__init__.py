@@ -23,6 +23,7 @@ _PUBLIC = {
     "corruptions": "SHIFTS",
     "shifts": "Shifts shift",
     "ranking": "Ranking judge_ranking rank_models",
+    "improving": "LEVERS improve",
     "checks": "check_task",
     "plots": "plot_calibration plot_curve plot_flips plot_gains plot_ranking plot_scores",
     "kinds.recommendation_protocols": "RECOMMENDERS",
@@ -31,6 +32,7 @@ _PUBLIC = {
     "answers": "read_answers",
     "under_shift": "performance_line robustness",
     "shift_report": "verdict_shift",
+    "improve_report": "verdict_improve",
     "decision": "decide decide_files",
     "report": "show_reading show_table write_report",
 }
