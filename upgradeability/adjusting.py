@@ -23,13 +23,17 @@ from .protocols import (
 # %% ../nbs/14d_adjusting.ipynb #2fff9ef5
 def label_suspects(probs, y):
     "(n,) whether a label is suspected, from probabilities (n, C) of probes that did not learn from it; NaN: not known."
-    own = probs[np.arange(len(y)), y]
+    n, n_classes = probs.shape
+    own = probs[np.arange(n), y]
     known = np.isfinite(own)
-    usual = np.full(probs.shape[1], np.inf)
-    for c in np.unique(y[known]): usual[c] = own[known & (y == c)].mean()
-    with np.errstate(invalid='ignore'):
-        sure = np.where(probs >= usual, probs, -1)
-    return known & (sure.max(1) >= 0) & (sure.argmax(1) != y)
+    usual = np.full(n_classes, np.inf)
+    for c in np.unique(y[known]):
+        of_class = known & (y == c)
+        usual[c] = own[of_class].mean()
+    is_usual = probs >= usual # False where nothing is known
+    sure = np.where(is_usual, probs, -1)
+    differs = sure.argmax(1) != y
+    return differs & is_usual.any(1)
 
 # %% ../nbs/14d_adjusting.ipynb #4d5b33c2
 def out_of_fold(task, x, y, C):
@@ -88,7 +92,8 @@ class Mirrored:
 
     def __call__(self, picture):
         tensor = self.preprocess(picture)
-        if getattr(tensor, 'ndim', 0) != 3: raise ValueError('flip is for pictures: leave it out for other inputs.')
+        is_picture = getattr(tensor, 'ndim', 0) == 3
+        if not is_picture: raise ValueError('flip is for pictures: leave it out for other inputs.')
         return tensor.flip(-1)
 
 def mirrored(backbone):
@@ -114,6 +119,16 @@ class _Adjustment:
         if self.temperature != 1: probs = at_temperature(probs, self.temperature)
         return probs if self.counts is None else without_prior(probs, self.counts)
 
+# %% ../nbs/14d_adjusting.ipynb #ac86c8d9
+def _fit_kept(task, x, y, kept, choices):
+    "(a probe that learns from the kept rows to fit, how its strength was chosen)."
+    if not kept.all():
+        fewer = _without_rows(task, fit_rows(task)[~kept])
+        x, y = x[kept], y[kept]
+        choices = choose_strength(fewer, x, y)
+    probe, facts = fit_probe(x, y, choices['C'], len(task.classes))
+    return probe, choices | facts
+
 # %% ../nbs/14d_adjusting.ipynb #8cf87db0
 def adjusted_probe(backbone, task, features, *, seed:int=0,
     clean:bool=False, # leave out suspected label errors of train
@@ -123,28 +138,25 @@ def adjusted_probe(backbone, task, features, *, seed:int=0,
 ) -> dict: # predictions; `suspects` in `meta` has the rows that were left out
     "The linear probe with one or several adjustments, fitted on train."
     networks = [backbone, mirrored(backbone)] if flip else [backbone]
-    views, views_test = [], []
-    for network in networks:
-        x, x_test, y = arrays_of(features(network), task)
-        views.append(x)
-        views_test.append(x_test)
-    x, n_classes = views[0], len(task.classes)
-    choices = choose_strength(task, x, y)
-    is_asked = clean or temperature
-    known = out_of_fold(task, x, y, choices['C']) if is_asked else np.full((len(y), n_classes), np.nan)
-    kept = _kept_rows(y, label_suspects(known, y)) if clean else np.ones(len(y), bool)
-    suspects = fit_rows(task)[~kept]
-    if len(suspects): choices = choose_strength(_without_rows(task, suspects), x[kept], y[kept])
-    probe, facts = fit_probe(x[kept], y[kept], choices['C'], n_classes)
+    arrays = [arrays_of(features(network), task) for network in networks]
+    views, views_test, (y, *_) = zip(*arrays)
+    choices = choose_strength(task, views[0], y)
+    known = np.full((len(y), len(task.classes)), np.nan)
+    if clean or temperature: known = out_of_fold(task, views[0], y, choices['C'])
+    kept = np.ones(len(y), bool)
+    if clean: kept = _kept_rows(y, label_suspects(known, y))
+    probe, choices = _fit_kept(task, views[0], y, kept, choices)
     adjusted = _Adjustment(
         probe,
         fit_temperature(known, y) if temperature else 1.,
-        np.bincount(y, minlength=n_classes) if prior else None)
+        np.bincount(y, minlength=len(task.classes)) if prior else None)
+    suspects = fit_rows(task)[~kept]
+    done = dict(temperature=adjusted.temperature, left_out=len(suspects))
     return predictions_of(
         task,
         lambda rows: adjusted([x[rows] for x in views]),
         lambda rows: adjusted([x[rows] for x in views_test]),
-        choices=choices | facts | dict(temperature=adjusted.temperature, left_out=len(suspects)),
+        choices=choices | done,
         notes=[*default_note(choices), *_adjusting_notes(adjusted, suspects)],
         suspects=suspects.tolist())
 

@@ -21,7 +21,7 @@ from .improving import Improvement
 from .media import example_name
 from .reading import as_code, as_label, as_markdown, Shown
 from .tasks import Task
-from .words import axis_name, interval_text, metric_label, wording
+from .words import axis_name, interval_text, is_up, metric_label, wording
 
 # %% ../nbs/21d_improve_report.ipynb #6f2c7f30
 REAL = .05 # p-value after Holm below which a gain counts
@@ -50,17 +50,20 @@ def _listed(rows):
 def _lead(df):
     "What the largest gain is, in words."
     tested, facts = df.tested, facts_of(df)
-    name = as_markdown(axis_name(facts['metric']))
+    metric = facts['metric']
+    name, label = (as_markdown(words(metric)) for words in (axis_name, metric_label))
     trained = f"trained on {facts['n_train']:,} {wording(df).learned}"
-    start = f"{name} of the linear probe on test is {df.test.iloc[0]:.3f} ({trained})"
+    now = f'{df.test.iloc[0]:.3f}'
+    start = f'{name} of the linear probe on test is {now} ({trained})'
     if not len(tested): return f'**No lever was tested.** {_capital(start)}.'
     best, real = tested.iloc[0], _real(tested, 1)
     if not len(real):
         return (f'**No lever raises it for sure.** The largest gain is {as_code(best.lever)}: '
                 f'{_gain_text(best)} ({_p_text(best.p_holm)} after Holm). {_capital(start)}.')
     first = real.iloc[0]
-    said = f'**The largest real gain is {as_code(first.lever)}**: {name} {_gain_text(first)}'
-    return f'{said}, from {df.test.iloc[0]:.3f} to {first.test:.3f} ({trained}; {_p_text(first.p_holm)} after Holm).'
+    better = '' if is_up(metric) else ', where a gain is a lower loss'
+    return (f'**The largest real gain is {as_code(first.lever)}**: {_gain_text(first)} in {label}{better}, '
+            f'from {now} to {first.test:.3f} ({trained}; {_p_text(first.p_holm)} after Holm).')
 
 def _capital(text):
     "A sentence with a capital letter."
@@ -98,7 +101,20 @@ def _price_text(df):
     times = best.gflops / now.gflops if now.gflops else np.nan
     if np.isfinite(times):
         cost = 'as many operations as' if abs(times - 1) < .05 else f'{times:.1f} times the operations of'
-        said.append(f'Each example costs {cost} the linear probe.')
+        said.append(f'Each example then needs {cost} the linear probe.')
+    return ' '.join(said)
+
+OUT_OF_TIME = 'time ran out|are left for it' # in the status of a lever
+
+def _spent_text(df):
+    "What was spent, and which levers had no time, in words."
+    facts = facts_of(df)
+    held_out = f"{facts['n_held_out']:,} held-out training {wording(df).things}"
+    said = [f'Levers were chosen on {held_out}, and each tested one was tested once, in {facts["spent"]:,.0f} seconds.']
+    late = df[df.status.str.contains(OUT_OF_TIME)]
+    if len(late):
+        names = ', '.join(map(as_code, late.lever))
+        said.append(f"**The budget of {facts['budget']:,.0f} seconds was too small for {names}.**")
     return ' '.join(said)
 
 # %% ../nbs/21d_improve_report.ipynb #aa637aa4
@@ -106,11 +122,10 @@ def verdict_improve(
     df:Improvement, # of `improve`
 ) -> str: # Markdown
     "What would raise it, what does nothing, and how sure that is."
-    facts = facts_of(df)
-    chosen = (f"Levers were chosen on {facts['n_held_out']:,} held-out training {wording(df).things}; "
-              'each that is tested was tested once.')
-    parts = [f'{_lead(df)} {" ".join(_others(df))}', _labels_text(df), f'{_price_text(df)} {chosen}']
-    return '\n\n'.join(part.strip() for part in parts if part.strip())
+    others = ' '.join(_others(df))
+    parts = [f'{_lead(df)} {others}', _labels_text(df), _price_text(df), _spent_text(df)]
+    stripped = map(str.strip, parts)
+    return '\n\n'.join(filter(None, stripped))
 
 # %% ../nbs/21d_improve_report.ipynb #c6d2fae4
 def head_improve(
@@ -163,11 +178,12 @@ def show_levers(
             'p, Holm': _number_text(row.p_holm, '{:.3f}'),
             'change in U': _changes_text(row, 'u_change'),
             'gain on held-out': _changes_text(row, 'held_out'),
-            'seconds': _number_text(np.nansum([row.seconds, row.seconds_refit]), '{:.0f}'),
+            'seconds': _number_text(row[['seconds', 'seconds_refit']].sum(min_count=1), '{:.0f}'),
             'parameters': short_number(row.parameters) if is_known else '–',
             'GFLOPs': _number_text(row.gflops, '{:.3g}'),
-            'ms': _number_text(row.ms, '{:.2g}')})
-    return pd.DataFrame(rows).set_index('lever')
+            'ms': _number_text(row.ms, '{:.0f}' if row.ms >= 10 else '{:.2g}')})
+    table = pd.DataFrame(rows).set_index('lever')
+    return table.loc[:, (table != '–').any()]
 
 # %% ../nbs/21d_improve_report.ipynb #e6c5b1ba
 def list_levers(
@@ -188,19 +204,24 @@ def list_suspects(
 ) -> str: # Markdown, a list
     "Test examples whose label the linear probe doubts."
     test = df.cells.predictions(df.key.iloc[0])['test']
-    if not isinstance(test.scores, np.ndarray) or not task.kind.has_classes: return 'The probabilities of all classes are not known here.'
+    has_all = isinstance(test.scores, np.ndarray) and task.kind.has_classes
+    if not has_all: return 'The probabilities of all classes are not known here.'
     suspect = label_suspects(test.scores, test.y)
-    if not suspect.any(): return 'No label of test is suspected.'
-    doubt = test.scores.max(1) - test.scores[np.arange(len(test)), test.y]
-    order = np.argsort(-np.where(suspect, doubt, -1), kind='stable')
-    shown = order[:min(most, suspect.sum())]
-    lines = [f'{suspect.sum():,} of {len(test):,} test labels are suspected; the most doubtful:']
-    for i in shown:
-        name = example_name(task.inputs, int(task.kind.inputs_of(task)[test.ids[i]]))
-        said = task.kind.label_of(task, test.ids[i])
-        other = task.classes[test.scores[i].argmax()]
-        lines.append(f'- {as_code(name)}: labelled {as_code(said)}, perhaps {as_code(other)} ({test.scores[i].max():.2f})')
-    return '\n'.join(lines)
+    n = int(suspect.sum())
+    if not n: return 'No label of test is suspected.'
+    own = test.scores[np.arange(len(test)), test.y]
+    doubt = np.where(suspect, test.scores.max(1) - own, -1)
+    order = np.argsort(-doubt, kind='stable')
+    lines = [_suspect_line(task, test.ids[i], test.scores[i]) for i in order[:min(most, n)]]
+    return '\n'.join([f'{n:,} of {len(test):,} test labels are suspected. The most doubtful:', '', *lines])
+
+def _suspect_line(task, row, probs):
+    "A test example, its label, and what the probe is sure of."
+    position = task.kind.inputs_of(task)[row]
+    name = as_code(example_name(task.inputs, position))
+    label = as_code(task.kind.label_of(task, row))
+    other = as_code(task.classes[probs.argmax()])
+    return f'- {name}: labelled {label}, perhaps {other} ({probs.max():.2f})'
 
 # %% ../nbs/21d_improve_report.ipynb #f2deaa66
 def plot_levers(df, ax=None):

@@ -5,14 +5,13 @@
 # %% ../nbs/18f_improving.ipynb #7d0293c9
 from __future__ import annotations
 import io, re, time
-from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from unittest.mock import patch
 
 # %% auto #0
-__all__ = ['improve']
+__all__ = ['LEVERS', 'improve']
 
 # %% ../nbs/18f_improving.ipynb #8434b3d9
 import huggingface_hub.constants, numpy as np, pandas as pd, torch
@@ -24,8 +23,8 @@ from .comparisons import compare, gain, holm
 from .core import cache_dir, Catalogue, error_line, fingerprint, read_list, unknown, write_atomic, write_json
 from .curves import _one_size_each, _shared, curve_draws, fit_power_law, learning_curve, power_law
 from .datasets import load_task
-from .evaluation import _protocol, evaluate, facts_of, read_results, report_of, RunTable, SERIAL
-from .features import model_inputs, resolve_dtype
+from .evaluation import _protocol, evaluate, read_results, report_of, RunTable, SERIAL
+from .features import model_inputs, resolve_dtype, units_of
 from .finetuning import _prepare, _seconds_per_row, protocols_of
 from .intervals import _square_and_add, value_and_ends
 from .jobs import Died
@@ -57,8 +56,9 @@ class Start:
     @property
     def first(self):
         "The first training example as the network takes it."
-        row = fit_rows(self.task)[0]
-        return model_inputs(self.backbone, self.task)[int(row)]
+        inputs = model_inputs(self.backbone, self.task)
+        units = units_of(inputs, fit_rows(self.task)[:1])
+        return inputs[int(units[0])]
 
     @property
     def sees_pictures(self):
@@ -78,6 +78,7 @@ class Candidate:
 # %% ../nbs/18f_improving.ipynb #de430792
 LEVERS = Catalogue() # name -> f(start) -> candidates; it raises ValueError with the reason where it makes no sense
 
+# %% ../nbs/18f_improving.ipynb #9a12ddc5
 def _lever(name, protocol, help, **how):
     "Put a lever into `LEVERS` that is another protocol of the same model."
     def candidates(start):
@@ -257,9 +258,9 @@ class _Search:
         if n not in self.known: self.known[n] = self.run(self.now, n)
         return self.known[n]
 
-    def test(self, candidate, task, n_train):
+    def test(self, candidate, question):
         "(row, predictions) of a candidate on the test set."
-        return self.rows(candidate, task, n_train, self.folder)
+        return self.rows(candidate, question.whole, question.n_train, self.folder)
 
     def rows(self, candidate, task, n, out_dir):
         "(row of the results table, its predictions)."
@@ -324,13 +325,13 @@ def find_candidates(start, levers):
     return _named(found), skipped
 
 # %% ../nbs/18f_improving.ipynb #24645a8d
-def _cost_of(search, candidate, settings, seconds):
+def _cost_of(search, candidate, seconds):
     "(the candidate as the budget allows it, its `StepCost`, seconds of its refit)."
     start, rehearsal = search.start, search.rehearsal
     n, n_test = start.task.n_train, len(start.task.splits['test'])
     n_held_out = len(rehearsal.splits['test'])
     loaded = _Loaded({'it': candidate.model}, candidate.model.device)
-    probe = _warm_up(loaded, 'it', rehearsal, fit_rows(rehearsal), settings)
+    probe = _warm_up(loaded, 'it', rehearsal, fit_rows(rehearsal), search.options)
     if _protocol(candidate.protocol).name in SERIAL:
         per_row = _seconds_of_training(start, candidate)
         candidate, passes = fit_epochs(candidate, per_row, n, seconds)
@@ -340,39 +341,46 @@ def _cost_of(search, candidate, settings, seconds):
     step = StepCost(encode * n_held_out, encode, probe.score)
     return candidate, step, step.seconds(n + n_test, n)
 
-def _make_plan(search, budget, keep, settings):
+def _make_plan(search, budget, keep):
     "What the search follows: protocols, costs, errors, rungs, seconds for the refits."
     began = time.perf_counter()
     serial = [c for c in search.candidates.values() if _protocol(c.protocol).name in SERIAL]
     share = np.inf if budget is None else budget / (2 * len(serial) + keep)
     protocols, costs, refits, errors = {}, {}, {}, {}
     for name, candidate in search.candidates.items():
-        try: candidate, costs[name], refits[name] = _cost_of(search, candidate, settings, share)
+        try: fitted, step, refit = _cost_of(search, candidate, share)
         except Exception as e:
             errors[name] = str(e) if isinstance(e, ValueError) else error_line(e)
             continue
-        protocols[name] = candidate.protocol
+        protocols[name] = fitted.protocol
+        costs[name] = step
+        refits[name] = refit
     largest = search.rehearsal.n_train
     search.run_now(largest)
     spent = time.perf_counter() - began
     reserve = sum(sorted(refits.values())[-keep:])
-    left = np.inf if budget is None else max(0., budget - reserve - spent)
-    classes = len(search.rehearsal.classes) if search.rehearsal.kind.has_classes else 1
-    rungs = plan_halving(
+    for_search = np.inf if budget is None else max(0., budget - reserve)
+    rungs = pd.DataFrame()
+    if costs: rungs = plan_halving(
         costs,
-        left,
-        smallest=min(largest, max(2 * classes, largest // 4)),
+        max(0., for_search - spent),
+        smallest=_least_labels(search.rehearsal, largest // 4),
         largest=largest,
         keep=min(keep, len(costs)),
-        step=max(1, largest // 8)) if costs else pd.DataFrame()
+        step=max(1, largest // 8))
     return dict(
         protocols=protocols,
-        costs={name: asdict(cost) for name, cost in costs.items()},
+        costs={name: asdict(step) for name, step in costs.items()},
         errors=errors,
         refits=refits,
         warm_up=spent,
-        search=None if budget is None else max(0., budget - reserve),
+        search=None if budget is None else for_search,
         rungs=rungs.to_dict('records'))
+
+def _least_labels(rehearsal, n):
+    "A number of labels, but at least two for each class, as far as there are so many."
+    classes = len(rehearsal.classes) if rehearsal.kind.has_classes else 1
+    return min(rehearsal.n_train, max(2 * classes, n))
 
 # %% ../nbs/18f_improving.ipynb #204d9fdf
 def _search_steps(search, plan):
@@ -399,21 +407,22 @@ def _expected_gain(search, n):
     "What twice n labels would add, from the curve inside train: value, low, high, remark."
     rehearsal, metric = search.rehearsal, search.start.metric
     most = rehearsal.n_train
-    classes = len(rehearsal.classes) if rehearsal.kind.has_classes else 1
-    least = max(2 * classes, most // 8)
-    sizes = np.unique(np.geomspace(min(least, most), most, SIZES_OF_CURVE).round().astype(int))
+    least = _least_labels(rehearsal, most // 8)
+    steps = np.geomspace(least, most, SIZES_OF_CURVE)
+    sizes = np.unique(steps.round().astype(int)).tolist()
     if len(sizes) < 4: raise ValueError('there are too few labels for a curve')
     curve = learning_curve(
         search.start.backbone,
         rehearsal,
-        sizes=sizes.tolist(),
+        sizes=sizes,
         seeds=range(SEEDS_OF_CURVE),
         metric=metric.name,
         out_dir=search.folder/'held_out',
         **search.options)
     cells = curve.cells
-    ran = cells[(cells.protocol == 'linear_probe') & (cells.error == '')]
-    ran = _one_size_each(ran, sizes.tolist()).sort_values(['n_train', 'seed'], ignore_index=True)
+    is_probe = cells.protocol == 'linear_probe'
+    ran = _one_size_each(cells[is_probe & (cells.error == '')], sizes)
+    ran = ran.sort_values(['n_train', 'seed'], ignore_index=True)
     draws = curve_draws(ran, metric, _shared(ran), n_boot=500)
     model = ran.model.iloc[0]
     at = ran.n_train.unique()
@@ -448,7 +457,8 @@ def _price(search, candidate):
 # %% ../nbs/18f_improving.ipynb #1cba9f33
 def _change_in_u(before, after, metric):
     "(value, low, high) of the change in U: what changes on test, minus what changes on train."
-    if not all(parts['train'].meta.get('in_sample', True) for parts in (before, after)): return [np.nan] * 3
+    in_sample = [parts['train'].meta.get('in_sample', True) for parts in (before, after)]
+    if not all(in_sample): return [np.nan] * 3
     on_train = gain(after['train'], before['train'], metric)
     on_test = gain(after['test'], before['test'], metric)
     return tuple(map(float, _square_and_add(on_train, on_test)))
@@ -458,11 +468,11 @@ def _columns(name, triple):
     value, low, high = triple
     return {name: value, f'{name}_low': low, f'{name}_high': high}
 
-def _tested(search, name, base, task, n_train):
+def _tested(search, name, base, question):
     "The columns of a candidate that is refitted on all of train and tested once."
     began = time.perf_counter()
     candidate, metric = search.candidates[name], search.start.metric
-    row, parts = search.test(candidate, task, n_train)
+    row, parts = search.test(candidate, question)
     seconds = time.perf_counter() - began
     found = compare(base['test'], parts['test'], metric)
     return dict(
@@ -517,7 +527,7 @@ def _as_table(rows):
     return table.astype({'key': object}).assign(key=table.key.fillna(''))
 
 # %% ../nbs/18f_improving.ipynb #9e9a4fdc
-def _rows_of_search(search, plan, steps, left_out, refitted):
+def _rows_of_search(search, plan, steps, left_out):
     "{name: row} of all candidates, with what they reached on the held-out examples."
     last, rows = _best_first(steps), {}
     for name, candidate in search.candidates.items():
@@ -537,22 +547,23 @@ def _rows_of_search(search, plan, steps, left_out, refitted):
             seconds=step.seconds)
     return rows
 
-def _refit(search, plan, steps, task, n_train, budget, keep, began):
+def _refit(search, plan, steps, question, began):
     "(row of where one is, {name: columns} of the best candidates); the plan then has what was refitted."
-    now, base = search.test(search.now, task, n_train)
-    best = [*_best_first(steps).index[:keep]]
+    now, base = search.test(search.now, question)
+    best = _best_first(steps).index[:question.keep]
+    budget = np.inf if question.budget is None else question.budget
     asked = plan.get('refitted')
-    found, failed = {}, {}
+    found = {}
     for i, name in enumerate(best):
-        over = time.perf_counter() - began + plan['refits'][name]
-        fits = i == 0 or budget is None or over <= budget
+        until = time.perf_counter() - began + plan['refits'][name]
+        fits = i == 0 or until <= budget
         if asked is not None: fits = name in asked
         if not fits:
             found[name] = dict(status='among the best, but time ran out before its test')
             continue
-        try: found[name] = _tested(search, name, base, task, n_train)
+        try: found[name] = _tested(search, name, base, question)
         except Exception as e: found[name] = dict(status=f'failed: {error_line(e)}')
-    if asked is None: plan['refitted'] = [name for name in found if found[name]['status'] == 'tested']
+    if asked is None: plan['refitted'] = [name for name, columns in found.items() if 'key' in columns]
     first = dict(
         lever='now',
         change='The linear probe of this model: where you are.',
@@ -565,9 +576,11 @@ def _refit(search, plan, steps, task, n_train, budget, keep, began):
     return first, found
 
 # %% ../nbs/18f_improving.ipynb #95bcf426
-def _row_of_labels(search):
-    "The row of the lever `labels`."
-    began = time.perf_counter()
+def _row_of_labels(search, plan, question, began):
+    "The row of the lever `labels`; the plan then has whether there was time for it."
+    here = time.perf_counter()
+    is_late = question.budget is not None and here - began > question.budget
+    if plan.setdefault('labels', not is_late) is False: return _row('labels', 'not run: time ran out')
     n = search.start.task.n_train
     try: triple, remark = _expected_gain(search, n)
     except Exception as e: return _row('labels', f'not run: {e}')
@@ -577,7 +590,7 @@ def _row_of_labels(search):
         f'expected for {2 * n:,} labels{remark}',
         **_columns('held_out', triple),
         examples=2 * n,
-        seconds=time.perf_counter() - began)
+        seconds=time.perf_counter() - here)
 
 def _check_asked(levers, budget):
     "The names of the levers, or an error where one or the budget cannot be."
@@ -605,53 +618,82 @@ def improve(
     batch_size:int=64, # examples per pass of the network
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
     runtime:str='auto', # 'torch', 'openvino', 'compile', or 'auto': OpenVINO where it pays and agrees
-) -> pd.DataFrame: # where you are; levers by gain in test, with interval, Holm's p, change in U and cost; those not tested
+) -> pd.DataFrame: # where you are; the tested levers with gain, interval, Holm's p, change in U and cost; the others
     "Try what would raise the linear probe of a model, on training data only, and test the best few once."
     began = time.perf_counter()
     names = _check_asked(levers, budget)
     whole = load_task(task, root=root)
-    asked = whole.sample(n_train, seed)
-    backbone = load_backbone(model, device=device)
     counts = find_metric(metric or whole.metric)
-    start = Start(backbone, asked, counts, seed, dtype)
+    start = Start(load_backbone(model, device=device), whole.sample(n_train, seed), counts, seed, dtype)
     start.refuse_without('linear_probe')
-    rehearsal = rehearsal_of(asked, seed)
     options = dict(device=device, batch_size=batch_size, dtype=dtype, runtime=runtime)
+    question = _Question(whole, n_train, budget, keep)
     key = fingerprint(
-        'improve', names, backbone.fingerprint, whole.fingerprint, n_train, counts.name, budget, keep, seed, *options.values())
+        'improve',
+        names,
+        start.backbone.fingerprint,
+        start.task.fingerprint,
+        [n_train, budget, keep, seed],
+        counts.name,
+        *options.values())
     folder = Path(out_dir or cache_dir(write=True)/'runs'/key)
-    path = _plan_path(folder, key)
     candidates, skipped = find_candidates(start, names)
-    search = _Search(start, rehearsal, folder, candidates, options)
-    plan = _load_plan(path, key)
-    if not plan: plan = dict(key=key, budget=budget, **_make_plan(search, budget, keep, dict(options, seed=seed)))
-    for name, protocol in plan['protocols'].items():
-        candidates[name] = replace(candidates[name], protocol=protocol)
+    search = _Search(start, rehearsal_of(start.task, seed), folder, candidates, options)
+    plan = _stored_or_new_plan(search, question, key)
     steps, left_out, _ = _search_steps(search, plan)
-    first, found = _refit(search, plan, steps, whole, n_train, budget, keep, began)
-    labels = [_row_of_labels(search)] if 'labels' in names and 'labels' not in skipped else []
-    rows = _rows_of_search(search, plan, steps, left_out, found)
+    first, found = _refit(search, plan, steps, question, began)
+    rows = _rows_of_search(search, plan, steps, left_out)
     for name, columns in found.items(): rows[name] |= columns
+    extra = [_row(lever, f'left out: {reason}') for lever, reason in skipped.items()]
+    if 'labels' in {*names} - {*skipped}: extra.insert(0, _row_of_labels(search, plan, question, began))
+    table = _in_order([first, *rows.values(), *extra])
+    return _finished(table, search, plan, question, began)
+
+# %% ../nbs/18f_improving.ipynb #3136f0c7
+@dataclass(frozen=True, eq=False)
+class _Question:
+    "What is asked beside the start."
+    whole: Task # before labels were drawn
+    n_train: int|None
+    budget: float|None
+    keep: int
+
+def _stored_or_new_plan(search, question, key):
+    "The plan of an earlier call, or a new one, which is stored; the candidates get the protocols of the plan."
+    path = _plan_path(search.folder, key)
+    plan = _load_plan(path, key)
+    if not plan:
+        made = _make_plan(search, question.budget, question.keep)
+        plan = dict(key=key, budget=question.budget, **made)
+        write_json(path, plan, sealed=True)
+    for name, protocol in plan['protocols'].items():
+        search.candidates[name] = replace(search.candidates[name], protocol=protocol)
+    return plan
+
+def _finished(table, search, plan, question, began):
+    "The table as an `Improvement`; plan and table are stored."
+    folder, start = search.folder, search.start
     if 'spent' not in plan: plan['spent'] = time.perf_counter() - began
-    write_json(path, plan, sealed=True)
-    reasons = [_row(lever, f'left out: {reason}') for lever, reason in skipped.items()]
-    table = _ordered([first, *rows.values(), *labels, *reasons])
+    write_json(_plan_path(folder, plan['key']), plan, sealed=True)
     write_atomic(folder/'improve.csv', lambda f: table.to_csv(f, index=False))
+    task = question.whole
     return Improvement.of(
         table,
         out_dir=str(folder),
-        metric=counts.name,
-        task=whole.name,
-        n_train=asked.n_train,
-        n_held_out=len(rehearsal.splits['test']),
+        metric=start.metric.name,
+        task=task.name,
+        n_train=start.task.n_train,
+        n_held_out=len(search.rehearsal.splits['test']),
         plan=plan['rungs'],
-        budget=budget,
+        budget=question.budget,
         spent=plan['spent'],
-        kinds={whole.name: whole.kind.name})
+        kinds={task.name: task.kind.name})
 
-def _ordered(rows):
+def _in_order(rows):
     "The table: where one is, tested levers by their gain, the others by what they reached on the held-out examples."
     table = _as_table(rows)
     place = table.status.map({'now': 0, 'tested': 1}).fillna(2)
     lost = -table.gain.fillna(table.held_out)
-    return table.assign(place=place, lost=lost).sort_values(['place', 'lost'], kind='stable', ignore_index=True)[COLUMNS]
+    sorted_by = table.assign(place=place, lost=lost)
+    ordered = sorted_by.sort_values(['place', 'lost'], kind='stable', ignore_index=True)
+    return ordered[COLUMNS]
