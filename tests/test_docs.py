@@ -116,7 +116,7 @@ def test_gallery_shows_every_report_and_tutorial(site, root, chromium):
     chromium.get((site/"gallery.html").as_uri())
     cards = chromium.execute_script("return [...document.querySelectorAll('.gallery .card a:has(img)')].map(a => a.getAttribute('href'))")
     tutorials = {f"tutorials/{p.stem}.html" for p in (root/"nbs"/"tutorials").glob("*.ipynb")}
-    assert set(cards) == tutorials | {f"{name}.html" for name in ("eval", "compare", "curve", "rank", "shift")}
+    assert set(cards) == tutorials | {f"{name}.html" for name in ("eval", "compare", "curve", "rank", "shift", "improve")}
     assert [href for href in cards if not (site/href).exists()] == []
 
 def test_pages_to_look_things_up(site):

@@ -309,7 +309,7 @@ def test_readings_of_every_table(tmp_path):
     for folder in 'ac': assert 'three | of *them* are odd' in (tmp_path/folder/'provenance.json').read_text()
 
 def test_every_report_shows_what_was_read_behind_its_verdict(root):
-    for name in ('eval', 'compare', 'curve', 'rank', 'shift'):
+    for name in ('eval', 'compare', 'curve', 'rank', 'shift', 'improve'):
         nb = nbformat.read(root/'nbs'/f'{name}.ipynb', 4)
         headings = [c.source.splitlines()[0] for c in nb.cells if c.cell_type == 'markdown' and c.source.startswith('## ')]
         assert headings[0] == '## What was read' and sum('show_reading(' in c.source for c in nb.cells) == 1

@@ -49,6 +49,9 @@ from .tasks import Task, leaked
 from .media import MEDIA
 from .jobs import Died, keep, NotShared, pack, Workers
 
+# %% ../nbs/17_evaluation.ipynb #ad1057ed
+from .adjusting import adjusted_probe # noqa: F401, it is known by its name
+
 # %% ../nbs/17_evaluation.ipynb #0b0f50b4
 def _list_column(values, kind):
     "An array (n, k) as a column of lists."

@@ -38,10 +38,12 @@ class StepCost:
     load: float # seconds to load it; 0 where it stays in memory
     encode: float # seconds per example that is new to it
     score: float # seconds per squared number of examples
+    again: float = 0. # seconds per example, new or not, as in training
 
     def seconds(self, new, n):
         "The seconds of a step with `new` new examples, and `n` examples to score."
-        return self.load + self.encode * new + self.score * n**2
+        of_all = self.again * n + self.score * n**2
+        return self.load + self.encode * new + of_all
 
 # %% ../nbs/18b_ranking.ipynb #7724ff6f
 def _halved(n, keep):

@@ -32,7 +32,7 @@ BACKTICK = re.compile(r'(?<![`\[\w}:])`([A-Za-z_][\w.]*)(?:\(\))?`(?![`\]])')
 NB_LINK = re.compile(r'\]\(([^)\s#]+)\.ipynb(#[^)]*)?\)')
 PROSE = dict(gallery='Gallery', howto='How to …', glossary='Glossary', changelog='Changelog')
 GALLERY = {
-    'Reports': [f'{name}.ipynb' for name in ('eval', 'compare', 'curve', 'rank', 'shift')],
+    'Reports': [f'{name}.ipynb' for name in ('eval', 'compare', 'curve', 'rank', 'shift', 'improve')],
     'Tutorials': [f'tutorials/{name}.ipynb' for name in (
         'first_report', 'your_pictures', 'your_texts', 'your_entities', 'your_recommender', 'your_numbers',
         'your_model', 'choosing', 'how_sure', 'extending')],
