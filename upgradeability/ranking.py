@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ['Ranking', 'rank_models', 'judge_ranking']
 
 # %% ../nbs/18b_ranking.ipynb #0bb90676
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torchvision
 from scipy.stats import weightedtau
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
@@ -332,6 +332,8 @@ def _step(asked, name, rung, n):
         model=name,
         examples=len(rows),
         **scores,
+        parameters=backbone.n_params,
+        imagenet=published_accuracy(backbone.spec),
         reading=f.meta['reading'],
         seconds=time.perf_counter() - start)
 
@@ -355,6 +357,47 @@ def _chances(steps, seed, draws=20_000):
         left -= left * p.sum()
     return chances
 
+# %% ../nbs/18b_ranking.ipynb #b51a5661
+FREE = {'parameters': 'number of parameters', 'imagenet': 'published ImageNet accuracy'} # columns of a ranking
+
+def published_accuracy(spec):
+    "The top-1 accuracy on ImageNet, a fraction, that torchvision publishes for the weights of a resolved spec; or NaN."
+    name, _, options = spec.partition('?')
+    source, arch, weights, *_ = *name.split(':'), '', ''
+    if source != 'torchvision' or 'random' in options: return np.nan
+    known = torchvision.models.get_model_weights(arch).__members__
+    if weights not in known: return np.nan
+    metrics = known[weights].meta['_metrics']
+    return metrics.get('ImageNet-1K', {}).get('acc@1', np.nan) / 100
+
+# %% ../nbs/18b_ranking.ipynb #b21fcc64
+def against_free(ranked, steps):
+    "For each free order: its name, the model it puts first, examples that both were scored on, and our lead with its ends."
+    found = []
+    for name in FREE:
+        values = ranked[name].dropna()
+        if values.nunique() < 2: continue
+        ours, theirs = (steps[steps.model == model].set_index('rung') for model in (ranked.model[0], ranked.model[values.idxmax()]))
+        rung = ours.index.intersection(theirs.index).max()
+        a, b = ours.loc[rung], theirs.loc[rung]
+        lead = a.score - b.score
+        half = 0. if a.model == b.model else 1.96 * np.hypot(np.nan_to_num(a.se), np.nan_to_num(b.se))
+        found.append(dict(
+            order=name, first=b.model, examples=int(a.examples),
+            lead=float(lead), low=float(lead - half), high=float(lead + half)))
+    return found
+
+# %% ../nbs/18b_ranking.ipynb #a901dbe4
+FORMATS = {'parameters': lambda n: f'{n / 1e6:.1f} M', 'imagenet': '{:.3f}'.format}
+READABLE = {
+    'se': 'standard error', 'p_best': 'chance of being best',
+    'parameters': 'parameters (place)', 'imagenet': 'ImageNet (place)'}
+
+def _with_place(values, text):
+    "Values as texts, each with its place from the largest one."
+    places = values.rank(ascending=False, method='min')
+    return [f'{text(v)} ({place:.0f})' if v == v else '–' for v, place in zip(values, places)]
+
 # %% ../nbs/18b_ranking.ipynb #8c7e4b38
 class Ranking(RunTable):
     "The ranked models of `rank_models`, best first."
@@ -376,7 +419,9 @@ class Ranking(RunTable):
         "The ranking with its rungs counted from 1, without columns that are empty."
         shown = pd.DataFrame(self.assign(rung=self.rung + 1)).dropna(axis=1, how='all')
         for name in ('rank', 'examples', 'rung'): shown[name] = shown[name].map('{:.0f}'.format).replace('nan', '–')
-        shown = shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'})
+        for name in FREE:
+            if name in shown: shown[name] = _with_place(shown[name], FORMATS[name])
+        shown = shown.rename(columns=READABLE)
         return shown.set_index('rank').round(3)
 
     def _for_readers(self): return self.for_readers()
@@ -408,7 +453,7 @@ def _remark(plan, left_out):
     return '; '.join(remarks)
 
 # %% ../nbs/18b_ranking.ipynb #54b428f9
-_RANKED = ['rank', 'model', 'score', 'se', 'logme', 'examples', 'rung', 'p_best', 'seconds', 'status']
+_RANKED = ['rank', 'model', 'score', 'se', 'logme', 'examples', 'rung', 'p_best', 'parameters', 'imagenet', 'seconds', 'status']
 
 def _ranked(frame, left_out, plan, seed):
     "The models by their last step (frame: all steps), then those that could not be run."
@@ -492,6 +537,7 @@ def rank_models(
         overrun=max(0., plan['spent'] - plan['budget']),
         saved=_saved(plan, frame, len(rows)),
         remark=_remark(plan, left_out),
+        free=against_free(df, frame),
         out_dir=str(path.parent),
         settings=_said_settings(task, smallest, keep, settings),
         readings=_readings(task, loaded),
@@ -545,12 +591,22 @@ def check_ranking(ranking, performance):
     known = ranking['rank'].notna() & full.notna()
     ranked, full = ranking[known], full[known].to_numpy(float)
     order = -ranked['rank'].to_numpy(float)
+    free = {name: _check_free(ranked[name].to_numpy(float), full) for name in FREE if name in ranked}
     return pd.Series(dict(
         weighted_tau=weightedtau(order, full).statistic,
         regret=regret(order, full),
         best=ranked.model.iloc[full.argmax()],
         first=ranked.model.iloc[0],
+        free={name: check for name, check in free.items() if check},
         saved=facts_of(ranking)['saved']))
+
+def _check_free(values, full):
+    "Weighted tau and regret of an order by these values (NaN: unknown); None where it orders nothing."
+    known = np.isfinite(values)
+    if len(np.unique(values[known])) < 2: return None
+    return dict(
+        weighted_tau=float(weightedtau(values[known], full[known]).statistic),
+        regret=float(full.max() - full[np.nanargmax(values)]))
 
 # %% ../nbs/18b_ranking.ipynb #9b0f47ec
 def judge_ranking(
@@ -566,7 +622,7 @@ def judge_ranking(
     for model in ranked.model:
         cells = evaluate(named[model], task, protocols='linear_probe', **options)
         rows.append(cells.iloc[0])
-    df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best']].copy()
+    df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best', *FREE]].copy()
     for column in ('metric', 'test', 'test_low', 'test_high'):
         df[column] = [row[column] for row in rows]
     metric = find_metric(df.metric.iloc[0])
