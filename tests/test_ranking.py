@@ -166,7 +166,7 @@ def test_free_orders_are_compared_on_the_last_common_rung():
     steps = pd.DataFrame([dict(rung=r, model=m, score=s, se=.03, examples=100 * (r + 1)) for r, m, s in [(0, 'a', .7), (0, 'b', .6), (0, 'c', .2), (1, 'a', .8), (1, 'b', .79)]])
     [free] = ranking.against_free(ranked, steps) # one known accuracy is no order
     half = 1.96 * np.hypot(.03, .03)
-    assert free == dict(order='parameters', first='b', examples=200, lead=pytest.approx(.01), low=pytest.approx(.01 - half), high=pytest.approx(.01 + half))
+    assert free == dict(order='parameters', first='b', equal=2, examples=200, lead=pytest.approx(.01), low=pytest.approx(.01 - half), high=pytest.approx(.01 + half))
     [same] = ranking.against_free(ranked.assign(parameters=[9., 5., 5.]), steps)
     assert same['first'] == 'a' and same['lead'] == same['low'] == same['high'] == 0
 

@@ -212,8 +212,8 @@ def plot_rungs_of(predictions, *, ax=None):
         ax = axes_or_new(ax, 5, 3)
         _draw_rungs(ax, rungs)
         ax.set_xticks([*depths, rungs.depth.max()], [*map(str, depths), 'end'])
-        ax.legend(title='pooling', loc='center left', bbox_to_anchor=(1, .5))
-        ax.set_xlabel('block of the network')
+        ax.legend(loc='center left', bbox_to_anchor=(1, .5))
+        ax.set_xlabel('block of the network (ring: taken)')
         ax.set_ylabel(f"{chosen['by']}\n(lower is better)")
     return ax
 

@@ -18,7 +18,7 @@ import numpy as np, pandas as pd, torchvision
 from scipy.stats import weightedtau
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
-from .core import cache_dir, fingerprint, progress, read_json, read_list, write_atomic, write_json
+from .core import cache_dir, fingerprint, progress, read_json, read_list, short_number, write_atomic, write_json
 from .backbones import complete
 from .datasets import load_task
 from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
@@ -368,11 +368,12 @@ def published_accuracy(spec):
     known = torchvision.models.get_model_weights(arch).__members__
     if weights not in known: return np.nan
     metrics = known[weights].meta['_metrics']
-    return metrics.get('ImageNet-1K', {}).get('acc@1', np.nan) / 100
+    percent = metrics.get('ImageNet-1K', {}).get('acc@1', np.nan)
+    return round(percent / 100, 5)
 
 # %% ../nbs/18b_ranking.ipynb #b21fcc64
 def against_free(ranked, steps):
-    "For each free order: its name, the model it puts first, examples that both were scored on, and our lead with its ends."
+    "For each free order: its name, the model it puts first, how many are equal there, and our lead on the same examples."
     found = []
     for name in FREE:
         values = ranked[name].dropna()
@@ -383,12 +384,12 @@ def against_free(ranked, steps):
         lead = a.score - b.score
         half = 0. if a.model == b.model else 1.96 * np.hypot(np.nan_to_num(a.se), np.nan_to_num(b.se))
         found.append(dict(
-            order=name, first=b.model, examples=int(a.examples),
+            order=name, first=b.model, equal=int((values == values.max()).sum()), examples=int(a.examples),
             lead=float(lead), low=float(lead - half), high=float(lead + half)))
     return found
 
 # %% ../nbs/18b_ranking.ipynb #a901dbe4
-FORMATS = {'parameters': lambda n: f'{n / 1e6:.1f} M', 'imagenet': '{:.3f}'.format}
+FORMATS = {'parameters': short_number, 'imagenet': '{:.3f}'.format}
 READABLE = {
     'se': 'standard error', 'p_best': 'chance of being best',
     'parameters': 'parameters (place)', 'imagenet': 'ImageNet (place)'}

@@ -588,6 +588,7 @@ def verdict_rank(
 def _free_order(free):
     "Whether a ranking was better than an order that costs nothing, by its entry in `free`."
     order, model = FREE[free['order']], _name(free['first'])
+    if free['equal'] > 1: model += f" (and {free['equal'] - 1} equal to it)"
     if free['lead'] == free['low'] == free['high'] == 0:
         return f"The order by {order}, which costs nothing, also puts {model} first."
     lead = interval_text(free['lead'], free['low'], free['high'])
