@@ -194,8 +194,9 @@ def plot_training(
 def _draw_rungs(ax, rungs):
     "Draw a line for each pooling, the own features and the joined rung as marks, and a ring at what was chosen."
     is_block = rungs.pooling != ''
-    by_pooling = rungs[is_block].sort_values('depth').groupby('pooling', sort=False)
-    for (pooling, part), colour in zip(by_pooling, COLOURS):
+    poolings = sorted(rungs.pooling[is_block].unique(), reverse=True) # the mean first
+    for pooling, colour in zip(poolings, COLOURS):
+        part = rungs[rungs.pooling == pooling].sort_values('depth')
         ax.plot(part.depth, part.loss, 'o-', ms=4.5, lw=1.5, color=colour, label=pooling)
     for row, mark in zip(rungs[~is_block].itertuples(), ('s', 'D')):
         ax.plot(row.depth, row.loss, mark, ms=6, color='black' if mark == 's' else GREY, label=row.layer)
@@ -227,7 +228,7 @@ def plot_ladder(df):
     if not climbed: return nothing('No `layer_probe` of this run chose among layers.')
     n = len(climbed)
     with style():
-        fig, axes = plt.subplots(1, n, figsize=(1.4 + 3.6 * n, 3), squeeze=False)
+        fig, axes = plt.subplots(1, n, figsize=(2.4 + 4 * n, 3), squeeze=False)
         for predictions, ax in zip(climbed, axes[0]):
             plot_rungs_of(predictions, ax=ax)
             if n > 1: ax.set_title(as_label(short_name(predictions.meta['model'])))
