@@ -373,20 +373,31 @@ def published_accuracy(spec):
 
 # %% ../nbs/18b_ranking.ipynb #b21fcc64
 def against_free(ranked, steps):
-    "For each free order: its name, the model it puts first, how many are equal there, and our lead on the same examples."
+    "For each free order: its name, the model it puts first, how many are equal to it, and our lead over it."
     found = []
     for name in FREE:
         values = ranked[name].dropna()
         if values.nunique() < 2: continue
-        ours, theirs = (steps[steps.model == model].set_index('rung') for model in (ranked.model[0], ranked.model[values.idxmax()]))
-        rung = ours.index.intersection(theirs.index).max()
-        a, b = ours.loc[rung], theirs.loc[rung]
-        lead = a.score - b.score
-        half = 0. if a.model == b.model else 1.96 * np.hypot(np.nan_to_num(a.se), np.nan_to_num(b.se))
-        found.append(dict(
-            order=name, first=b.model, equal=int((values == values.max()).sum()), examples=int(a.examples),
-            lead=float(lead), low=float(lead - half), high=float(lead + half)))
+        first = ranked.model[values.idxmax()]
+        is_equal = values == values.max()
+        lead = _lead(ranked.model[0], first, steps)
+        found.append(dict(order=name, first=first, equal=int(is_equal.sum()), **lead))
     return found
+
+def _lead(one, other, steps):
+    "By how much one model scores better than another on the last rung that both reached, with an interval of 95 %."
+    both = steps[steps.model.isin([one, other])]
+    models_on = both.groupby('rung').model.nunique()
+    rung = models_on[models_on == models_on.max()].index.max()
+    last = both[both.rung == rung].set_index('model')
+    lead = last.score[one] - last.score[other]
+    half = 1.96 * np.linalg.norm(last.se.fillna(0))
+    if one == other: half = 0.
+    return dict(
+        examples=int(last.examples[one]),
+        lead=float(lead),
+        low=float(lead - half),
+        high=float(lead + half))
 
 # %% ../nbs/18b_ranking.ipynb #a901dbe4
 FORMATS = {'parameters': short_number, 'imagenet': '{:.3f}'.format}
@@ -454,7 +465,7 @@ def _remark(plan, left_out):
     return '; '.join(remarks)
 
 # %% ../nbs/18b_ranking.ipynb #54b428f9
-_RANKED = ['rank', 'model', 'score', 'se', 'logme', 'examples', 'rung', 'p_best', 'parameters', 'imagenet', 'seconds', 'status']
+_RANKED = 'rank model score se logme examples rung p_best parameters imagenet seconds status'.split()
 
 def _ranked(frame, left_out, plan, seed):
     "The models by their last step (frame: all steps), then those that could not be run."

@@ -593,7 +593,8 @@ def _free_order(free):
         return f"The order by {order}, which costs nothing, also puts {model} first."
     lead = interval_text(free['lead'], free['low'], free['high'])
     on = f"on the same {free['examples']:,} training examples"
-    if free['low'] > 0: return f"The order by {order}, which costs nothing, puts {model} first: it is {lead} worse {on}."
+    if free['low'] > 0:
+        return f"The order by {order}, which costs nothing, puts {model} first: it is {lead} worse {on}."
     return (f"**The ranking is no better than the order by {order}**, which costs nothing and puts {model} first: "
             f"{on} it is {lead} worse, and the interval includes 0.")
 
