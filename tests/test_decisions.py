@@ -128,7 +128,7 @@ def test_noise_of_any_width_never_ranks_above_information(tmp_path):
 
 # ---- the test set is opened once
 
-PROTOCOLS_TRIED = ['majority', 'as_is', 'knn', 'linear_probe', 'random_probe', 'fine_tune?epochs=2&lrs=1e-3,1e-2', 'from_scratch?epochs=2&lrs=1e-3,1e-2']
+PROTOCOLS_TRIED = ['majority', 'as_is', 'knn', 'linear_probe', 'layer_probe', 'random_probe', 'fine_tune?epochs=2&lrs=1e-3,1e-2', 'from_scratch?epochs=2&lrs=1e-3,1e-2']
 
 
 def shuffled(task):

@@ -150,3 +150,35 @@ def test_check_ranking():
     assert perfect.weighted_tau == pytest.approx(1) and perfect.regret == 0
     assert wrong.weighted_tau == pytest.approx(-1) and wrong.regret == pytest.approx(.2)
     assert check_ranking(r, dict(a=.9, b=np.nan, c=.7)).weighted_tau == pytest.approx(1) # one could not be evaluated
+
+
+# ---- orders that cost nothing
+
+def test_published_accuracy_is_that_of_the_weights():
+    assert ranking.published_accuracy('torchvision:resnet50:IMAGENET1K_V2') == pytest.approx(.80858)
+    assert ranking.published_accuracy('torchvision:resnet50:IMAGENET1K_V2?layer=layer3') == pytest.approx(.80858)
+    for spec in ('torchvision:resnet50:IMAGENET1K_V2?random=0', 'torchvision:resnet50:NONE', 'timm:test_vit', 'object:Net:0a1b', 'torchvision:resnet50'):
+        assert np.isnan(ranking.published_accuracy(spec)), spec
+
+
+def test_free_orders_are_compared_on_the_last_common_rung():
+    ranked = pd.DataFrame(dict(model=['a', 'b', 'c'], parameters=[1., 5., 5.], imagenet=[.7, np.nan, np.nan]))
+    steps = pd.DataFrame([dict(rung=r, model=m, score=s, se=.03, examples=100 * (r + 1)) for r, m, s in [(0, 'a', .7), (0, 'b', .6), (0, 'c', .2), (1, 'a', .8), (1, 'b', .79)]])
+    [free] = ranking.against_free(ranked, steps) # one known accuracy is no order
+    half = 1.96 * np.hypot(.03, .03)
+    assert free == dict(order='parameters', first='b', equal=2, examples=200, lead=pytest.approx(.01), low=pytest.approx(.01 - half), high=pytest.approx(.01 + half))
+    [same] = ranking.against_free(ranked.assign(parameters=[9., 5., 5.]), steps)
+    assert same['first'] == 'a' and same['lead'] == same['low'] == same['high'] == 0
+
+
+def test_free_orders_are_judged_by_full_evaluations():
+    r = pd.DataFrame(dict(rank=[1, 2, 3], model=['a', 'b', 'c'], parameters=[1., 2., 3.], imagenet=[.8, np.nan, .7])); r.attrs['saved'] = .5
+    free = check_ranking(r, dict(a=.9, b=.8, c=.7)).free
+    assert free['parameters'] == dict(weighted_tau=pytest.approx(-1), regret=pytest.approx(.2)) and free['imagenet'] == dict(weighted_tau=pytest.approx(1), regret=0)
+
+
+def test_a_ranking_shows_the_free_order(arrays, candidates, tmp_path):
+    df = rank_models(candidates, load_task(arrays), budget=30, smallest=100, out_dir=tmp_path)
+    assert (df.parameters > 0).all() and df.imagenet.isna().all() and [free['order'] for free in df.attrs['free']] in (['parameters'], [])
+    shown = df.for_readers()
+    assert 'parameters (place)' in shown and not any('ImageNet' in column for column in shown)

@@ -15,7 +15,7 @@ _PUBLIC = {
     "comparisons": "Comparison compare compare_all compare_with gain leader_optimism rank_groups relative_gain",
     "planning": "detectable_difference",
     "draws": "gain_over_seeds score_over_seeds shared_examples upgradeability_over_seeds",
-    "finetuning": "PROTOCOLS",
+    "ladder": "PROTOCOLS",
     "transfer": "SCORES h_score leep logme nce transferability",
     "jobs": "use_cluster",
     "evaluation": "Results average_seeds evaluate gains read_predictions read_results verify",

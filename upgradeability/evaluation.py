@@ -41,7 +41,7 @@ from .names import check_device
 from .backbones import _contents, Backbone, hash_weights
 from .models import check_spec, load_backbone, MODELS, randomize
 from .kind import kind_of, KINDS, load_kinds
-from .protocols import PROTOCOLS
+from .ladder import PROTOCOLS
 from .reading import as_table, decodable, read_records, Reading
 from .finetuning import all_protocols, protocol_for
 from .datasets import is_task_name, load_task
@@ -239,7 +239,7 @@ def _compute_cell(backbone, task, features, protocol, options, seed, facts):
         found, seconds = features(network)
         waits.append(time.perf_counter() - asked)
         passes.append(seconds)
-        if network is backbone: own.append(found) # a control reads another network
+        if network.module is backbone.module: own.append(found) # a control reads another network
         return found
     run = protocol_for(protocol, task.kind)
     parts = run(backbone, task, remembered, seed=seed, **options)

@@ -377,7 +377,8 @@ def long_note(backbone, task, share):
 def _read_features(backbone, task, dtype, engine, batch_size, asked, arrays):
     "What was read of the model, with the numeric type, the runtime and the texts that were too long."
     reading = backbone.reading.add('numeric type', dtype)
-    reading = reading.add('runtime', f'{engine} ({engine.why})', 'finding' if engine.was_refused else 'read')
+    of_what = 'runtime of the layers' if 'layers' in reading else 'runtime' # a pass of its own, for several layers
+    reading = reading.add(of_what, f'{engine} ({engine.why})', 'finding' if engine.was_refused else 'read')
     if batch_size < asked:
         said = f'of {batch_size} examples instead of {asked}, as the memory of the device is too small'
         reading = reading.add('batches', said, 'finding')

@@ -190,6 +190,50 @@ def plot_training(
         for ax in axes[0, :-1]: ax.get_legend().remove()
     return fig
 
+# %% ../nbs/20_plots.ipynb #e9aaee93
+def _draw_rungs(ax, rungs):
+    "Draw a line for each pooling, the own features and the joined rung as marks, and a ring at what was chosen."
+    is_block = rungs.pooling != ''
+    poolings = sorted(rungs.pooling[is_block].unique(), reverse=True) # the mean first
+    for pooling, colour in zip(poolings, COLOURS):
+        part = rungs[rungs.pooling == pooling].sort_values('depth')
+        ax.plot(part.depth, part.loss, 'o-', ms=4.5, lw=1.5, color=colour, label=pooling)
+    for row, mark in zip(rungs[~is_block].itertuples(), ('s', 'D')):
+        ax.plot(row.depth, row.loss, mark, ms=6, color='black' if mark == 's' else GREY, label=row.layer)
+    hit = rungs[rungs.chosen]
+    ax.plot(
+        hit.depth, hit.loss, 'o', ms=12,
+        mfc='none', mec=WORSE, mew=1.6, zorder=4)
+
+def plot_rungs_of(predictions, *, ax=None):
+    "What each layer and pooling of a `layer_probe` loses inside train, by depth, as `Axes`."
+    rungs, chosen = pd.DataFrame(predictions.meta['ladder']), predictions.meta['choices']
+    depths = sorted(rungs.depth[rungs.pooling != ''].unique())
+    with style():
+        ax = axes_or_new(ax, 5, 3)
+        _draw_rungs(ax, rungs)
+        ax.set_xticks([*depths, rungs.depth.max()], [*map(str, depths), 'end'])
+        ax.legend(loc='center left', bbox_to_anchor=(1, .5))
+        ax.set_xlabel('block of the network (ring: taken)')
+        ax.set_ylabel(f"{chosen['by']}\n(lower is better)")
+    return ax
+
+# %% ../nbs/20_plots.ipynb #a548f9cf
+def plot_ladder(df):
+    "The rungs of every `layer_probe` of a results table, side by side, as a `Figure`; None where there is none."
+    climbed = []
+    for key in df.key[df.test.notna() & (df.protocol.map(protocol_kind) == 'layer_probe')]:
+        test = as_results(df).predictions(key)['test']
+        if len(test.meta.get('ladder', ())) > 1: climbed.append(test)
+    if not climbed: return nothing('No `layer_probe` of this run chose among layers.')
+    n = len(climbed)
+    with style():
+        fig, axes = plt.subplots(1, n, figsize=(2.4 + 4 * n, 3), squeeze=False)
+        for predictions, ax in zip(climbed, axes[0]):
+            plot_rungs_of(predictions, ax=ax)
+            if n > 1: ax.set_title(as_label(short_name(predictions.meta['model'])))
+    return fig
+
 # %% ../nbs/20_plots.ipynb #971b490c
 def _leader_text(row):
     "The tie letters of a model, and its chance of being best where there is one."

@@ -536,8 +536,16 @@ def _chosen_by(figure, folds, has_valid):
 # %% ../nbs/14_protocols.ipynb #585abc8a
 def linear_probe(backbone, task, features, *, seed:int=0):
     "Regularised logistic regression on frozen, standardised features."
-    x, x_test, y = arrays_of(features(backbone), task)
-    choices = choose_strength(task, x, y)
+    found = features(backbone)
+    x, _, y = arrays_of(found, task)
+    return answer_by_probe(found, task, choose_strength(task, x, y))
+
+PROTOCOLS['linear_probe'] = linear_probe
+
+# %% ../nbs/14_protocols.ipynb #9b10d2f3
+def answer_by_probe(found, task, choices):
+    "Predictions of the probe that was fitted on `Features` with the strength that was chosen."
+    x, x_test, y = arrays_of(found, task)
     probe, facts = fit_probe(x, y, choices['C'], len(task.classes))
     notes = [*default_note(choices), *_probe_notes(choices, facts)]
     excess = facts.pop('excess')
@@ -549,8 +557,6 @@ def linear_probe(backbone, task, features, *, seed:int=0):
         notes=notes,
         excess=excess)
 
-PROTOCOLS['linear_probe'] = linear_probe
-
 # %% ../nbs/14_protocols.ipynb #707c926e
 def choose_strength(task, x, y):
     "`choose_C` for a task, from the features and labels of its rows to fit."
@@ -560,6 +566,15 @@ def choose_strength(task, x, y):
         groups=units,
         in_proportion=task.group is not None,
         patience=1 if task.kind.whole_units else 5)
+
+def judged_losses(task, x, y, choices):
+    "(rows to fit that are judged (n,), their log-losses (n,)) at the strength that `choose_strength` chose."
+    rows, losses = [], []
+    for fit, judge in choice_folds(y, len(task.splits['train']), units_to_fit(task), task.group is not None):
+        fold = _Fold(take_rows(x, fit), y[fit], take_rows(x, judge), y[judge], len(task.classes))
+        rows.append(judge)
+        losses.append(fold.fit(choices['C'], TIE, anew=True))
+    return np.concatenate(rows), np.concatenate(losses)
 
 # %% ../nbs/14_protocols.ipynb #6a728f40
 def _probe_notes(choices, facts):

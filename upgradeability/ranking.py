@@ -14,11 +14,11 @@ from pathlib import Path
 __all__ = ['Ranking', 'rank_models', 'judge_ranking']
 
 # %% ../nbs/18b_ranking.ipynb #0bb90676
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torchvision
 from scipy.stats import weightedtau
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
-from .core import cache_dir, fingerprint, progress, read_json, read_list, write_atomic, write_json
+from .core import cache_dir, fingerprint, progress, read_json, read_list, short_number, write_atomic, write_json
 from .backbones import complete
 from .datasets import load_task
 from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
@@ -335,6 +335,8 @@ def _step(asked, name, rung, n):
         model=name,
         examples=len(rows),
         **scores,
+        parameters=backbone.n_params,
+        imagenet=published_accuracy(backbone.spec),
         reading=f.meta['reading'],
         seconds=time.perf_counter() - start)
 
@@ -357,6 +359,59 @@ def _chances(steps, seed, draws=20_000):
         chances |= (left * p).to_dict()
         left -= left * p.sum()
     return chances
+
+# %% ../nbs/18b_ranking.ipynb #b51a5661
+FREE = {'parameters': 'number of parameters', 'imagenet': 'published ImageNet accuracy'} # columns of a ranking
+
+def published_accuracy(spec):
+    "The top-1 accuracy on ImageNet, a fraction, that torchvision publishes for the weights of a resolved spec; or NaN."
+    name, _, options = spec.partition('?')
+    source, arch, weights, *_ = *name.split(':'), '', ''
+    if source != 'torchvision' or 'random' in options: return np.nan
+    known = torchvision.models.get_model_weights(arch).__members__
+    if weights not in known: return np.nan
+    metrics = known[weights].meta['_metrics']
+    percent = metrics.get('ImageNet-1K', {}).get('acc@1', np.nan)
+    return round(percent / 100, 5)
+
+# %% ../nbs/18b_ranking.ipynb #b21fcc64
+def against_free(ranked, steps):
+    "For each free order: its name, the model it puts first, how many are equal to it, and our lead over it."
+    found = []
+    for name in FREE:
+        values = ranked[name].dropna()
+        if values.nunique() < 2: continue
+        first = ranked.model[values.idxmax()]
+        is_equal = values == values.max()
+        lead = _lead(ranked.model[0], first, steps)
+        found.append(dict(order=name, first=first, equal=int(is_equal.sum()), **lead))
+    return found
+
+def _lead(one, other, steps):
+    "By how much one model scores better than another on the last rung that both reached, with an interval of 95 %."
+    both = steps[steps.model.isin([one, other])]
+    models_on = both.groupby('rung').model.nunique()
+    rung = models_on[models_on == models_on.max()].index.max()
+    last = both[both.rung == rung].set_index('model')
+    lead = last.score[one] - last.score[other]
+    half = 1.96 * np.linalg.norm(last.se.fillna(0))
+    if one == other: half = 0.
+    return dict(
+        examples=int(last.examples[one]),
+        lead=float(lead),
+        low=float(lead - half),
+        high=float(lead + half))
+
+# %% ../nbs/18b_ranking.ipynb #a901dbe4
+FORMATS = {'parameters': short_number, 'imagenet': '{:.3f}'.format}
+READABLE = {
+    'se': 'standard error', 'p_best': 'chance of being best',
+    'parameters': 'parameters (place)', 'imagenet': 'ImageNet (place)'}
+
+def _with_place(values, text):
+    "Values as texts, each with its place from the largest one."
+    places = values.rank(ascending=False, method='min')
+    return [f'{text(v)} ({place:.0f})' if v == v else '–' for v, place in zip(values, places)]
 
 # %% ../nbs/18b_ranking.ipynb #8c7e4b38
 class Ranking(RunTable):
@@ -382,7 +437,9 @@ class Ranking(RunTable):
         for name in ('rank', 'examples', 'rung'):
             whole = shown[name].map('{:.0f}'.format)
             shown[name] = whole.replace('nan', '–')
-        shown = shown.rename(columns={'se': 'standard error', 'p_best': 'chance of being best'})
+        for name in FREE:
+            if name in shown: shown[name] = _with_place(shown[name], FORMATS[name])
+        shown = shown.rename(columns=READABLE)
         return shown.set_index('rank').round(3)
 
     def _for_readers(self): return self.for_readers()
@@ -414,7 +471,7 @@ def _remark(plan, left_out):
     return '; '.join(remarks)
 
 # %% ../nbs/18b_ranking.ipynb #54b428f9
-_RANKED = ['rank', 'model', 'score', 'se', 'logme', 'examples', 'rung', 'p_best', 'seconds', 'status']
+_RANKED = 'rank model score se logme examples rung p_best parameters imagenet seconds status'.split()
 
 def _ranked(frame, left_out, plan, seed):
     "The models by their last step (frame: all steps), then those that could not be run."
@@ -498,6 +555,7 @@ def rank_models(
         overrun=max(0., plan['spent'] - plan['budget']),
         saved=_saved(plan, frame, len(rows)),
         remark=_remark(plan, left_out),
+        free=against_free(df, frame),
         out_dir=str(path.parent),
         settings=_said_settings(task, smallest, keep, settings),
         readings=_readings(task, loaded),
@@ -551,12 +609,22 @@ def check_ranking(ranking, performance):
     known = ranking['rank'].notna() & full.notna()
     ranked, full = ranking[known], full[known].to_numpy(float)
     order = -ranked['rank'].to_numpy(float)
+    free = {name: _check_free(ranked[name].to_numpy(float), full) for name in FREE if name in ranked}
     return pd.Series(dict(
         weighted_tau=weightedtau(order, full).statistic,
         regret=regret(order, full),
         best=ranked.model.iloc[full.argmax()],
         first=ranked.model.iloc[0],
+        free={name: check for name, check in free.items() if check},
         saved=facts_of(ranking)['saved']))
+
+def _check_free(values, full):
+    "Weighted tau and regret of an order by these values (NaN: unknown); None where it orders nothing."
+    known = np.isfinite(values)
+    if len(np.unique(values[known])) < 2: return None
+    return dict(
+        weighted_tau=float(weightedtau(values[known], full[known]).statistic),
+        regret=float(full.max() - full[np.nanargmax(values)]))
 
 # %% ../nbs/18b_ranking.ipynb #9b0f47ec
 def judge_ranking(
@@ -572,7 +640,7 @@ def judge_ranking(
     for model in ranked.model:
         cells = evaluate(named[model], task, protocols='linear_probe', **options)
         rows.append(cells.iloc[0])
-    df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best']].copy()
+    df = ranked[['rank', 'model', 'score', 'se', 'examples', 'rung', 'p_best', *FREE]].copy()
     for column in ('metric', 'test', 'test_low', 'test_high'):
         df[column] = [row[column] for row in rows]
     metric = find_metric(df.metric.iloc[0])

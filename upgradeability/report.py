@@ -241,6 +241,7 @@ def _chosen(choices):
         f'{name} = {value:g}'
         for name, value in choices.items()
         if type(value) in (int, float) and name not in ('tried', 'dropped_features', 'epochs')]
+    if choices.get('layer'): plain.append(' '.join([choices['layer'], choices['pooling']]).strip())
     by = f" by {choices['by'].partition(',')[0]}" if plain and 'by' in choices else ''
     return ', '.join(plain) + by
 

@@ -20,6 +20,7 @@ from .evaluation import (
     as_results, CONTROLS, facts_of, gains, knows_run, read_results, RunTable, seed_groups)
 from .comparisons import compare_jointly, Comparison, n_examples
 from .intervals import cautions, has_declared_groups, score, value_and_ends
+from .ranking import FREE
 from .draw import triple
 from .words import (
     amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEADING, LEFT_OUT,
@@ -598,7 +599,21 @@ def verdict_rank(
     cost = ' '.join([f"{len(ran)} models ran: {stages}.", *_spent(facts_of(ranking))])
     errors = '\n'.join(map(_failure, map(as_code, failed.model), failed.status))
     missing = f'**{len(failed)} of {len(ranking)} models could not be run:**' if len(failed) else ''
-    return _paragraphs(missing, errors, first, cost)
+    free = ' '.join(map(_free_order, facts_of(ranking).get('free', ())))
+    return _paragraphs(missing, errors, first, free, cost)
+
+def _free_order(free):
+    "Whether a ranking was better than an order that costs nothing, by its entry in `free`."
+    order, model = FREE[free['order']], _name(free['first'])
+    if free['equal'] > 1: model += f" (and {free['equal'] - 1} equal to it)"
+    if free['lead'] == free['low'] == free['high'] == 0:
+        return f"The order by {order}, which costs nothing, also puts {model} first."
+    lead = interval_text(free['lead'], free['low'], free['high'])
+    on = f"on the same {free['examples']:,} training examples"
+    if free['low'] > 0:
+        return f"The order by {order}, which costs nothing, puts {model} first: it is {lead} worse {on}."
+    return (f"**The ranking is no better than the order by {order}**, which costs nothing and puts {model} first: "
+            f"{on} it is {lead} worse, and the interval includes 0.")
 
 def _ranked_on(ran, facts):
     "On how many examples of which task the order rests, in words."
@@ -619,7 +634,15 @@ def verdict_check(judged):
     return (
         f"{first} came first{outcome}: regret {check['regret']:.3f}. "
         f"Weighted τ between the ranking and the full evaluations is {check['weighted_tau']:.2f} (1: the same order). "
-        f"The ranking saved {max(0., check['saved']):.0%} of the cost of all training examples for all models.")
+        f"The ranking saved {max(0., check['saved']):.0%} of the cost of all training examples for all models."
+        + ''.join(_checked_free(check, *free) for free in check.get('free', {}).items()))
+
+def _checked_free(check, name, free):
+    "How an order that costs nothing compares with the ranking, by the full evaluations."
+    is_better = check['regret'] < free['regret']
+    so = '' if is_better else ', so the ranking finds no better model than this order'
+    return (f" The order by {FREE[name]}, which costs nothing, has regret {free['regret']:.3f} "
+            f"and weighted τ {free['weighted_tau']:.2f}{so}.")
 
 # %% ../nbs/21_verdicts.ipynb #b5fb0be7
 def readings_of(df):

@@ -22,7 +22,7 @@ from .kind import Kind, kind_of, load_kinds, Words
 from .metrics import METRICS
 
 # %% ../nbs/19b_words.ipynb #0eef07da
-LEADING = ('fine_tune', 'linear_probe', 'knn', 'as_is')
+LEADING = ('fine_tune', 'linear_probe', 'layer_probe', 'knn', 'as_is')
 LEFT_OUT = ('knn', 'as_is') # their performance on train is that of examples they were not fitted on
 
 # %% ../nbs/19b_words.ipynb #31846966

@@ -19,12 +19,13 @@ from ..kind import Kind, Words
 from ..draw import BLUE, forest, GREY, style
 from ..plots import plot_examples
 from upgradeability.protocols import (
-    arrays_of, choose_ridge, fit_ridge, fit_rows, KS, neighbours, on_random_weights, predictions_of,
+    arrays_of, choice_folds, choose_ridge, fit_ridge, fit_rows, KS, neighbours, on_random_weights, predictions_of,
     units_to_fit, values_at)
 from ..comparisons import unit_changes
 from ..intervals import score, value_and_ends
 from ..metrics import METRICS, Metric, per_unit, ratio, mean_stats
 from ..finetuning import Objective, fine_tune, from_scratch
+from ..ladder import probe_layers
 from ..reading import Reading, finding
 from ..media import array_inputs
 from ..features import extract
@@ -361,11 +362,29 @@ def knn(backbone, task, features, *, seed=0):
 # %% ../../nbs/kinds/regression.ipynb #43bd8c9c
 def linear_probe(backbone, task, features, *, seed=0):
     "Ridge regression on frozen, standardised features."
-    x, x_test, y = arrays_of(features(backbone), task)
+    found = features(backbone)
+    x, _, y = arrays_of(found, task)
+    return answer_by_ridge(found, task, choose_penalty(task, x, y))
+
+def choose_penalty(task, x, y):
+    "`choose_ridge` for a task, from the features and targets of its rows to fit."
     _, codes = target_strata(y)
-    choices = choose_ridge(
+    return choose_ridge(
         x, y, len(task.splits['train']), codes=codes,
         groups=units_to_fit(task), in_proportion=task.group is not None)
+
+def judged_squares(task, x, y, choices):
+    "(rows to fit that are judged (n,), their squared errors (n,)) at the strength that `choose_penalty` chose."
+    _, codes = target_strata(y)
+    is_divided = task.group is not None
+    folds = choice_folds(codes, len(task.splits['train']), units_to_fit(task), is_divided)
+    rows = np.concatenate([judge for _, judge in folds])
+    answers = [fit_ridge(x[fit], y[fit], choices['strength'])(x[judge]) for fit, judge in folds]
+    return rows, (np.concatenate(answers) - y[rows])**2
+
+def answer_by_ridge(found, task, choices):
+    "Predictions of the ridge probe that was fitted on `Features` with the strength that was chosen."
+    x, x_test, y = arrays_of(found, task)
     probe = fit_ridge(x, y, choices['strength'])
     notes = []
     if choices['boundary']:
@@ -375,6 +394,10 @@ def linear_probe(backbone, task, features, *, seed=0):
 def random_probe(backbone, task, features, *, seed=0):
     "The linear probe on the same architecture with random weights."
     return on_random_weights(linear_probe, backbone, task, features, seed)
+
+def layer_probe(backbone, task, features, *, seed=0):
+    "Ridge regression on the layer and the pooling of the network that are best inside train."
+    return probe_layers(backbone, task, features, choose_penalty, judged_squares, answer_by_ridge)
 
 # %% ../../nbs/kinds/regression.ipynb #c6456e3d
 def _squared_error(outputs, y, mean, sd):
@@ -412,6 +435,7 @@ def _protocols():
         majority=mean_target,
         knn=knn,
         linear_probe=linear_probe,
+        layer_probe=layer_probe,
         random_probe=random_probe,
         fine_tune=fine_tune,
         from_scratch=from_scratch)
