@@ -69,10 +69,10 @@ def _logistic_heads(backbone, task, features):
     "A function from rows to the head of a linear probe that was fitted on them."
     found = features(backbone)
     x, _, y = arrays_of(found, task)
-    C = choose_strength(task, x, y)['C']
+    choices, near = choose_strength(task, x, y)
     def head_of(rows):
         x = values_at(found, found.x, rows)
-        probe, _ = fit_probe(x, task.y[rows], C, len(task.classes))
+        probe, _ = fit_probe(x, task.y[rows], choices['C'], len(task.classes), near)
         return probe.head()
     return head_of
 
