@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from upgradeability.logistic import Probe, excess_bound, fit_probe, standardiser
-from upgradeability.protocols import CS, choose_C, neighbours
+from upgradeability.protocols import CS, choose_fit, neighbours
 
 SIZES = (2000, 1280, 10), (10_000, 384, 77), (5000, 2048, 10)
 
@@ -30,8 +30,8 @@ def made(n, d, classes, seed=0, apart=.5, wrong=.1):
 
 
 def ours(x, y, n_train):
-    choices = choose_C(x, y, n_train, y.max() + 1, patience=5)
-    _, facts = fit_probe(x, y, choices['C'], y.max() + 1)
+    choices, near = choose_fit(x, y, n_train, y.max() + 1, patience=5)
+    _, facts = fit_probe(x, y, choices['C'], y.max() + 1, near)
     return choices['C'], facts['excess']
 
 

@@ -620,7 +620,7 @@ def test_the_head_is_fitted_on_train_while_choosing(mine, monkeypatch):
     "No label of valid is in the head that is judged on valid."
     task, fitted = image_task(), []
     true = ft.fit_probe
-    monkeypatch.setattr(ft, 'fit_probe', lambda x, y, C, n: fitted.append(len(y)) or true(x, y, C, n))
+    monkeypatch.setattr(ft, 'fit_probe', lambda x, y, C, n, near: fitted.append(len(y)) or true(x, y, C, n, near))
     fine_tune(mine, task, None, epochs=1, lrs=[1e-2])
     n_train, n_valid = len(task.splits['train']), len(task.splits['valid'])
     assert set(fitted) == {n_train, n_train + n_valid} and fitted[0] == n_train and fitted[-1] == n_train + n_valid

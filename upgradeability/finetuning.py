@@ -28,7 +28,7 @@ from .models import randomize
 from .recipes import (
     Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
 from .protocols import (
-    answers_to, arrays_of, choice_folds, choose_strength, default_note, fit_probe, fit_rows, judged, log_losses,
+    answers_to, arrays_of, choice_folds, choose_start, default_note, fit_probe, fit_rows, judged, log_losses,
     predictions_of, PROTOCOLS, units_to_fit, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
@@ -70,10 +70,10 @@ def _logistic_heads(backbone, task, features):
     "A function from rows to the head of a linear probe that was fitted on them."
     found = features(backbone)
     x, _, y = arrays_of(found, task)
-    C = choose_strength(task, x, y)['C']
+    choices, near = choose_start(task, x, y)
     def head_of(rows):
         x = values_at(found, found.x, rows)
-        probe, _ = fit_probe(x, task.y[rows], C, len(task.classes))
+        probe, _ = fit_probe(x, task.y[rows], choices['C'], len(task.classes), near)
         return probe.head()
     return head_of
 

@@ -32,8 +32,10 @@ class Scale:
 
     def __call__(self, x):
         "(n, k) standardised features, float64."
-        kept = np.asarray(x[:, self.keep], np.float64)
-        return (kept - self.mean) / self.sd
+        kept = x if self.keep.all() else x[:, self.keep]
+        centred = np.subtract(kept, self.mean, dtype=np.float64)
+        centred /= self.sd
+        return centred
 
     def for_unscaled(self, weights, biases):
         "A linear layer on scaled features, (c, k) and (c,), as one on features that are not scaled: (c, d) and (c,)."
@@ -55,16 +57,15 @@ def pieces(n, width, most=2**22):
 def standardiser(x):
     "(`Scale` of the rows being fitted, number of features dropped); features that do not vary are dropped."
     n, d = x.shape
-    parts = pieces(n, d)
-    sums = [np.sum(x[at], 0, dtype=np.float64) for at in parts]
+    parts = pieces(n, 16 * d) # the processor's cache has room for a part
+    sums = [x[at].sum(0, dtype=np.float64) for at in parts]
     mean = sum(sums) / n
-    squares, largest = np.zeros(d), np.zeros(d)
+    squares = np.zeros(d)
     for at in parts:
-        part = np.asarray(x[at], np.float64)
-        squares += np.square(part - mean).sum(0)
-        largest = np.maximum(largest, np.abs(part).max(0))
+        part = np.subtract(x[at], mean, dtype=np.float64)
+        squares += np.einsum('ij,ij->j', part, part)
     sd = np.sqrt(squares / n)
-    varies = sd > 1e-12 * largest
+    varies = sd > 1e-12 * np.abs(mean)
     if not varies.any():
         raise ValueError(
             f"None of the {d} features varies over the {n} training rows: "
@@ -75,25 +76,59 @@ def standardiser(x):
     return Scale(mean[keep], sd[keep], keep), n_dropped
 
 # %% ../nbs/13f_logistic.ipynb #a8e318de
-def principal_axes(x, scale):
-    "(axes (d, r) of scaled features, float32, their variances (r,)); r is the smaller of n and d."
+def _standardised(x, scale):
+    "Scaled features (n, d + 1), a float32 tensor, and a last column of ones for the intercept."
     n, d = len(x), len(scale.mean)
+    out = _table((n, d + 1), torch.float32)
+    for at in pieces(n, 16 * d):
+        out[at, :d] = torch.from_numpy(scale(x[at]))
+        out[at, d] = 1
+    return out
+
+def principal_axes(x):
+    "(axes (d, r), float32, variances (r,)) of standardised features, a tensor (n, d); r is the smaller of n and d."
+    n, d = x.shape
     if n < d:
-        of_rows, triangle = torch.linalg.qr(_scaled(x, scale).T)
+        of_rows, triangle = torch.linalg.qr(x.T)
         gram = triangle @ triangle.T
     else:
-        gram = torch.zeros(d, d, dtype=torch.float64)
-        for at in pieces(n, d):
-            part = _scaled(x[at], scale)
-            gram += part.T @ part
+        gram = _gram(x)
     squares, axes = torch.linalg.eigh(gram.float())
     if n < d: axes = of_rows @ axes
     return axes, squares.clamp(min=0) / n
 
-def _scaled(x, scale):
-    "Standardised features, a float32 tensor."
-    scaled = scale(x)
-    return torch.as_tensor(scaled, dtype=torch.float32)
+def _gram(x):
+    "x.T @ x, float64, of a float32 tensor."
+    n, d = x.shape
+    gram = np.zeros((d, d))
+    for at in pieces(n, d):
+        part = x[at].numpy()
+        gram += part.T @ part # BLAS computes half of it
+    return torch.from_numpy(gram)
+
+# %% ../nbs/13f_logistic.ipynb #b58da2cb
+LEADING = 128 # axes
+
+def leading_axes(x):
+    "(axes (d, r), float32, variances (r,), mean variance of the other axes) of standardised features, a tensor (n, d)."
+    n, d = x.shape
+    r = min(LEADING, n, d // 2)
+    parts = pieces(n, d)
+    source = torch.Generator().manual_seed(0)
+    sample = torch.randn(d, r, generator=source)
+    seen = sum(x[at].T @ (x[at] @ sample) for at in parts)
+    axes, _ = torch.linalg.qr(seen)
+    along = (x[at] @ axes for at in parts)
+    gram = sum(part.T @ part for part in along)
+    squares, turn = torch.linalg.eigh(gram)
+    variances = squares.clamp(min=0) / n
+    of_others = d - float(variances.sum())
+    return axes @ turn, variances, max(of_others, 0.) / (d - r)
+
+def is_worth_turning(n, d, n_classes):
+    "Whether products with features in their axes save more than it takes to find all axes."
+    r = min(n, d)
+    return r <= 512 or n * n_classes > r**2 / 24
 
 # %% ../nbs/13f_logistic.ipynb #b70e22f9
 MOST_IN_MEMORY = 2**26 # numbers of a table
@@ -106,33 +141,46 @@ def _table(shape, kind):
     numbers = _mapped(folder, f'i{kind.itemsize}', shape)
     return torch.from_numpy(numbers).view(kind)
 
-def _rotated(x, scale, axes):
-    "Scaled features (n, r + 1) in their axes, float32, and a last column of ones for the intercept."
-    n, r = len(x), axes.shape[1]
-    out = _table((n, r + 1), torch.float32)
+def _turned(table, axes):
+    "Scaled features (n, d + 1) as (n, r + 1) in their axes; the last column is that of the intercept."
+    n, r = len(table), axes.shape[1]
+    is_square = len(axes) == r
+    out = table if is_square else _table((n, r + 1), torch.float32) # in place
     for at in pieces(n, len(axes)):
-        out[at, :r] = _scaled(x[at], scale) @ axes
+        out[at, :r] = table[at, :-1] @ axes
         out[at, r] = 1
     return out
 
 # %% ../nbs/13f_logistic.ipynb #2c48cc27
 class LogLoss:
-    "Mean log-loss and penalty as a function of weights (k, r + 1) in the principal axes, the last one the intercept."
+    "Mean log-loss and penalty as a function of weights (k, r + 1) for features in some basis, the last one the intercept."
     def __init__(self, x, y, scale):
         self.classes, codes = np.unique(y, return_inverse=True)
         self.codes = torch.as_tensor(codes)
-        self.axes, variances = principal_axes(x, scale)
-        of_intercept = torch.ones(1)
-        self.variances = torch.cat([variances, of_intercept]).double()
-        self.shape = len(self.classes), len(self.variances)
         self.n = len(codes)
+        self._set_features(_standardised(x, scale))
+        self.shape = len(self.classes), len(self.variances)
         self.parts = pieces(self.n, max(self.shape))
-        self.x = _rotated(x, scale, self.axes)
-        self.rough = _rough_copy(self.x, self.parts)
         self.p = _table((self.n, len(self.classes)), torch.float32)
         is_small = self.x.numel() < FEW
         self.precision = torch.float64 if is_small else torch.float32 # of the products for value and gradient
         self.weights = None # those of `p`
+        self.near_curvature = None # at these weights
+
+    def _set_features(self, table):
+        "Keep features (n, d + 1), in their principal axes where that is worth it, and what is known of their variances."
+        n, d = self.n, table.shape[1] - 1
+        self.basis, self.leading = None, None # (d, r); (axes, their variances)
+        if is_worth_turning(n, d, len(self.classes)):
+            self.basis, variances = principal_axes(table[:, :-1])
+            self.x = _turned(table, self.basis)
+            self.rough = _rough_copy(self.x)
+        else:
+            *self.leading, of_others = leading_axes(table[:, :-1])
+            variances = torch.full((d,), of_others)
+            self.x = self.rough = table
+        of_intercept = torch.ones(1)
+        self.variances = torch.cat([variances, of_intercept]).double()
 
     def set_strength(self, C):
         "The penalty that the next calls use."
@@ -141,6 +189,7 @@ class LogLoss:
         self.half_Cn = Cn / 2
         self.penalty = torch.full(self.shape[1:], 1 / Cn, dtype=torch.float64)
         self.penalty[-1] = 0
+        self.near_curvature = None
 
     def start(self):
         "Weights of zero, and intercepts that give every class its share."
@@ -185,6 +234,7 @@ class LogLoss:
         self.slope = slope / self.n
         self.spread = spread / self.n
         self.weights = weights.clone()
+        self.near_curvature = None
 
     def curvature(self, flat):
         "About the second derivative in a direction, at the weights of the last call."
@@ -203,31 +253,97 @@ class LogLoss:
         return (of_loss + of_penalty).numpy().ravel()
 
     def precondition(self, flat):
-        "A direction divided by the curvature that each axis has for each class on average."
-        of_loss = self.spread[:, None] * self.variances
-        curvature = of_loss + self.penalty
-        at_least = curvature.clamp(min=1e-12)
-        return flat / at_least.numpy().ravel()
+        "A direction divided by about the curvature of the loss and the penalty, for each class by itself."
+        if self.near_curvature is None: self.near_curvature = _curvature_model(self)
+        direction = torch.as_tensor(flat).view(self.shape)
+        return self.near_curvature(direction).numpy().ravel()
 
     def layer(self, flat):
         "Weights (k, d) and biases (k,) for scaled features; of two classes, those of the first are zero."
         weights = torch.as_tensor(flat).view(self.shape)
         if len(weights) == 2: weights = weights - weights[:1]
         biases = weights[:, -1]
-        in_axes = weights[:, :-1]
-        turned = in_axes @ self.axes.double().T
-        return turned.numpy(), biases.numpy().copy()
+        for_features = weights[:, :-1]
+        if self.basis is not None: for_features = for_features @ self.basis.double().T
+        return for_features.numpy().copy(), biases.numpy().copy()
+
+    def near(self, probe, scale):
+        "The weights of a probe that was fitted to similar features, for features on this scale."
+        all_weights, all_biases = probe.head()
+        known = torch.as_tensor(np.isin(self.classes, probe.classes))
+        weights = all_weights[self.classes][:, scale.keep]
+        biases = all_biases[self.classes] + weights @ scale.mean
+        layer = torch.from_numpy(weights * scale.sd)
+        if self.basis is not None: layer = layer @ self.basis.double()
+        found = torch.cat([layer, torch.from_numpy(biases)[:, None]], 1)
+        found -= found[known].mean(0)
+        start = torch.from_numpy(self.start()).view(self.shape)
+        return torch.where(known[:, None], found, start).numpy().ravel()
 
 # %% ../nbs/13f_logistic.ipynb #7b91af71
 FEW = 2**20 # numbers: below, precision costs no time
 
-def _rough_copy(x, parts):
+def _rough_copy(x):
     "x in bfloat16 where the processor has instructions for it; otherwise x itself."
     is_fast = _has_bfloat16(torch.device('cpu'))
     if x.numel() < FEW or not is_fast: return x
     out = _table(x.shape, torch.bfloat16)
-    for at in parts: out[at] = x[at]
+    for at in pieces(*x.shape): out[at] = x[at]
     return out
+
+# %% ../nbs/13f_logistic.ipynb #4cc2364b
+def _curvature_model(loss):
+    "A function that divides a direction (k, r + 1) by about the curvature at the last weights."
+    return _OfLeadingAxes(loss) if loss.leading else _OfUncertainRows(loss)
+
+class _OfLeadingAxes:
+    "Curvature h_k s_j + penalty in each leading axis j, and one value for all other axes."
+    def __init__(self, loss):
+        self.axes, variances = loss.leading
+        spread = loss.spread[:, None]
+        self.others = 1 / (spread * loss.variances + loss.penalty).clamp(min=1e-12)
+        of_leading = 1 / (spread * variances + loss.penalty[0]).clamp(min=1e-12)
+        self.more = of_leading - self.others[:, :1]
+
+    def __call__(self, direction):
+        "(k, d + 1) float64."
+        out = self.others * direction
+        along = direction[:, :-1].float() @ self.axes
+        along *= self.more.float()
+        out[:, :-1] += along @ self.axes.T
+        return out
+
+class _OfUncertainRows:
+    "Curvature of a diagonal matrix and one direction for each class, both from its uncertain rows."
+    def __init__(self, loss):
+        sums, squares = _moments(loss)
+        spread = loss.spread[:, None].clamp(min=1e-12)
+        self.mean = sums / spread
+        self.mean[:, -1] = 1
+        around_mean = squares - spread * self.mean**2
+        diagonal = torch.maximum(around_mean, .02 * squares) + loss.penalty
+        diagonal[:, -1] = 1e-3 * spread[:, 0]
+        self.diagonal = diagonal.clamp(min=1e-12)
+        self.divided = self.mean / self.diagonal
+        along = (self.mean * self.divided).sum(1, keepdim=True)
+        self.share = spread / (1 + spread * along)
+
+    def __call__(self, direction):
+        "(k, r + 1) float64."
+        out = direction / self.diagonal
+        along = (self.mean * out).sum(1, keepdim=True)
+        return out - self.divided * (self.share * along)
+
+def _moments(loss):
+    "The means of p (1 - p) x and of p (1 - p) x^2 over the rows, (k, r + 1) each."
+    sums = torch.zeros(loss.shape, dtype=torch.float64)
+    squares = torch.zeros_like(sums)
+    for at in loss.parts:
+        x, p = loss.rough[at], loss.p[at]
+        uncertain = (p - p * p).to(x.dtype).T
+        sums += (uncertain @ x).double()
+        squares += (uncertain @ (x * x)).double()
+    return sums / loss.n, squares / loss.n
 
 # %% ../nbs/13f_logistic.ipynb #b13f0002
 class _one_thread:
@@ -263,7 +379,7 @@ def minimise(loss, weights, within, **options):
 def _minimise(loss, weights, within, *, with_proof=False, most=200):
     """Weights reached by a step of Newton's method that promised at most `within`, as far as rounding allows.
 
-    In float64, `within` is relative to a value below 1. with_proof: absolute, and the bound of the excess is no larger.
+    In float64, `within` is relative to a value below 1. with_proof: the bound of the excess is no larger either.
     """
     value, gradient = loss(weights)
     for _ in range(most):
@@ -277,9 +393,8 @@ def _minimise(loss, weights, within, *, with_proof=False, most=200):
             loss(weights)
             return weights # rounding allows no further step
         weights, value = moved, new_value
-        if with_proof: left = max(promised, loss.excess)
-        elif loss.precision == torch.float64: left = promised / np.clip(value, 1e-3, 1)
-        else: left = promised
+        left = max(promised, loss.excess) if with_proof else promised
+        if loss.precision == torch.float64: left /= np.clip(value, 1e-3, 1)
         if left <= within: return weights
     return weights
 
@@ -297,16 +412,22 @@ def _newton_step(loss, gradient):
     return step
 
 # %% ../nbs/13f_logistic.ipynb #059eeb18
-def fit_exactly(loss, C, within=1e-7):
-    "Weights at most `within` above the minimum of `loss`, as far as float64 allows."
-    weights = loss.start()
-    for exponent in range(-6, int(np.log10(C))):
-        loss.set_strength(10. ** exponent)
-        weights = minimise(loss, weights, 1e-2)
+def fit_exactly(loss, C, within=1e-7, start=None):
+    "Weights at most `within` above the minimum of `loss`, as far as float64 allows; from weights that are near, if any."
+    weights = start
+    if start is None: weights = _weakened(loss, C)
     loss.set_strength(C)
     weights = minimise(loss, weights, 1e-4)
     loss.precision, loss.weights = torch.float64, None # p is of float32
     return minimise(loss, weights, within, with_proof=True)
+
+def _weakened(loss, C):
+    "Weights near the optimum of a somewhat stronger penalty than C."
+    weights = loss.start()
+    for exponent in range(-6, int(np.log10(C))):
+        loss.set_strength(10. ** exponent)
+        weights = minimise(loss, weights, 1e-2)
+    return weights
 
 # %% ../nbs/13f_logistic.ipynb #f44bc301
 ABSENT = -1e4 # the bias of a class without training rows: its probability is 0
@@ -325,9 +446,13 @@ class Probe:
         n, d = x.shape
         p = np.zeros((n, self.n_classes))
         for at in pieces(n, max(d, self.n_classes)):
-            logits = self.scale(x[at]) @ self.weights.T + self.biases
+            logits = self.logits(self.scale(x[at]))
             p[at, self.classes] = softmax(logits, axis=1)
         return p
+
+    def logits(self, scaled):
+        "(n, k) logits of the classes with training rows, for scaled features."
+        return scaled @ self.weights.T + self.biases
 
     def head(self):
         "Weights (C, d) and biases (C,) of the last layer of a network, for features that are not scaled."
@@ -345,6 +470,27 @@ def log_losses(p, y):
     true = np.clip(p[rows, y], 1e-12, 1)
     return -np.log(true)
 
+class Judged:
+    "Rows that fits are judged by, scaled once for all of them."
+    def __init__(self, x, y, loss, scale):
+        self.x = _standardised(x, scale)
+        self.is_known = torch.as_tensor(np.isin(y, loss.classes)) # (n,)
+        codes = np.searchsorted(loss.classes, y)
+        self.codes = torch.as_tensor(codes).clamp(max=len(loss.classes) - 1)
+        self.parts = pieces(len(y), max(self.x.shape[1], len(loss.classes)))
+        self.precision = loss.precision
+
+    def log_losses(self, weights, biases):
+        "(n,) -log of the probability of the true class, of a layer for scaled features; see `log_losses`."
+        layer = torch.from_numpy(np.c_[weights, biases].T).to(self.precision)
+        found = []
+        for at in self.parts:
+            logits = self.x[at].to(self.precision) @ layer
+            log_p = torch.log_softmax(logits, 1).gather(1, self.codes[at, None])
+            found.append(log_p[:, 0])
+        log_p = torch.cat(found).double().masked_fill(~self.is_known, -np.inf)
+        return -log_p.clamp(min=np.log(1e-12)).numpy()
+
 # %% ../nbs/13f_logistic.ipynb #1b8df63b
 def excess_bound(probe, x, y, C):
     "An upper bound of how far the objective is above its minimum over the weights, in nats per example."
@@ -352,21 +498,26 @@ def excess_bound(probe, x, y, C):
     codes = np.searchsorted(probe.classes, y)
     gradient = probe.weights / (C * n)
     for at in pieces(n, max(d, probe.n_classes)):
-        error = probe(x[at])[:, probe.classes]
+        scaled = probe.scale(x[at])
+        error = softmax(probe.logits(scaled), axis=1)
         rows = np.arange(len(error))
         error[rows, codes[at]] -= 1
-        gradient += error.T @ probe.scale(x[at]) / n
+        gradient += error.T @ scaled / n
     if len(gradient) == 2: gradient = gradient[1:] # scikit-learn has one row of weights for two classes
     steepness = np.square(gradient).sum()
     return float(C * n / 2 * steepness)
 
 # %% ../nbs/13f_logistic.ipynb #f71e6377
-def fit_probe(x, y, C, n_classes):
-    "(`Probe` at its optimum for one strength, facts: converged, dropped_features, excess)."
+def fit_probe(x, y, C, n_classes, near=None):
+    """(`Probe` at its optimum for one strength, facts: converged, dropped_features, excess).
+
+    near: a probe that was fitted to similar rows, from which the fit starts; None: it starts from strong penalties.
+    """
     with few_threads(x.size * n_classes):
         scale, dropped = standardiser(x)
         loss = LogLoss(x, y, scale)
-        layer = loss.layer(fit_exactly(loss, C))
+        start = near and loss.near(near, scale)
+        layer = loss.layer(fit_exactly(loss, C, start=start))
         probe = Probe(scale, *layer, loss.classes, n_classes)
         bound = excess_bound(probe, x, y, C)
     facts = dict(

@@ -21,7 +21,7 @@ from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
 from .logistic import (
-    few_threads, fit_probe, log_losses, LogLoss, minimise, pieces, Probe, Scale, standardiser)
+    few_threads, fit_probe, Judged, log_losses, LogLoss, minimise, Probe, Scale, standardiser)
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
 from .tasks import Task
@@ -423,6 +423,8 @@ def _group_folds(y, groups):
 # %% ../nbs/14_protocols.ipynb #bc38e1a9
 CS = 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, 1., 10., 100., 1e3, 1e4
 TIE = 1e-5 # nats per example: smaller differences are ties
+GLANCE = 5e-4 # nats per example, by which every first look at a fit may be inexact
+CLEAR = .02 # nats per example, by which a fit looks worse than another at a glance
 ROUGH = .05 # of the distance to the lowest loss, by which a fit may be inexact where the one before was worse
 
 # %% ../nbs/14_protocols.ipynb #0832b2e6
@@ -437,6 +439,7 @@ class _LogisticPath:
     "Log-loss on the judged rows as a function of C, each fit warm-started from the one before."
     def __init__(self, x, y, folds, n_classes):
         self.folds, self.losses = [], {}
+        self.best = None # `Probe` of the first fold with the lowest loss until now
         for fit, judge in folds:
             self.folds.append(_Fold(take_rows(x, fit), y[fit], take_rows(x, judge), y[judge], n_classes))
 
@@ -444,9 +447,11 @@ class _LogisticPath:
         lowest = min(self.losses.values(), default=0)
         is_widened = C < min(self.losses, default=0)
         if is_widened or not self.losses: within = TIE
-        else: within = max(TIE, ROUGH * (self.losses[max(self.losses)] - lowest))
+        else: within = max(GLANCE, ROUGH * (self.losses[max(self.losses)] - lowest))
         loss = self._fit(C, within, is_widened)
-        if within > TIE and loss < lowest + within: loss = self._fit(C, TIE)
+        is_worse = loss > lowest + max(CLEAR, within)
+        if within > TIE and not is_worse: loss = self._fit(C, TIE)
+        if not self.losses or loss < lowest: self.best = self.folds[0].probe()
         self.losses[C] = loss
         return loss
 
@@ -461,16 +466,20 @@ class _Fold:
         self.scale, _ = standardiser(x)
         self.loss = LogLoss(x, y, self.scale)
         self.weights = self.loss.start()
-        self.x, self.y, self.n_classes = x_judge, y_judge, n_classes
+        self.judged = Judged(x_judge, y_judge, self.loss, self.scale)
+        self.n_classes = n_classes
 
     def fit(self, C, within, anew):
         "(n,) log-losses of the judged rows, after a fit from the last weights or anew."
         start = self.loss.start() if anew else self.weights
         self.loss.set_strength(C)
         self.weights = minimise(self.loss, start, within)
-        probe = Probe(self.scale, *self.loss.layer(self.weights), self.loss.classes, self.n_classes)
-        parts = pieces(len(self.x), max(self.x.shape[1], self.n_classes))
-        return np.concatenate([log_losses(probe(self.x[at]), self.y[at]) for at in parts])
+        self.layer = self.loss.layer(self.weights)
+        return self.judged.log_losses(*self.layer)
+
+    def probe(self):
+        "The last fit."
+        return Probe(self.scale, *self.layer, self.loss.classes, self.n_classes)
 
 # %% ../nbs/14_protocols.ipynb #2add712d
 def _strongest_best(losses):
@@ -516,17 +525,30 @@ def choose_C(
     patience=2, # values without improvement that end the walk
 ):
     "The C that does best inside train, the log-loss of each, and how it was chosen."
+    choices, _ = choose_fit(
+        x, y, n_train, n_classes,
+        groups=groups,
+        in_proportion=in_proportion,
+        grid=grid,
+        patience=patience)
+    return choices
+
+def choose_fit(x, y, n_train, n_classes, *, groups=None, in_proportion=False, grid=CS, patience=2):
+    "(what `choose_C` returns, the best `Probe` of the first choice fold, None where there are no folds)."
     folds = choice_folds(y, n_train, groups, in_proportion)
-    if not folds: return dict(C=1., tried=0, by=NO_CHOICE if groups is None else TOO_FEW_GROUPS, boundary=False)
+    if not folds:
+        by = NO_CHOICE if groups is None else TOO_FEW_GROUPS
+        return dict(C=1., tried=0, by=by, boundary=False), None
     with few_threads(x.size * n_classes):
         path = _LogisticPath(x, y, folds, n_classes)
         best, boundary = _search(path, grid, patience)
-    return dict(
+    choices = dict(
         C=best,
         tried=len(path.losses),
         by=_chosen_by('log-loss', folds, n_train < len(y)),
         boundary=boundary,
         log_loss=dict(sorted(path.losses.items())))
+    return choices, path.best
 
 def _chosen_by(figure, folds, has_valid):
     "What a strength was chosen by, in words."
@@ -538,15 +560,16 @@ def linear_probe(backbone, task, features, *, seed:int=0):
     "Regularised logistic regression on frozen, standardised features."
     found = features(backbone)
     x, _, y = arrays_of(found, task)
-    return answer_by_probe(found, task, choose_strength(task, x, y))
+    choices, near = choose_start(task, x, y)
+    return answer_by_probe(found, task, choices, near)
 
 PROTOCOLS['linear_probe'] = linear_probe
 
 # %% ../nbs/14_protocols.ipynb #9b10d2f3
-def answer_by_probe(found, task, choices):
-    "Predictions of the probe that was fitted on `Features` with the strength that was chosen."
+def answer_by_probe(found, task, choices, near=None):
+    "Predictions of the probe that is fitted on `Features` with the strength that was chosen, from a `Probe` near it."
     x, x_test, y = arrays_of(found, task)
-    probe, facts = fit_probe(x, y, choices['C'], len(task.classes))
+    probe, facts = fit_probe(x, y, choices['C'], len(task.classes), near)
     notes = [*default_note(choices), *_probe_notes(choices, facts)]
     excess = facts.pop('excess')
     return predictions_of(
@@ -560,8 +583,13 @@ def answer_by_probe(found, task, choices):
 # %% ../nbs/14_protocols.ipynb #707c926e
 def choose_strength(task, x, y):
     "`choose_C` for a task, from the features and labels of its rows to fit."
+    choices, _ = choose_start(task, x, y)
+    return choices
+
+def choose_start(task, x, y):
+    "`choose_fit` for a task, from the features and labels of its rows to fit."
     units = units_to_fit(task)
-    return choose_C(
+    return choose_fit(
         x, y, len(task.splits['train']), len(task.classes),
         groups=units,
         in_proportion=task.group is not None,
