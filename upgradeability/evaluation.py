@@ -883,9 +883,9 @@ def _csv_of(df):
 
 def _json_of(df):
     "A table as the bytes of a JSON file: a list of rows, null where there is no figure."
-    rows = df.astype(object).where(df.notna(), None).to_dict('records')
-    finite = [{k: None if v in (np.inf, -np.inf) else v for k, v in row.items()} for row in rows]
-    return json.dumps(finite, indent=1, allow_nan=False, default=_json_value).encode()
+    finite = df.replace([np.inf, -np.inf], np.nan).astype(object)
+    rows = finite.where(finite.notna(), None).to_dict('records')
+    return json.dumps(rows, indent=1, allow_nan=False, default=_json_value).encode()
 
 def _csv_hash(data):
     "What the Parquet file says of the CSV."

@@ -152,7 +152,9 @@ def head_improve(
 def _labels_cards(df, label):
     "A list with the card of more labels, or an empty list."
     row = df[(df.lever == 'labels') & df.held_out.notna()]
-    return [_change_card('twice the labels (expected)', triple(row.iloc[0], 'held_out'))] if len(row) else []
+    if row.empty: return []
+    expected = triple(row.iloc[0], 'held_out')
+    return [_change_card('twice the labels (expected)', expected)]
 
 # %% ../nbs/21d_improve_report.ipynb #dbd83437
 def _changes_text(row, name):

@@ -163,9 +163,13 @@ class _Queue:
 
     def lost(self):
         "The jobs that were taken and have no result, in two lists: to be run again, and to be run alone."
-        lost = [(n, job) for n, job in self.taken.items() if n not in self.results]
-        alone = [(n, job) for n, job in lost if self.tries[n] >= TRIES - 1]
-        return [job for job in lost if job not in alone], alone
+        together, alone = [], []
+        for number, job in self.taken.items():
+            if number in self.results: continue
+            is_last_try = self.tries[number] >= TRIES - 1
+            group = alone if is_last_try else together
+            group.append((number, job))
+        return together, alone
 
 # %% ../nbs/16b_jobs.ipynb #6b8f6d14
 class Workers:

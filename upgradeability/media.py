@@ -337,8 +337,9 @@ def join_inputs(parts):
 
 def _is_like(one, other):
     "Whether two inputs are arrays whose rows have the same form."
-    if not isinstance(one.items, np.ndarray) or not isinstance(other.items, np.ndarray): return False
     a, b = one.items, other.items
+    for items in (a, b):
+        if not isinstance(items, np.ndarray): return False
     return a.shape[1:] == b.shape[1:] and a.dtype == b.dtype
 
 def _read_own(pair):

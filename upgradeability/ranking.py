@@ -177,8 +177,13 @@ class _Jobs:
     def __call__(self, do, calls, done):
         if not self.workers.apart:
             return self.workers(lambda call: do(self.asked, *call), calls, done=done, ahead=1)
-        jobs = ((do, call, (self.models[call[0]], *self.common)) for call in calls)
-        done_there = lambda job, result: done(job[1], result)
+        def with_model(call):
+            which, *_ = call
+            return do, call, (self.models[which], *self.common)
+        def done_there(job, result):
+            _, call, _ = job
+            done(call, result)
+        jobs = map(with_model, calls)
         return self.workers(self.do, jobs, done=done_there, carrying=_with_data, ahead=1)
 
 def _with_data(job):

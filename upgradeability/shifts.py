@@ -24,8 +24,8 @@ from .comparisons import compare, holm
 from .corruptions import SHIFTS, STRENGTHS, change_of
 from .datasets import is_task_name, load_task
 from .evaluation import (
-    _cell, _class_map, _compute_cell, _error_text, _evaluating, _facts, _is_arrays, _is_stored, _key, _metric, _models, _options,
-    _out_dir, _rows, _run, _shared_features, _unloaded_name, _whole_table, _with_baseline, _with_baselines,
+    _cell, _class_map, _compute_cell, _error_text, _evaluating, _facts, _is_arrays, _is_stored, _key, _metric,
+    _models, _options, _out_dir, _rows, _run, _shared_features, _unloaded_name, _whole_table, _with_baseline, _with_baselines,
     report_of, Results, write_predictions)
 from .features import _mapped
 from .runtimes import check_runtime, resolve_dtype
