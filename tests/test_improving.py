@@ -1,8 +1,9 @@
 "`improve`: nothing is chosen by the test labels, and the figures are those of `evaluate` and `compare`."
 from dataclasses import replace
-import numpy as np, pandas as pd, pytest
+import nbformat, numpy as np, pandas as pd, pytest
 
-from upgradeability import compare, evaluate, improve, LEVERS, load_backbone, load_task, Predictions, upgradeability
+from upgradeability import (compare, evaluate, improve, LEVERS, load_backbone, load_task, Predictions, upgradeability, verify,
+                            write_report)
 from upgradeability.adjusting import adjusted_probe, mirrored
 from upgradeability.comparisons import holm
 from upgradeability.features import extract
@@ -135,3 +136,13 @@ def test_fewer_epochs_where_time_is_short(pixels):
     assert fit_epochs(candidate, 1e-3, 100, np.inf)[0] is candidate
     short, passes = fit_epochs(candidate, .01, 100, 10)
     assert short.protocol == "fine_tune?augment=flip,crop&epochs=5&lrs=0.0003" and np.isclose(passes, 9)
+
+def test_the_report_says_what_raises_it(tmp_path):
+    path = write_report("improve", tmp_path/"out.ipynb", model="bundled:identity", task="digits", n_train=100, metric="log_loss",
+                        levers="clean, temperature, flip", out_dir=str(tmp_path/"runs"), dtype="float32")
+    cells = nbformat.read(path, 4).cells
+    text = "\n".join(o.get("data", {}).get("text/markdown", "") for c in cells for o in c.get("outputs", []))
+    assert "The largest real gain is" in text or "No lever raises it for sure" in text
+    assert "it is for pictures" in text and "test labels are suspected" in text
+    assert (tmp_path/"runs"/"levers.svg").exists() and verify(tmp_path/"runs").empty
+    assert path.with_suffix(".html").exists() and [o for c in cells for o in c.get("outputs", []) if o.get("name") == "stderr"] == []

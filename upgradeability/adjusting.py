@@ -61,11 +61,16 @@ def _without_rows(task, rows):
     return replace(task, splits=task.splits | fewer)
 
 # %% ../nbs/14d_adjusting.ipynb #98ea69fd
+def _normed(weights):
+    "Weights (n, C) as probabilities."
+    total = weights.sum(1, keepdims=True)
+    return weights / total
+
 def at_temperature(probs, temperature):
     "Probabilities (n, C) at a temperature."
-    logs = np.log(np.clip(probs, 1e-30, None)) / temperature
-    powers = np.exp(logs - logs.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    logs = np.log(probs.clip(1e-30)) / temperature
+    largest = logs.max(1, keepdims=True)
+    return _normed(np.exp(logs - largest))
 
 def fit_temperature(probs, y):
     "The temperature with the lowest log-loss; 1 without known rows."
@@ -80,9 +85,8 @@ def fit_temperature(probs, y):
 # %% ../nbs/14d_adjusting.ipynb #70d66096
 def without_prior(probs, counts):
     "Probabilities (n, C) as they would be if all classes of train, with these counts (C,), were equally frequent."
-    weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
-    changed = probs * weights
-    return changed / changed.sum(1, keepdims=True)
+    share = np.maximum(counts, 1) # a class that train lacks is never predicted
+    return _normed(probs / share)
 
 # %% ../nbs/14d_adjusting.ipynb #246344de
 @dataclass(frozen=True)
@@ -115,9 +119,13 @@ class _Adjustment:
 
     def __call__(self, views):
         "Probabilities (n, C) from one or several features (n, d) of the same rows."
-        probs = np.mean([self.probe(x) for x in views], axis=0)
-        if self.temperature != 1: probs = at_temperature(probs, self.temperature)
-        return probs if self.counts is None else without_prior(probs, self.counts)
+        of_views = [self.probe(x) for x in views]
+        probs = np.mean(of_views, axis=0)
+        if self.temperature != 1:
+            probs = at_temperature(probs, self.temperature)
+        if self.counts is not None:
+            probs = without_prior(probs, self.counts)
+        return probs
 
 # %% ../nbs/14d_adjusting.ipynb #ac86c8d9
 def _fit_kept(task, x, y, kept, choices):

@@ -19,7 +19,7 @@ from torch import nn
 
 # %% ../nbs/18f_improving.ipynb #d04efd92
 from .backbones import Backbone
-from .comparisons import compare, gain, holm
+from .comparisons import compare, gain
 from .core import cache_dir, Catalogue, error_line, fingerprint, read_list, unknown, write_atomic, write_json
 from .curves import _one_size_each, _shared, curve_draws, fit_power_law, learning_curve, power_law
 from .datasets import load_task
@@ -35,6 +35,7 @@ from .pricing import cost, typical
 from .protocols import fit_rows
 from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _warm_up, plan_halving, StepCost
 from .recipes import Recipe
+from .shifts import _holm
 from .tasks import _drawn, learned_rows, strata, Task, wholes
 
 # %% ../nbs/18f_improving.ipynb #5718e9d0
@@ -247,6 +248,7 @@ class _Search:
     candidates: dict # name -> `Candidate`
     options: dict # of `evaluate`
     known: dict = field(default_factory=dict) # n -> predictions of where one is on the held-out examples
+    measured: dict = field(default_factory=dict) # (what, fingerprint of a model) -> what it costs
 
     def run(self, candidate, n):
         "Predictions of a candidate on the held-out examples after learning from n labels."
@@ -307,6 +309,12 @@ class _Search:
         "Where one is, as a candidate."
         return Candidate(self.start.backbone, 'linear_probe')
 
+    def once(self, what, model):
+        "`what(self, model)`, measured once for each model."
+        key = what.__name__, model.fingerprint
+        if key not in self.measured: self.measured[key] = what(self, model)
+        return self.measured[key]
+
 # %% ../nbs/18f_improving.ipynb #b31dfe54
 def _named(candidates):
     "{name: candidate} of {lever: candidates}."
@@ -325,13 +333,19 @@ def find_candidates(start, levers):
     return _named(found), skipped
 
 # %% ../nbs/18f_improving.ipynb #24645a8d
+def _cost_of_probe(search, model):
+    "The `StepCost` of a linear probe."
+    loaded = _Loaded({'it': model}, model.device)
+    rows = fit_rows(search.rehearsal)
+    return _warm_up(loaded, 'it', search.rehearsal, rows, search.options)
+
 def _cost_of(search, candidate, seconds):
     "(the candidate as the budget allows it, its `StepCost`, seconds of its refit)."
+    if seconds == np.inf: return candidate, StepCost(0., 0., 0.), 0.
     start, rehearsal = search.start, search.rehearsal
     n, n_test = start.task.n_train, len(start.task.splits['test'])
     n_held_out = len(rehearsal.splits['test'])
-    loaded = _Loaded({'it': candidate.model}, candidate.model.device)
-    probe = _warm_up(loaded, 'it', rehearsal, fit_rows(rehearsal), search.options)
+    probe = search.once(_cost_of_probe, candidate.model)
     if _protocol(candidate.protocol).name in SERIAL:
         per_row = _seconds_of_training(start, candidate)
         candidate, passes = fit_epochs(candidate, per_row, n, seconds)
@@ -345,7 +359,7 @@ def _make_plan(search, budget, keep):
     "What the search follows: protocols, costs, errors, rungs, seconds for the refits."
     began = time.perf_counter()
     serial = [c for c in search.candidates.values() if _protocol(c.protocol).name in SERIAL]
-    share = np.inf if budget is None else budget / (2 * len(serial) + keep)
+    share = np.inf if budget is None else budget / (2 * max(1, len(serial)))
     protocols, costs, refits, errors = {}, {}, {}, {}
     for name, candidate in search.candidates.items():
         try: fitted, step, refit = _cost_of(search, candidate, share)
@@ -359,7 +373,7 @@ def _make_plan(search, budget, keep):
     search.run_now(largest)
     spent = time.perf_counter() - began
     reserve = sum(sorted(refits.values())[-keep:])
-    for_search = np.inf if budget is None else max(0., budget - reserve)
+    for_search = np.inf if budget is None else max(budget - reserve, budget / 3)
     rungs = pd.DataFrame()
     if costs: rungs = plan_halving(
         costs,
@@ -442,17 +456,20 @@ def _doubled(at, performance, metric, n):
     return float(value), float(low), float(high)
 
 # %% ../nbs/18f_improving.ipynb #4f0d829d
-def _price(search, candidate):
-    "Parameters, GFLOPs and milliseconds of one example; NaN where that cannot be measured."
-    names = ('parameters', 'gflops', 'ms')
+def _cost_of_pass(search, model):
+    "What `cost` says of a network; {} where it cannot be measured."
     example = typical(search.start.task)
-    try: found = cost(candidate.model, example=example, batch_size=8, dtype=search.options['dtype'], n_batches=3)
-    except Exception: return dict.fromkeys(names, np.nan)
+    try: return cost(model, example=example, batch_size=8, dtype=search.options['dtype'], n_batches=3)
+    except Exception: return {}
+
+def _price(search, candidate):
+    "Parameters, GFLOPs and milliseconds of one example; NaN where they are not known."
+    found = search.once(_cost_of_pass, candidate.model)
     passes = candidate.passes
     return dict(
-        parameters=found['parameters'],
-        gflops=passes * found['flops'] / 1e9,
-        ms=passes * 1000 / found['examples_per_second'])
+        parameters=found.get('parameters', np.nan),
+        gflops=passes * found.get('flops', np.nan) / 1e9,
+        ms=passes * 1000 / found.get('examples_per_second', np.nan))
 
 # %% ../nbs/18f_improving.ipynb #1cba9f33
 def _change_in_u(before, after, metric):
@@ -523,7 +540,7 @@ def _as_table(rows):
     "The rows with all columns; tested levers with Holm's p-values."
     table = pd.DataFrame(rows, columns=COLUMNS)
     is_tested = table.status == 'tested'
-    table.loc[is_tested, 'p_holm'] = holm(table.p[is_tested])
+    table.loc[is_tested, 'p_holm'] = _holm(table.p[is_tested])
     return table.astype({'key': object}).assign(key=table.key.fillna(''))
 
 # %% ../nbs/18f_improving.ipynb #9e9a4fdc

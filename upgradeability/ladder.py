@@ -219,16 +219,16 @@ def make_ladder(backbone, task):
 
 def _with_rungs(backbone, rungs, n):
     "The backbone with the features of all rungs; n: how many blocks it has."
-    own, _, *blocks = rungs
-    taps = tuple(Tap(rung.layer, 'output', rung.pooling) for rung in blocks[::-1])
-    layers = {rung.depth: rung.layer for rung in blocks[::-1]}
+    blocks = [rung for rung in rungs[::-1] if rung.pooling] # in the order of their columns
+    taps = tuple(Tap(rung.layer, 'output', rung.pooling) for rung in blocks)
+    layers = {rung.depth: rung.layer for rung in blocks}
     numbers, names = (', '.join(map(str, part)) for part in (layers, layers.values()))
     poolings = ' and '.join(sorted({rung.pooling for rung in blocks}, reverse=True))
     read = f'blocks {numbers} of {n} ({names}), pooling {poolings}, and the own features'
     return replace(
         backbone,
         encode=partial(encode_layers, encode=backbone.encode, taps=taps),
-        dim=own.columns.stop,
+        dim=rungs[0].columns.stop,
         fingerprint=fingerprint(backbone.fingerprint, 'ladder', repr(taps)),
         reading=backbone.reading.add('layers', read))
 
