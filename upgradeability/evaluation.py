@@ -623,8 +623,10 @@ class _Apart(_Here):
     def _cells_of(self, part, result):
         "The cells of a part; where its worker died, their errors."
         if not isinstance(result, Died): return result[0]
-        spec, task = _unloaded_name(self.models[part.number]), self.tasks[part.which]
-        return [_cell(self.run, spec, task, (part.number, *g), error=result.error) for g in part.grid]
+        spec = _unloaded_name(self.models[part.number])
+        task = self.tasks[part.which]
+        places = [(part.number, *rest) for rest in part.grid]
+        return [_cell(self.run, spec, task, place, error=result.error) for place in places]
 
 def _rows_apart(out_dir, call, own, pairs):
     "In a worker: the rows of cells and their baselines."

@@ -235,7 +235,7 @@ ENCODE_VERSION = 1 # raised when `encode` or `batches` begin to give other value
 
 # %% ../nbs/12_features.ipynb #56e7a44b
 def cache_key(backbone, task, batch_size=64, dtype='float32'):
-    "The name under which features are stored; the shape of a batch, type and engine are part of it, as they are of values."
+    "The name under which features are stored; they depend on the shape of a batch, on type and engine, too."
     return fingerprint(
         backbone.fingerprint, task.inputs.fingerprint, batch_size, dtype, backbone.device.type, ENCODE_VERSION)
 

@@ -89,7 +89,8 @@ class Driver:
 def _this_driver(most=None):
     "This process as a driver; `most`: threads of a job, where joblib was told so."
     by_api = {lib['user_api']: most or lib['num_threads'] for lib in threadpool_info()}
-    return Driver(str(cache_dir().resolve()), most or torch.get_num_threads(), by_api)
+    folder = str(cache_dir().resolve())
+    return Driver(folder, most or torch.get_num_threads(), by_api)
 
 # %% ../nbs/16b_jobs.ipynb #649e39b8
 _one_at_a_time = threading.RLock()
