@@ -8,7 +8,7 @@ from upgradeability.evaluation import evaluate
 from upgradeability.features import extract
 from upgradeability.finetuning import protocol_for
 from upgradeability.ladder import (
-    JOINED, OWN, block_names, layer_probe, lowest_of, make_ladder, mean_and_error, probe_layers, try_rungs, watching)
+    JOINED, OWN, block_names, layer_probe, make_ladder, mean_and_error, probe_layers, try_rungs, watching)
 from upgradeability.models import load_backbone
 from upgradeability.protocols import choose_C, choose_strength, fit_rows, judged_losses, linear_probe, values_at
 
