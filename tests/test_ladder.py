@@ -8,7 +8,7 @@ from upgradeability.evaluation import evaluate
 from upgradeability.features import extract
 from upgradeability.finetuning import protocol_for
 from upgradeability.ladder import (
-    JOINED, OWN, block_names, layer_probe, lowest_of, make_ladder, mean_and_error, probe_layers, try_rungs, watching)
+    JOINED, OWN, block_names, layer_probe, make_ladder, mean_and_error, probe_layers, try_rungs, watching)
 from upgradeability.models import load_backbone
 from upgradeability.protocols import choose_C, choose_strength, fit_rows, judged_losses, linear_probe, values_at
 
@@ -92,6 +92,17 @@ def test_the_head_and_what_follows_it_are_no_rungs(task):
     ladder = make_ladder(load_backbone(flat, device='cpu'), task)
     assert ladder.backbone.head == '3' and ladder.blocks == 1
     assert [rung.layer for rung in ladder.rungs] == [OWN] # the output of its only block equals the own features
+
+
+def test_without_late_blocks_nothing_is_joined(task):
+    "The last three blocks change nothing, so they are left out, and the columns are still those of the layers."
+    net = nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64) for _ in range(6)], nn.Linear(64, 3))
+    with torch.no_grad():
+        for layer in net[3:7]: layer.weight.copy_(torch.eye(64)); layer.bias.zero_()
+    net = load_backbone(net, device='cpu')
+    ladder = make_ladder(net, task)
+    assert [(rung.layer, rung.depth) for rung in ladder.rungs] == [(OWN, 7), ('1', 1)]
+    assert np.array_equal(ladder.part(extract(ladder.backbone, task), ladder.rungs[1]).x, extract(load_backbone(net.module, layer='1', device='cpu'), task).x)
 
 
 def test_a_class_token_is_a_pooling(task):

@@ -22,10 +22,10 @@ from .core import fingerprint
 from .backbones import _close, _inference, _layer_output, _real, Backbone, CLASS_TOKENS, pool, Tap
 from .text_models import _pooled
 from .runtimes import to_device
-from .features import _stack, _with_tap, Features, model_inputs, units_of
+from .features import _stack, _with_tap, model_inputs, units_of
 from .protocols import (
-    answer_by_probe, choose_strength, fit_rows, judged_losses, PROTOCOLS, TIE, units_to_fit, values_at)
-from .finetuning import fine_tune
+    answer_by_probe, choose_strength, fit_rows, judged_losses, TIE, units_to_fit, values_at)
+from .finetuning import PROTOCOLS
 from .tasks import Task
 
 # %% ../nbs/14c_ladder.ipynb #f82399b9

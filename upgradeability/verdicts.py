@@ -607,7 +607,7 @@ def _free_order(free):
     order, model = FREE[free['order']], _name(free['first'])
     if free['equal'] > 1: model += f" (and {free['equal'] - 1} equal to it)"
     if free['lead'] == free['low'] == free['high'] == 0:
-        return f"The order by {order}, which costs nothing, also puts {model} first."
+        return f"The order by {order}, which costs nothing, also puts {model} first: the ranking finds no better one."
     lead = interval_text(free['lead'], free['low'], free['high'])
     on = f"on the same {free['examples']:,} training examples"
     if free['low'] > 0:
