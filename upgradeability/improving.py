@@ -555,6 +555,7 @@ def _rows_of_search(search, plan, steps, left_out):
         step = last.loc[name]
         status = _status(name, int(step.rung), plan, left_out)
         if status == 'reached the last rung': status = 'not among the best'
+        if step.high < 0: status = 'worse on held-out examples'
         rows[name] = _row(
             name,
             status,
@@ -564,24 +565,38 @@ def _rows_of_search(search, plan, steps, left_out):
             seconds=step.seconds)
     return rows
 
+# %% ../nbs/18f_improving.ipynb #9cfa1335
+def _promising(steps, keep):
+    "The names of the best candidates that are not surely worse on the held-out examples, best first."
+    last = _best_first(steps)
+    is_worse = last.high < 0
+    return [*last[~is_worse].index[:keep]]
+
 def _refit(search, plan, steps, question, began):
     "(row of where one is, {name: columns} of the best candidates); the plan then has what was refitted."
     now, base = search.test(search.now, question)
-    best = _best_first(steps).index[:question.keep]
+    best = _promising(steps, question.keep)
     budget = np.inf if question.budget is None else question.budget
     asked = plan.get('refitted')
     found = {}
-    for i, name in enumerate(best):
-        until = time.perf_counter() - began + plan['refits'][name]
-        fits = i == 0 or until <= budget
-        if asked is not None: fits = name in asked
-        if not fits:
-            found[name] = dict(status='among the best, but time ran out before its test')
-            continue
-        try: found[name] = _tested(search, name, base, question)
-        except Exception as e: found[name] = dict(status=f'failed: {error_line(e)}')
-    if asked is None: plan['refitted'] = [name for name, columns in found.items() if 'key' in columns]
-    first = dict(
+    def is_in_time(name):
+        if asked is not None: return name in asked
+        return time.perf_counter() - began + plan['refits'][name] <= budget
+    for name in best:
+        if is_in_time(name): found[name] = _tested_or_error(search, name, base, question)
+    if best and not found: found[best[0]] = _tested_or_error(search, best[0], base, question)
+    plan.setdefault('refitted', [*found])
+    for name in best: found.setdefault(name, dict(status='among the best, but time ran out before its test'))
+    return _row_of_now(search, now), found
+
+def _tested_or_error(search, name, base, question):
+    "`_tested`, or its error as a status."
+    try: return _tested(search, name, base, question)
+    except Exception as e: return dict(status=f'failed: {error_line(e)}')
+
+def _row_of_now(search, now):
+    "The row of where one is."
+    return dict(
         lever='now',
         change='The linear probe of this model: where you are.',
         model=now.model,
@@ -590,7 +605,6 @@ def _refit(search, plan, steps, question, began):
         test=now.test,
         **_price(search, search.now),
         key=now.key)
-    return first, found
 
 # %% ../nbs/18f_improving.ipynb #95bcf426
 def _row_of_labels(search, plan, question, began):
@@ -658,11 +672,11 @@ def improve(
     search = _Search(start, rehearsal_of(start.task, seed), folder, candidates, options)
     plan = _stored_or_new_plan(search, question, key)
     steps, left_out, _ = _search_steps(search, plan)
-    first, found = _refit(search, plan, steps, question, began)
     rows = _rows_of_search(search, plan, steps, left_out)
-    for name, columns in found.items(): rows[name] |= columns
     extra = [_row(lever, f'left out: {reason}') for lever, reason in skipped.items()]
     if 'labels' in {*names} - {*skipped}: extra.insert(0, _row_of_labels(search, plan, question, began))
+    first, found = _refit(search, plan, steps, question, began)
+    for name, columns in found.items(): rows[name] |= columns
     table = _in_order([first, *rows.values(), *extra])
     return _finished(table, search, plan, question, began)
 
