@@ -49,10 +49,12 @@ class Start:
     dtype: str = 'auto'
 
     def refuse_without(self, protocol):
-        "An error where the kind of task has no such protocol."
+        "An error where the kind of task has no such protocol, or the network nothing to train."
         name = protocol.partition('?')[0]
         if name not in protocols_of(self.task.kind):
             raise ValueError(f'{self.task.kind} tasks have no {name}')
+        if name in SERIAL and not self.backbone.n_params:
+            raise ValueError('the network has no weights to train')
 
     @property
     def first(self):
@@ -418,7 +420,7 @@ SIZES_OF_CURVE = 5
 SEEDS_OF_CURVE = 3
 
 def _expected_gain(search, n):
-    "What twice n labels would add, from the curve inside train: value, low, high, remark."
+    "What twice n labels would add, from the curve inside train: (value, low, high)."
     rehearsal, metric = search.rehearsal, search.start.metric
     most = rehearsal.n_train
     least = _least_labels(rehearsal, most // 8)
@@ -442,8 +444,9 @@ def _expected_gain(search, n):
     at = ran.n_train.unique()
     performance = np.stack([draws[model, k] for k in at], 1)
     summary = curve.summary.iloc[0]
-    remark = '' if summary.trusted else summary.remark
-    return _doubled(at, performance, metric, n), remark
+    doubt, *_ = summary.remark.split('; ')
+    if not summary.trusted: raise ValueError(f'the curve says nothing: {doubt}')
+    return _doubled(at, performance, metric, n)
 
 def _doubled(at, performance, metric, n):
     "(value, low, high) of the step from n to 2n labels, from draws (n_boot, sizes) of the performance."
@@ -613,12 +616,11 @@ def _row_of_labels(search, plan, question, began):
     is_late = question.budget is not None and here - began > question.budget
     if plan.setdefault('labels', not is_late) is False: return _row('labels', 'not run: time ran out')
     n = search.start.task.n_train
-    try: triple, remark = _expected_gain(search, n)
-    except Exception as e: return _row('labels', f'not run: {e}')
-    remark = f'; {remark}' if remark else ''
+    try: triple = _expected_gain(search, n)
+    except Exception as e: return _row('labels', f'not known: {e}')
     return _row(
         'labels',
-        f'expected for {2 * n:,} labels{remark}',
+        f'expected for {2 * n:,} labels',
         **_columns('held_out', triple),
         examples=2 * n,
         seconds=time.perf_counter() - here)
