@@ -55,10 +55,10 @@ def _lead(df):
     trained = f"trained on {facts['n_train']:,} {wording(df).learned}"
     now = f'{df.test.iloc[0]:.3f}'
     start = f'{name} of the linear probe on test is {now} ({trained})'
-    if not len(tested): return f'**No lever was tested.** {_capital(start)}.'
+    if not len(tested): return f'**No lever was promising enough to be tested.** {_capital(start)}.'
     best, real = tested.iloc[0], _real(tested, 1)
     if not len(real):
-        return (f'**No lever raises it for sure.** The largest gain is {as_code(best.lever)}: '
+        return (f'**No lever raises it for sure.** The largest gain of {len(tested)} tested is {as_code(best.lever)}: '
                 f'{_gain_text(best)} ({_p_text(best.p_holm)} after Holm). {_capital(start)}.')
     first = real.iloc[0]
     better = '' if is_up(metric) else ', where a gain is a lower loss'
@@ -81,14 +81,18 @@ def _others(df):
         what = 'No gain is shown by' if len(rest) == 1 else f'No gain is shown by {len(rest)} levers:'
         yield f'{what} {_listed(rest)}.'
 
+def _expected(df):
+    "The row of more labels, as a table; empty where nothing is expected."
+    return df[(df.lever == 'labels') & df.held_out.notna()]
+
 def _labels_text(df):
     "What more labels are expected to add, in words."
-    row = df[(df.lever == 'labels') & df.held_out.notna()]
-    if not len(row): return ''
-    row = row.iloc[0]
+    rows = _expected(df)
+    if not len(rows): return ''
+    row = rows.iloc[0]
     amount = interval_text(*triple(row, 'held_out'), '+')
-    return f'Twice the {wording(df).learned} ({int(row.examples):,}) are expected to add {amount}. ' \
-           'That is the curve inside train, extrapolated, and not a test.'
+    return (f'Twice the {wording(df).learned} ({int(row.examples):,}) are expected to add {amount}. '
+            'That is the curve inside train, extrapolated, and not a test.')
 
 def _price_text(df):
     "What the best tested lever costs and does to U, in words."
@@ -143,18 +147,18 @@ def head_improve(
         n_real = len(_real(tested, 1))
         detail = f'of {len(tested)} tested, after Holm'
         cards.append(Card('real gains', f'{n_real}', detail, 'better' if n_real else 'undecided'))
-    cards += _labels_cards(df, label)
+    cards += _labels_cards(df)
     cards.append(_findings_card(findings or []))
     title = f"{plain_name(now.model)} on {plain_name(facts['task'])} · what would raise it · " \
             f"{facts['n_train']:,} {wording(df).learned}"
     return head(title, cards)
 
-def _labels_cards(df, label):
+def _labels_cards(df):
     "A list with the card of more labels, or an empty list."
-    row = df[(df.lever == 'labels') & df.held_out.notna()]
-    if row.empty: return []
-    expected = triple(row.iloc[0], 'held_out')
-    return [_change_card('twice the labels (expected)', expected)]
+    rows = _expected(df)
+    if not len(rows): return []
+    change = triple(rows.iloc[0], 'held_out')
+    return [_change_card('twice the labels (expected)', change)]
 
 # %% ../nbs/21d_improve_report.ipynb #dbd83437
 def _changes_text(row, name):
@@ -184,7 +188,7 @@ def show_levers(
             'parameters': short_number(row.parameters) if is_known else '–',
             'GFLOPs': _number_text(row.gflops, '{:.3g}'),
             'ms': _number_text(row.ms, '{:.0f}' if row.ms >= 10 else '{:.2g}')})
-    table = pd.DataFrame(rows).set_index('lever')
+    table = pd.DataFrame(rows).set_index('lever').rename_axis(None)
     return table.loc[:, (table != '–').any()]
 
 # %% ../nbs/21d_improve_report.ipynb #e6c5b1ba

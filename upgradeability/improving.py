@@ -49,10 +49,12 @@ class Start:
     dtype: str = 'auto'
 
     def refuse_without(self, protocol):
-        "An error where the kind of task has no such protocol."
+        "An error where the kind of task has no such protocol, or the network nothing to train."
         name = protocol.partition('?')[0]
         if name not in protocols_of(self.task.kind):
             raise ValueError(f'{self.task.kind} tasks have no {name}')
+        if name in SERIAL and not self.backbone.n_params:
+            raise ValueError('the network has no weights to train')
 
     @property
     def first(self):
@@ -418,7 +420,7 @@ SIZES_OF_CURVE = 5
 SEEDS_OF_CURVE = 3
 
 def _expected_gain(search, n):
-    "What twice n labels would add, from the curve inside train: value, low, high, remark."
+    "What twice n labels would add, from the curve inside train: (value, low, high)."
     rehearsal, metric = search.rehearsal, search.start.metric
     most = rehearsal.n_train
     least = _least_labels(rehearsal, most // 8)
@@ -442,8 +444,9 @@ def _expected_gain(search, n):
     at = ran.n_train.unique()
     performance = np.stack([draws[model, k] for k in at], 1)
     summary = curve.summary.iloc[0]
-    remark = '' if summary.trusted else summary.remark
-    return _doubled(at, performance, metric, n), remark
+    doubt, *_ = summary.remark.split('; ')
+    if not summary.trusted: raise ValueError(f'the curve says nothing: {doubt}')
+    return _doubled(at, performance, metric, n)
 
 def _doubled(at, performance, metric, n):
     "(value, low, high) of the step from n to 2n labels, from draws (n_boot, sizes) of the performance."
@@ -555,6 +558,7 @@ def _rows_of_search(search, plan, steps, left_out):
         step = last.loc[name]
         status = _status(name, int(step.rung), plan, left_out)
         if status == 'reached the last rung': status = 'not among the best'
+        if step.high < 0: status = 'worse on held-out examples'
         rows[name] = _row(
             name,
             status,
@@ -564,24 +568,38 @@ def _rows_of_search(search, plan, steps, left_out):
             seconds=step.seconds)
     return rows
 
+# %% ../nbs/18f_improving.ipynb #9cfa1335
+def _promising(steps, keep):
+    "The names of the best candidates that are not surely worse on the held-out examples, best first."
+    last = _best_first(steps)
+    is_worse = last.high < 0
+    return [*last[~is_worse].index[:keep]]
+
 def _refit(search, plan, steps, question, began):
     "(row of where one is, {name: columns} of the best candidates); the plan then has what was refitted."
     now, base = search.test(search.now, question)
-    best = _best_first(steps).index[:question.keep]
+    best = _promising(steps, question.keep)
     budget = np.inf if question.budget is None else question.budget
     asked = plan.get('refitted')
     found = {}
-    for i, name in enumerate(best):
-        until = time.perf_counter() - began + plan['refits'][name]
-        fits = i == 0 or until <= budget
-        if asked is not None: fits = name in asked
-        if not fits:
-            found[name] = dict(status='among the best, but time ran out before its test')
-            continue
-        try: found[name] = _tested(search, name, base, question)
-        except Exception as e: found[name] = dict(status=f'failed: {error_line(e)}')
-    if asked is None: plan['refitted'] = [name for name, columns in found.items() if 'key' in columns]
-    first = dict(
+    def is_in_time(name):
+        if asked is not None: return name in asked
+        return time.perf_counter() - began + plan['refits'][name] <= budget
+    for name in best:
+        if is_in_time(name): found[name] = _tested_or_error(search, name, base, question)
+    if best and not found: found[best[0]] = _tested_or_error(search, best[0], base, question)
+    plan.setdefault('refitted', [*found])
+    for name in best: found.setdefault(name, dict(status='among the best, but time ran out before its test'))
+    return _row_of_now(search, now), found
+
+def _tested_or_error(search, name, base, question):
+    "`_tested`, or its error as a status."
+    try: return _tested(search, name, base, question)
+    except Exception as e: return dict(status=f'failed: {error_line(e)}')
+
+def _row_of_now(search, now):
+    "The row of where one is."
+    return dict(
         lever='now',
         change='The linear probe of this model: where you are.',
         model=now.model,
@@ -590,7 +608,6 @@ def _refit(search, plan, steps, question, began):
         test=now.test,
         **_price(search, search.now),
         key=now.key)
-    return first, found
 
 # %% ../nbs/18f_improving.ipynb #95bcf426
 def _row_of_labels(search, plan, question, began):
@@ -599,12 +616,11 @@ def _row_of_labels(search, plan, question, began):
     is_late = question.budget is not None and here - began > question.budget
     if plan.setdefault('labels', not is_late) is False: return _row('labels', 'not run: time ran out')
     n = search.start.task.n_train
-    try: triple, remark = _expected_gain(search, n)
-    except Exception as e: return _row('labels', f'not run: {e}')
-    remark = f'; {remark}' if remark else ''
+    try: triple = _expected_gain(search, n)
+    except Exception as e: return _row('labels', f'not known: {e}')
     return _row(
         'labels',
-        f'expected for {2 * n:,} labels{remark}',
+        f'expected for {2 * n:,} labels',
         **_columns('held_out', triple),
         examples=2 * n,
         seconds=time.perf_counter() - here)
@@ -658,11 +674,11 @@ def improve(
     search = _Search(start, rehearsal_of(start.task, seed), folder, candidates, options)
     plan = _stored_or_new_plan(search, question, key)
     steps, left_out, _ = _search_steps(search, plan)
-    first, found = _refit(search, plan, steps, question, began)
     rows = _rows_of_search(search, plan, steps, left_out)
-    for name, columns in found.items(): rows[name] |= columns
     extra = [_row(lever, f'left out: {reason}') for lever, reason in skipped.items()]
     if 'labels' in {*names} - {*skipped}: extra.insert(0, _row_of_labels(search, plan, question, began))
+    first, found = _refit(search, plan, steps, question, began)
+    for name, columns in found.items(): rows[name] |= columns
     table = _in_order([first, *rows.values(), *extra])
     return _finished(table, search, plan, question, began)
 
