@@ -30,10 +30,11 @@ def interactions(n_users, n_items, dim, each, seed=0):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in dict(users=20_000, items=5_000, dim=384, each=50).items(): parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument('--protocols', default='majority,linear_probe,from_scratch,knn')
     o = parser.parse_args()
     task, features = interactions(o.users, o.items, o.dim, o.each)
     print(f'{o.users:,} users, {o.items:,} items of {o.dim} features, {len(task.y):,} interactions')
-    for name in ('majority', 'linear_probe', 'from_scratch', 'knn'):
+    for name in o.protocols.split(','):
         start, cpu = time.perf_counter(), time.process_time()
         parts = RECOMMENDERS[name](None, task, lambda backbone: features, seed=0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == 'darwin' else 1e6)
