@@ -104,6 +104,23 @@ def test_probe_reaches_the_optimum(n, d, classes, sep):
         assert excess_bound(warm, x, y, C) < 1e-6 and facts['converged']
 
 
+@pytest.mark.parametrize('n, d, classes', [(120, 15, 5), (60, 90, 3), (300, 40, 2)])
+def test_leading_axes_and_a_start_nearby_reach_the_same_optimum(n, d, classes, monkeypatch):
+    x, y = blobs(n, d, classes, .4, seed=n)
+    others = np.r_[np.flatnonzero(y > 0), n - 1] # without most or all rows of a class
+    near, _ = fit_probe(x[others], y[others], .1, classes) if classes > 2 else fit_probe(x[::2], y[::2], .1, classes)
+    for C in (1e-3, 1., 100.):
+        plain, _ = fit_probe(x, y, C, classes)
+        with monkeypatch.context() as m:
+            m.setattr(lg, 'is_worth_turning', lambda *a: False)
+            m.setattr(lg, 'LEADING', 8)
+            for start in (None, near):
+                probe, facts = fit_probe(x, y, C, classes, start)
+                assert facts['converged']
+                np.testing.assert_allclose(probe(x), plain(x), atol=1e-4)
+        np.testing.assert_allclose(fit_probe(x, y, C, classes, near)[0](x), plain(x), atol=1e-4)
+
+
 @pytest.mark.parametrize('C', [1e-10, 1e-6, 1e-4])
 def test_strong_penalty_leaves_the_class_shares(C):
     "The intercept is not penalised: without weights the probabilities are the shares, however rare a class."
@@ -175,6 +192,18 @@ def test_early_end_of_the_walk_changes_no_choice():
         short, full = choose_C(x, y, n_train, classes), choose_C(x, y, n_train, classes, patience=99)
         assert short['C'] == full['C'], (seed, short, full)
         assert short['tried'] <= full['tried'] and set(short['log_loss']) <= set(full['log_loss'])
+
+
+def test_a_glance_at_worse_strengths_changes_no_choice(monkeypatch):
+    "The chosen strength is that of exact fits of the whole grid."
+    rng, problems = np.random.default_rng(1), []
+    for seed in range(8):
+        n, d, classes = int(rng.choice([40, 90, 200])), int(rng.choice([5, 20, 60])), int(rng.choice([2, 4, 8]))
+        problems.append((*blobs(n, d, classes, rng.choice([.1, .3, 1, 3]), seed), int(.8 * n), classes))
+    chosen = [choose_C(*p, patience=5)['C'] for p in problems]
+    for name in ('GLANCE', 'ROUGH'): monkeypatch.setattr(pr, name, 1e-5)
+    assert chosen == [choose_C(*p, patience=99)['C'] for p in problems]
+    assert len(set(chosen)) > 3
 
 
 @pytest.mark.parametrize('losses, seen', [

@@ -184,7 +184,7 @@ class Cell:
     place: tuple = () # in the grid of the call
 
 # %% ../nbs/17_evaluation.ipynb #0d40c6c6
-PROTOCOL_VERSION = 4 # raised when a protocol begins to give other predictions
+PROTOCOL_VERSION = 5 # raised when a protocol begins to give other predictions
 
 # %% ../nbs/17_evaluation.ipynb #6c8b5312
 def _code(f):

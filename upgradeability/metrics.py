@@ -183,13 +183,19 @@ def _checked_lists(p, n):
         scores=hits.astype(np.float32))
 
 # %% ../nbs/13_metrics.ipynb #071d049f
+def count_different(values):
+    "How many different values there are; integers are sorted, which is much faster than `np.unique` for millions."
+    if values.dtype.kind not in 'iu' or not len(values): return len(np.unique(values))
+    ordered = np.sort(values)
+    return 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+
 def _checked_units(ids, groups, unit=None):
     "Ids, groups and units as (n,) arrays, or an error that says what is wrong."
     ids = np.asarray(ids)
     if ids.ndim != 1:
         raise ValueError(f"`ids` must be one id per example, shape (n,); got shape {ids.shape}.")
     n = len(ids)
-    repeats = n - len(np.unique(ids))
+    repeats = n - count_different(ids)
     if repeats:
         raise ValueError(f"`ids` must differ from each other; {repeats} of {n} are repeats.")
     whole = dict(groups=groups, unit=unit)
@@ -254,7 +260,7 @@ class Predictions:
     @property
     def n_units(self) -> int: # number of independent units
         "The number of independent units."
-        return len(np.unique(self.units))
+        return count_different(self.units)
 
     @property
     def units(self) -> np.ndarray: # (n,) equal for rows of one unit

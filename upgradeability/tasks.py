@@ -621,7 +621,9 @@ def _official_rows(name, splits, n, n_labels):
     rows = {split: np.asarray(v, np.int64) for split, v in splits.items()}
     used = np.concatenate([np.zeros(0, np.int64), *rows.values()])
     _refuse_impossible(used, n)
-    rows.setdefault('train', np.setdiff1d(np.arange(n), used))
+    is_free = np.ones(n, bool)
+    is_free[used] = False
+    rows.setdefault('train', np.flatnonzero(is_free))
     for split in ('train', 'test'):
         if split in rows and not len(rows[split]):
             raise ValueError(f"The {split} split of {name!r} is empty.")
@@ -763,5 +765,6 @@ def leaked(task):
     test = task.splits['test']
     if not task.kind.can_leak: return test[:0]
     digests = task.digests
-    is_known = np.isin(digests[test], digests[learned_rows(task.splits)])
-    return test[is_known]
+    learned = digests[learned_rows(task.splits)]
+    is_known = pd.Series(digests[test]).isin(learned) # np.isin takes ten times as long
+    return test[is_known.to_numpy()]
