@@ -5,7 +5,6 @@
 3. A sweep of a thousand jobs that only wait, as long as measured parts took, on 64 workers. Workers are threads, so this is the driver's share alone.
 """
 import argparse, os, statistics, tempfile, time
-from pathlib import Path
 import numpy as np, torch
 from upgradeability import evaluate, load_task
 from upgradeability.jobs import use_cluster, Workers

@@ -19,7 +19,7 @@ from scipy import stats
 from upgradeability import curves, intervals
 from upgradeability.comparisons import compare, compare_all, gain, rank_groups
 from upgradeability.intervals import score, upgradeability
-from upgradeability.metrics import METRICS, Predictions, find_metric
+from upgradeability.metrics import Predictions, find_metric
 
 BOOT = 500 # bootstrap resamples and permutations
 ALPHA = .05

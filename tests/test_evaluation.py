@@ -410,7 +410,6 @@ def test_key(tmp_path, monkeypatch):
     assert base == key_of(dtype=ev.resolve_dtype('auto', backbone()), **here) == key_of(out_dir=tmp_path/'elsewhere')
     x, y, *test = data()
     x = x.copy(); x[0, 0, 0, 0] += 1
-    flipped = (test[0], 1 - np.minimum(test[1], 1))
     changes = dict(model=key_of(backbone(1), **here), data=key_of(task=(x, y, *test), **here), labels=key_of(task=(x, np.roll(y, 1), *test), **here),
         layer=key_of(backbone(layer='body.2'), **here), protocol=key_of(protocol='knn', **here), n_train=key_of(n_train=30, **here), seed=key_of(seeds=1, **here),
         dtype=key_of(dtype='bfloat16', **here), batch=key_of(batch_size=32, **here), tune=key_of(protocol='fine_tune?epochs=1&lrs=0.01', **here),

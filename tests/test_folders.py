@@ -355,7 +355,6 @@ def test_a_thread_with_a_picture_does_not_wait(tmp_path, monkeypatch):
     "Two threads that hold a picture and read a second one do not wait for each other."
     monkeypatch.setattr(folders, "PIXELS_AT_ONCE", 100)
     picture().save(tmp_path/"x.png")
-    both = threading.Barrier(2)
     def use():
         with pixel_budget():
             read_picture(tmp_path/"x.png")

@@ -10,7 +10,7 @@ from upgradeability import evaluate, learning_curve, load_backbone, rank_models
 from upgradeability.datasets import load_task
 from upgradeability.evaluation import read_predictions, write_predictions
 from upgradeability.features import Features, cache_key
-from upgradeability.groups import class_counts, draw_test, draw_whole, group_codes, order_of_groups, path_groups, valid_groups, whole_folds
+from upgradeability.groups import class_counts, draw_test, draw_whole, group_codes, order_of_groups, valid_groups, whole_folds
 from upgradeability.intervals import score
 from upgradeability.media import array_inputs
 from upgradeability.metrics import Predictions

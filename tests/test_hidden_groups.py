@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
-from upgradeability.checks import CHECKS, check_task, group_by_name, order_of_rows
+from upgradeability.checks import check_task, group_by_name, order_of_rows
 from upgradeability.datasets import load_task
-from upgradeability.media import MEDIA, Inputs, digest
+from upgradeability.media import Inputs, digest
 from upgradeability.tasks import make_task
 
 GROUP_CHECKS = {"repeats", "name_groups", "sequences"}

@@ -398,9 +398,9 @@ def test_classes_that_do_not_occur_have_no_figures():
 def test_per_class_upgradeability_is_newcombe_within_the_class():
     train, test = make(100, seed=1, strength=4), make(300, seed=2)
     df = per_class_upgradeability(train, test)
-    for c in range(4):
-        assert np.allclose(df.loc[c, ['upgradeability', 'low', 'high']].astype(float),
-                           ends(upgradeability(train.take(train.y == c), test.take(test.y == c), 'accuracy')))
+    for label in range(4):
+        assert np.allclose(df.loc[label, ['upgradeability', 'low', 'high']].astype(float),
+                           ends(upgradeability(train.take(train.y == label), test.take(test.y == label), 'accuracy')))
 
 
 def test_calibration_bins_have_equal_mass_and_keep_ties_together():

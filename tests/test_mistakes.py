@@ -1,5 +1,5 @@
 "Ordinary mistakes: one line, exit status 2, a next step; nothing is begun."
-import importlib.util, json, shutil, subprocess, sys, time
+import importlib.util, json, subprocess, sys, time
 from pathlib import Path
 
 import nbformat, pytest
@@ -51,7 +51,7 @@ def test_names_are_those_of_the_libraries():
     "What is read from the texts of modules is what the modules have after their import."
     import timm, torchvision
     from timm.models._registry import _model_entrypoints
-    from upgradeability.datasets import TASKS, _all_sources, _torchvision_sets
+    from upgradeability.datasets import _all_sources, _torchvision_sets
     from upgradeability.runtimes import DTYPES, RUNTIMES
     from upgradeability.finetuning import all_protocols
     from upgradeability.kind import load_kinds

@@ -225,7 +225,7 @@ def test_another_metric_has_rows_of_its_own(tmp_path):
 
 
 def test_a_failed_row_never_replaces_one_that_has_succeeded(tmp_path, monkeypatch):
-    df = run(tmp_path, protocols='knn')
+    run(tmp_path, protocols='knn')
     fails = lambda backbone, task, features, *, seed=0: 1 / 0
     monkeypatch.setitem(PROTOCOLS, 'knn', fails)
     with pytest.raises(NothingToReport, match='ZeroDivisionError'): quietly(run, tmp_path, protocols='knn')
@@ -237,7 +237,7 @@ def test_a_failed_row_goes_when_it_succeeds(tmp_path, monkeypatch):
         patch.setitem(PROTOCOLS, 'knn', lambda backbone, task, features, *, seed=0: 1 / 0)
         with pytest.raises(NothingToReport): quietly(run, tmp_path, protocols='knn')
     assert 'ZeroDivisionError: division by zero' in read_results(tmp_path).error.tolist()
-    df = run(tmp_path, protocols='knn')
+    run(tmp_path, protocols='knn')
     assert len(read_results(tmp_path)) == 2 and (read_results(tmp_path).error == '').all()
 
 

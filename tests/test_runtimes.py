@@ -1,13 +1,12 @@
 "The engines that run a network: they agree with PyTorch or are not taken, give the same bits each time, and report nothing."
 import os, shutil, subprocess, sys
-from pathlib import Path
 
 import numpy as np, pytest, torch
 from torch import nn
 
 from upgradeability import evaluate, extract, load_backbone, load_task
 from upgradeability import runtimes
-from upgradeability.features import model_inputs, runtime_for
+from upgradeability.features import runtime_for
 from test_features import RESIZE, network
 
 pytest.importorskip("openvino", reason="needs the extra `fast`")

@@ -122,7 +122,6 @@ def test_texts_parts_and_groups(texts, tmp_path):
 
 def test_a_part_is_compared_with_the_rest():
     rng = np.random.default_rng(0)
-    widths = []
     for n in (40, 200):
         own = Predictions(np.arange(400), np.ones(400, int), (rng.random(400) < .7).astype(int))
         part = own.take(np.arange(n))

@@ -21,7 +21,7 @@ from threading import Lock, current_thread, main_thread
 __all__ = ['read_predictions', 'Results', 'evaluate', 'gains', 'read_results', 'average_seeds', 'verify']
 
 # %% ../nbs/17_evaluation.ipynb #f34ac568
-import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, torch, yaml
+import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, yaml
 from joblib import Parallel, delayed
 from torch import nn
 
@@ -886,7 +886,8 @@ def _csv_of(df):
 def _json_of(df):
     "A table as the bytes of a JSON file: a list of rows, null where there is no figure."
     finite = df.replace([np.inf, -np.inf], np.nan).astype(object)
-    rows = finite.where(finite.notna(), None).to_dict('records')
+    cells = finite.where(finite.notna(), None)
+    rows = cells.to_dict('records')
     return json.dumps(rows, indent=1, allow_nan=False, default=_json_value).encode()
 
 def _csv_hash(data):

@@ -4,7 +4,6 @@
 
 # %% ../nbs/21d_exports.ipynb #79c3dc45
 from __future__ import annotations
-import json
 from pathlib import Path
 
 # %% auto #0

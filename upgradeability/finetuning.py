@@ -27,9 +27,10 @@ from .backbones import Backbone, complete
 from .models import randomize
 from .recipes import (
     Recipe, augment_batch, between, freeze_weights, trained_names, used_names)
-from .protocols import (
-    answers_to, arrays_of, choice_folds, choose_start, default_note, fit_probe, fit_rows, judged, log_losses,
-    predictions_of, PROTOCOLS, units_to_fit, values_at)
+from .logistic import fit_probe, log_losses
+from upgradeability.protocols import (
+    answers_to, arrays_of, choice_folds, choose_start, default_note, fit_rows, judged, predictions_of, PROTOCOLS,
+    units_to_fit, values_at)
 from .tasks import Task, nested_order, strata
 from .kind import KINDS, kind_of
 

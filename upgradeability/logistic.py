@@ -153,7 +153,7 @@ def _turned(table, axes):
 
 # %% ../nbs/13f_logistic.ipynb #2c48cc27
 class LogLoss:
-    "Mean log-loss and penalty as a function of weights (k, r + 1) for features in some basis, the last one the intercept."
+    "Mean log-loss and penalty as a function of weights (k, r + 1); the last feature is the intercept."
     def __init__(self, x, y, scale):
         self.classes, codes = np.unique(y, return_inverse=True)
         self.codes = torch.as_tensor(codes)
@@ -168,7 +168,7 @@ class LogLoss:
         self.near_curvature = None # at these weights
 
     def _set_features(self, table):
-        "Keep features (n, d + 1), in their principal axes where that is worth it, and what is known of their variances."
+        "Keep features (n, d + 1), in their principal axes where that pays, and their variances."
         n, d = self.n, table.shape[1] - 1
         self.basis, self.leading = None, None # (d, r); (axes, their variances)
         if is_worth_turning(n, d, len(self.classes)):
@@ -347,7 +347,7 @@ def _moments(loss):
 
 # %% ../nbs/13f_logistic.ipynb #b13f0002
 class _one_thread:
-    "One thread of PyTorch and of BLAS while any fit is inside: the limits are the process's, and fits run side by side."
+    "One thread of PyTorch and of BLAS while any fit is inside: fits that run side by side share the limits."
     lock, inside = Lock(), 0
     limit, before = None, 1 # of BLAS, and threads of PyTorch
 
@@ -413,7 +413,7 @@ def _newton_step(loss, gradient):
 
 # %% ../nbs/13f_logistic.ipynb #059eeb18
 def fit_exactly(loss, C, within=1e-7, start=None):
-    "Weights at most `within` above the minimum of `loss`, as far as float64 allows; from weights that are near, if any."
+    "Weights at most `within` above the minimum of `loss`, as far as float64 allows."
     weights = start
     if start is None: weights = _weakened(loss, C)
     loss.set_strength(C)

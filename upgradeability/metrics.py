@@ -185,7 +185,8 @@ def _checked_lists(p, n):
 # %% ../nbs/13_metrics.ipynb #071d049f
 def count_different(values):
     "How many different values there are; integers are sorted, which is much faster than `np.unique` for millions."
-    if values.dtype.kind not in 'iu' or not len(values): return len(np.unique(values))
+    is_whole = np.issubdtype(values.dtype, np.integer)
+    if not is_whole or not len(values): return len(np.unique(values))
     ordered = np.sort(values)
     return 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
 

@@ -21,7 +21,7 @@ from .core import Catalogue
 from .groups import whole_folds
 from .heads import class_probabilities
 from .logistic import (
-    few_threads, fit_probe, Judged, log_losses, LogLoss, minimise, Probe, Scale, standardiser)
+    few_threads, fit_probe, Judged, LogLoss, minimise, Probe, Scale, standardiser)
 from .metrics import find_metric, MANY_CLASSES, Predictions, top_scores, TopScores
 from .models import random_note, randomize
 from .tasks import Task
