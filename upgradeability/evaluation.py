@@ -505,11 +505,17 @@ def _extract_share(run, part, model, task):
 def _in_worker(run, call, known, folder):
     "A run as it is in a worker, for the jobs of one call; its results go to `folder`."
     def load(number, model):
-        return keep(('model', (call, number)), lambda: load_backbone(model, device=run.device), most=1)
-    features = keep(('features', call), lambda: _shared_features(run.batch_size, run.dtype, run.engine), most=1)
-    runtime = keep(('runtimes', call), lambda: _shared_runtimes(run.batch_size, run.engine), most=1)
-    known = known or frozenset()
-    return replace(run, load=load, features=features, runtime=runtime, known=known, out_dir=Path(folder))
+        read = partial(load_backbone, model, device=run.device)
+        return keep(('model', (call, number)), read, most=1)
+    make_features = partial(_shared_features, run.batch_size, run.dtype, run.engine)
+    make_runtimes = partial(_shared_runtimes, run.batch_size, run.engine)
+    return replace(
+        run,
+        load=load,
+        features=keep(('features', call), make_features, most=1),
+        runtime=keep(('runtimes', call), make_runtimes, most=1),
+        known=known or frozenset(),
+        out_dir=Path(folder))
 
 def _run_part(run, call, part):
     "In a worker: the cells of a part, and {name: contents} of the files that are returned."
