@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from .core import fingerprint
 from .logistic import fit_probe, log_losses
 from .protocols import (
-    arrays_of, choice_folds, choose_strength, default_note, fit_rows, predictions_of, PROTOCOLS, units_to_fit)
+    arrays_of, choice_folds, choose_start, default_note, fit_rows, predictions_of, PROTOCOLS, units_to_fit)
 
 # %% ../nbs/14d_adjusting.ipynb #2fff9ef5
 def label_suspects(probs, y):
@@ -128,13 +128,13 @@ class _Adjustment:
         return probs
 
 # %% ../nbs/14d_adjusting.ipynb #ac86c8d9
-def _fit_kept(task, x, y, kept, choices):
+def _fit_kept(task, x, y, kept, choices, near):
     "(a probe that learns from the kept rows to fit, how its strength was chosen)."
     if not kept.all():
         fewer = _without_rows(task, fit_rows(task)[~kept])
         x, y = x[kept], y[kept]
-        choices = choose_strength(fewer, x, y)
-    probe, facts = fit_probe(x, y, choices['C'], len(task.classes))
+        choices, near = choose_start(fewer, x, y)
+    probe, facts = fit_probe(x, y, choices['C'], len(task.classes), near)
     return probe, choices | facts
 
 # %% ../nbs/14d_adjusting.ipynb #8cf87db0
@@ -148,12 +148,12 @@ def adjusted_probe(backbone, task, features, *, seed:int=0,
     networks = [backbone, mirrored(backbone)] if flip else [backbone]
     arrays = [arrays_of(features(network), task) for network in networks]
     views, views_test, (y, *_) = zip(*arrays)
-    choices = choose_strength(task, views[0], y)
+    choices, near = choose_start(task, views[0], y)
     known = np.full((len(y), len(task.classes)), np.nan)
     if clean or temperature: known = out_of_fold(task, views[0], y, choices['C'])
     kept = np.ones(len(y), bool)
     if clean: kept = _kept_rows(y, label_suspects(known, y))
-    probe, choices = _fit_kept(task, views[0], y, kept, choices)
+    probe, choices = _fit_kept(task, views[0], y, kept, choices, near)
     adjusted = _Adjustment(
         probe,
         fit_temperature(known, y) if temperature else 1.,
