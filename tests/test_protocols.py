@@ -952,3 +952,15 @@ def test_a_real_architecture_from_end_to_end(name):
     out = fine_tune(net, replace(task, splits=dict(task.splits, test=task.splits['test'][:20])), None, epochs=1, lrs=[1e-3], dtype='float32')
     assert out['test'].scores.shape == (20, 10) and np.allclose(out['test'].scores.sum(1), 1, atol=1e-5)
     assert equal_states(before, state(net.module)) and len(out['test'].meta['epochs']) == 2
+
+@pytest.mark.parametrize("C", [.1, 1e3, 1e5])
+def test_a_fit_that_starts_near_ends_where_any_fit_ends(C):
+    "With weak penalties on separable rows it ended 2e-5 above the optimum, and one answer in a hundred was another."
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 400)).astype(np.float32)
+    y = (x[:, :5] + .3 * rng.normal(size=(200, 5))).argmax(1)
+    near, _ = fit_probe(x[:150], y[:150], C, 5)
+    (fit, facts), (other, _) = fit_probe(x, y, C, 5, near), fit_probe(x, y, C, 5)
+    new = rng.normal(size=(500, 400)).astype(np.float32)
+    assert facts["converged"] and np.mean(fit(new).argmax(1) == other(new).argmax(1)) > .995
+    assert np.abs(fit(new) - other(new)).max() < .02

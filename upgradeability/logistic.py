@@ -412,10 +412,12 @@ def _newton_step(loss, gradient):
     return step
 
 # %% ../nbs/13f_logistic.ipynb #059eeb18
+STEEP = 10. # above this C the way from other weights may be longer than that from strong penalties
+
 def fit_exactly(loss, C, within=1e-7, start=None):
     "Weights at most `within` above the minimum of `loss`, as far as float64 allows."
-    weights = start
-    if start is None: weights = _weakened(loss, C)
+    is_near = start is not None and C <= STEEP
+    weights = start if is_near else _weakened(loss, C)
     loss.set_strength(C)
     weights = minimise(loss, weights, 1e-4)
     loss.precision, loss.weights = torch.float64, None # p is of float32
