@@ -20,7 +20,7 @@ from upgradeability.protocols import PROTOCOLS
 from upgradeability.recipes import Recipe, augment_batch, trained_names
 from upgradeability.logistic import LogLoss, Probe, excess_bound, fit_probe, minimise, standardiser
 from upgradeability.heads import CIFAR10_IN_IMAGENET, class_columns
-from upgradeability.protocols import CS, as_is, choose_C, choose_k, choose_ridge, fit_ridge, fit_rows, knn, linear_probe, neighbours, random_probe, vote
+from upgradeability.protocols import CS, arrays_of, as_is, choose_C, choose_k, choose_ridge, fit_ridge, fit_rows, knn, linear_probe, neighbours, random_probe, vote
 from upgradeability.datasets import load_task
 
 
@@ -953,14 +953,12 @@ def test_a_real_architecture_from_end_to_end(name):
     assert out['test'].scores.shape == (20, 10) and np.allclose(out['test'].scores.sum(1), 1, atol=1e-5)
     assert equal_states(before, state(net.module)) and len(out['test'].meta['epochs']) == 2
 
-@pytest.mark.parametrize("C", [.1, 1e3, 1e5])
-def test_a_fit_that_starts_near_ends_where_any_fit_ends(C):
-    "With weak penalties on separable rows it ended 2e-5 above the optimum, and one answer in a hundred was another."
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 400)).astype(np.float32)
-    y = (x[:, :5] + .3 * rng.normal(size=(200, 5))).argmax(1)
-    near, _ = fit_probe(x[:150], y[:150], C, 5)
-    (fit, facts), (other, _) = fit_probe(x, y, C, 5, near), fit_probe(x, y, C, 5)
-    new = rng.normal(size=(500, 400)).astype(np.float32)
-    assert facts["converged"] and np.mean(fit(new).argmax(1) == other(new).argmax(1)) > .995
-    assert np.abs(fit(new) - other(new)).max() < .02
+def test_a_probe_with_a_weak_penalty_is_at_its_optimum():
+    "It started from the fit that it was chosen by, ended 2e-5 above the optimum, and gave 7 of 450 pictures another answer."
+    task, net = load_task("digits", n_train=200), load_backbone("bundled:efficientnet_lite0?random", device="cpu")
+    features = partial(extract, task=task, dtype="float32")
+    found = linear_probe(net, task, features)["test"]
+    assert found.meta["choices"]["C"] >= 1e4 and found.meta["choices"]["converged"]
+    x, x_test, y = arrays_of(features(net), task)
+    probe, _ = fit_probe(x, y, found.meta["choices"]["C"], 10)
+    assert np.mean(probe(x_test).argmax(1) == found.pred) > .997
