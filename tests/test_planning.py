@@ -1,7 +1,7 @@
 "The smallest detectable difference: its formula, what is impossible, wrong values."
 import numpy as np, pytest
 
-from upgradeability import detectable_difference
+from upgradeability import detectable_difference, evaluate, verdict
 from upgradeability.planning import simulated_power
 
 def test_the_difference_solves_its_equation():
@@ -24,3 +24,16 @@ def test_the_exact_test_has_this_power():
 @pytest.mark.parametrize("wrong", [dict(n_test=0), dict(accuracy=85), dict(agreement=1.), dict(power=.4)])
 def test_wrong_values(wrong):
     with pytest.raises(ValueError, match="should be"): detectable_difference(**dict(n_test=100, accuracy=.8, agreement=.9) | wrong)
+
+
+def test_a_report_says_what_its_test_set_could_show(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 4)).astype(np.float32)
+    y = (x[:, 0] + .5 * rng.normal(size=500) > 0).astype(int)
+    task = x[:100], y[:100], x[100:], y[100:]
+    df = evaluate("bundled:identity", task, protocols="linear_probe", out_dir=tmp_path)
+    probe = df[df.protocol == "linear_probe"].iloc[0]
+    least = detectable_difference(400, accuracy=probe.test, agreement=.9)
+    assert "With 400 independent test examples" in verdict(df) and f"{least:.3f} better" in verdict(df)
+    other = evaluate("bundled:identity", task, protocols="linear_probe", metric="macro_f1", out_dir=tmp_path)
+    assert "independent test examples" not in verdict(other)

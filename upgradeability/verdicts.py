@@ -8,7 +8,7 @@ import os, re
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'findings']
+__all__ = ['AGREEMENT', 'verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'findings']
 
 # %% ../nbs/21_verdicts.ipynb #437ad64b
 import numpy as np, pandas as pd
@@ -264,7 +264,18 @@ def verdict(
     if rows.empty: parts = ['**Nothing could be evaluated.**']
     elif all(map(is_control, rows.protocol)):
         parts.append('**Only controls ran, so nothing is known about the pretrained model.**')
+    elif len(rows) == 1: parts.append(_distinguishable(rows.iloc[0]))
     return '\n\n'.join(filter(None, ['\n'.join(errors), *parts]))
+
+AGREEMENT = .9 # share of test examples on which two good models often are both right or both wrong
+
+def _distinguishable(row):
+    "The smallest gain of another model that this test set would show, in words; '' where that is not known."
+    if row.metric != 'accuracy' or not 0 < row.test < 1: return ''
+    least = detectable_difference(int(row.n_test), accuracy=row.test, agreement=AGREEMENT)
+    if not np.isfinite(least): return ''
+    return (f'With {row.n_test:,.0f} independent test examples, another model that agrees with this one on '
+            f'{AGREEMENT:.0%} of them would have to be {least:.3f} better to be told from it in four of five cases.')
 
 def _all_gains(df):
     "The gains over every baseline, over all seeds of its run where the table is of `over_seeds`."
