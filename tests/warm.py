@@ -6,7 +6,7 @@ from jupyter_client.provisioning import local_provisioner
 LIBRARIES = [
     "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline", "seaborn", "timm", "torchvision.transforms.v2",
     "upgradeability.kind", "upgradeability.report", "upgradeability.checks", "upgradeability.cards", "upgradeability.curves", "upgradeability.ranking"]
-MAY_DIFFER = "KMP_", "UPGRADEABILITY_", "PYTEST_", "JPY_", "TORCH_HOME", "PYDEVD_", "COLUMNS", "LINES"
+MATTERS = "CUDA", "HF_", "HOME", "HUGGINGFACE_", "IPYTHON", "JUPYTER", "LANG", "LC_", "LD_", "MPL", "OMP_", "PATH", "PYTHON", "TRANSFORMERS_", "TZ", "XDG_"
 
 start_process = local_provisioner.launch_kernel
 server = multiprocessing.get_context("forkserver")
@@ -14,7 +14,7 @@ server.set_forkserver_preload(LIBRARIES)
 
 def fixed(environment):
     "What a library may have read when it was imported."
-    return {name: value for name, value in environment.items() if not name.startswith(MAY_DIFFER)}
+    return {name: value for name, value in environment.items() if name.startswith(MATTERS)}
 
 at_start = {}
 
