@@ -267,15 +267,16 @@ def verdict(
     elif len(rows) == 1: parts.append(_distinguishable(rows.iloc[0]))
     return '\n\n'.join(filter(None, ['\n'.join(errors), *parts]))
 
-AGREEMENT = .9 # share of test examples on which two good models often are both right or both wrong
+AGREEMENT = .9 # share of test examples on which two models often are both right or both wrong; more where few are wrong
 
 def _distinguishable(row):
     "The smallest gain of another model that this test set would show, in words; '' where that is not known."
     if row.metric != 'accuracy' or not 0 < row.test < 1: return ''
-    least = detectable_difference(int(row.n_test), accuracy=row.test, agreement=AGREEMENT)
+    agreement = max(AGREEMENT, row.test)
+    least = detectable_difference(int(row.n_test), accuracy=row.test, agreement=agreement)
     if not np.isfinite(least): return ''
     return (f'With {row.n_test:,.0f} independent test examples, another model that agrees with this one on '
-            f'{AGREEMENT:.0%} of them would have to be {least:.3f} better to be told from it in four of five cases.')
+            f'{agreement:.0%} of them would have to be {least:.3f} better to be told from it in four of five cases.')
 
 def _all_gains(df):
     "The gains over every baseline, over all seeds of its run where the table is of `over_seeds`."
