@@ -460,4 +460,4 @@ def test_ranking_of_text_models(shared_data, tmp_path):
     for task, own in [(f"conll:{shared_data/'wnut17'}", 'R²'), ('docstrings', 'accuracy')]:
         df = rank_models(['bundled:minilm?random', 'bundled:minilm'], task, budget=1e-6, keep=1, out_dir=tmp_path/own)
         assert df.model.tolist() == ['bundled:minilm', 'bundled:minilm?random'] and df.examples.tolist() == [128, 128] and df.attrs['settings']['score'] == own
-        assert df.score[0] > df.score[1] + df.se[1] and plot_ranking(df).get_xlabel().startswith(score)
+        assert df.score[0] > df.score[1] + df.se[1] and plot_ranking(df).get_xlabel().startswith(own)

@@ -10,7 +10,7 @@ from upgradeability.finetuning import protocol_for
 from upgradeability.ladder import (
     JOINED, OWN, block_names, layer_probe, make_ladder, mean_and_error, probe_layers, try_rungs, watching)
 from upgradeability.models import load_backbone
-from upgradeability.protocols import choose_C, choose_strength, fit_rows, judged_losses, linear_probe, values_at
+from upgradeability.protocols import choose_C, choose_start, choose_strength, fit_rows, judged_losses, linear_probe, values_at
 
 
 class Stages(nn.Module):
@@ -134,13 +134,13 @@ def test_other_threads_are_not_watched(net):
 def test_the_choice_equals_a_loop_over_single_layers(net, task, ladder, found):
     "Strength and loss of each rung are those of `choose_C` on the features of that layer alone."
     rows = fit_rows(task)
-    for each in try_rungs(ladder, found, task, choose_strength):
+    for each in try_rungs(ladder, found, task, choose_start):
         x = values_at(found, ladder.part(found, each.rung).x.copy(), rows)
         assert each.choices == choose_C(x, task.y[rows], len(task.splits['train']), 3, patience=5)
     parts = layer_probe(net, task, features_of(task))
     stored = parts['test'].meta['ladder']
     assert sum(row['chosen'] for row in stored) == 1 and stored[0]['layer'] == OWN
-    assert parts['test'].meta['choices']['tried'] == sum(each.choices['tried'] for each in try_rungs(ladder, found, task, choose_strength))
+    assert parts['test'].meta['choices']['tried'] == sum(each.choices['tried'] for each in try_rungs(ladder, found, task, choose_start))
 
 
 def test_test_examples_change_no_rung(net, task):
@@ -159,11 +159,11 @@ def test_test_examples_change_no_rung(net, task):
 def test_a_lead_within_one_standard_error_is_luck(net, task):
     "The rung with the lowest loss is taken, unless its examples do not show that it is better."
     lead = dict(found=.05)
-    def choose(task, x, y): return dict(C=1., tried=1, by='valid log-loss', boundary=False, log_loss={1.: 1. if x.shape[1] == 9 else .9})
+    def choose(task, x, y): return dict(C=1., tried=1, by='valid log-loss', boundary=False, log_loss={1.: 1. if x.shape[1] == 9 else .9}), None
     def judge(task, x, y, choices):
         better = x.shape[1] != 9
         return np.arange(4), np.array([1., 1, 1, 1]) - better * (lead['found'] + np.array([-1., 1, -1, 1]) * .2)
-    def answer(part, task, choices): return linear_probe(net, task, lambda network: part)
+    def answer(part, task, choices, near): return linear_probe(net, task, lambda network: part)
     layers = []
     for lead['found'] in (.09, .11): # the standard error is .2 / sqrt(4)
         parts = probe_layers(net, task, features_of(task), choose, judge, answer)

@@ -34,6 +34,6 @@ def test_a_report_says_what_its_test_set_could_show(tmp_path):
     df = evaluate("bundled:identity", task, protocols="linear_probe", out_dir=tmp_path)
     probe = df[df.protocol == "linear_probe"].iloc[0]
     least = detectable_difference(400, accuracy=probe.test, agreement=max(.9, probe.test))
-    assert "With 400 independent test examples" in verdict(df) and f"{least:.3f} better" in verdict(df)
+    assert "With 400 independent test examples" in verdict(df) and f"a gain of {least:.3f}" in verdict(df)
     other = evaluate("bundled:identity", task, protocols="linear_probe", metric="macro_f1", out_dir=tmp_path)
     assert "independent test examples" not in verdict(other)

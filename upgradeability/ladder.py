@@ -23,8 +23,9 @@ from .backbones import _close, _inference, _layer_output, _real, Backbone, CLASS
 from .text_models import _pooled
 from .runtimes import to_device
 from .features import _stack, _with_tap, model_inputs, units_of
+from .logistic import Probe
 from .protocols import (
-    answer_by_probe, choose_strength, fit_rows, judged_losses, TIE, units_to_fit, values_at)
+    answer_by_probe, choose_start, fit_rows, judged_losses, TIE, units_to_fit, values_at)
 from .finetuning import PROTOCOLS
 from .tasks import Task
 
@@ -240,6 +241,7 @@ class Tried:
     "A rung, and the choice of its strength."
     rung: Rung
     choices: dict
+    near: Probe|None # a fit with this strength, from which the last one starts
 
     @property
     def loss(self):
@@ -251,8 +253,8 @@ class Tried:
 def try_rungs(ladder, found, task, choose):
     "Yield each rung with the choice of its strength; only the own features where nothing can be chosen."
     for rung in ladder.rungs:
-        choices = choose(task, *_to_fit(ladder.part(found, rung), task))
-        yield Tried(rung, choices)
+        choices, near = choose(task, *_to_fit(ladder.part(found, rung), task))
+        yield Tried(rung, choices, near)
         if not choices['tried']: return
 
 def _to_fit(part, task):
@@ -290,9 +292,9 @@ def probe_layers(
     backbone:Backbone, # any
     task:Task, # any
     features:Callable, # backbone -> `Features`
-    choose:Callable, # (task, x, y) -> choices of a strength
+    choose:Callable, # (task, x, y) -> (choices of a strength, a fit to start from or None)
     judge:Callable, # (task, x, y, choices) -> (judged rows, their losses)
-    answer:Callable, # (`Features`, task, choices) -> predictions of a probe
+    answer:Callable, # (`Features`, task, choices, start) -> predictions of a probe
 ) -> dict: # predictions, with all rungs in `meta['ladder']`
     "The probe of a kind of task on the rung that is best inside train."
     ladder = make_ladder(backbone, task)
@@ -301,7 +303,7 @@ def probe_layers(
     own, best = tried[0], lowest_of(tried)
     def losses_of(each): return judge(task, *_to_fit(ladder.part(found, each.rung), task), each.choices)
     if best is not own and lead_of(best, own, losses_of, task) <= 0: best = own
-    parts = answer(ladder.part(found, best.rung), task, _choices(best, tried))
+    parts = answer(ladder.part(found, best.rung), task, _choices(best, tried), best.near)
     meta = parts['test'].meta # that of train, too
     meta = meta | dict(
         notes=(*meta['notes'], _remark(ladder, tried, best)),
@@ -347,6 +349,6 @@ def _place_in_words(rung, n):
 # %% ../nbs/14c_ladder.ipynb #d3753c0f
 def layer_probe(backbone, task, features, *, seed:int=0):
     "The linear probe on the layer and the pooling of the network that are best inside train."
-    return probe_layers(backbone, task, features, choose_strength, judged_losses, answer_by_probe)
+    return probe_layers(backbone, task, features, choose_start, judged_losses, answer_by_probe)
 
 PROTOCOLS['layer_probe'] = layer_probe

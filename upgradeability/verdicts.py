@@ -275,8 +275,8 @@ def _distinguishable(row):
     agreement = max(AGREEMENT, row.test)
     least = detectable_difference(int(row.n_test), accuracy=row.test, agreement=agreement)
     if not np.isfinite(least): return ''
-    return (f'With {row.n_test:,.0f} independent test examples, another model that agrees with this one on '
-            f'{agreement:.0%} of them would have to be {least:.3f} better to be told from it in four of five cases.')
+    return (f'With {row.n_test:,.0f} independent test examples, a gain of {least:.3f} by another model that agrees '
+            f'with this one on {agreement:.0%} of them would be found in four of five cases.')
 
 def _all_gains(df):
     "The gains over every baseline, over all seeds of its run where the table is of `over_seeds`."

@@ -382,7 +382,7 @@ def judged_squares(task, x, y, choices):
     answers = [fit_ridge(x[fit], y[fit], choices['strength'])(x[judge]) for fit, judge in folds]
     return rows, (np.concatenate(answers) - y[rows])**2
 
-def answer_by_ridge(found, task, choices):
+def answer_by_ridge(found, task, choices, near=None):
     "Predictions of the ridge probe that was fitted on `Features` with the strength that was chosen."
     x, x_test, y = arrays_of(found, task)
     probe = fit_ridge(x, y, choices['strength'])
@@ -397,7 +397,8 @@ def random_probe(backbone, task, features, *, seed=0):
 
 def layer_probe(backbone, task, features, *, seed=0):
     "Ridge regression on the layer and the pooling of the network that are best inside train."
-    return probe_layers(backbone, task, features, choose_penalty, judged_squares, answer_by_ridge)
+    def choose(*given): return choose_penalty(*given), None
+    return probe_layers(backbone, task, features, choose, judged_squares, answer_by_ridge)
 
 # %% ../../nbs/kinds/regression.ipynb #c6456e3d
 def _squared_error(outputs, y, mean, sd):
