@@ -146,3 +146,8 @@ def test_the_report_says_what_raises_it(tmp_path):
     assert "it is for pictures" in text and "test labels are suspected" in text
     assert (tmp_path/"runs"/"levers.svg").exists() and verify(tmp_path/"runs").empty
     assert path.with_suffix(".html").exists() and [o for c in cells for o in c.get("outputs", []) if o.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("keep", [0, -1, 1.5])
+def test_some_lever_has_to_be_kept(keep):
+    with pytest.raises(ValueError, match="keep=.* from 1"): improve("bundled:identity", "digits", keep=keep)

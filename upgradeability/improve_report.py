@@ -181,7 +181,7 @@ def show_levers(
             'lever': row.lever,
             'test': _number_text(row.test, '{:.3f}'),
             'gain on test': _changes_text(row, 'gain'),
-            'p, Holm': _number_text(row.p_holm, '{:.3f}'),
+            'p, Holm': '< .001' if row.p_holm < .001 else _number_text(row.p_holm, '{:.3f}'),
             'change in U': _changes_text(row, 'u_change'),
             'gain on held-out': _changes_text(row, 'held_out'),
             'seconds': _number_text(row[['seconds', 'seconds_refit']].sum(min_count=1), '{:.0f}'),

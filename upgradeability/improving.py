@@ -625,8 +625,10 @@ def _row_of_labels(search, plan, question, began):
         examples=2 * n,
         seconds=time.perf_counter() - here)
 
-def _check_asked(levers, budget):
-    "The names of the levers, or an error where one or the budget cannot be."
+def _check_asked(levers, budget, keep):
+    "The names of the levers, or an error where one, the budget or `keep` cannot be."
+    if not isinstance(keep, (int, np.integer)) or keep < 1:
+        raise ValueError(f"keep={keep!r} should be a number of levers from 1, such as 3.")
     if budget is not None and not (isinstance(budget, (int, float, np.number)) and budget > 0):
         raise ValueError(f"budget={budget!r} should be a number of seconds, such as 600, or None.")
     names = read_list(levers) or list(LEVERS)
@@ -654,7 +656,7 @@ def improve(
 ) -> pd.DataFrame: # where you are; the tested levers with gain, interval, Holm's p, change in U and cost; the others
     "Try what would raise the linear probe of a model, on training data only, and test the best few once."
     began = time.perf_counter()
-    names = _check_asked(levers, budget)
+    names = _check_asked(levers, budget, keep)
     whole = load_task(task, root=root)
     counts = find_metric(metric or whole.metric)
     start = Start(load_backbone(model, device=device), whole.sample(n_train, seed), counts, seed, dtype)

@@ -8,7 +8,7 @@ import os, re
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['AGREEMENT', 'verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'findings']
+__all__ = ['verdict', 'verdict_compare', 'verdict_curve', 'verdict_rank', 'findings']
 
 # %% ../nbs/21_verdicts.ipynb #437ad64b
 import numpy as np, pandas as pd
@@ -267,12 +267,12 @@ def verdict(
     elif len(rows) == 1: parts.append(_distinguishable(rows.iloc[0]))
     return '\n\n'.join(filter(None, ['\n'.join(errors), *parts]))
 
-AGREEMENT = .9 # share of test examples on which two models often are both right or both wrong; more where few are wrong
+_AGREEMENT = .9 # share of test examples on which two models often are both right or both wrong; more where few are wrong
 
 def _distinguishable(row):
     "The smallest gain of another model that this test set would show, in words; '' where that is not known."
     if row.metric != 'accuracy' or not 0 < row.test < 1: return ''
-    agreement = max(AGREEMENT, row.test)
+    agreement = max(_AGREEMENT, row.test)
     least = detectable_difference(int(row.n_test), accuracy=row.test, agreement=agreement)
     if not np.isfinite(least): return ''
     return (f'With {row.n_test:,.0f} independent test examples, a gain of {least:.3f} by another model that agrees '
