@@ -105,18 +105,21 @@ def test_without_late_blocks_nothing_is_joined(task):
     assert np.array_equal(ladder.part(extract(ladder.backbone, task), ladder.rungs[1]).x, extract(load_backbone(net.module, layer='1', device='cpu'), task).x)
 
 
-def test_a_class_token_is_a_pooling(task):
+def test_a_class_token_is_a_pooling(tmp_path, monkeypatch):
+    "In float32 and an own cache: what another process computed may differ in its last bit."
     pytest.importorskip('timm')
+    monkeypatch.setenv('UPGRADEABILITY_CACHE', str(tmp_path))
     vit = load_backbone('timm:test_vit?random', device='cpu')
     digits = load_task('digits', n_train=20)
     rows = digits.splits['train']
     ladder = make_ladder(vit, digits)
     assert {rung.pooling for rung in ladder.rungs} == {'', 'mean', 'cls'}
-    of_ladder = extract(ladder.backbone, digits, rows=rows, runtime='torch')
+    of_ladder = extract(ladder.backbone, digits, rows=rows, dtype='float32', runtime='torch')
     for rung in ladder.rungs:
         if rung.layer == JOINED or rung.depth == 1: continue
         single = vit if rung.layer == OWN else load_backbone('timm:test_vit?random', layer=rung.layer, pooling=rung.pooling, device='cpu')
-        assert np.array_equal(ladder.part(of_ladder, rung).x, extract(single, digits, rows=rows, runtime='torch').x), rung
+        alone = extract(single, digits, rows=rows, dtype='float32', runtime='torch')
+        np.testing.assert_allclose(ladder.part(of_ladder, rung).x, alone.x, atol=1e-5, err_msg=str(rung))
 
 
 def test_other_threads_are_not_watched(net):
