@@ -25,7 +25,7 @@ from .runtimes import to_device
 from .features import _stack, _with_tap, model_inputs, units_of
 from .logistic import Probe
 from .protocols import (
-    answer_by_probe, choose_start, fit_rows, judged_losses, TIE, units_to_fit, values_at)
+    add_meta, answer_by_probe, choose_start, fit_rows, judged_losses, TIE, units_to_fit, values_at)
 from .finetuning import PROTOCOLS
 from .tasks import Task
 
@@ -304,11 +304,8 @@ def probe_layers(
     def losses_of(each): return judge(task, *_to_fit(ladder.part(found, each.rung), task), each.choices)
     if best is not own and lead_of(best, own, losses_of, task) <= 0: best = own
     parts = answer(ladder.part(found, best.rung), task, _choices(best, tried), best.near)
-    meta = parts['test'].meta # that of train, too
-    meta = meta | dict(
-        notes=(*meta['notes'], _remark(ladder, tried, best)),
-        ladder=[_record(each, each is best) for each in tried])
-    return {split: replace(p, meta=meta) for split, p in parts.items()}
+    rungs = [_record(each, each is best) for each in tried]
+    return add_meta(parts, _remark(ladder, tried, best), ladder=rungs)
 
 def _choices(best, tried):
     "The strength of a rung, which rung it is, and how many settings were tried in all."

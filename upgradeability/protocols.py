@@ -617,11 +617,17 @@ def on_random_weights(protocol, backbone, task, features, seed):
     "Predictions of a protocol on the same architecture with random weights, which says so in its notes."
     randomized = randomize(backbone, seed)
     out = protocol(randomized, task, features)
-    meta = out['test'].meta # that of train, too
-    meta = meta | dict(
-        fingerprints={'random': randomized.fingerprint},
-        notes=(*meta['notes'], random_note(randomized.module)))
-    return {split: replace(p, meta=meta) for split, p in out.items()}
+    note = random_note(randomized.module)
+    return add_meta(out, note, fingerprints={'random': randomized.fingerprint})
+
+def add_meta(parts, *notes, **facts):
+    "Predictions of all splits with more notes and facts in their `meta`."
+    found = {}
+    for split, predictions in parts.items():
+        meta = predictions.meta | facts
+        meta['notes'] = (*meta.get('notes', ()), *notes)
+        found[split] = replace(predictions, meta=meta)
+    return found
 
 # %% ../nbs/14_protocols.ipynb #bb5c3a88
 def random_probe(backbone, task, features, *, seed:int=0):

@@ -20,8 +20,7 @@ from threadpoolctl import threadpool_limits
 from ..core import Catalogue, import_extra
 from ..metrics import find_metric, Predictions
 from ..intervals import score
-from ..models import randomize
-from ..protocols import fit_rows, standardiser
+from ..protocols import add_meta, fit_rows, on_random_weights, standardiser
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #9c08803f
 def interaction_matrix(task, rows):
@@ -127,8 +126,7 @@ def recommend(task, scores, *, seed=0, choices=None, in_sample=True, notes=()):
         train=_list_predictions(lists['train'][known], users[known], drawn, 'train', **meta),
         test=_list_predictions(lists['test'], users, test, 'test', **meta)
     )
-    notes = (*notes, *_stranger_notes(parts['test']))
-    return _add_meta(parts, notes=notes)
+    return add_meta(parts, *notes, *_stranger_notes(parts['test']))
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #b9ce54ae
 def _list_best(scores, users, history, excluded):
@@ -144,13 +142,6 @@ def _list_best(scores, users, history, excluded):
     return {
         split: np.concatenate(parts)
         for split, parts in lists.items()
-    }
-
-def _add_meta(parts, **more):
-    "The same predictions with more in their `meta`."
-    return {
-        split: replace(p, meta={**p.meta, **more})
-        for split, p in parts.items()
     }
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #39578e5b
@@ -369,11 +360,8 @@ def _head_notes(choices):
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #54c3d3f9
 def random_heads(backbone, task, features, *, seed=0):
     "The users' ridge regressions on features of the same architecture with random weights."
-    randomized = randomize(backbone, seed)
-    parts = user_heads(randomized, task, features, seed=seed)
-    notes = (*parts['test'].meta['notes'], 'random weights')
-    fingerprints = {'random': randomized.fingerprint}
-    return _add_meta(parts, fingerprints=fingerprints, notes=notes)
+    heads = partial(user_heads, seed=seed)
+    return on_random_weights(heads, backbone, task, features, seed)
 
 RECOMMENDERS['random_probe'] = random_heads
 
