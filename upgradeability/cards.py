@@ -19,7 +19,8 @@ from .draw import triple
 from .evaluation import as_results, CONTROLS, facts_of, gains
 from .tasks import Task
 from .verdicts import at_most, gains_of, list_findings
-from .words import axis_name, compared, headlines, LEFT_OUT, metric_label, protocol_kind, short_name, u_name, wording
+from .words import (
+    axis_name, chance_text, compared, headlines, LEFT_OUT, metric_label, protocol_kind, short_name, u_name, wording)
 
 # %% ../nbs/21b_cards.ipynb #bc1fc641
 MARKS = { # {how a figure is meant: (mark, colour)}; the shapes differ, too
@@ -212,7 +213,7 @@ def head_rank(ranking):
     cards = [
         *_failed_cards(len(ranking) - len(ran), len(ranking), 'models'),
         Card('first', plain_name(first.model), f'{name} {first.score:.3f} on {int(first.examples):,} examples'),
-        Card('probability that it is the best', f'{first.p_best:.0%}', 'among the models that ran', sure),
+        Card('probability that it is the best', chance_text(first.p_best), 'among the models that ran', sure),
         Card('time', f"{facts['spent']:.0f} s", f"of {facts['budget']:.0f} s; {max(0., facts['saved']):.0%} saved")]
     task, n = plain_name(settings['task']), int(ran.examples.max())
     return head(f'{len(ranking)} models on {task} · {n:,} examples', cards)

@@ -26,8 +26,8 @@ from .metrics import Predictions, reliability
 from .reading import as_label, visible
 from .tasks import Task
 from .words import (
-    about_run, axis_name, compared, frontier, headlines, interval_text, interval_texts, is_control, LEFT_OUT,
-    metric_label, protocol_kind, row_labels, setting, short_name, u_name, wording)
+    about_run, axis_name, chance_text, compared, frontier, headlines, interval_text, interval_texts, is_control,
+    LEFT_OUT, metric_label, protocol_kind, row_labels, setting, short_name, u_name, wording)
 
 # %% ../nbs/20_plots.ipynb #e95adda4
 def _error_bars(rows):
@@ -472,7 +472,7 @@ def plot_ranking(
         score_low=shown.score - HALF * shown.se,
         score_high=shown.score + HALF * shown.se,
         colour=np.where(shown.rung == shown.rung.max(), BLUE, GREY),
-        text=[f'{row.p_best:>4.0%}   {int(row.examples):,} examples' for row in shown.itertuples()])
+        text=[f'{chance_text(row.p_best)}   {int(row.examples):,} examples' for row in shown.itertuples()])
     xlabel = f'{_score_name(ranking)} on training examples (95 % interval)'
     return forest(rows, 'score', heading='chance of being best', xlabel=xlabel, ax=ax)
 

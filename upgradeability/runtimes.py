@@ -292,8 +292,9 @@ def choose_runtime(backbone, n, sample, name, *, dtype, runtime='auto'):
 
     The same for the same contents, which `name` is a hash of; tried engines are remembered in the cache.
     """
+    if isinstance(runtime, Runtime): return runtime # it was chosen before
     check_runtime(runtime)
-    if runtime == 'torch': return Runtime(why='as asked')
+    if runtime == 'torch': return Runtime(why="runtime='torch'")
     engine = 'compile' if runtime == 'compile' else 'openvino'
     if engine == 'openvino' and backbone.device.type != 'cpu':
         return Runtime(why=f'the network is on {backbone.device.type}')

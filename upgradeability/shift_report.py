@@ -25,7 +25,7 @@ from .under_shift import ENOUGH, robustness
 from .shifts import relation_of, shifted_sets, Shifts
 from .tasks import Task
 from .verdicts import _failure, _failures, list_findings
-from .words import axis_name, interval_text, is_up, metric_label, short_name, wording
+from .words import axis_name, chance_text, interval_text, is_up, metric_label, short_name, wording
 
 # %% ../nbs/21c_shift_report.ipynb #b971a3cc
 REAL = .05 # p-value after Holm below which a change counts
@@ -59,16 +59,12 @@ def _leads(found, metric, words, df):
     who = as_markdown(candidates_of(found).iloc[0])
     if len(found) == 1:
         return f'**{who}** has {on_average}, and {own}. No other model ran.'
-    chance = _percent(best.p_best)
+    chance = chance_text(best.p_best)
     if best.p_best >= .95:
         return f'**{who} is the best under these shifts**: {on_average} and {own}. ' \
                f'It is the best of {len(found)} with a probability of {chance}.'
     return f'**{who} is ahead under these shifts**, but that is not sure (probability {chance}): ' \
            f'{on_average} and {own}.'
-
-def _percent(share):
-    "A probability, in words."
-    return '> 99 %' if share > .995 else f'{100 * share:.0f} %'
 
 def _steady(found):
     "Which model loses least, in words; '' for one model."
@@ -79,8 +75,8 @@ def _steady(found):
     amount = interval_text(*triple(least, 'change'), '+')
     if least.p_steady < .95:
         return (f'Which model loses least against its own test set is not sure: {who} has {amount} on average '
-                f'(probability {_percent(least.p_steady)}).')
-    return f'**{who}** {verb} against its own test set: {amount} on average ({_percent(least.p_steady)}).'
+                f'(probability {chance_text(least.p_steady)}).')
+    return f'**{who}** {verb} against its own test set: {amount} on average ({chance_text(least.p_steady)}).'
 
 def _breaks(changes):
     "Where each candidate breaks and where it holds, as a list in Markdown."
@@ -175,7 +171,7 @@ def _best_card(best, metric, is_alone):
     "The performance under shift of the best model, and how sure it is that it is the best of several."
     label = f'{metric} under shift: {plain_name(best.model)}'
     note = _range(best.shifted_low, best.shifted_high)
-    if not is_alone: note += f' · best with {_percent(best.p_best)}'
+    if not is_alone: note += f' · best with {chance_text(best.p_best)}'
     return Card(label, f'{best.shifted:.3f}', note)
 
 def shift_findings(
@@ -394,18 +390,33 @@ def worst_row(changes, found):
     losses = changes.change[is_best]
     return changes.loc[losses.idxmin()]
 
-def plot_worst_classes(df, row):
-    "The classes that one change hits most, as `Axes`; `row`: of `changes`."
+def _sets_of(df, row):
+    "(predictions on the test set itself, on the shifted set of a row, how the two are related)."
     shifted = df.predictions(row.key)['test']
     about = relation_of(shifted)
     own = df.predictions(about['own'])['test']
+    return own, shifted, about['relation']
+
+def _has_recalls(test):
+    "Whether each class has a recall."
+    return test.form == 'classes' and not test.kind.whole_units
+
+def about_worst(df, row):
+    "What the picture of `plot_worst_classes` shows, in words."
+    own, _, relation = _sets_of(df, row)
+    if relation == 'same': return own.kind.words.changes
+    return 'The change of recall, the largest losses first.' if _has_recalls(own) else ''
+
+def plot_worst_classes(df, row):
+    "The classes that one change hits most, as `Axes`; `row`: of `changes`."
+    own, shifted, relation = _sets_of(df, row)
     title = f'{plain_name(row.model)}: {set_name(row.tested_on)} against the test set'
-    if about['relation'] == 'same':
-        ax = plot_flips(class_flips(own, shifted), unit=own.kind.words.tested)
+    if relation == 'same':
+        words = own.kind.words
+        ax = plot_flips(class_flips(own, shifted), unit=words.tested, part=words.part)
         ax.set_title(wrap_text(f'{title}, {ax.get_title(loc="left")}'), loc='left')
         return ax
-    if own.form != 'classes' or own.kind.whole_units:
-        return nothing('The classes of these sets are not compared.')
+    if not _has_recalls(own): return nothing('The parts of these sets are not compared.')
     return _plot_recalls(per_class_upgradeability(own, shifted), title)
 
 def _plot_recalls(found, title, most=20):

@@ -25,8 +25,8 @@ from .corruptions import SHIFTS, STRENGTHS, change_of
 from .datasets import is_task_name, load_task
 from .evaluation import (
     _cell, _class_map, _compute_cell, _error_text, _evaluating, _facts, _is_arrays, _is_stored, _key, _metric,
-    _models, _options, _out_dir, _rows, _run, _shared_features, _unloaded_name, _whole_table, _with_baseline, _with_baselines,
-    report_of, Results, write_predictions)
+    _models, _options, _out_dir, _rows, _run, _shared_features, _unloaded_name, _whole_table, _with_baseline,
+    _with_baselines, report_of, Results, write_predictions)
 from .features import _mapped
 from .runtimes import check_runtime, resolve_dtype
 from .intervals import _normal_quantile, score, upgradeability, value_and_ends
@@ -492,7 +492,7 @@ def _run_model(run, number, model, question, places):
     except Exception as e:
         return _failed_cells(run, number, model, question, places, _error_text(e))
     engine = _engine(run, backbone, question)
-    same_for_all = _shared_features(run.batch_size, run.dtype, engine.name)
+    same_for_all = _shared_features(run.batch_size, run.dtype, engine)
     features = question.features(same_for_all)
     cells = []
     for place in places:

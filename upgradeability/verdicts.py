@@ -23,8 +23,8 @@ from .intervals import cautions, has_declared_groups, score, value_and_ends
 from .ranking import FREE
 from .draw import triple
 from .words import (
-    amount_text, axis_name, compared, headlines, interval_text, is_control, is_up, kind_in, LEADING, LEFT_OUT,
-    protocol_kind, row_labels, sample_text, short_name, wording)
+    amount_text, axis_name, chance_text, compared, headlines, interval_text, is_control, is_up, kind_in, LEADING,
+    LEFT_OUT, protocol_kind, row_labels, sample_text, short_name, wording)
 from .tasks import Task, leaked
 
 # %% ../nbs/21_verdicts.ipynb #f6894b65
@@ -573,7 +573,7 @@ def _likely_best(ran):
     chances = ran.p_best.sort_values(ascending=False)
     before = chances.cumsum().shift(fill_value=0)
     likely = ran[before.reindex(ran.index) < .95]
-    return ', '.join(f'{_code(row.model)} ({row.p_best:.0%})' for row in likely.itertuples())
+    return ', '.join(f'{_code(row.model)} ({chance_text(row.p_best)})' for row in likely.itertuples())
 
 # %% ../nbs/21_verdicts.ipynb #1b2c1f91
 def _spent(facts):

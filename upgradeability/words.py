@@ -88,6 +88,12 @@ def amount_text(gain):
     value, *ends = map(abs, gain)
     return interval_text(value, *sorted(ends))
 
+def chance_text(share):
+    "A probability that was simulated, which is never exactly 0 or 1."
+    if share > .995: return '> 99 %'
+    if share < .005: return '< 1 %'
+    return f'{100 * share:.0f} %'
+
 # %% ../nbs/19b_words.ipynb #aeb9328d
 def short_name(spec):
     "A spec without its source and folders."
