@@ -377,13 +377,14 @@ def _make_plan(search, budget, keep):
     reserve = sum(sorted(refits.values())[-keep:])
     for_search = np.inf if budget is None else max(budget - reserve, budget / 3)
     rungs = pd.DataFrame()
-    if costs: rungs = plan_halving(
-        costs,
-        max(0., for_search - spent),
-        smallest=_least_labels(search.rehearsal, largest // 4),
-        largest=largest,
-        keep=min(keep, len(costs)),
-        step=max(1, largest // 8))
+    if costs:
+        rungs = plan_halving(
+            costs,
+            max(0., for_search - spent),
+            smallest=_least_labels(search.rehearsal, largest // 4),
+            largest=largest,
+            keep=min(keep, len(costs)),
+            step=max(1, largest // 8))
     return dict(
         protocols=protocols,
         costs={name: asdict(step) for name, step in costs.items()},
@@ -663,14 +664,7 @@ def improve(
     start.refuse_without('linear_probe')
     options = dict(device=device, batch_size=batch_size, dtype=dtype, runtime=runtime)
     question = _Question(whole, n_train, budget, keep)
-    key = fingerprint(
-        'improve',
-        names,
-        start.backbone.fingerprint,
-        start.task.fingerprint,
-        [n_train, budget, keep, seed],
-        counts.name,
-        *options.values())
+    key = _key_of(question, start, names, options)
     folder = Path(out_dir or cache_dir(write=True)/'runs'/key)
     candidates, skipped = find_candidates(start, names)
     search = _Search(start, rehearsal_of(start.task, seed), folder, candidates, options)
@@ -692,6 +686,18 @@ class _Question:
     n_train: int|None
     budget: float|None
     keep: int
+
+def _key_of(question, start, levers, options):
+    "The name of a call, the same for the same question."
+    numbers = [question.n_train, question.budget, question.keep, start.seed]
+    return fingerprint(
+        'improve',
+        levers,
+        start.backbone.fingerprint,
+        start.task.fingerprint,
+        numbers,
+        start.metric.name,
+        *options.values())
 
 def _stored_or_new_plan(search, question, key):
     "The plan of an earlier call, or a new one, which is stored; the candidates get the protocols of the plan."
