@@ -210,10 +210,11 @@ def head_rank(ranking):
     first = ran.iloc[0]
     sure = 'better' if first.p_best >= .95 else 'undecided'
     settings, name = facts['settings'], facts['settings']['score']
+    saved = 100 * max(0., facts['saved'])
     cards = [
         *_failed_cards(len(ranking) - len(ran), len(ranking), 'models'),
         Card('first', plain_name(first.model), f'{name} {first.score:.3f} on {int(first.examples):,} examples'),
         Card('probability that it is the best', chance_text(first.p_best), 'among the models that ran', sure),
-        Card('time', f"{facts['spent']:.0f} s", f"of {facts['budget']:.0f} s; {max(0., facts['saved']):.0%} saved")]
+        Card('time', f"{facts['spent']:.0f} s", f"of {facts['budget']:.0f} s; {saved:.0f} % less than with all examples")]
     task, n = plain_name(settings['task']), int(ran.examples.max())
     return head(f'{len(ranking)} models on {task} · {n:,} examples', cards)

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['label_efficiency', 'Curve', 'learning_curve']
+__all__ = ['READABLE', 'label_efficiency', 'Curve', 'learning_curve']
 
 # %% ../nbs/18_curves.ipynb #00f1ff44
 import numpy as np, pandas as pd
@@ -367,6 +367,10 @@ def _all_curves(cells, majority, metric, level, n_boot):
     return pd.concat(rows, ignore_index=True), pd.DataFrame(summaries), draws
 
 # %% ../nbs/18_curves.ipynb #986d360e
+READABLE = {
+    'upgradeability': 'U', 'test_low': 'from', 'test_high': 'to',
+    'test_seed_sd': 'SD over seeds', 'n_seeds': 'seeds'}
+
 class Curve(RunTable):
     "Points and fitted laws of `learning_curve`: rows whose `origin` is 'measured', 'fit' or 'extrapolated'."
     _needed = ('model', 'n_train', 'origin')
@@ -400,10 +404,22 @@ class Curve(RunTable):
     def _records(self): return self.cells._records()
     def _words(self): return report_of('verdict_curve', self)
 
-    def _for_readers(self):
+    def for_readers(self) -> pd.DataFrame: # one row per model and number of labels
+        "The measured points, with names in words."
         points = self[self.origin == 'measured'].drop(columns='origin')
         points = points.astype({'n_train': int, 'n_seeds': int})
-        return points.set_index(['model', 'n_train']).round(3)
+        learned = self.kind_of().words.learned
+        points = points.rename(columns=READABLE | {'n_train': learned})
+        return points.set_index(['model', learned]).round(3)
+
+    @property
+    def laws(self) -> pd.DataFrame|None: # one row per model; None where no law could be fitted
+        "The fitted laws, error = a + b · n^(−c), with the best performance that was measured."
+        laws = self.summary.set_index('model')[['best', 'at', 'a', 'b', 'c']]
+        fitted = laws[laws.b.notna()]
+        return None if fitted.empty else fitted.round(3)
+
+    def _for_readers(self): return self.for_readers()
 
 # %% ../nbs/18_curves.ipynb #807542f0
 def learning_curve(

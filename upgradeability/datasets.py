@@ -18,7 +18,7 @@ import numpy as np, pandas as pd
 # %% ../nbs/08_datasets.ipynb #b0c11fde
 from .core import (
     Catalogue, cache_dir, fingerprint, parse_spec, read_options, Spec, unknown)
-from .names import find_bare_task, plain_name, refuse_swapped, SETS, unknown_task, written_names
+from .names import find_bare_task, folded_name, refuse_swapped, SETS, unknown_task, written_names
 from .folders import _load_folder, labelled_splits, map_in_threads
 from .reading import Reading
 from .media import array_inputs, array_pictures, digest, Inputs, is_numeric, picture_problem, to_rgb
@@ -44,11 +44,11 @@ def _load_digits(name, *, split_seed=0, root=None):
 def _torchvision_sets():
     "{plain name: class} of torchvision's classification sets."
     from torchvision import datasets
-    return {plain_name(name): getattr(datasets, name) for name in SETS if hasattr(datasets, name)}
+    return {folded_name(name): getattr(datasets, name) for name in SETS if hasattr(datasets, name)}
 
 def _torchvision_set(name):
     "The class of a torchvision set, or None."
-    return _torchvision_sets().get(plain_name(name))
+    return _torchvision_sets().get(folded_name(name))
 
 # %% ../nbs/08_datasets.ipynb #c8625c3e
 def _open_set(cls, root, **which):

@@ -100,7 +100,7 @@ def log_to_mlflow(
     df:pd.DataFrame, # the results table of `evaluate`
     *,
     experiment:str='upgradeability', # its name; made where there is none
-    tracking_uri:str|None=None, # of a server or a folder; None: as MLflow is configured
+    tracking_uri:str|None=None, # of a server, or sqlite:///PATH; None: as MLflow is configured
 ) -> list: # the id of MLflow's run for each row
     "Log each row of a results table as a run of MLflow (extra `mlflow`)."
     mlflow = import_extra('mlflow', 'mlflow')

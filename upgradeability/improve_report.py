@@ -58,8 +58,8 @@ def _lead(df):
     if not len(tested): return f'**No lever was promising enough to be tested.** {_capital(start)}.'
     best, real = tested.iloc[0], _real(tested, 1)
     if not len(real):
-        return (f'**No lever raises it for sure.** The largest gain of {len(tested)} tested is {as_code(best.lever)}: '
-                f'{_gain_text(best)} ({_p_text(best.p_holm)} after Holm). {_capital(start)}.')
+        return (f'**No gain is distinguishable from 0.** The largest gain of {len(tested)} tested is '
+                f'{as_code(best.lever)}: {_gain_text(best)} ({_p_text(best.p_holm)} after Holm). {_capital(start)}.')
     first = real.iloc[0]
     better = '' if is_up(metric) else ', where a gain is a lower loss'
     return (f'**The largest real gain is {as_code(first.lever)}**: {_gain_text(first)} in {label}{better}, '
@@ -78,8 +78,7 @@ def _others(df):
     if len(real) > 1: yield f'Also real: {_listed(real.iloc[1:])}.'
     if len(worse): yield f'Makes it worse: {_listed(worse)}.'
     if len(rest) and len(real):
-        what = 'No gain is shown by' if len(rest) == 1 else f'No gain is shown by {len(rest)} levers:'
-        yield f'{what} {_listed(rest)}.'
+        yield f'Not distinguishable from 0 after Holm: {_listed(rest)}.'
 
 def _expected(df):
     "The row of more labels, as a table; empty where nothing is expected."
@@ -91,8 +90,9 @@ def _labels_text(df):
     if not len(rows): return ''
     row = rows.iloc[0]
     amount = interval_text(*triple(row, 'held_out'), '+')
-    return (f'Twice the {wording(df).learned} ({int(row.examples):,}) are expected to add {amount}. '
-            'That is the curve inside train, extrapolated, and not a test.')
+    effect = 'add' if is_up(facts_of(df)['metric']) else 'lower the loss by'
+    return (f'Twice the {wording(df).learned} ({int(row.examples):,}) are expected to {effect} {amount}. '
+            'This gain is extrapolated from a learning curve on the training examples; it was not tested.')
 
 def _price_text(df):
     "What the best tested lever costs and does to U, in words."
@@ -108,13 +108,16 @@ def _price_text(df):
         said.append(f'Each example then needs {cost} the linear probe.')
     return ' '.join(said)
 
-OUT_OF_TIME = 'time ran out|are left for it' # in the status of a lever
+OUT_OF_TIME = 'time ran out|its share of the budget' # in the status of a lever
 
 def _spent_text(df):
     "What was spent, and which levers had no time, in words."
     facts = facts_of(df)
     held_out = f"{facts['n_held_out']:,} held-out training {wording(df).things}"
-    said = [f'Levers were chosen on {held_out}, and each tested one was tested once, in {facts["spent"]:,.0f} seconds.']
+    limit = f" (budget {facts['budget']:,.0f})" if facts['budget'] else ''
+    said = [
+        f'Levers were chosen on {held_out}; the chosen ones were tested once.',
+        f"In all, {facts['spent']:,.0f} seconds were spent{limit}."]
     late = df[df.status.str.contains(OUT_OF_TIME)]
     if len(late):
         names = ', '.join(map(as_code, late.lever))
@@ -172,7 +175,7 @@ def _number_text(value, form):
 
 def show_levers(
     df:Improvement, # of `improve`
-) -> pd.DataFrame: # text: a row for where you are and for each lever that ran
+) -> pd.DataFrame: # text: a row for the starting point and for each lever that ran
     "Gains, changes in U, seconds and costs, for readers."
     rows = []
     for row in _each(df[df.test.notna() | df.held_out.notna()]):
@@ -215,14 +218,17 @@ def list_suspects(
     suspect = label_suspects(test.scores, test.y)
     n = int(suspect.sum())
     if not n: return 'No label of test is suspected.'
-    own = test.scores[np.arange(len(test)), test.y]
-    doubt = np.where(suspect, test.scores.max(1) - own, -1)
-    order = np.argsort(-doubt, kind='stable')
-    lines = [_suspect_line(task, test.ids[i], test.scores[i]) for i in order[:min(most, n)]]
-    return '\n'.join([f'{n:,} of {len(test):,} test labels are suspected. The most doubtful:', '', *lines])
+    rows = np.arange(len(test))
+    others = test.scores.copy()
+    others[rows, test.y] = -1
+    lead = others.max(1) - test.scores[rows, test.y]
+    order = np.argsort(-np.where(suspect, lead, -np.inf), kind='stable')
+    lines = [_suspect_line(task, test.ids[i], others[i]) for i in order[:min(most, n)]]
+    intro = f'{n:,} of {len(test):,} test labels are suspected. First come those that another class exceeds most:'
+    return '\n'.join([intro, '', *lines])
 
 def _suspect_line(task, row, probs):
-    "A test example, its label, and what the probe is sure of."
+    "A test example, its label, and the other class with the highest probability."
     position = task.kind.inputs_of(task)[row]
     name = as_code(example_name(task.inputs, position))
     label = as_code(task.kind.label_of(task, row))

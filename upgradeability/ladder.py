@@ -204,7 +204,7 @@ class Ladder:
     blocks: int # of the network
 
     def part(self, found, rung):
-        "Of the `Features` of the ladder, those of one rung."
+        "The columns of one rung, as `Features`."
         return replace(found, x=found.x[:, rung.columns])
 
 def make_ladder(backbone, task):
@@ -331,11 +331,11 @@ def _remark(ladder, tried, best):
     if len(tried) == 1: return 'no layer was chosen: the own features of the network were taken'
     own, lowest = tried[0], lowest_of(tried)
     by = best.choices['by']
-    of_all = f'of {len(tried)} layers and poolings,'
-    if lowest is own: return f"{of_all} the network's own features are best by {by}"
+    of_all = f'{len(tried)} combinations of layer and pooling'
+    if lowest is own: return f"the network's own features are the best of {of_all} by {by}"
     where = _place_in_words(lowest.rung, ladder.blocks)
     losses = f'{by} {lowest.loss:.3g}; the own features of the network have {own.loss:.3g}'
-    if best is lowest: return f'{of_all} {where} was taken ({losses})'
+    if best is lowest: return f'{where} was chosen among {of_all} ({losses})'
     return f"the network's own features were taken: {where} is not better by more than one standard error ({losses})"
 
 def _place_in_words(rung, n):

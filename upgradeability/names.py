@@ -76,16 +76,16 @@ SETS = '''
     QMNIST RenderedSST2 SEMEION STL10 SUN397 SVHN StanfordCars USPS
 '''.split() # torchvision's sets of pictures with one label each
 
-def plain_name(name):
+def folded_name(name):
     "A name in small letters, without underscores and hyphens."
     return name.lower().replace('_', '').replace('-', '')
 
-PLAIN_SETS = tuple(map(plain_name, SETS))
+PLAIN_SETS = tuple(map(folded_name, SETS))
 
 def find_bare_task(name):
     "The source of a task's bare name: itself where it is on every machine, or torchvision; None where it is not known."
     if name in BARE: return name
-    return 'torchvision' if plain_name(name) in PLAIN_SETS else None
+    return 'torchvision' if folded_name(name) in PLAIN_SETS else None
 
 # %% ../nbs/01c_names.ipynb #fc00329e
 BUNDLED = ('efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'minilm', 'identity')

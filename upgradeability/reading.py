@@ -121,7 +121,9 @@ def _visible_frame(frame):
     for i in range(frame.shape[1]): # by number, since names may occur twice
         columns.append(frame.iloc[:, i].map(_visible_cell))
     seen = pd.concat(columns, axis=1) if columns else frame
-    return seen.rename(index=_visible_cell, columns=_visible_cell)
+    seen = seen.rename(index=_visible_cell, columns=_visible_cell)
+    if seen.index.nlevels > 1 or seen.index.name is None: return seen
+    return seen.rename_axis(index=None, columns=seen.index.name) # in the first line of a table
 
 # %% ../nbs/01_reading.ipynb #4d4d4876
 def as_table(

@@ -73,10 +73,11 @@ def _steady(found):
     who = as_markdown(candidates_of(found)[least.name])
     verb = 'loses least' if least.change < 0 else 'gains most'
     amount = interval_text(*triple(least, 'change'), '+')
+    chance = chance_text(least.p_steady)
     if least.p_steady < .95:
         return (f'Which model loses least against its own test set is not sure: {who} has {amount} on average '
-                f'(probability {chance_text(least.p_steady)}).')
-    return f'**{who}** {verb} against its own test set: {amount} on average ({chance_text(least.p_steady)}).'
+                f'(probability {chance}).')
+    return f'**{who}** {verb} against its own test set: {amount} on average (probability {chance}).'
 
 def _breaks(changes):
     "Where each candidate breaks and where it holds, as a list in Markdown."
@@ -122,7 +123,7 @@ def _places_change(changes):
             sets.append(as_code(set_name(name)))
     if not leaders: return ''
     said = [f'{as_markdown(who)} on {_first_four(sets)}' for who, sets in leaders.items()]
-    return f"Other models than on the test set lead on some sets (not tested): {'; '.join(said)}."
+    return f"On some sets another candidate is ahead than on the test set (differences not tested): {'; '.join(said)}."
 
 # %% ../nbs/21c_shift_report.ipynb #aec35e65
 def verdict_shift(
@@ -153,13 +154,13 @@ def head_shift(
     best, own = found.iloc[0], _own_rows(df)
     changes = df.changes()
     worst = changes.loc[changes.change.idxmin()]
-    who = plain_name(best.model)
+    who, whose = candidates_of(found).iloc[0], candidates_of(changes)[worst.name]
     n_failed = int(df.test.isna().sum())
     cards = [
         *_failed_cards(n_failed, len(df), 'rows of the table'),
-        _best_card(best, metric_label(df.metric.iloc[0]), is_alone=len(found) == 1),
+        _best_card(best, who, metric_label(df.metric.iloc[0]), is_alone=len(found) == 1),
         _change_card(f'mean change: {who}', triple(best, 'change')),
-        _change_card(f'worst: {plain_name(worst.model)}, {set_name(worst.tested_on)}', triple(worst, 'change')),
+        _change_card(f'worst: {whose}, {set_name(worst.tested_on)}', triple(worst, 'change')),
         _findings_card(findings or [])]
     task = plain_name(own.task.iloc[0])
     models = _several(df.model.unique(), 'models')
@@ -167,9 +168,9 @@ def head_shift(
     title = f'{models} on {task} · {sets} · {_amount(own, wording(df))}'
     return head(title, cards)
 
-def _best_card(best, metric, is_alone):
+def _best_card(best, who, metric, is_alone):
     "The performance under shift of the best model, and how sure it is that it is the best of several."
-    label = f'{metric} under shift: {plain_name(best.model)}'
+    label = f'{metric} under shift: {who}'
     note = _range(best.shifted_low, best.shifted_high)
     if not is_alone: note += f' · best with {chance_text(best.p_best)}'
     return Card(label, f'{best.shifted:.3f}', note)

@@ -631,9 +631,9 @@ def _ranked_on(ran, facts):
     "On how many examples of which task the order rests, in words."
     if 'examples' not in ran: return ''
     fewest, most = int(ran.examples.min()), int(ran.examples.max())
-    number = f'{most:,}' if fewest == most else f'{fewest:,} to {most:,}'
     of_task = f" of {_code(facts['settings']['task'])}" if 'settings' in facts else ''
-    return f' on {number} training examples{of_task}'
+    of_others = f' (models that were dropped saw {fewest:,} or more)' if fewest < most else ''
+    return f' on {most:,} training examples{of_task}{of_others}'
 
 
 # %% ../nbs/21_verdicts.ipynb #d7aa3983
