@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 import upgradeability.finetuning as ft
 from upgradeability import evaluate, extract, load_backbone, load_task, read_predictions, verify
 from upgradeability.texts import text_inputs
-from upgradeability.features import batches, model_inputs
+from upgradeability.features import batches, model_inputs, texts_per_pass
 from upgradeability.models import randomize
 from upgradeability.text_models import pad, padded_lengths
 from upgradeability.tasks import make_task
@@ -68,7 +68,7 @@ def test_features_do_not_depend_on_the_company(minilm, tmp_path, monkeypatch):
 def test_batches_hold_one_length(minilm):
     inputs = model_inputs(minilm, task_of(TEXTS))
     seen = [(rows.tolist(), batch["input_ids"].shape) for rows, batch in batches(inputs, np.arange(8), 4)]
-    assert sorted(r for rows, _ in seen for r in rows) == list(range(8)) and all(shape[0] == 4 for _, shape in seen)
+    assert sorted(r for rows, _ in seen for r in rows) == list(range(8)) and all(shape[0] == texts_per_pass(shape[1], 4) for _, shape in seen)
     assert [s[1] for _, s in seen] == sorted(s[1] for _, s in seen)
     [[rows, batch]] = batches(inputs, np.arange(8)[::-1], 8, fill=False, by_length=False)
     assert rows.tolist() == list(range(8))[::-1] and batch["input_ids"].shape == (8, 48)
@@ -291,3 +291,12 @@ def test_banking77_with_few_labels(banking):
     few = evaluate("bundled:minilm", banking, protocols="linear_probe", n_train=8 * 77).set_index("protocol")
     assert few.n_train["linear_probe"] == 616 and .79 < few.test["linear_probe"] < .86
     assert few.test["majority"] == pytest.approx(1 / 77, abs=.002) and verify(few.attrs["out_dir"]).empty
+
+def test_few_long_texts_fill_a_batch(minilm):
+    "How many depends on the length alone, so that features do not depend on the other texts."
+    assert [texts_per_pass(n, 64) for n in (8, 32, 48, 64, 128, 512, 4096)] == [64, 64, 42, 32, 16, 4, 2]
+    assert texts_per_pass(512, 1) == 1
+    inputs = model_inputs(minilm, task_of(TEXTS))
+    all_shapes = {batch["input_ids"].shape for _, batch in batches(inputs, np.arange(8), 16)}
+    [[_, alone]] = batches(inputs, np.array([3]), 16)
+    assert alone["input_ids"].shape == (10, 48) and alone["input_ids"].shape in all_shapes

@@ -39,13 +39,13 @@ def batches(inputs, rows, batch_size=64, *, fill=True, by_length=True, ahead=3, 
 
     `fill`: repeat the last example; `by_length`: texts of one length together; `pinned`: where a GPU copies from.
     """
-    size = batch_size if fill else 0
     planned = deque(_planned_units(inputs, rows, batch_size, by_length))
     waiting = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         while planned or waiting:
             while planned and len(waiting) < ahead:
-                units = planned.popleft()
+                units, full = planned.popleft()
+                size = full if fill else 0
                 waiting.append((units, pool.submit(_stack, inputs, units, size, pinned)))
             units, batch = waiting.popleft()
             yield rows_of(inputs, units), batch.result()
@@ -64,22 +64,29 @@ def rows_of(inputs, units):
     return np.concatenate([np.arange(start, stop) for start, stop in bounds.T])
 
 def _planned_units(inputs, rows, batch_size, by_length):
-    "The units of each batch."
+    "(units, how many fill it) of each batch."
     units = units_of(inputs, rows)
     lengths = getattr(inputs, 'lengths', None)
-    parts = [units]
-    if by_length and lengths is not None: parts = _same_length(units, lengths)
-    return [batch for part in parts for batch in _chunks(part, batch_size)]
+    parts = [(units, batch_size)]
+    if by_length and lengths is not None: parts = _same_length(units, lengths, batch_size)
+    return [(batch, size) for part, size in parts for batch in _chunks(part, size)]
 
 def _chunks(units, size):
     "Units in parts of a size; the last may be smaller."
     return [units[i:i + size] for i in range(0, len(units), size)]
 
-def _same_length(units, lengths):
-    "Units in parts of one padded length each, the short ones first."
+def _same_length(units, lengths, batch_size):
+    "(units of one padded length, how many fill a batch), the short ones first."
     chunks = _chunks(units, 1000)
     length = np.concatenate([lengths(chunk) for chunk in chunks])
-    return [units[length == n] for n in np.unique(length)]
+    return [(units[length == n], texts_per_pass(n, batch_size)) for n in np.unique(length)]
+
+LONG = 32 # tokens; of longer texts, fewer make a batch
+
+def texts_per_pass(length, batch_size):
+    "How many texts of a padded length fill a batch: few long ones, since the last batch of each length is filled up."
+    n_tokens = LONG * batch_size
+    return min(batch_size, max(2, n_tokens // int(length)))
 
 # %% ../nbs/12_features.ipynb #22062fd2
 def _stack(inputs, rows, size, pinned=False):
@@ -231,7 +238,7 @@ class Features:
         return f"Features({self.x.shape[0]} x {self.x.shape[1]}, {sizes}, {self.meta['dtype']})"
 
 # %% ../nbs/12_features.ipynb #9783f617
-ENCODE_VERSION = 1 # raised when `encode` or `batches` begin to give other values
+ENCODE_VERSION = 2 # raised when `encode` or `batches` begin to give other values
 
 # %% ../nbs/12_features.ipynb #56e7a44b
 def cache_key(backbone, task, batch_size=64, dtype='float32'):
@@ -294,7 +301,7 @@ def extract(
     task:Task, # from `load_task`
     *,
     rows:Sequence|None=None, # rows of the task (items, for recommendations); None: those of its splits, and all items
-    batch_size:int=64, # examples per pass
+    batch_size:int=64, # examples per pass; fewer where texts have more than 32 tokens
     dtype:str='auto', # 'float32', 'bfloat16', or 'auto': the faster type on this machine
     runtime:str='auto', # 'torch', 'openvino', 'compile', or 'auto': OpenVINO where it pays and agrees
 ) -> Features: # in the order of `rows`
