@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import numpy as np, pandas as pd
+import numpy as np
 
 BATCH = 64 # examples per pass, on both sides
 N_BOOT = 2000 # resamples, on both sides
@@ -204,6 +204,7 @@ def versions_of(*names):
 
 def read_texts(path, n):
     "(texts, class codes) of n rows that are drawn from a table."
+    import pandas as pd
     table = pd.read_csv(path, dtype=str)
     drawn = table.sample(min(n, len(table)), random_state=0)
     codes, _ = pd.factorize(drawn.category, sort=True)
@@ -212,6 +213,7 @@ def read_texts(path, n):
 
 def text_task(texts, codes):
     "The texts as a task: of each class three fifths are train, a fifth is valid and a fifth test."
+    import pandas as pd
     from upgradeability.tasks import make_task
     from upgradeability.texts import text_inputs
     of_class = pd.Series(codes).groupby(codes)
