@@ -89,8 +89,8 @@ def _labels_text(df):
     rows = _expected(df)
     if not len(rows): return ''
     row = rows.iloc[0]
-    amount = interval_text(*triple(row, 'held_out'), '+')
-    effect = 'add' if is_up(facts_of(df)['metric']) else 'lower the loss by'
+    effect, sign = ('add', '+') if is_up(facts_of(df)['metric']) else ('lower the loss by', '')
+    amount = interval_text(*triple(row, 'held_out'), sign)
     return (f'Twice the {wording(df).learned} ({int(row.examples):,}) are expected to {effect} {amount}. '
             'This gain is extrapolated from a learning curve on the training examples; it was not tested.')
 
