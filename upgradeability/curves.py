@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['READABLE', 'label_efficiency', 'Curve', 'learning_curve']
+__all__ = ['label_efficiency', 'Curve', 'learning_curve']
 
 # %% ../nbs/18_curves.ipynb #00f1ff44
 import numpy as np, pandas as pd
@@ -366,11 +366,12 @@ def _all_curves(cells, majority, metric, level, n_boot):
         draws[model] = n, of_model
     return pd.concat(rows, ignore_index=True), pd.DataFrame(summaries), draws
 
-# %% ../nbs/18_curves.ipynb #986d360e
+# %% ../nbs/18_curves.ipynb #7c1e90d4
 READABLE = {
     'upgradeability': 'U', 'test_low': 'from', 'test_high': 'to',
     'test_seed_sd': 'SD over seeds', 'n_seeds': 'seeds'}
 
+# %% ../nbs/18_curves.ipynb #986d360e
 class Curve(RunTable):
     "Points and fitted laws of `learning_curve`: rows whose `origin` is 'measured', 'fit' or 'extrapolated'."
     _needed = ('model', 'n_train', 'origin')
