@@ -86,7 +86,8 @@ LONG = 32 # tokens; of longer texts, fewer make a batch
 def texts_per_pass(length, batch_size):
     "How many texts of a padded length fill a batch: few long ones, since the last batch of each length is filled up."
     n_tokens = LONG * batch_size
-    return min(batch_size, max(2, n_tokens // int(length)))
+    fitting = n_tokens // max(1, int(length)) # a bag of words has no length
+    return min(batch_size, max(2, fitting))
 
 # %% ../nbs/12_features.ipynb #22062fd2
 def _stack(inputs, rows, size, pinned=False):
