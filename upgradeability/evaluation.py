@@ -615,9 +615,11 @@ class _Apart(_Here):
 
     def _carrying(self, part):
         "A part for a worker that does not see the folder of the run."
-        stored = self.run.out_dir.glob('predictions/*.parquet')
-        keys = frozenset(path.stem for path in stored if _is_stored(self.run.out_dir, path.stem))
-        return replace(part, known=keys, parcels=tuple(parcel.with_data() for parcel in part.parcels))
+        out_dir = self.run.out_dir
+        names = [path.stem for path in out_dir.glob('predictions/*.parquet')]
+        keys = frozenset(name for name in names if _is_stored(out_dir, name))
+        parcels = tuple(parcel.with_data() for parcel in part.parcels)
+        return replace(part, known=keys, parcels=parcels)
 
     def _store(self, bar, part, result):
         "Store the files that a worker returned."
