@@ -98,6 +98,25 @@ def test_without_time_every_model_is_still_seen_once(arrays, candidates, tmp_pat
     assert df.attrs['overrun'] == pytest.approx(df.attrs['spent'] - 1e-6)
 
 
+def test_costs_are_those_of_the_runtime_and_the_type_that_will_run(arrays, candidates, tmp_path, monkeypatch):
+    pytest.importorskip('openvino')
+    used, start = set(), ranking.start
+    def noted(backbone, batch, dtype, engine):
+        used.add((dtype, engine))
+        return start(backbone, batch, dtype, engine)
+    monkeypatch.setattr(ranking, 'start', noted)
+    task = load_task(arrays)
+    df = rank_models(candidates, task, budget=60, smallest=100, out_dir=tmp_path, runtime='openvino')
+    assert used == {('float32', 'openvino')} and df['rank'].notna().all() # small networks on numbers: 'auto' is float32
+    rank_models(candidates, task, budget=60, smallest=100, out_dir=tmp_path/'torch', dtype='bfloat16')
+    assert used == {('float32', 'openvino'), ('bfloat16', 'torch')}
+
+
+def test_the_first_step_pays_once():
+    cost = StepCost(0, .01, 0, first=3)
+    assert cost.seconds(100, 100) == pytest.approx(4) and cost.seconds(50, 150) == pytest.approx(.5)
+
+
 def slow_steps(monkeypatch, seconds, planned):
     "Steps that take their time, whatever was planned."
     now, step = [0.], ranking._step

@@ -33,7 +33,7 @@ from .models import load_backbone
 from .names import check_model
 from .pricing import cost, typical
 from .protocols import fit_rows
-from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _warm_up, plan_halving, StepCost
+from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _step_costs, _warm_up, plan_halving, StepCost
 from .recipes import Recipe
 from .shifts import _holm
 from .tasks import _drawn, learned_rows, strata, Task, wholes
@@ -353,11 +353,11 @@ def _cost_of(search, candidate, seconds):
     if _protocol(candidate.protocol).name in SERIAL:
         per_row = _seconds_of_training(start, candidate)
         candidate, passes = fit_epochs(candidate, per_row, n, seconds)
-        step = StepCost(probe.encode * n_held_out, 0., 0., per_row * passes)
-        return candidate, step, step.seconds(n, n) + probe.encode * (n + n_test)
+        step = StepCost(0., 0., 0., per_row * passes, first=probe.encode * n_held_out)
+        return candidate, step, step.again * n + probe.encode * (n + n_test)
     encode = probe.encode if candidate.new_pass else 0.
-    step = StepCost(encode * n_held_out, encode, probe.score)
-    return candidate, step, step.seconds(n + n_test, n)
+    step = StepCost(0., encode, probe.score, first=encode * n_held_out)
+    return candidate, step, step.seconds(n_test, n) # the training examples are known by then
 
 def _make_plan(search, budget, keep):
     "What the search follows: protocols, costs, errors, rungs, seconds for the refits."
@@ -587,13 +587,20 @@ def _refit(search, plan, steps, question, began):
     found = {}
     def is_in_time(name):
         if asked is not None: return name in asked
-        return time.perf_counter() - began + plan['refits'][name] <= budget
+        needed = _seconds_of_refit(search, plan, steps, name)
+        return time.perf_counter() - began + needed <= budget
     for name in best:
         if is_in_time(name): found[name] = _tested_or_error(search, name, base, question)
     if best and not found: found[best[0]] = _tested_or_error(search, best[0], base, question)
     plan.setdefault('refitted', [*found])
     for name in best: found.setdefault(name, dict(status='among the best, but time ran out before its test'))
     return _row_of_now(search, now), found
+
+def _seconds_of_refit(search, plan, steps, name):
+    "What the refit of a candidate is expected to take, with the passes of training examples that no step has seen."
+    seen = max(step['examples'] for step in steps if step['model'] == name)
+    cost = _step_costs(plan)[name]
+    return plan['refits'][name] + cost.encode * (search.rehearsal.n_train - seen)
 
 def _tested_or_error(search, name, base, question):
     "`_tested`, or its error as a status."

@@ -19,11 +19,10 @@ from scipy.stats import weightedtau
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
 from .core import cache_dir, fingerprint, progress, read_json, read_list, short_number, write_atomic, write_json
-from .backbones import complete
 from .datasets import load_task
 from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
-from .features import batches, extract, model_inputs, rows_of
-from .runtimes import encode_batch
+from .features import _with_tap, batches, extract, model_inputs, rows_of, runtime_for
+from .runtimes import resolve_dtype, start
 from .metrics import find_metric
 from .jobs import Died, keep, pack, Workers
 from .logistic import _one_thread
@@ -39,11 +38,13 @@ class StepCost:
     encode: float # seconds per example that is new to it
     score: float # seconds per squared number of examples
     again: float = 0. # seconds per example, new or not, as in training
+    first: float = 0. # seconds that only its first step takes more
 
     def seconds(self, new, n):
         "The seconds of a step with `new` new examples, and `n` examples to score."
+        once = self.first if new == n else 0.
         of_all = self.again * n + self.score * n**2
-        return self.load + self.encode * new + of_all
+        return self.load + once + self.encode * new + of_all
 
 # %% ../nbs/18b_ranking.ipynb #7724ff6f
 def _halved(n, keep):
@@ -132,26 +133,32 @@ class _Loaded:
 
 # %% ../nbs/18b_ranking.ipynb #88bf661f
 def _warm_up(loaded, name, task, rows, settings):
-    "The cost of a model, from 64 examples."
-    rows = rows[:64]
-    dtype = settings['dtype']
+    "The cost of a model, from some 64 examples."
     start = time.perf_counter()
     backbone = loaded(name)
     inputs = model_inputs(backbone, task)
     load = 0. if name in loaded.kept else time.perf_counter() - start
-    started = False
-    size = min(32, settings['batch_size'])
-    for _, batch in batches(inputs, rows_of(inputs, rows), size):
-        if not started: # what comes first takes longer
-            few = batch if isinstance(batch, dict) else batch[:2]
-            backbone = complete(backbone, few)
-            encode_batch(backbone, few, dtype)
-            start = time.perf_counter()
-            started = True
-        x = encode_batch(backbone, batch, dtype)['x']
-    encode = (time.perf_counter() - start) / len(rows)
-    score = _scoring_cost(x.shape[1], len(task.classes), task.kind)
-    return StepCost(load, encode, score)
+    size = settings['batch_size']
+    few = rows[:max(1, 64 // size) * size] # whole batches
+    seconds, d = _passes(backbone, task, rows_of(inputs, few), settings)
+    score = _scoring_cost(d, len(task.classes), task.kind)
+    return StepCost(load, seconds / len(few), score)
+
+def _passes(backbone, task, rows, settings):
+    "(seconds of some rows, read and passed through the network as `extract` does it, how many features come out)."
+    inputs = model_inputs(backbone, task)
+    backbone = _with_tap(backbone, inputs, rows)
+    dtype, size = resolve_dtype(settings['dtype'], backbone), settings['batch_size']
+    engine = runtime_for(backbone, task, batch_size=size, dtype=dtype, runtime=settings['runtime']).name
+    is_text = getattr(inputs, 'lengths', None) is not None
+    seconds, before = 0., time.perf_counter()
+    for i, (_, batch) in enumerate(batches(inputs, rows, size, fill=not is_text)):
+        seconds += time.perf_counter() - before
+        run = start(backbone, batch, dtype, engine)
+        if i == 0: run(batch[:2] if engine == 'torch' and not is_text else batch) # what comes first takes longer
+        before = time.perf_counter()
+        x = run(batch)['x']
+    return seconds + time.perf_counter() - before, x.shape[1]
 
 # %% ../nbs/18b_ranking.ipynb #9fdd2aea
 @dataclass(frozen=True, eq=False)
