@@ -141,11 +141,16 @@ def test_similarity_leaves_the_item_itself_out():
     x = rng.normal(size=(30, 5))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     history = np.array([2, 5, 11, 20])
-    for k, found in zip((1, 3, 9), mean_similarity(x[history] @ x.T, history, (1, 3, 9))):
+    other = np.array([0, 7, 8, 29])
+    both = np.stack([history, other])
+    together = mean_similarity(x[both] @ x.T, both, (1, 3, 9))
+    alone = mean_similarity((x[history] @ x.T)[None], history[None], (1, 3, 9))
+    assert np.array_equal(together[:, 0], alone[:, 0])
+    for k, found in zip((1, 3, 9), alone[:, 0]):
         for i in range(30):
             cosines = np.sort([x[i] @ x[j] for j in history if j != i])[::-1][:k]
             assert np.isclose(found[i], np.mean(cosines))
-    assert mean_similarity(x[history[:1]] @ x.T, history[:1], (1,))[0, 2] == 0 # a lone item has nothing to be like
+    assert mean_similarity((x[history[:1]] @ x.T)[None], history[None, :1], (1,))[0, 0, 2] == 0 # a lone item has nothing to be like
 
 
 def test_items_drawn_from_a_history():

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 
 # %% auto #0
 __all__ = ['RECOMMENDERS']
@@ -238,21 +238,27 @@ def _item_features(features, backbone, task):
     return np.asarray(found.x)
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #a89f8a3e
-def mean_similarity(cosines, history, ks):
-    "Mean cosine (len(ks), n) of each item to the k most similar others of a history (h,); changes `cosines` (h, n)."
-    n_own = len(history)
-    most = min(max(ks), n_own)
-    cosines[np.arange(n_own), history] = -np.inf # comes last
-    cosines.sort(axis=0) # faster than a search for the largest few
-    ordered = cosines[::-1][:most]
-    if most == n_own:
-        ordered[-1, history] = 0
-    sizes = np.minimum(ks, n_own)
-    sums = np.cumsum(ordered, axis=0)[sizes - 1]
-    counts = np.outer(sizes, np.ones(ordered.shape[1]))
-    without_itself = np.minimum(ks, n_own - 1).clip(1)
-    counts[:, history] = without_itself[:, None]
-    return sums / counts
+def mean_similarity(cosines, histories, ks):
+    """Mean cosine (len(ks), m, n) of each of n items to the k most similar others of m histories (m, h).
+
+    `cosines` (m, h, n) are those of the items of the histories to all items; they are changed. `ks` ascends.
+    """
+    m, h, _ = cosines.shape
+    each = np.arange(m)[:, None]
+    sizes = np.minimum(ks, h)
+    cosines[each, np.arange(h), histories] = -np.inf # is the smallest
+    if min(ks) < h:
+        cosines.sort(axis=1) # faster than a search for the largest few
+        cosines[each, 0, histories] = 0
+    else: cosines[each, np.arange(h), histories] = 0
+    ordered = cosines[:, ::-1]
+    parts = [ordered[:, a:b].sum(1) for a, b in pairwise([0, *sizes])]
+    means = np.cumsum(parts, axis=0)
+    without_itself = np.minimum(ks, h - 1).clip(1)
+    own = means[:, each, histories] / without_itself[:, None, None]
+    means /= sizes[:, None, None]
+    means[:, each, histories] = own
+    return means
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #fd34d730
 def _similarity_scorer(x, history, ks):
@@ -260,20 +266,26 @@ def _similarity_scorer(x, history, ks):
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     unit = (x / np.maximum(norms, 1e-12)).astype(np.float32)
     cosines = unit @ unit.T if len(unit) <= 2**13 else None
-    ends = history.indptr[1:-1]
-    own_items = np.split(history.indices, ends)
-    return partial(_score_users, unit, cosines, own_items, ks)
+    return partial(_score_users, unit, cosines, history, ks)
 
-def _score_users(unit, cosines, own_items, ks, users):
+def _score_users(unit, cosines, history, ks, users):
     "Iterator of (k, scores (n, n_items))."
-    scores = np.zeros((len(ks), len(users), len(unit)))
-    for i, user in enumerate(users):
-        items = own_items[user]
-        if not len(items):
-            continue
+    scores = np.zeros((len(ks), len(users), len(unit)), np.float32)
+    for places, items in _equally_long(history, users):
         own = unit[items] @ unit.T if cosines is None else cosines[items]
-        scores[:, i] = mean_similarity(own, items, ks)
+        scores[:, places] = mean_similarity(own, items, ks)
     return zip(ks, scores)
+
+def _equally_long(history, users):
+    "(m positions in `users`, their items (m, h)), some million similarities at a time."
+    lengths = _count_items(history)[users]
+    first = history.indptr[users]
+    for h in np.unique(lengths[lengths > 0]):
+        places = np.flatnonzero(lengths == h)
+        step = max(1, 2**20 // (h * history.shape[1]))
+        for i in range(0, len(places), step):
+            some = places[i:i + step]
+            yield some, history.indices[first[some, None] + np.arange(h)]
 
 # %% ../../nbs/kinds/recommendation_protocols.ipynb #4db06da8
 HISTORY_KS = (1, 3, 10, 30, 100)
