@@ -8,7 +8,7 @@ from upgradeability.adjusting import adjusted_probe, mirrored
 from upgradeability.comparisons import holm
 from upgradeability.features import extract
 from upgradeability import improving
-from upgradeability.improving import fit_epochs, larger_names, rehearsal_of
+from upgradeability.improving import fit_epochs, larger_names, rehearsals_of
 from upgradeability.protocols import arrays_of, fit_rows, linear_probe
 
 LEARNED = ["lever", "held_out", "held_out_low", "held_out_high", "examples", "status"]
@@ -73,14 +73,56 @@ def test_a_class_with_one_label_cannot_be_held_out(pixels):
 def test_what_is_held_out_is_of_train_and_divides_no_group():
     x, y, x_test, y_test = arrays(200, 40)
     task = load_task((x, y, x_test, y_test), groups=np.arange(240) // 4)
-    rehearsal = rehearsal_of(task, seed=1)
+    rehearsal = rehearsals_of(task, seed=1)[0]
     parts = [set(task.group[rows]) for rows in rehearsal.splits.values()]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 50
     assert set(np.concatenate([*rehearsal.splits.values()])) == set(fit_rows(task))
     assert (rehearsal.y[task.splits["test"]] == rehearsal.y[fit_rows(task)[0]]).all()
     shuffled, test = task.y.copy(), task.splits["test"]
     shuffled[test] = shuffled[test][::-1]
-    assert rehearsal.fingerprint == rehearsal_of(replace(task, y=shuffled), seed=1).fingerprint
+    assert rehearsal.fingerprint == rehearsals_of(replace(task, y=shuffled), seed=1)[0].fingerprint
+
+def test_folds_are_disjoint_and_divide_no_group():
+    x, y, x_test, y_test = arrays(200, 40)
+    plain = load_task((x, y, x_test, y_test))
+    grouped = load_task((x, y, x_test, y_test), groups=np.arange(240) // 4)
+    for task in (plain, grouped):
+        folds = rehearsals_of(task, seed=1)
+        held_out = np.concatenate([fold.splits["test"] for fold in folds])
+        assert len(folds) == 4 and len(held_out) == len(set(held_out)) and set(held_out) <= set(fit_rows(task))
+        assert len(held_out) == 200 or task is grouped
+        assert len({fold.fingerprint for fold in folds}) == 4
+    for fold in folds:
+        parts = [set(grouped.group[rows]) for rows in fold.splits.values()]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 50
+
+def test_with_time_all_training_examples_are_held_out_once(pixels, tmp_path):
+    task = load_task(arrays())
+    found = {budget: improve(pixels, task, levers="clean", budget=budget, out_dir=tmp_path/str(budget)) for budget in (None, .01)}
+    assert found[None].attrs["folds"] == 4 and found[None].attrs["n_held_out"] == task.n_train
+    assert found[.01].attrs["folds"] == 1 and found[.01].attrs["n_held_out"] == 60
+    def width(df): return (df.held_out_high - df.held_out_low)[df.lever == "clean"].iloc[0]
+    assert width(found[None]) < .75 * width(found[.01])
+
+def test_the_figures_of_folds_are_those_of_a_plain_loop(pixels, tmp_path):
+    task = load_task(arrays())
+    df = improve(pixels, task, levers="clean", out_dir=tmp_path/"own")
+    folds = rehearsals_of(task, seed=0)
+    n = min(fold.n_train for fold in folds)
+    hits = {"linear_probe": [], "adjusted_probe?clean=true": []}
+    for fold in folds:
+        own = evaluate(pixels, fold, protocols=[*hits], n_train=n, seeds=[0], out_dir=tmp_path/"loop")
+        for row in own[own.protocol != "majority"].itertuples():
+            test = own.predictions(row.key)["test"]
+            hits[row.protocol] += list(test.y == test.pred)
+    before, after = map(np.array, hits.values())
+    assert len(before) == task.n_train and np.isclose(df.held_out[df.lever == "clean"].iloc[0], after.mean() - before.mean())
+
+def test_users_who_are_held_out_in_several_folds_stay_one_unit():
+    from upgradeability.metrics import joined
+    a = Predictions([0, 1, 2], [1, 2, 1], [[3, 4], [5, 6], [1, 2]], [[1, 0], [0, 1], [0, 0]])
+    both = joined([a, a.take([0, 2])])
+    assert both.n_units == 3 and len(both) == 5 and both.scores.sum() == 3
 
 def test_flip_is_the_mean_over_both_pictures_and_prior_the_class_shares():
     task = load_task("digits").sample(60)

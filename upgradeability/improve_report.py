@@ -114,6 +114,7 @@ def _spent_text(df):
     "What was spent, and which levers had no time, in words."
     facts = facts_of(df)
     held_out = f"{facts['n_held_out']:,} held-out training {wording(df).things}"
+    if facts['folds'] > 1: held_out += f" in {facts['folds']} folds"
     limit = f" (budget {facts['budget']:,.0f})" if facts['budget'] else ''
     said = [
         f'Levers were chosen on {held_out}; the chosen ones were tested once.',

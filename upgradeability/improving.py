@@ -4,7 +4,7 @@
 
 # %% ../nbs/18f_improving.ipynb #7d0293c9
 from __future__ import annotations
-import io, re, time
+import io, re, time, warnings
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -25,10 +25,11 @@ from .curves import _one_size_each, _shared, curve_draws, fit_power_law, learnin
 from .datasets import load_task
 from .evaluation import _protocol, evaluate, read_results, report_of, RunTable, SERIAL
 from .features import model_inputs, resolve_dtype, units_of
+from .groups import draw_test
 from .finetuning import _prepare, _seconds_per_row, protocols_of
 from .intervals import _square_and_add, value_and_ends
 from .jobs import Died
-from .metrics import find_metric, Metric
+from .metrics import find_metric, joined, Metric
 from .models import load_backbone
 from .names import check_model
 from .pricing import cost, typical
@@ -36,7 +37,7 @@ from .protocols import fit_rows
 from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _step_costs, _warm_up, plan_halving, StepCost
 from .recipes import Recipe
 from .shifts import _holm
-from .tasks import _drawn, learned_rows, strata, Task, wholes
+from .tasks import _drawn, learned_rows, split_test, strata, Task, wholes
 
 # %% ../nbs/18f_improving.ipynb #5718e9d0
 @dataclass(frozen=True, eq=False)
@@ -199,17 +200,45 @@ def _labels(start):
 LEVERS |= dict(larger=_larger, labels=_labels)
 
 # %% ../nbs/18f_improving.ipynb #d1ddf816
-def rehearsal_of(task, seed=0):
-    "The training examples of a task as a task of its own, a quarter of them held out as its test set."
+FOLDS = 4
+
+def rehearsals_of(task, seed=0):
+    "The training examples of a task as tasks of their own, in each of which another fold is held out as the test set."
     learned = learned_rows(task.splits)
     y = task.y.copy()
     y[task.splits['test']] = y[learned[0]]
     blind = replace(task, y=y)
+    first, *others = _folds(blind, learned, seed)
+    found = [_rehearsal(blind, learned, first, seed)]
+    for held_out in others:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore') # they were given for the first
+                found.append(_rehearsal(blind, learned, held_out, seed))
+        except ValueError: break # few groups or examples of a class
+    return found
+
+def _folds(task, rows, seed):
+    "Rows in folds of about equal size, whole units in each, with a share of each class."
+    unit, stratum = strata(task)
+    groups, found = wholes(task), []
+    pool = np.unique(unit[rows])
+    for k in range(FOLDS, 0, -1):
+        if groups is None: is_in = split_test(stratum[pool], seed, 1 / k)
+        else: is_in = draw_test(stratum[pool], groups.of(pool), seed, 1 / k, groups.complete)
+        found.append(rows[np.isin(unit[rows], pool[is_in])])
+        pool = pool[~is_in]
+        if not len(pool): break
+    return found
+
+def _rehearsal(blind, learned, held_out, seed):
+    "A task without the real test labels, in which one fold is the test set."
     unit, stratum = strata(blind)
-    splits = _drawn({'train': learned}, unit, stratum, seed, wholes(blind))
-    name = f'{task.name} (held out of train)'
-    task.kind.check_labels(name, y, learned_rows(splits), splits['test'], task.classes)
-    identity = fingerprint('rehearsal', task.inputs.fingerprint, y[learned], learned, *splits.values())
+    rows = dict(train=np.setdiff1d(learned, held_out), test=held_out)
+    splits = _drawn(rows, unit, stratum, seed, wholes(blind))
+    name = f'{blind.name} (held out of train)'
+    blind.kind.check_labels(name, blind.y, learned_rows(splits), held_out, blind.classes)
+    identity = fingerprint('rehearsal', blind.inputs.fingerprint, blind.y[learned], learned, *splits.values())
     origin = dict.fromkeys(splits, 'drawn')
     return replace(blind, name=name, splits=splits, origin=origin, fingerprint=identity)
 
@@ -247,7 +276,7 @@ def fit_epochs(candidate, per_row, n, seconds):
 class _Search:
     "What all runs of one question have in common."
     start: Start
-    rehearsal: Task
+    folds: list # of tasks: see `rehearsals_of`
     folder: Path
     candidates: dict # name -> `Candidate`
     options: dict # of `evaluate`
@@ -255,9 +284,12 @@ class _Search:
     measured: dict = field(default_factory=dict) # (what, fingerprint of a model) -> what it costs
 
     def run(self, candidate, n):
-        "Predictions of a candidate on the held-out examples after learning from n labels."
-        _, parts = self.rows(candidate, self.rehearsal, n, self.folder/'held_out')
-        return parts['test']
+        "Predictions of a candidate on the held-out examples of all folds after learning from n labels."
+        found = []
+        for fold in self.folds:
+            _, parts = self.rows(candidate, fold, n, self.folder/'held_out')
+            found.append(parts['test'])
+        return joined(found)
 
     def run_now(self, n):
         "The same for the starting point."
@@ -309,6 +341,21 @@ class _Search:
             seconds=time.perf_counter() - began)
 
     @property
+    def rehearsal(self):
+        "The first fold."
+        return self.folds[0]
+
+    @property
+    def largest(self):
+        "The labels that can be learned from in every fold."
+        return min(fold.n_train for fold in self.folds)
+
+    @property
+    def n_held_out(self):
+        "The examples that are held out, in all folds."
+        return sum(len(fold.splits['test']) for fold in self.folds)
+
+    @property
     def now(self):
         "The starting point, as a candidate."
         return Candidate(self.start.backbone, 'linear_probe')
@@ -346,15 +393,16 @@ def _cost_of_probe(search, model):
 def _cost_of(search, candidate, seconds):
     "(the candidate as the budget allows it, its `StepCost`, seconds of its refit)."
     if seconds == np.inf: return candidate, StepCost(0., 0., 0.), 0.
-    start, rehearsal = search.start, search.rehearsal
+    start = search.start
     n, n_test = start.task.n_train, len(start.task.splits['test'])
-    n_held_out = len(rehearsal.splits['test'])
+    n_held_out = len(search.rehearsal.splits['test'])
     probe = search.once(_cost_of_probe, candidate.model)
     if _protocol(candidate.protocol).name in SERIAL:
         per_row = _seconds_of_training(start, candidate)
         candidate, passes = fit_epochs(candidate, per_row, n, seconds)
-        step = StepCost(0., 0., 0., per_row * passes, first=probe.encode * n_held_out)
-        return candidate, step, step.again * n + probe.encode * (n + n_test)
+        answers = probe.encode * n_held_out # in each step
+        step = StepCost(answers, 0., 0., per_row * passes + probe.encode)
+        return candidate, step, step.again * n + probe.encode * n_test
     encode = probe.encode if candidate.new_pass else 0.
     step = StepCost(0., encode, probe.score, first=encode * n_held_out)
     return candidate, step, step.seconds(n_test, n) # the training examples are known by then
@@ -373,21 +421,13 @@ def _make_plan(search, budget, keep):
         protocols[name] = fitted.protocol
         costs[name] = step
         refits[name] = refit
-    largest = search.rehearsal.n_train
-    search.run_now(largest)
+    search.rows(search.now, search.rehearsal, search.largest, search.folder/'held_out')
     spent = time.perf_counter() - began
     reserve = sum(sorted(refits.values())[-keep:])
     for_search = np.inf if budget is None else max(budget - reserve, budget / 3)
-    rungs = pd.DataFrame()
-    if costs:
-        rungs = plan_halving(
-            costs,
-            max(0., for_search - spent),
-            smallest=_least_labels(search.rehearsal, largest // 4),
-            largest=largest,
-            keep=min(keep, len(costs)),
-            step=max(1, largest // 8))
+    costs, rungs, folds = _choose_folds(search, costs, max(0., for_search - spent), keep)
     return dict(
+        folds=folds,
         protocols=protocols,
         costs={name: asdict(step) for name, step in costs.items()},
         errors=errors,
@@ -395,6 +435,35 @@ def _make_plan(search, budget, keep):
         warm_up=spent,
         search=None if budget is None else for_search,
         rungs=rungs.to_dict('records'))
+
+def _choose_folds(search, costs, seconds, keep):
+    "(costs, rungs, folds): as many folds as there is time for, with at least half of the labels in the first rung."
+    largest = search.largest
+    n_learned = search.start.task.n_train
+    for folds in range(len(search.folds), 0, -1):
+        of_folds = {name: _cost_of_folds(cost, folds, n_learned) for name, cost in costs.items()}
+        rungs = pd.DataFrame()
+        if costs:
+            rungs = plan_halving(
+                of_folds,
+                seconds,
+                smallest=_least_labels(search.rehearsal, largest // 4),
+                largest=largest,
+                keep=min(keep, len(costs)),
+                step=max(1, largest // 8))
+        if not len(rungs) or _is_in_full(rungs, seconds, largest): break
+    return of_folds, rungs, folds
+
+def _is_in_full(rungs, seconds, largest):
+    "Whether rungs begin with half of the labels, end with all of them, and there is time for them."
+    examples = rungs.examples
+    return examples.iloc[0] >= largest / 2 and examples.iloc[-1] == largest and rungs.seconds.sum() <= seconds
+
+def _cost_of_folds(cost, folds, n):
+    "A `StepCost` for several folds, all n training examples of which pass the network in the first step."
+    if folds == 1: return cost
+    load, score, again = (folds * part for part in (cost.load, cost.score, cost.again))
+    return StepCost(load, 0., score, again, first=n * cost.encode)
 
 def _least_labels(rehearsal, n):
     "A number of labels, but at least two for each class, as far as there are so many."
@@ -600,7 +669,7 @@ def _seconds_of_refit(search, plan, steps, name):
     "What the refit of a candidate is expected to take, with the passes of training examples that no step has seen."
     seen = max(step['examples'] for step in steps if step['model'] == name)
     cost = _step_costs(plan)[name]
-    return plan['refits'][name] + cost.encode * (search.rehearsal.n_train - seen)
+    return plan['refits'][name] + cost.encode * (search.largest - seen)
 
 def _tested_or_error(search, name, base, question):
     "`_tested`, or its error as a status."
@@ -676,7 +745,7 @@ def improve(
     key = _key_of(question, start, names, options)
     folder = Path(out_dir or cache_dir(write=True)/'runs'/key)
     candidates, skipped = find_candidates(start, names)
-    search = _Search(start, rehearsal_of(start.task, seed), folder, candidates, options)
+    search = _Search(start, rehearsals_of(start.task, seed), folder, candidates, options)
     plan = _stored_or_new_plan(search, question, key)
     steps, left_out, _ = _search_steps(search, plan)
     rows = _rows_of_search(search, plan, steps, left_out)
@@ -700,7 +769,7 @@ def _key_of(question, start, levers, options):
     "The name of a call, the same for the same question."
     numbers = [question.n_train, question.budget, question.keep, start.seed]
     return fingerprint(
-        'improve',
+        'improve, folds',
         levers,
         start.backbone.fingerprint,
         start.task.fingerprint,
@@ -718,6 +787,7 @@ def _stored_or_new_plan(search, question, key):
         write_json(path, plan, sealed=True)
     for name, protocol in plan['protocols'].items():
         search.candidates[name] = replace(search.candidates[name], protocol=protocol)
+    del search.folds[plan['folds']:]
     return plan
 
 def _finished(table, search, plan, question, began):
@@ -733,7 +803,8 @@ def _finished(table, search, plan, question, began):
         metric=start.metric.name,
         task=task.name,
         n_train=start.task.n_train,
-        n_held_out=len(search.rehearsal.splits['test']),
+        n_held_out=search.n_held_out,
+        folds=len(search.folds),
         plan=plan['rungs'],
         budget=question.budget,
         spent=plan['spent'],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 # %% auto #0
-__all__ = ['METRICS', 'TopScores', 'Predictions', 'Metric', 'per_unit', 'ratio']
+__all__ = ['METRICS', 'TopScores', 'Predictions', 'joined', 'Metric', 'per_unit', 'ratio']
 
 # %% ../nbs/13_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -284,6 +284,36 @@ class Predictions:
             groups=pick(self.groups),
             unit=pick(self.unit),
         )
+
+# %% ../nbs/13_metrics.ipynb #13j00002
+def joined(
+    parts:list[Predictions], # of one model, on different examples
+) -> Predictions: # in this order
+    "The predictions on several folds as one."
+    first = parts[0]
+    if len(parts) == 1: return first
+    def together(name):
+        values = [getattr(p, name) for p in parts]
+        return None if values[0] is None else np.concatenate(values)
+    ids, groups = together('ids'), together('groups')
+    if count_different(ids) < len(ids): # users who are in several
+        groups = together('units')
+        ids = np.arange(len(ids))
+    y, pred, unit = map(together, ('y', 'pred', 'unit'))
+    return replace(first, ids=ids, y=y, pred=pred, scores=_joined_scores(parts), groups=groups, unit=unit)
+
+def _joined_scores(parts):
+    "The scores of several predictions, (n, C); None where there are none."
+    if parts[0].scores is None: return None
+    if not any(isinstance(p.scores, TopScores) for p in parts):
+        return np.concatenate([p.scores for p in parts])
+    tops = []
+    for p in parts:
+        is_top = isinstance(p.scores, TopScores)
+        tops.append(p.scores if is_top else top_scores(p.scores, p.y, p.pred))
+    names = 'codes', 'probs', 'rest', 'squares'
+    arrays = [np.concatenate([getattr(top, name) for top in tops]) for name in names]
+    return TopScores(*arrays, tops[0].n_classes)
 
 # %% ../nbs/13_metrics.ipynb #39ad0e0b
 @dataclass(frozen=True)
