@@ -118,6 +118,12 @@ def test_the_figures_of_folds_are_those_of_a_plain_loop(pixels, tmp_path):
     before, after = map(np.array, hits.values())
     assert len(before) == task.n_train and np.isclose(df.held_out[df.lever == "clean"].iloc[0], after.mean() - before.mean())
 
+def test_recommendations_have_few_levers_and_each_says_why(pixels, tmp_path):
+    from test_recommenders import library
+    df = improve(pixels, library(), budget=30, out_dir=tmp_path).set_index("lever")
+    assert df.status["now"] == "now" and df.status["augment"].endswith("it is for pictures")
+    assert "have no" in df.status["finetune"] and df.status["labels"].startswith(("expected", "not known"))
+
 def test_users_who_are_held_out_in_several_folds_stay_one_unit():
     from upgradeability.metrics import joined
     a = Predictions([0, 1, 2], [1, 2, 1], [[3, 4], [5, 6], [1, 2]], [[1, 0], [0, 1], [0, 0]])

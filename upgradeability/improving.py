@@ -24,7 +24,7 @@ from .core import cache_dir, Catalogue, error_line, fingerprint, read_list, unkn
 from .curves import _one_size_each, _shared, curve_draws, fit_power_law, learning_curve, power_law
 from .datasets import load_task
 from .evaluation import _protocol, evaluate, read_results, report_of, RunTable, SERIAL
-from .features import model_inputs, resolve_dtype, units_of
+from .features import model_inputs, resolve_dtype
 from .groups import draw_test
 from .finetuning import _prepare, _seconds_per_row, protocols_of
 from .intervals import _square_and_add, value_and_ends
@@ -58,16 +58,10 @@ class Start:
             raise ValueError('the network has no weights to train')
 
     @property
-    def first(self):
-        "The first training example as the network takes it."
-        inputs = model_inputs(self.backbone, self.task)
-        units = units_of(inputs, fit_rows(self.task)[:1])
-        return inputs[int(units[0])]
-
-    @property
     def sees_pictures(self):
         "Whether the network takes pictures."
-        return getattr(self.first, 'ndim', 0) == 3
+        first = model_inputs(self.backbone, self.task)[0]
+        return getattr(first, 'ndim', 0) == 3
 
 # %% ../nbs/18f_improving.ipynb #52376a09
 @dataclass(frozen=True, eq=False)
