@@ -1,5 +1,6 @@
 "The engines that run a network: they agree with PyTorch or are not taken, give the same bits each time, and report nothing."
 import os, shutil, subprocess, sys
+from dataclasses import replace
 
 import numpy as np, pytest, torch
 from torch import nn
@@ -81,6 +82,58 @@ def test_one_graph_serves_all_lengths(tmp_path):
     assert fast.meta["runtime"].startswith("openvino"), read(fast)
     assert np.abs(fast.x - plain.x).max() < 1e-5
     assert len(list((tmp_path/"cache"/"converted").iterdir())) == 1
+
+
+LONG = [f"{word} " * n for word, n in zip(["rain", "dog", "a", "the"] * 3, (40, 44, 47, 38, 41, 46, 39, 43, 45, 3, 5, 2))]
+
+@pytest.mark.parametrize("form", ["mean", "cls", "layer", "ladder", "words", "words ladder"])
+def test_batches_of_every_size_agree(form, tmp_path, monkeypatch):
+    "Fewer long texts make a batch: a graph that was made for a full batch may not be one for that many texts only."
+    from test_text_models import bert, save, task_of
+    from upgradeability import features
+    from upgradeability.ladder import make_ladder
+    monkeypatch.setattr(features, "LONG", 8)
+    folder = save(tmp_path/"bert", bert())
+    where = dict(cls=dict(pooling="cls"), layer=dict(layer=1)).get(form, {})
+    model = load_backbone(f"hf:{folder}", device="cpu", **where)
+    texts = [*LONG, "a dog", "the rain"]
+    task = sentences(texts, tmp_path) if "words" in form else task_of(texts)
+    if "ladder" in form: model = make_ladder(model, task).backbone
+    fast, plain = (extract(model, task, runtime=r, batch_size=8, dtype="float32") for r in ("openvino", "torch"))
+    assert fast.meta["runtime"].startswith("openvino"), read(fast)
+    assert np.abs(fast.x - plain.x).max() < 1e-5
+
+
+def sentences(texts, folder):
+    "Texts as sentences of words with tags."
+    for name in ("train", "test"):
+        lines = [f"{word} {'O' if i % 3 else 'B-X'}\n" for text in texts for i, word in enumerate([*text.split(), ""])]
+        (folder/f"{name}.conll").write_text("".join("\n" if line[0] == " " else line for line in lines))
+    return load_task(f"conll:{folder}")
+
+
+class Sized(nn.Module):
+    "A network whose graph is for one number of texts."
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.config = net, net.config
+
+    def forward(self, input_ids, attention_mask=None, **more):
+        out = self.net(input_ids=input_ids, attention_mask=attention_mask)
+        shift = torch.arange(len(input_ids)) * 0 # `len` is a constant of the graph
+        out.last_hidden_state = out.last_hidden_state + shift[:, None, None]
+        return out
+
+
+def test_a_graph_for_one_size_is_refused(tmp_path):
+    from test_text_models import bert, save, task_of
+    model = load_backbone(f"hf:{save(tmp_path/'bert', bert())}", device="cpu")
+    model = replace(model, module=Sized(model.module).eval(), fingerprint="sized")
+    task = task_of(LONG)
+    asked, plain = (extract(model, task, runtime=r, batch_size=8, dtype="float32") for r in ("openvino", "torch"))
+    assert asked.meta["runtime"] == "torch" and np.array_equal(asked.x, plain.x)
+    (entry,) = [e for e in asked.meta["reading"] if e.about == "runtime"]
+    assert "has the size" in entry.value
 
 
 class Branch(nn.Module):

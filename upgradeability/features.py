@@ -239,7 +239,7 @@ class Features:
         return f"Features({self.x.shape[0]} x {self.x.shape[1]}, {sizes}, {self.meta['dtype']})"
 
 # %% ../nbs/12_features.ipynb #9783f617
-ENCODE_VERSION = 2 # raised when `encode` or `batches` begin to give other values
+ENCODE_VERSION = 3 # raised when `encode` or `batches` begin to give other values
 
 # %% ../nbs/12_features.ipynb #56e7a44b
 def cache_key(backbone, task, batch_size=64, dtype='float32'):

@@ -411,12 +411,13 @@ def _prepare(backbone, task, recipe, lrs, seed, head, features):
     if head not in HEADS: raise unknown('start of the head', head, HEADS)
     lrs = recipe.rates(backbone.medium.rates) if lrs is None else _checked_rates(lrs)
     inputs = model_inputs(backbone, task)
+    units = units_of(inputs, fit_rows(task))
     if backbone.encode is None:
-        two = [inputs[int(i)] for i in fit_rows(task)[:2]]
+        two = [inputs[int(i)] for i in units[:2]]
         backbone = complete(backbone, torch.stack(two))
     objective = (task.kind.objective or class_objective)(task)
     recipe = replace(recipe, dtype=resolve_dtype(recipe.dtype, backbone))
-    _check_recipe(recipe, objective, inputs[int(fit_rows(task)[0])])
+    _check_recipe(recipe, objective, inputs[int(units[0])])
     features = features or partial(extract, task=task)
     heads = objective.start(backbone, task, features) if head == 'probe' else None
     training = _Training(backbone, _with_valid(task), inputs, objective, recipe, seed, heads)

@@ -213,9 +213,9 @@ def list_suspects(
     most:int=20, # that are listed
 ) -> str: # Markdown, a list
     "Test examples whose label the linear probe doubts."
+    if not task.kind.has_classes: return 'Labels are looked at where they are classes.'
     test = df.cells.predictions(df.key.iloc[0])['test']
-    has_all = isinstance(test.scores, np.ndarray) and task.kind.has_classes
-    if not has_all: return 'The probabilities of all classes are not known here.'
+    if not isinstance(test.scores, np.ndarray): return 'The probabilities of all classes are not known here.'
     suspect = label_suspects(test.scores, test.y)
     n = int(suspect.sum())
     if not n: return 'No label of test is suspected.'

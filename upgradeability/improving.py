@@ -34,7 +34,7 @@ from .models import load_backbone
 from .names import check_model
 from .pricing import cost, typical
 from .protocols import fit_rows
-from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _step_costs, _warm_up, plan_halving, StepCost
+from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _step_costs, _training_units, _warm_up, plan_halving, StepCost
 from .recipes import Recipe
 from .shifts import _holm
 from .tasks import _drawn, learned_rows, split_test, strata, Task, wholes
@@ -346,8 +346,9 @@ class _Search:
 
     @property
     def n_held_out(self):
-        "The examples that are held out, in all folds."
-        return sum(len(fold.splits['test']) for fold in self.folds)
+        "The examples (sentences) that are held out, in all folds."
+        unit, _ = strata(self.start.task)
+        return sum(len(np.unique(unit[fold.splits['test']])) for fold in self.folds)
 
     @property
     def now(self):
@@ -381,8 +382,8 @@ def find_candidates(start, levers):
 def _cost_of_probe(search, model):
     "The `StepCost` of a linear probe."
     loaded = _Loaded({'it': model}, model.device)
-    rows = fit_rows(search.rehearsal)
-    return _warm_up(loaded, 'it', search.rehearsal, rows, search.options)
+    units = _training_units(search.rehearsal, search.start.seed)
+    return _warm_up(loaded, 'it', search.rehearsal, units, search.options)
 
 def _cost_of(search, candidate, seconds):
     "(the candidate as the budget allows it, its `StepCost`, seconds of its refit)."

@@ -20,7 +20,7 @@ from torch import nn
 # %% ../nbs/14c_ladder.ipynb #0a33ba2d
 from .core import fingerprint
 from .backbones import _close, _inference, _layer_output, _real, Backbone, CLASS_TOKENS, pool, Tap
-from .text_models import _pooled
+from .text_models import _pooled, at_words
 from .runtimes import to_device
 from .features import _stack, _with_tap, model_inputs, units_of
 from .logistic import Probe
@@ -95,8 +95,7 @@ def pool_output(x, batch, how):
 def _pool_tokens(x, batch, how):
     "(n, d): one vector per text, or per word, of a hidden layer (texts, tokens, d)."
     if how == 'word':
-        windows, positions = batch['words'].T
-        return x[windows, positions]
+        return at_words(x, batch['words'])
     skip = int(batch.get('prompt_length', [0])[0])
     return _pooled(x, batch['attention_mask'], how, skip)
 
@@ -124,8 +123,8 @@ def encode_layers(module, batch, encode, taps):
 
 def _n_rows(batch):
     "How many rows the output of a layer has: pictures, or texts, or windows of sentences."
-    if isinstance(batch, dict): return len(batch['input_ids'])
-    return len(batch)
+    first = batch['input_ids'] if isinstance(batch, dict) else batch
+    return first.shape[0] # `len` would be a constant of an exported graph
 
 # %% ../nbs/14c_ladder.ipynb #3264aa9f
 OWN, JOINED = 'own features', 'last blocks and own features'

@@ -124,7 +124,18 @@ def exported(backbone, batch):
     if isinstance(batch, dict): sizes = {'tensors': tuple(map(_free_sizes, tensors))}
     with _quiet(), torch.no_grad():
         network = _ByPosition(backbone, batch).eval()
-        return torch.export.export(network, tensors, dynamic_shapes=sizes, strict=False)
+        graph = torch.export.export(network, tensors, dynamic_shapes=sizes, strict=False)
+    _refuse_fixed_sizes(graph, batch)
+    return graph
+
+def _refuse_fixed_sizes(graph, batch):
+    "An error where the graph of a text model holds only for so many texts, or for texts of one length."
+    if torch.is_tensor(batch): return
+    inputs = [node for node in graph.graph.nodes if node.name in graph.graph_signature.user_inputs]
+    for name, node in zip(_named_tensors(batch), inputs):
+        sizes = map(str, node.meta['val'].shape) # those that are free have names
+        fixed = [size for size in sizes if size.isdigit() and size != '2'] # a word has two numbers
+        if fixed: raise ValueError(f"the graph of the network holds only where {name!r} has the size {fixed[0]}")
 
 def _free_sizes(tensor):
     "Marks every dimension of a tensor as one that differs between batches."
@@ -157,7 +168,7 @@ def _graph_key(backbone, batch):
     is_one_tensor = torch.is_tensor(batch)
     form = list(batch.shape) if is_one_tensor else list(_named_tensors(batch))
     engines = version('openvino'), torch.__version__
-    return fingerprint(backbone.fingerprint, form, _prompt(batch), *engines)
+    return fingerprint('any size', backbone.fingerprint, form, _prompt(batch), *engines)
 
 def _converted(backbone, batch):
     "The network as a model of OpenVINO, from the cache where it is there."
@@ -166,20 +177,12 @@ def _converted(backbone, batch):
     if (folder/'network.xml').exists():
         try: return ov.Core().read_model(folder/'network.xml')
         except RuntimeError: pass # a damaged file is written again
-    with _quiet(): model = ov.convert_model(exported(backbone, batch))
-    _refuse_fixed_sizes(model, batch)
+    graph = exported(backbone, batch)
+    with _quiet(): model = ov.convert_model(graph)
     _store_model(ov, model, folder)
     return model
 
 # %% ../nbs/11b_runtimes.ipynb #b11b0015
-def _refuse_fixed_sizes(model, batch):
-    "An error where the graph of a text model holds for texts of one length only."
-    if torch.is_tensor(batch): return
-    for name, of_graph in zip(_named_tensors(batch), model.inputs):
-        sizes = list(of_graph.get_partial_shape())[1:]
-        if all(size.is_dynamic or size == 2 for size in sizes): continue
-        raise ValueError(f"the graph of the network holds for one length of {name!r} only")
-
 def _store_model(ov, model, folder):
     "Store a converted network, the weights first; a cache that can only be read stays as it is."
     try:
@@ -210,7 +213,15 @@ class _OpenVino:
         tensors = [t.contiguous().numpy() for t in _named_tensors(batch).values()]
         answers = self.request.infer(tensors, share_inputs=True).values()
         found = dict(zip(('x', 'probs'), map(np.array, answers)))
+        _check_rows(found, batch)
         return found | _remarks(batch)
+
+def _check_rows(found, batch):
+    "An error where an engine gives more or fewer rows than the batch has."
+    tensors = _named_tensors(batch)
+    first = tensors.get('words', next(iter(tensors.values())))
+    n, rows = len(first), len(found['x'])
+    if rows != n: raise RuntimeError(f"The engine gave {rows} rows of features for {n}. Run it with runtime='torch'.")
 
 # %% ../nbs/11b_runtimes.ipynb #b11b0019
 class _Compiled:
@@ -229,6 +240,7 @@ class _Compiled:
         found = {}
         for name, tensor in zip(('x', 'probs'), answers):
             found[name] = tensor.float().cpu().numpy()
+        _check_rows(found, batch)
         return found | _remarks(batch)
 
 # %% ../nbs/11b_runtimes.ipynb #b11b001c

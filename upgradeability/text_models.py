@@ -367,10 +367,14 @@ def _pooled(h, mask, pooling, skip):
     places = mask.argmax(1)
     if pooling == 'last':
         places = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-    rows = torch.arange(len(h), device=h.device)
+    rows = torch.arange(h.shape[0], device=h.device)
     return h[rows, places]
 
 # %% ../nbs/10_text_models.ipynb #e0e9e076
+def at_words(h, places):
+    "(k, d): a hidden layer (windows, tokens, d) at the windows and positions of words (k, 2)."
+    return h[places[:, 0], places[:, 1]] # unpacking would make k a constant of an exported graph
+
 POOLINGS = ('mean', 'cls', 'last')
 
 def encode_text(module, batch, layer=None, pooling='mean'):
@@ -378,8 +382,7 @@ def encode_text(module, batch, layer=None, pooling='mean'):
     out = _call(module, batch)
     h = _hidden(out, layer)
     if 'words' in batch:
-        windows, positions = batch['words'].T
-        return h[windows, positions].float(), None
+        return at_words(h, batch['words']).float(), None
     skip = int(batch.get('prompt_length', [0])[0])
     x = _pooled(h, batch['attention_mask'], pooling, skip)
     return x.float(), _head_probs(out, module.config)

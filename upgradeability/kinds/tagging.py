@@ -43,6 +43,12 @@ def _sentences(y, unit):
 
 def _sentence_of(task): return task.unit
 
+def _tag_of_word(task, row):
+    "A word and its tag."
+    sentence = task.unit[row]
+    first = np.flatnonzero(task.unit == sentence)[0]
+    return f'{task.inputs[sentence][row - first]}: {task.classes[task.y[row]]}'
+
 # %% ../../nbs/kinds/tagging.ipynb #397233ed
 def _valid_tags(task, rows, pred, scores):
     "The most probable valid tags of some words, and how many of them that changed."
@@ -585,6 +591,7 @@ KIND = Kind(
     whole_units=True,
     inputs_of=_sentence_of,
     check_labels=check_several,
+    label_of=_tag_of_word,
     answer=_valid_tags,
     parts=plot_types,
     confusions=plot_type_confusion,
