@@ -34,7 +34,8 @@ from .models import load_backbone
 from .names import check_model
 from .pricing import cost, typical
 from .protocols import fit_rows
-from .ranking import _climb, _Loaded, _load_plan, _plan_path, _status, _step_costs, _training_units, _warm_up, plan_halving, StepCost
+from .ranking import _climb, _load_plan, _plan_path, _status, plan_halving
+from .ranking import _Loaded, _step_costs, _training_units, _warm_up, StepCost
 from .recipes import Recipe
 from .shifts import _holm
 from .tasks import _drawn, learned_rows, split_test, strata, Task, wholes

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 # %% auto #0
-__all__ = ['METRICS', 'TopScores', 'Predictions', 'joined', 'Metric', 'per_unit', 'ratio']
+__all__ = ['METRICS', 'TopScores', 'Predictions', 'Metric', 'per_unit', 'ratio']
 
 # %% ../nbs/13_metrics.ipynb #3040d21f
 import numpy as np, pandas as pd
@@ -286,10 +286,8 @@ class Predictions:
         )
 
 # %% ../nbs/13_metrics.ipynb #13j00002
-def joined(
-    parts:list[Predictions], # of one model, on different examples
-) -> Predictions: # in this order
-    "The predictions on several folds as one."
+def joined(parts):
+    "Predictions of one model on several folds as one."
     first = parts[0]
     if len(parts) == 1: return first
     def together(name):
