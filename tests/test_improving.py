@@ -96,6 +96,40 @@ def test_folds_are_disjoint_and_divide_no_group():
         parts = [set(grouped.group[rows]) for rows in fold.splits.values()]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 50
 
+@pytest.mark.parametrize("n_groups", [3, 4, 7])
+def test_few_groups_make_few_folds_and_none_is_empty(n_groups, pixels, tmp_path):
+    x, y, x_test, y_test = arrays(210, 30)
+    group = np.r_[np.arange(210) % n_groups, np.full(30, n_groups)]
+    for targets in (np.r_[y, y_test], np.r_[x[:, 0], x_test[:, 0]]):
+        task = load_task((x, targets[:210], x_test, targets[210:]), groups=group)
+        folds = rehearsals_of(task)
+        assert 1 <= len(folds) <= 4 and all(len(part) for fold in folds for part in (fold.splits["test"], fold.splits["train"]))
+        held_out = np.concatenate([fold.splits["test"] for fold in folds])
+        assert len(set(held_out)) == len(held_out)
+    df = improve(pixels, task, levers="layer, labels", out_dir=tmp_path)
+    assert df.attrs["folds"] == len(folds) and not df.status.str.contains("Error").any()
+
+def test_costs_count_sentences_and_items(pixels, monkeypatch, tmp_path):
+    from test_recommenders import library
+    monkeypatch.setattr(improving, "_warm_up", lambda *_: improving.StepCost(0, .1, 0))
+    monkeypatch.setattr(improving, "_seconds_of_training", lambda *_: .01)
+    def costs(task, protocol, new_pass):
+        start = improving.Start(pixels, task, None)
+        search = improving._Search(start, rehearsals_of(task), None, {}, {})
+        return improving._cost_of(search, improving.Candidate(pixels, protocol, new_pass), 1e9)[1:], search
+    task = library()
+    (step, refit), _ = costs(task, "linear_probe", True)
+    assert step.first == pytest.approx(.1 * len(task.inputs)) and refit == 0
+    (step, refit), search = costs(load_task(arrays()), "linear_probe", True)
+    assert step.first == pytest.approx(.1 * len(search.rehearsal.splits["test"])) and refit == pytest.approx(.1 * 160)
+    for name, n in (("train", 60), ("test", 30)):
+        (tmp_path/f"{name}.conll").write_text("\n".join(["dog B-animal", "rain O", "the O", "a O", ""] * n))
+    (step, refit), search = costs(load_task(f"conll:{tmp_path}"), "linear_probe", True)
+    assert search.n_held_out == 60 and step.first == pytest.approx(.1 * 15) and refit == pytest.approx(.1 * 30)
+    (step, refit), _ = costs(load_task(f"conll:{tmp_path}"), "fine_tune", False)
+    rates = len(pixels.medium.rates)
+    assert refit == pytest.approx((.01 * 4 * 10 * (1 + .8 * rates) + .1) * 60 + .1 * 30)
+
 def test_with_time_all_training_examples_are_held_out_once(pixels, tmp_path):
     task = load_task(arrays())
     found = {budget: improve(pixels, task, levers="clean", budget=budget, out_dir=tmp_path/str(budget)) for budget in (None, .01)}
@@ -122,7 +156,16 @@ def test_recommendations_have_few_levers_and_each_says_why(pixels, tmp_path):
     from test_recommenders import library
     df = improve(pixels, library(), budget=30, out_dir=tmp_path).set_index("lever")
     assert df.status["now"] == "now" and df.status["augment"].endswith("it is for pictures")
-    assert "have no" in df.status["finetune"] and df.status["labels"].startswith(("expected", "not known"))
+    assert "have no" in df.status["finetune"] and df.status["labels"].startswith(("expected", "not known: the curve", "not known: there are too few"))
+
+def test_blind_items_are_those_that_a_user_has_taken():
+    from test_recommenders import library
+    task = library()
+    for fold in rehearsals_of(task):
+        test, train = task.splits["test"], fold.splits["train"]
+        taken = {(task.unit[row], task.y[row]) for row in train}
+        users = set(task.unit[train])
+        assert all((fold.unit[row], fold.y[row]) in taken for row in test if fold.unit[row] in users)
 
 def test_levers_of_entities_run(tmp_path, monkeypatch):
     "Rows are words, and a network reads sentences: no row number may be taken for that of a sentence."

@@ -112,6 +112,19 @@ def test_costs_are_those_of_the_runtime_and_the_type_that_will_run(arrays, candi
     assert used == {('float32', 'openvino'), ('bfloat16', 'torch')}
 
 
+def test_a_small_memory_halves_the_batch_of_the_warm_up(arrays, candidates, tmp_path, monkeypatch):
+    import torch
+    sizes, passes = [], ranking._passes
+    def small(backbone, task, rows, settings):
+        sizes.append(settings['batch_size'])
+        if settings['batch_size'] > 16: raise torch.OutOfMemoryError('CUDA out of memory')
+        return passes(backbone, task, rows, settings)
+    monkeypatch.setattr(ranking, '_passes', small)
+    with pytest.warns(UserWarning, match='going on with 16'):
+        df = rank_models(candidates, load_task(arrays), budget=60, smallest=100, out_dir=tmp_path)
+    assert df['rank'].notna().all() and sizes[:3] == [64, 32, 16]
+
+
 def test_the_first_step_pays_once():
     cost = StepCost(0, .01, 0, first=3)
     assert cost.seconds(100, 100) == pytest.approx(4) and cost.seconds(50, 150) == pytest.approx(.5)

@@ -180,7 +180,7 @@ def _listed(tensors):
 # %% ../nbs/09_backbones.ipynb #a1c0de12
 def _with_rows(t, n):
     "The tensor with one row per example, where a dimension of length one was squeezed away; None where it has no rows."
-    is_column = t.ndim == 1 and len(t) <= 1
+    is_column = t.ndim == 1 and t.shape[0] <= 1
     if n == 1 and t.ndim < 2 and not is_column: t = t[None]
     if t.ndim == 0 or t.shape[0] != n: return None
     return t[:, None] if t.ndim == 1 else t

@@ -418,7 +418,7 @@ def _read_unknown(reading, share):
     "The reading with the share of tokens that the tokenizer does not know."
     if not share: return reading
     if share <= MOST_UNKNOWN:
-        amount = 'less than 1%' if share < .01 else f'{share:.0%}' # no finer: the same for all parts of a task
+        amount = 'less than 1%' if share < .01 else f'{share:.0%}' # coarse, so that parts of a task rarely differ
         return reading.add('unknown tokens', f'{amount} of a text, on average')
     said = f'{share:.1%} of the tokens of a text, on average, are unknown to the tokenizer'
     return reading.add('unknown tokens', f'{said}: the model may be made for another language or script', 'finding')

@@ -209,8 +209,10 @@ def rehearsals_of(task, seed=0):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore') # they were given for the first
-                found.append(_rehearsal(blind, learned, held_out, seed))
+                fold = _rehearsal(blind, learned, held_out, seed)
+                fold.sample(_least_labels(fold, fold.n_train // 4), seed)
         except ValueError: break # few groups or examples of a class
+        found.append(fold)
     return found
 
 def _folds(task, rows, seed):
@@ -221,6 +223,7 @@ def _folds(task, rows, seed):
     for k in range(FOLDS, 0, -1):
         if groups is None: is_in = split_test(stratum[pool], seed, 1 / k)
         else: is_in = draw_test(stratum[pool], groups.of(pool), seed, 1 / k, groups.complete)
+        if not is_in.any(): break
         found.append(rows[np.isin(unit[rows], pool[is_in])])
         pool = pool[~is_in]
         if not len(pool): break
@@ -235,7 +238,17 @@ def _rehearsal(blind, learned, held_out, seed):
     blind.kind.check_labels(name, blind.y, learned_rows(splits), held_out, blind.classes)
     identity = fingerprint('rehearsal', blind.inputs.fingerprint, blind.y[learned], learned, *splits.values())
     origin = dict.fromkeys(splits, 'drawn')
-    return replace(blind, name=name, splits=splits, origin=origin, fingerprint=identity)
+    y = _without_new_items(blind, splits['train']) if blind.kind.all_inputs else blind.y
+    return replace(blind, y=y, name=name, splits=splits, origin=origin, fingerprint=identity)
+
+def _without_new_items(blind, train):
+    "Labels (n,) in which the real test rows repeat an item of their user: lists leave out what a user took before."
+    y = blind.y.copy()
+    row_of_user = np.full(blind.unit.max() + 1, train[0])
+    row_of_user[blind.unit[train]] = train
+    test = blind.splits['test']
+    y[test] = y[row_of_user[blind.unit[test]]]
+    return y
 
 # %% ../nbs/18f_improving.ipynb #e3deae54
 EPOCHS = Recipe().epochs
@@ -281,9 +294,11 @@ class _Search:
     def run(self, candidate, n):
         "Predictions of a candidate on the held-out examples of all folds after learning from n labels."
         found = []
-        for fold in self.folds:
-            _, parts = self.rows(candidate, fold, n, self.folder/'held_out')
-            found.append(parts['test'])
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', r'In .*\(held out of train\)')
+            for fold in self.folds:
+                _, parts = self.rows(candidate, fold, n, self.folder/'held_out')
+                found.append(parts['test'])
         return joined(found)
 
     def run_now(self, n):
@@ -390,18 +405,27 @@ def _cost_of(search, candidate, seconds):
     "(the candidate as the budget allows it, its `StepCost`, seconds of its refit)."
     if seconds == np.inf: return candidate, StepCost(0., 0., 0.), 0.
     start = search.start
-    n, n_test = start.task.n_train, len(start.task.splits['test'])
-    n_held_out = len(search.rehearsal.splits['test'])
+    n, n_test = start.task.n_train, _n_passes(start.task)
+    n_held_out = _n_passes(search.rehearsal)
     probe = search.once(_cost_of_probe, candidate.model)
     if _protocol(candidate.protocol).name in SERIAL:
-        per_row = _seconds_of_training(start, candidate)
+        rows_of_label = len(fit_rows(start.task)) / n # the words of a sentence
+        per_row = _seconds_of_training(start, candidate) * rows_of_label
         candidate, passes = fit_epochs(candidate, per_row, n, seconds)
         answers = probe.encode * n_held_out # in each step
         step = StepCost(answers, 0., 0., per_row * passes + probe.encode)
         return candidate, step, step.again * n + probe.encode * n_test
     encode = probe.encode if candidate.new_pass else 0.
+    if start.task.kind.all_inputs: # they pass once
+        step = StepCost(0., 0., probe.score, first=encode * len(start.task.inputs))
+        return candidate, step, probe.score * n**2
     step = StepCost(0., encode, probe.score, first=encode * n_held_out)
-    return candidate, step, step.seconds(n_test, n) # the training examples are known by then
+    return candidate, step, encode * n_test + probe.score * n**2 # the training examples are known by then
+
+def _n_passes(task):
+    "How many inputs (sentences) of the test set pass a network."
+    position = task.kind.inputs_of(task)
+    return len(np.unique(position[task.splits['test']]))
 
 def _make_plan(search, budget, keep):
     "What the search follows: protocols, costs, errors, rungs, seconds for the refits."
@@ -456,10 +480,10 @@ def _is_in_full(rungs, seconds, largest):
     return examples.iloc[0] >= largest / 2 and examples.iloc[-1] == largest and rungs.seconds.sum() <= seconds
 
 def _cost_of_folds(cost, folds, n):
-    "A `StepCost` for several folds, all n training examples of which pass the network in the first step."
+    "A `StepCost` for several folds; at most n training examples pass the network, which all count for the first step."
     if folds == 1: return cost
     load, score, again = (folds * part for part in (cost.load, cost.score, cost.again))
-    return StepCost(load, 0., score, again, first=n * cost.encode)
+    return StepCost(load, 0., score, again, first=max(cost.first, n * cost.encode))
 
 def _least_labels(rehearsal, n):
     "A number of labels, but at least two for each class, as far as there are so many."

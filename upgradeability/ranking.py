@@ -14,14 +14,14 @@ from pathlib import Path
 __all__ = ['Ranking', 'rank_models', 'judge_ranking']
 
 # %% ../nbs/18b_ranking.ipynb #0bb90676
-import numpy as np, pandas as pd, torchvision
+import numpy as np, pandas as pd, torch, torchvision
 from scipy.stats import weightedtau
 
 # %% ../nbs/18b_ranking.ipynb #ef1e406b
 from .core import cache_dir, fingerprint, progress, read_json, read_list, short_number, write_atomic, write_json
 from .datasets import load_task
 from .evaluation import _adopt, _call_folder, evaluate, facts_of, REGISTRIES, report_of, RunTable
-from .features import _with_tap, batches, extract, model_inputs, rows_of, runtime_for
+from .features import _half, _with_tap, batches, extract, model_inputs, rows_of, runtime_for
 from .runtimes import resolve_dtype, start
 from .metrics import find_metric
 from .jobs import Died, keep, pack, Workers
@@ -38,7 +38,7 @@ class StepCost:
     encode: float # seconds per example that is new to it
     score: float # seconds per squared number of examples
     again: float = 0. # seconds per example, new or not, as in training
-    first: float = 0. # seconds that only its first step takes more
+    first: float = 0. # extra seconds of its first step
 
     def seconds(self, new, n):
         "The seconds of a step with `new` new examples, and `n` examples to score."
@@ -140,12 +140,16 @@ def _warm_up(loaded, name, task, rows, settings):
     load = 0. if name in loaded.kept else time.perf_counter() - start
     size = settings['batch_size']
     few = rows[:max(1, 64 // size) * size] # whole batches
-    seconds, d = _passes(backbone, task, rows_of(inputs, few), settings)
+    passing = rows_of(inputs, few)
+    while True:
+        try: seconds, d = _passes(backbone, task, passing, settings | dict(batch_size=size))
+        except torch.cuda.OutOfMemoryError as e: size = _half(size, e)
+        else: break
     score = _scoring_cost(d, len(task.classes), task.kind)
     return StepCost(load, seconds / len(few), score)
 
 def _passes(backbone, task, rows, settings):
-    "(seconds of some rows, read and passed through the network as `extract` does it, how many features come out)."
+    "(seconds of some rows, read and passed by the runtime of `extract`, how many features come out)."
     inputs = model_inputs(backbone, task)
     backbone = _with_tap(backbone, inputs, rows)
     dtype, size = resolve_dtype(settings['dtype'], backbone), settings['batch_size']

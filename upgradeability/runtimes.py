@@ -133,8 +133,10 @@ def _refuse_fixed_sizes(graph, batch):
     if torch.is_tensor(batch): return
     inputs = [node for node in graph.graph.nodes if node.name in graph.graph_signature.user_inputs]
     for name, node in zip(_named_tensors(batch), inputs):
-        sizes = map(str, node.meta['val'].shape) # those that are free have names
-        fixed = [size for size in sizes if size.isdigit() and size != '2'] # a word has two numbers
+        shape = node.meta['val'].shape
+        if name == 'words': shape = shape[:1] # each has two numbers
+        sizes = map(str, shape) # those that are free have names
+        fixed = [size for size in sizes if size.isdigit()]
         if fixed: raise ValueError(f"the graph of the network holds only where {name!r} has the size {fixed[0]}")
 
 def _free_sizes(tensor):
@@ -218,9 +220,9 @@ class _OpenVino:
 
 def _check_rows(found, batch):
     "An error where an engine gives more or fewer rows than the batch has."
-    tensors = _named_tensors(batch)
-    first = tensors.get('words', next(iter(tensors.values())))
-    n, rows = len(first), len(found['x'])
+    remarks = _remarks(batch)
+    n = len(next(iter(remarks.values()))) if remarks else len(batch)
+    rows = len(found['x'])
     if rows != n: raise RuntimeError(f"The engine gave {rows} rows of features for {n}. Run it with runtime='torch'.")
 
 # %% ../nbs/11b_runtimes.ipynb #b11b0019

@@ -277,7 +277,7 @@ def _score_users(unit, cosines, history, ks, users):
     return zip(ks, scores)
 
 def _equally_long(history, users):
-    "(m positions in `users`, their items (m, h)), some million similarities at a time."
+    "(m positions in `users`, their items (m, h)), about a million similarities at a time."
     lengths = _count_items(history)[users]
     first = history.indptr[users]
     for h in np.unique(lengths[lengths > 0]):
