@@ -116,8 +116,9 @@ def _spent_text(df):
     held_out = f"{facts['n_held_out']:,} held-out training {wording(df).things}"
     if facts['folds'] > 1: held_out += f" in {facts['folds']} folds"
     limit = f" (budget {facts['budget']:,.0f})" if facts['budget'] else ''
+    chosen = f'Levers were chosen on {held_out}; the chosen ones were tested once.'
     said = [
-        f'Levers were chosen on {held_out}; the chosen ones were tested once.' if facts['plan'] else 'No lever could be run.',
+        chosen if facts['plan'] else 'No lever could be run.',
         f"In all, {facts['spent']:,.0f} seconds were spent{limit}."]
     late = df[df.status.str.contains(OUT_OF_TIME)]
     if len(late):
