@@ -215,6 +215,11 @@ def rehearsals_of(task, seed=0):
         found.append(fold)
     return found
 
+def _least_labels(rehearsal, n):
+    "A number of labels, but at least two for each class, as far as there are so many."
+    classes = len(rehearsal.classes) if rehearsal.kind.has_classes else 1
+    return min(rehearsal.n_train, max(2 * classes, n))
+
 def _folds(task, rows, seed):
     "Rows in folds of about equal size, whole units in each, with a share of each class."
     unit, stratum = strata(task)
@@ -484,11 +489,6 @@ def _cost_of_folds(cost, folds, n):
     if folds == 1: return cost
     load, score, again = (folds * part for part in (cost.load, cost.score, cost.again))
     return StepCost(load, 0., score, again, first=max(cost.first, n * cost.encode))
-
-def _least_labels(rehearsal, n):
-    "A number of labels, but at least two for each class, as far as there are so many."
-    classes = len(rehearsal.classes) if rehearsal.kind.has_classes else 1
-    return min(rehearsal.n_train, max(2 * classes, n))
 
 # %% ../nbs/18f_improving.ipynb #204d9fdf
 def _search_steps(search, plan):
