@@ -125,6 +125,13 @@ class Sized(nn.Module):
         return out
 
 
+def test_rows_are_counted_where_a_batch_says_how_many_it_has():
+    found = dict(x=np.zeros((3, 2)))
+    for batch in (torch.zeros(3, 5), dict(input_ids=torch.zeros(9), long=torch.zeros(3, dtype=bool)), dict(a=torch.zeros(9), b=torch.zeros(2))):
+        runtimes._check_rows(found, batch)
+    with pytest.raises(RuntimeError, match="3 rows of features for 5"): runtimes._check_rows(found, torch.zeros(5, 5))
+
+
 def test_a_graph_for_one_size_is_refused(tmp_path):
     from test_text_models import bert, save, task_of
     model = load_backbone(f"hf:{save(tmp_path/'bert', bert())}", device="cpu")

@@ -220,9 +220,9 @@ class _OpenVino:
 
 def _check_rows(found, batch):
     "An error where an engine gives more or fewer rows than the batch has."
-    remarks = _remarks(batch)
-    n = len(next(iter(remarks.values()))) if remarks else len(batch)
-    rows = len(found['x'])
+    by_row = [batch] if torch.is_tensor(batch) else [*_remarks(batch).values()]
+    if not by_row: return # a batch of the user's own form
+    n, rows = len(by_row[0]), len(found['x'])
     if rows != n: raise RuntimeError(f"The engine gave {rows} rows of features for {n}. Run it with runtime='torch'.")
 
 # %% ../nbs/11b_runtimes.ipynb #b11b0019
